@@ -1,0 +1,1 @@
+//! REST, OpenAPI, problems, static files, metrics.

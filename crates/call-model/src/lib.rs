@@ -1,0 +1,10 @@
+//! Pure business rules: calls, offers, queues, presence, roles.
+//!
+//! No clock, no randomness, no database, no serialisation: `now` and ids are arguments, decisions are return values.
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod time;
+
+pub use ids::{CallId, LegId, OfferId, RecordingId, SegmentId, StaffId, TeamId, UserId};
+pub use time::{Span, Timestamp};

@@ -1,0 +1,1 @@
+//! A private PostgreSQL cluster for a first run and for tests.

@@ -1,0 +1,1 @@
+//! Pure SFU engine: legs, rooms, forwarding, taps, quality.

@@ -1,0 +1,1 @@
+//! What the parts ask of one another.

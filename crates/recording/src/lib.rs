@@ -1,0 +1,1 @@
+//! Pure recording formats: spool, Ogg Opus, timeline, peaks, manifest.

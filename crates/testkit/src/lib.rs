@@ -1,0 +1,1 @@
+//! Development only: virtual network, scripted peer, sound, tidy checks.

@@ -1,0 +1,3 @@
+//! Load generator: real ICE, DTLS and SRTP against a running server.
+
+fn main() {}

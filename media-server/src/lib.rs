@@ -1,0 +1,1 @@
+//! UDP shards, recorder, finaliser, storage.

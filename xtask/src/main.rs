@@ -1,0 +1,3 @@
+//! Build, run and check the project.
+
+fn main() {}
