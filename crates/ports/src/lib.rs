@@ -1,1 +1,24 @@
-//! What the parts ask of one another.
+//! What the parts ask of one another: the trait each part implements and the values that cross.
+//!
+//! Never holds behaviour of a part, never names a database, a socket or a protocol crate. Requests go uphill (the desk
+//! awaits media), facts come down (the desk pulls them); media awaits nobody.
+#![forbid(unsafe_code)]
+
+pub mod media;
+pub mod recordings;
+pub mod secret;
+
+use std::{future::Future, pin::Pin};
+
+pub use media::{
+    Answer, Cause, DownlinkSecond, EventKind, Flag, LegGrant, LegSnapshot, LegSummary, Load, Media, MediaEvent, Part,
+    Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+};
+pub use recordings::{
+    AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
+    Waveform,
+};
+pub use secret::Secret;
+
+/// A boxed future, so that the traits of this crate can be used as trait objects.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
