@@ -1,0 +1,246 @@
+//! Calls as the API and the consoles see them.
+
+use uuid::Uuid;
+
+use crate::{Time, leg::IceServer, wire};
+
+wire! {
+    /// Where a call stands (`voice_calls.status`).
+    pub enum CallStatus {
+        /// Made, waiting for consent or media before it may queue.
+        Initiated,
+        /// Waiting for an agent.
+        Queued,
+        /// An agent is asked.
+        Ringing,
+        /// Accepted; the sound is being set up.
+        Connecting,
+        /// Two-way sound.
+        Answered,
+        /// Ended after it was answered.
+        Completed,
+        /// Ended before it was answered.
+        Abandoned,
+        /// Ended by a fault.
+        Failed,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/start`, as the integration guide has it.
+    pub struct CallStart {
+        /// The token's subject; refused when it is another.
+        pub user_id: String,
+        /// Shown to the agent.
+        #[serde(default)]
+        pub customer_email: String,
+        /// Shown to the agent.
+        #[serde(default)]
+        pub customer_name: String,
+        /// `voice`, the only type.
+        #[serde(default = "voice")]
+        pub call_type: String,
+        /// Queue to wait in; the default queue when absent.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub queue: Option<String>,
+        /// Version of the recording notice that was shown.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub consent_version: Option<String>,
+    }
+}
+
+/// The only call type.
+fn voice() -> String {
+    "voice".to_owned()
+}
+
+wire! {
+    /// Reply to `POST /api/support/call/start`: 201 for a new call, 200 when the customer already has one.
+    pub struct CallStarted {
+        /// The call.
+        pub call_id: Uuid,
+        /// Where it stands.
+        pub status: CallStatus,
+        /// Place in the queue, 1 is next; absent once it left the queue.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub position: Option<u32>,
+        /// Expected wait in seconds; absent when nobody can say.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub estimated_wait_seconds: Option<u32>,
+        /// Single-use ticket for the WebSocket, 60 s.
+        pub token: String,
+        /// WebSocket of the node that owns the call.
+        pub signaling_url: String,
+        /// STUN and TURN servers.
+        pub ice_servers: Vec<IceServer>,
+        /// The server's clock.
+        pub server_time: Time,
+    }
+}
+
+wire! {
+    /// A call as its own customer or its agent sees it.
+    pub struct CallView {
+        /// The call.
+        pub call_id: Uuid,
+        /// Where it stands.
+        pub status: CallStatus,
+        /// Why it ended.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub end_reason: Option<String>,
+        /// Queue it waits or waited in.
+        pub queue: String,
+        /// Place in the queue, 1 is next.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub position: Option<u32>,
+        /// Expected wait in seconds.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub estimated_wait_seconds: Option<u32>,
+        /// The agent's display name once one accepted.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub agent_name: Option<String>,
+        /// Customer's display name.
+        pub customer_name: String,
+        /// Customer's e-mail; only for staff.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub customer_email: Option<String>,
+        /// True while packets may be recorded.
+        pub recorded: bool,
+        /// When the customer called.
+        pub created_at: Time,
+        /// When it entered the queue.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub enqueued_at: Option<Time>,
+        /// When two-way sound began.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub answered_at: Option<Time>,
+        /// When it ended.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub ended_at: Option<Time>,
+    }
+}
+
+wire! {
+    /// One waiting call in the console's list.
+    pub struct WaitingCall {
+        /// The call.
+        pub call_id: Uuid,
+        /// Customer's display name.
+        pub customer_name: String,
+        /// Queue.
+        pub queue: String,
+        /// Where it stands (`queued` or `ringing`).
+        pub status: CallStatus,
+        /// When it entered the queue; the wait counts from here.
+        pub enqueued_at: Time,
+        /// Place, 1 is next.
+        pub position: u32,
+    }
+}
+
+wire! {
+    /// `GET /api/support/queue/calls`.
+    pub struct QueueSnapshot {
+        /// Waiting calls, next first.
+        pub waiting: Vec<WaitingCall>,
+        /// Agents who could take a call now.
+        pub agents_idle: u32,
+        /// Agents on a contact.
+        pub agents_busy: u32,
+        /// Seconds after which a waiting call is abandoned.
+        pub queue_timeout_seconds: u32,
+        /// The server's clock.
+        pub server_time: Time,
+    }
+}
+
+wire! {
+    /// A row of the list of calls.
+    pub struct CallRow {
+        /// The call.
+        pub call_id: Uuid,
+        /// Where it stands.
+        pub status: CallStatus,
+        /// Why it ended.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub end_reason: Option<String>,
+        /// Customer's display name.
+        pub customer_name: String,
+        /// The agent's display name.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub agent_name: Option<String>,
+        /// Queue.
+        pub queue: String,
+        /// When the customer called.
+        pub created_at: Time,
+        /// When two-way sound began.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub answered_at: Option<Time>,
+        /// When it ended.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub ended_at: Option<Time>,
+        /// Seconds of two-way sound.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub talk_seconds: Option<f64>,
+        /// Seconds waited in the queue.
+        pub wait_seconds: f64,
+        /// Mean opinion score of the customer's uplink.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_customer: Option<f64>,
+        /// Mean opinion score of the agent's uplink.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_agent: Option<f64>,
+        /// The recording, when there is one to play.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub recording_id: Option<Uuid>,
+    }
+}
+
+wire! {
+    /// A page of calls, newest first.
+    pub struct CallPage {
+        /// The rows.
+        pub calls: Vec<CallRow>,
+        /// Cursor for `before` of the next page; absent on the last.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub next: Option<String>,
+    }
+}
+
+wire! {
+    /// One entry of a call's history.
+    pub struct CallEvent {
+        /// Number within the call, from 1.
+        pub seq: u64,
+        /// Name such as `call.answered`.
+        pub kind: String,
+        /// When.
+        pub at: Time,
+        /// Who: `customer`, `staff:<name>` or `system:<part>`.
+        pub actor: String,
+        /// Facts of the event; no customer data.
+        #[cfg_attr(test, ts(type = "Record<string, unknown>"))]
+        #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+        pub data: serde_json::Value,
+    }
+}
+
+wire! {
+    /// `GET /api/support/call/{id}/events`.
+    pub struct CallEvents {
+        /// Oldest first.
+        pub events: Vec<CallEvent>,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/hangup`.
+    pub struct HangUp {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}

@@ -1,0 +1,77 @@
+//! Call quality: live values and the stored timeline.
+
+use uuid::Uuid;
+
+use crate::{leg::Part, wire};
+
+wire! {
+    /// One leg's last second (`call.quality`).
+    pub struct LegQuality {
+        /// What the participant is.
+        pub part: Part,
+        /// True while the leg is up.
+        pub up: bool,
+        /// Lost share of what it sends, 0 to 1.
+        pub loss: f32,
+        /// Jitter in milliseconds.
+        pub jitter_ms: f32,
+        /// Round trip in milliseconds.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub rtt_ms: Option<f32>,
+        /// Estimated opinion score of what it sends, 1 to 4.5.
+        pub mos: f32,
+        /// Estimated opinion score of what it hears.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_down: Option<f32>,
+        /// Level, 0 to 127.
+        pub level: u8,
+    }
+}
+
+wire! {
+    /// Server → client once a second during a call (`call.quality`).
+    pub struct CallQuality {
+        /// The call.
+        pub call_id: Uuid,
+        /// Its legs.
+        pub legs: Vec<LegQuality>,
+    }
+}
+
+wire! {
+    /// Timeline of one direction of one leg; the arrays have a value per second.
+    pub struct QualityTrack {
+        /// The leg.
+        pub leg_id: Uuid,
+        /// What the participant is.
+        pub part: Part,
+        /// True: what it sent. False: what it heard.
+        pub uplink: bool,
+        /// Milliseconds from the start of the recording to the first value.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub start_ms: i64,
+        /// Estimated opinion score, 1 to 4.5.
+        pub mos: Vec<f32>,
+        /// Lost share, 0 to 1.
+        pub loss: Vec<f32>,
+        /// Lost share that no repair brought back, 0 to 1.
+        pub residual_loss: Vec<f32>,
+        /// Milliseconds.
+        pub jitter_ms: Vec<f32>,
+        /// Milliseconds; 0 where it was not measured.
+        pub rtt_ms: Vec<f32>,
+        /// 0 to 127.
+        pub level: Vec<u8>,
+        /// Score of the mean over voiced seconds.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_mean: Option<f32>,
+    }
+}
+
+wire! {
+    /// `GET /api/support/call/{id}/quality`.
+    pub struct Quality {
+        /// All tracks of the call.
+        pub tracks: Vec<QualityTrack>,
+    }
+}
