@@ -1,0 +1,539 @@
+//! What a shard counts: totals of everything it dropped, and per leg, direction and second what went well or not.
+//!
+//! Nothing here decides anything; nothing is ever reset but the running second.
+//!
+//! Invariant: every datagram that comes in is in exactly one of `forwarded`-or-consumed and one named drop.
+
+use crate::matrix::Part;
+use crate::slot::samples;
+use crate::tap::LEVEL_UNKNOWN;
+use crate::{LegId, RoomId, TapId};
+
+/// Totals of a shard since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Datagrams handed in.
+    pub datagrams: u64,
+    /// Bytes handed in.
+    pub bytes: u64,
+    /// RTP packets authenticated.
+    pub rtp_opened: u64,
+    /// RTP packets sent to listeners.
+    pub rtp_forwarded: u64,
+    /// RTP packets authenticated that nobody may hear at that moment.
+    pub rtp_unheard: u64,
+    /// Packets copied to the tap.
+    pub tapped: u64,
+    /// Packets the tap had no room for.
+    pub tap_dropped: u64,
+    /// Connectivity checks answered.
+    pub checks: u64,
+    /// RTCP packets authenticated.
+    pub rtcp_opened: u64,
+    /// Reports sent.
+    pub rtcp_sent: u64,
+    /// Datagrams larger than [`crate::limits::DATAGRAM_BYTES_MAX`] or empty.
+    pub drop_size: u64,
+    /// Neither STUN, DTLS nor RTP.
+    pub drop_protocol: u64,
+    /// STUN that is none, or that is no Binding request.
+    pub drop_stun_malformed: u64,
+    /// A check for a user name that nobody has here.
+    pub drop_unknown_ufrag: u64,
+    /// A check with a wrong password.
+    pub drop_bad_integrity: u64,
+    /// Checks beyond [`crate::limits::STUN_PER_S_MAX`].
+    pub drop_stun_rate: u64,
+    /// Checks refused with an error: wrong role or unknown attribute.
+    pub checks_refused: u64,
+    /// DTLS, RTP or RTCP from an address that passed no check.
+    pub drop_unknown_source: u64,
+    /// Packets for a transport without keys.
+    pub drop_no_keys: u64,
+    /// RTP of a leg that may not speak; dropped before it is opened.
+    pub uplink_denied: u64,
+    /// Packets beyond the uplink's rate.
+    pub drop_rate: u64,
+    /// RTP or RTCP that is malformed.
+    pub drop_malformed: u64,
+    /// RTP or RTCP that does not authenticate.
+    pub drop_unauthentic: u64,
+    /// RTP or RTCP that came before.
+    pub drop_replayed: u64,
+    /// More sources than a transport may have.
+    pub drop_ssrc_limit: u64,
+    /// A payload type that was not negotiated.
+    pub drop_payload_type: u64,
+    /// A second source while the first one speaks.
+    pub drop_second_ssrc: u64,
+    /// Forwarding refused by a slot: too old or would repeat a nonce.
+    pub drop_slot: u64,
+    /// A listener has no free slot for this source.
+    pub drop_no_slot: u64,
+    /// Telephone events that the listener cannot take.
+    pub drop_dtmf: u64,
+    /// DTLS beyond its limits.
+    pub drop_dtls_limit: u64,
+    /// Jobs that found the queue full.
+    pub drop_jobs: u64,
+    /// Events that found the queue full.
+    pub drop_events: u64,
+    /// Counter rows that found the queue full.
+    pub drop_seconds: u64,
+    /// Sends for which the arena was full.
+    pub drop_arena: u64,
+    /// Packets that could not be sealed; never in practice.
+    pub drop_seal: u64,
+    /// Moves of the sending address.
+    pub migrations: u64,
+    /// Moves taken back because the old address went on speaking.
+    pub migrations_reverted: u64,
+    /// Moves refused by [`crate::limits::MOVES_PER_S_MAX`].
+    pub migrations_refused: u64,
+    /// Legs removed after a panic.
+    pub panics: u64,
+}
+
+/// Which way a row of counters looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the leg to us.
+    Up,
+    /// From us to the leg, as its reports tell.
+    Down,
+}
+
+/// One second of one leg in one direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Second {
+    /// Which leg.
+    pub leg: LegId,
+    /// Its room.
+    pub room: RoomId,
+    /// Its number in tap records.
+    pub tap: TapId,
+    /// What the participant is.
+    pub part: Part,
+    /// Which way.
+    pub direction: Direction,
+    /// End of the second, by the shard's clock, nanoseconds.
+    pub at: u64,
+    /// True while the leg is up and not away.
+    pub up: bool,
+    /// Packets that the sequence numbers say were sent.
+    pub expected: u32,
+    /// Of those, how many came.
+    pub received: u32,
+    /// Of those, how many did not; a late one makes it smaller again, never below 0 in one second.
+    pub lost: u32,
+    /// Packets that came behind a newer one.
+    pub late: u32,
+    /// Packets that came twice.
+    pub duplicate: u32,
+    /// Longest run of missing packets.
+    pub burst_max: u32,
+    /// Interarrival jitter (RFC 3550 §6.4.1, only between neighbours in time), microseconds.
+    pub jitter_us: u32,
+    /// Least transit above the lower envelope of the last 10 to 20 s, microseconds.
+    pub delay_us_min: u32,
+    /// Mean of the same.
+    pub delay_us_mean: u32,
+    /// Largest of the same.
+    pub delay_us_max: u32,
+    /// Round trip, when measured in the last 15 s, microseconds.
+    pub rtt_us: Option<u32>,
+    /// Payload bytes.
+    pub payload_bytes: u32,
+    /// Packets marked as voice (RFC 6464 V bit), or all but DTX frames when the sender gives no level.
+    pub voiced: u32,
+    /// DTX frames.
+    pub dtx: u32,
+    /// Mean level, 0 silence to 127 full scale; [`LEVEL_UNKNOWN`] without one.
+    pub level_mean: u8,
+    /// Largest level, likewise.
+    pub level_max: u8,
+}
+
+/// Sums of the running second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Running {
+    received: u32,
+    late: u32,
+    duplicate: u32,
+    burst_max: u32,
+    payload_bytes: u32,
+    voiced: u32,
+    dtx: u32,
+    levels: u32,
+    level_sum: u32,
+    level_max: u8,
+    delays: u32,
+    delay_sum: u64,
+    delay_min: u32,
+    delay_max: u32,
+}
+
+/// What is known of a packet when it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When, nanoseconds.
+    pub now: u64,
+    /// SRTP index.
+    pub index: u64,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// Bytes of the payload.
+    pub payload: usize,
+    /// 0 to 127, or [`LEVEL_UNKNOWN`].
+    pub level: u8,
+    /// The sender calls it voice.
+    pub voice: bool,
+}
+
+/// The figures of a receiver report block (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reception {
+    /// Lost since the last report, 1/256.
+    pub fraction_lost: u8,
+    /// Lost since the start of the stream, 24 bits signed, clamped.
+    pub cumulative_lost: i32,
+    /// Highest index, lower 32 bits.
+    pub highest: u32,
+    /// Jitter in timestamp units.
+    pub jitter: u32,
+}
+
+/// Everything received from one leg.
+#[derive(Clone, Debug, Default)]
+pub struct Uplink {
+    /// Packets of all streams.
+    pub received_total: u64,
+    /// Packets of all streams that never came.
+    lost_before: u64,
+    started: bool,
+    base: u64,
+    highest: u64,
+    received: u64,
+    reported_expected: u64,
+    reported_received: u64,
+    second_expected: u64,
+    /// Jitter of RFC 3550, times 16, in samples.
+    jitter16: u32,
+    last_transit: u32,
+    last_timestamp: u32,
+    envelope: [Option<u32>; 2],
+    envelope_since: u64,
+    running: Running,
+    jitter_sum_us: f64,
+    jitter_seconds: u32,
+}
+
+/// How long one half of the lower envelope lasts, nanoseconds.
+const ENVELOPE: u64 = 10 * crate::limits::SECOND;
+/// Timestamp steps over which jitter is taken: 60 ms; after a DTX gap the pair would be a false spike.
+const JITTER_STEP_MAX: u32 = 2_880;
+/// Payloads up to this are DTX frames (RFC 6716 §2.1.9: one byte, or two with padding).
+pub const DTX_BYTES_MAX: usize = 2;
+
+impl Uplink {
+    /// A new stream: numbers and time begin anew, totals go on.
+    pub fn restart(&mut self) {
+        self.lost_before = self.lost_total();
+        *self = Uplink {
+            received_total: self.received_total,
+            lost_before: self.lost_before,
+            running: self.running,
+            jitter_sum_us: self.jitter_sum_us,
+            jitter_seconds: self.jitter_seconds,
+            ..Uplink::default()
+        };
+    }
+
+    /// Counts one authenticated packet that is no duplicate.
+    #[inline]
+    pub fn count(&mut self, arrival: Arrival) {
+        let transit = samples(arrival.now).wrapping_sub(arrival.timestamp);
+        self.received_total += 1;
+        self.received += 1;
+        self.running.received += 1;
+        self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
+        if !self.started {
+            self.started = true;
+            self.base = arrival.index;
+            self.highest = arrival.index;
+            self.envelope = [Some(transit), None];
+            self.envelope_since = arrival.now;
+        } else if arrival.index > self.highest {
+            self.advance(arrival, transit);
+        } else {
+            self.running.late += 1;
+            self.base = self.base.min(arrival.index);
+        }
+        self.last_transit = transit;
+        self.last_timestamp = arrival.timestamp;
+        self.count_delay(arrival.now, transit);
+        self.count_sound(arrival);
+    }
+
+    /// Counts a packet that came before.
+    pub fn count_duplicate(&mut self) {
+        self.running.duplicate += 1;
+    }
+
+    /// Packets of all streams that never came.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.lost_before + self.expected().saturating_sub(self.received)
+    }
+
+    /// Mean jitter over the seconds that had audio, milliseconds.
+    #[must_use]
+    pub fn jitter_ms_mean(&self) -> f64 {
+        if self.jitter_seconds == 0 {
+            0.0
+        } else {
+            self.jitter_sum_us / f64::from(self.jitter_seconds) / 1_000.0
+        }
+    }
+
+    /// The highest index of the present stream, once there is one.
+    #[must_use]
+    pub fn highest(&self) -> Option<u64> {
+        self.started.then_some(self.highest)
+    }
+
+    /// The figures for a report and closes its interval; `None` before the first packet.
+    pub fn report(&mut self) -> Option<Reception> {
+        if !self.started {
+            return None;
+        }
+        let expected = self.expected();
+        let interval = expected - self.reported_expected;
+        let received = self.received - self.reported_received;
+        self.reported_expected = expected;
+        self.reported_received = self.received;
+        let lost = interval.saturating_sub(received);
+        Some(Reception {
+            fraction_lost: if interval == 0 {
+                0
+            } else {
+                (lost * 256 / interval).min(255) as u8
+            },
+            cumulative_lost: (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7F_FFFF) as i32,
+            highest: self.highest as u32,
+            jitter: self.jitter16 / 16,
+        })
+    }
+
+    /// Fills the figures of the second that ends now, and begins the next.
+    pub fn close_second(&mut self, second: &mut Second) {
+        let run = std::mem::take(&mut self.running);
+        let expected = self.expected();
+        let fresh = expected.saturating_sub(self.second_expected) as u32;
+        self.second_expected = expected;
+        second.expected = fresh;
+        second.received = run.received;
+        second.lost = fresh.saturating_sub(run.received);
+        second.late = run.late;
+        second.duplicate = run.duplicate;
+        second.burst_max = run.burst_max;
+        second.jitter_us = self.jitter_us();
+        second.payload_bytes = run.payload_bytes;
+        second.voiced = run.voiced;
+        second.dtx = run.dtx;
+        if run.levels > 0 {
+            second.level_mean = (run.level_sum / run.levels) as u8;
+            second.level_max = run.level_max;
+        }
+        if run.delays > 0 {
+            second.delay_us_min = microseconds(run.delay_min);
+            second.delay_us_mean = microseconds((run.delay_sum / u64::from(run.delays)) as u32);
+            second.delay_us_max = microseconds(run.delay_max);
+        }
+        if run.received > 0 {
+            self.jitter_sum_us += f64::from(second.jitter_us);
+            self.jitter_seconds += 1;
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        if self.started { self.highest - self.base + 1 } else { 0 }
+    }
+
+    fn jitter_us(&self) -> u32 {
+        microseconds(self.jitter16 / 16)
+    }
+
+    fn advance(&mut self, arrival: Arrival, transit: u32) {
+        let missing = (arrival.index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
+        self.running.burst_max = self.running.burst_max.max(missing);
+        self.highest = arrival.index;
+        let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
+        if step <= JITTER_STEP_MAX {
+            let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
+            let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
+            self.jitter16 = settled.saturating_add(difference);
+        }
+    }
+
+    fn count_delay(&mut self, now: u64, transit: u32) {
+        if now.saturating_sub(self.envelope_since) >= ENVELOPE {
+            self.envelope = [None, self.envelope[0]];
+            self.envelope_since = now;
+        }
+        let lower = |a: u32, b: u32| if (a.wrapping_sub(b) as i32) < 0 { a } else { b };
+        let here = self.envelope[0].map_or(transit, |least| lower(least, transit));
+        self.envelope[0] = Some(here);
+        let floor = self.envelope[1].map_or(here, |least| lower(least, here));
+        let delay = transit.wrapping_sub(floor);
+        let run = &mut self.running;
+        run.delay_min = if run.delays == 0 {
+            delay
+        } else {
+            run.delay_min.min(delay)
+        };
+        run.delay_max = run.delay_max.max(delay);
+        run.delay_sum += u64::from(delay);
+        run.delays += 1;
+    }
+
+    fn count_sound(&mut self, arrival: Arrival) {
+        let run = &mut self.running;
+        let dtx = arrival.payload <= DTX_BYTES_MAX;
+        run.dtx += u32::from(dtx);
+        if arrival.level == LEVEL_UNKNOWN {
+            run.voiced += u32::from(!dtx);
+        } else {
+            run.voiced += u32::from(arrival.voice);
+            run.levels += 1;
+            run.level_sum += u32::from(arrival.level);
+            run.level_max = run.level_max.max(arrival.level);
+        }
+    }
+}
+
+/// Everything sent to one leg, and what it says about it.
+#[derive(Clone, Debug, Default)]
+pub struct Downlink {
+    /// Packets sent.
+    pub sent_total: u64,
+    sent: u32,
+    bytes: u32,
+    lost: u32,
+    lost_reported: i32,
+    burst_max: u32,
+    fraction_lost: u8,
+    jitter_us: u32,
+    rtt_us: Option<u32>,
+    rtt_at: u64,
+    rtt_sum_us: f64,
+    rtt_count: u32,
+}
+
+/// A measured round trip is shown for this long, nanoseconds: three slow report intervals.
+const RTT_VALID: u64 = 15 * crate::limits::SECOND;
+
+impl Downlink {
+    /// Counts one packet sent.
+    #[inline]
+    pub fn count(&mut self, payload: usize) {
+        self.sent_total += 1;
+        self.sent += 1;
+        self.bytes = self.bytes.saturating_add(payload as u32);
+    }
+
+    /// Takes a report block of the leg about one of its slots. `jitter`: in 48 kHz samples.
+    pub fn reported(&mut self, reception: Reception) {
+        let fresh = reception.cumulative_lost.saturating_sub(self.lost_reported).max(0);
+        self.lost_reported = reception.cumulative_lost;
+        self.lost = self.lost.saturating_add(fresh as u32);
+        self.burst_max = self.burst_max.max(fresh as u32);
+        self.fraction_lost = reception.fraction_lost;
+        self.jitter_us = microseconds(reception.jitter);
+    }
+
+    /// Takes a measured round trip.
+    pub fn round_trip(&mut self, now: u64, rtt_us: u32) {
+        self.rtt_us = Some(rtt_us);
+        self.rtt_at = now;
+        self.rtt_sum_us += f64::from(rtt_us);
+        self.rtt_count += 1;
+    }
+
+    /// The receiver began anew: its cumulative count does too.
+    pub fn restart(&mut self) {
+        self.lost_reported = 0;
+        self.fraction_lost = 0;
+    }
+
+    /// Lost share of the last report, 1/256.
+    #[must_use]
+    pub fn fraction_lost(&self) -> u8 {
+        self.fraction_lost
+    }
+
+    /// The round trip, if it was measured lately, microseconds.
+    #[must_use]
+    pub fn rtt_us(&self, now: u64) -> Option<u32> {
+        self.rtt_us.filter(|_| now.saturating_sub(self.rtt_at) < RTT_VALID)
+    }
+
+    /// Mean of all measured round trips, milliseconds.
+    #[must_use]
+    pub fn rtt_ms_mean(&self) -> Option<f64> {
+        (self.rtt_count > 0).then(|| self.rtt_sum_us / f64::from(self.rtt_count) / 1_000.0)
+    }
+
+    /// Fills the figures of the second that ends now, and begins the next.
+    pub fn close_second(&mut self, second: &mut Second) {
+        let lost = self.lost.min(self.sent);
+        second.expected = self.sent;
+        second.lost = lost;
+        second.received = self.sent - lost;
+        second.burst_max = self.burst_max.min(lost);
+        second.payload_bytes = self.bytes;
+        second.jitter_us = self.jitter_us;
+        // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones.
+        self.lost -= lost;
+        self.sent = 0;
+        self.bytes = 0;
+        self.burst_max = 0;
+    }
+}
+
+impl Second {
+    /// A row without figures.
+    #[must_use]
+    pub fn empty(leg: LegId, room: RoomId, tap: TapId, part: Part, direction: Direction, at: u64) -> Second {
+        Second {
+            leg,
+            room,
+            tap,
+            part,
+            direction,
+            at,
+            up: false,
+            expected: 0,
+            received: 0,
+            lost: 0,
+            late: 0,
+            duplicate: 0,
+            burst_max: 0,
+            jitter_us: 0,
+            delay_us_min: 0,
+            delay_us_mean: 0,
+            delay_us_max: 0,
+            rtt_us: None,
+            payload_bytes: 0,
+            voiced: 0,
+            dtx: 0,
+            level_mean: LEVEL_UNKNOWN,
+            level_max: LEVEL_UNKNOWN,
+        }
+    }
+}
+
+/// 48 kHz samples as microseconds.
+fn microseconds(samples: u32) -> u32 {
+    (u64::from(samples) * 125 / 6).min(u64::from(u32::MAX)) as u32
+}

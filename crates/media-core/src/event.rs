@@ -1,0 +1,122 @@
+//! What a shard reports about rooms and legs: numbered per room, in the order in which it happened.
+//!
+//! Never holds an address, a key or a piece of SDP.
+//!
+//! Invariant: within a room the numbers are 1, 2, 3 …; a gap means that the caller let the queue overflow.
+
+use crate::{LegId, RoomId};
+
+/// Why a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The call was closed.
+    HangUp,
+    /// Nothing valid came for [`crate::limits::LEG_KEEP`].
+    Lost,
+    /// A newer leg took its place.
+    Replaced,
+    /// Removed by staff.
+    Kicked,
+    /// No valid connectivity check in time.
+    IceTimeout,
+    /// No finished handshake in time.
+    DtlsTimeout,
+    /// The certificate is not that of the offer.
+    Fingerprint,
+    /// The handshake failed otherwise.
+    DtlsFailed,
+    /// A named limit was passed.
+    Limit,
+    /// The node is being emptied.
+    Drain,
+    /// A defect of ours, contained to this leg.
+    Panic,
+}
+
+/// Totals of a leg, handed out once, with its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Audio packets that reached us.
+    pub packets_received: u64,
+    /// Audio packets that never came.
+    pub packets_lost: u64,
+    /// Audio packets sent to this leg.
+    pub packets_sent: u64,
+    /// Mean round trip in milliseconds; `None` when it was never measured.
+    pub rtt_ms_mean: Option<f64>,
+    /// Mean interarrival jitter of the uplink in milliseconds.
+    pub jitter_ms_mean: f64,
+    /// Mean opinion score of the uplink over voiced seconds, 1 to 4.5.
+    pub mos_up: Option<f64>,
+    /// The same for the downlink, by the receiver's reports.
+    pub mos_down: Option<f64>,
+    /// Whole seconds since the leg first had keys.
+    pub seconds: u64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Keys are there for the first time.
+    LegUp {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// The first authenticated audio packet of a leg.
+    FirstRtp {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// A customer's and an agent's leg are up and the agent's first packet has come. Once per room; the tap begins
+    /// with that very packet.
+    RoomLive,
+    /// Nothing authenticated for [`crate::limits::AWAY`], or the far end said good-bye.
+    LegAway {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// An away leg is back, on its old transport or on a new one.
+    LegBack {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// Sending moved to another address of the leg.
+    LegMigrated {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// No audio for [`crate::limits::UPLINK_STALL`] while the line lives. Reported anew after audio came back.
+    UplinkStalled {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// The leg is over; nothing more comes of it.
+    LegDown {
+        /// Which leg.
+        leg: LegId,
+        /// Why.
+        cause: Cause,
+        /// Its totals.
+        summary: Summary,
+    },
+    /// The plan is in force from the next packet on.
+    PlanApplied {
+        /// Which plan.
+        epoch: u64,
+        /// Per leg the index of the last packet that still went by the plan before; at most eight.
+        boundaries: Vec<(LegId, u64)>,
+    },
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Which room.
+    pub room: RoomId,
+    /// 1, 2, 3 … per room.
+    pub seq: u64,
+    /// When, by the shard's clock, nanoseconds.
+    pub at: u64,
+    /// What.
+    pub kind: Kind,
+}

@@ -1,0 +1,349 @@
+//! One outgoing RTP stream of a leg: continuous numbers and time for whatever source feeds it.
+//!
+//! It touches no packet; it says which index and timestamp a packet gets, or that it must not go out.
+//!
+//! Invariant: no index is handed out twice between two calls of [`Slot::rekey`]. A repeated index under one key
+//! would give the GCM authentication key away.
+
+use crate::limits::MS;
+
+/// Input steps larger than this are a new stream, not loss.
+const INPUT_JUMP_PACKETS: u64 = 1_000;
+/// A timestamp this far from wall time is a new stream: 10 s at 48 kHz.
+const INPUT_JUMP_SAMPLES: u32 = 480_000;
+/// One Opus frame of 20 ms at 48 kHz: the least step of time over a switch.
+const FRAME_SAMPLES: u32 = 960;
+/// Packets behind the newest that may still go out: the width of the sent window.
+const WINDOW: u64 = 128;
+/// Sequence numbers start below this, so that the first packets can be lost without the receiver missing the
+/// wrap (RFC 3711 §3.3.1).
+const FIRST_SEQUENCE_MASK: u64 = 0x7FFF;
+
+/// Which stream feeds a slot. Anything that breaks numbering or time at the source makes a new `stream`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which leg, as the shard numbers them.
+    pub leg: u32,
+    /// Counts the leg's streams: new SSRC, new transport.
+    pub stream: u32,
+}
+
+/// What a packet gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// SRTP index: roll-over count and sequence number.
+    pub index: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// True on the first packet after a switch: it carries the marker.
+    pub switched: bool,
+}
+
+/// Why a packet must not go out on this slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is older than the switch to its source.
+    BeforeSwitch,
+    /// It is too far behind the newest.
+    TooOld,
+    /// Its index was used: sending again would repeat a nonce.
+    Repeated,
+}
+
+/// See the top of this file.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// SSRC on the wire.
+    pub ssrc: u32,
+    /// Packets sent.
+    pub packets: u64,
+    /// Payload bytes sent.
+    pub octets: u64,
+    source: Option<Source>,
+    floor: u64,
+    offset: i64,
+    offset_timestamp: u32,
+    newest_in: u64,
+    newest_in_timestamp: u32,
+    top: u64,
+    /// Bit n: index `top - n` was sent.
+    sent: u128,
+    last_timestamp: u32,
+    last_ns: u64,
+    started: bool,
+}
+
+impl Slot {
+    /// A silent slot. `sequence` and `timestamp` are random; the sequence is cut to 15 bits.
+    #[must_use]
+    pub fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Slot {
+        Slot {
+            ssrc,
+            packets: 0,
+            octets: 0,
+            source: None,
+            floor: 0,
+            offset: 0,
+            offset_timestamp: 0,
+            newest_in: 0,
+            newest_in_timestamp: 0,
+            top: (u64::from(sequence) & FIRST_SEQUENCE_MASK).saturating_sub(1),
+            sent: 0,
+            last_timestamp: timestamp,
+            last_ns: 0,
+            started: false,
+        }
+    }
+
+    /// Index and time for the packet `index_in`, `timestamp_in` of `source`.
+    ///
+    /// # Errors
+    /// [`Refused`]; the slot is then unchanged.
+    #[inline]
+    pub fn stamp(&mut self, source: Source, index_in: u64, timestamp_in: u32, now: u64) -> Result<Stamp, Refused> {
+        let switched = self.source != Some(source) || self.jumps(index_in, timestamp_in, now);
+        if switched {
+            self.switch(source, index_in, timestamp_in, now);
+        }
+        if index_in < self.floor {
+            return Err(Refused::BeforeSwitch);
+        }
+        let index = (index_in as i64 + self.offset) as u64;
+        let timestamp = timestamp_in.wrapping_add(self.offset_timestamp);
+        if index > self.top {
+            let step = index - self.top;
+            self.sent = if step >= WINDOW { 1 } else { self.sent << step | 1 };
+            self.top = index;
+            self.newest_in = index_in;
+            self.newest_in_timestamp = timestamp_in;
+            self.last_timestamp = timestamp;
+            self.last_ns = now;
+        } else {
+            let behind = self.top - index;
+            if behind >= WINDOW {
+                return Err(Refused::TooOld);
+            }
+            if self.sent >> behind & 1 == 1 {
+                return Err(Refused::Repeated);
+            }
+            self.sent |= 1 << behind;
+        }
+        self.started = true;
+        Ok(Stamp {
+            index,
+            timestamp,
+            switched,
+        })
+    }
+
+    /// True if the slot is free or is already fed by this leg.
+    #[must_use]
+    pub fn suits(&self, leg: u32) -> bool {
+        self.source.is_none_or(|source| source.leg == leg)
+    }
+
+    /// Nobody feeds the slot any more; whoever comes next is a switch.
+    pub fn release(&mut self) {
+        self.source = None;
+    }
+
+    /// The leg has new keys: the roll-over count begins at 0 again and the sequence below 2^15, going on at +1 where
+    /// that allows it. Under new keys no index was used.
+    pub fn rekey(&mut self) {
+        self.top = (self.top & FIRST_SEQUENCE_MASK).min(FIRST_SEQUENCE_MASK - 1);
+        self.sent = 0;
+        self.source = None;
+    }
+
+    /// The RTP time that belongs to `now`, for sender reports; `None` before the first packet.
+    #[must_use]
+    pub fn timestamp_at(&self, now: u64) -> Option<u32> {
+        self.started.then(|| {
+            self.last_timestamp
+                .wrapping_add(samples(now.saturating_sub(self.last_ns)))
+        })
+    }
+
+    fn jumps(&self, index_in: u64, timestamp_in: u32, now: u64) -> bool {
+        if index_in <= self.newest_in {
+            return false;
+        }
+        let expected = self
+            .newest_in_timestamp
+            .wrapping_add(samples(now.saturating_sub(self.last_ns)));
+        let off = (timestamp_in.wrapping_sub(expected) as i32).unsigned_abs();
+        index_in - self.newest_in > INPUT_JUMP_PACKETS || off > INPUT_JUMP_SAMPLES
+    }
+
+    fn switch(&mut self, source: Source, index_in: u64, timestamp_in: u32, now: u64) {
+        let elapsed = samples(now.saturating_sub(self.last_ns)).max(FRAME_SAMPLES);
+        let step = if self.started { elapsed } else { 0 };
+        self.offset = self.top as i64 + 1 - index_in as i64;
+        self.offset_timestamp = self.last_timestamp.wrapping_add(step).wrapping_sub(timestamp_in);
+        self.floor = index_in;
+        self.source = Some(source);
+    }
+}
+
+/// Nanoseconds as 48 kHz samples, in the arithmetic of RTP timestamps.
+pub(crate) fn samples(ns: u64) -> u32 {
+    (ns.saturating_mul(48) / MS) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SECOND;
+
+    const A: Source = Source { leg: 1, stream: 1 };
+    const B: Source = Source { leg: 2, stream: 1 };
+    const FRAME: u64 = 20 * MS;
+
+    /// A slot that has sent `packets` packets of `A`; returns it with the time and input numbers that come next.
+    fn fed(packets: u64) -> (Slot, u64, u64, u32) {
+        let mut slot = Slot::new(7, 100, 5_000);
+        let (mut now, mut index, mut timestamp) = (SECOND, 60_000, 1_000);
+        for _ in 0..packets {
+            slot.stamp(A, index, timestamp, now).unwrap();
+            (now, index, timestamp) = (now + FRAME, index + 1, timestamp + 960);
+        }
+        (slot, now, index, timestamp)
+    }
+
+    #[test]
+    fn the_first_packet_gets_the_first_sequence_and_time_and_the_marker() {
+        let mut slot = Slot::new(7, 0xFFFF, 5_000);
+        assert_eq!(
+            slot.stamp(A, 900, 77, SECOND),
+            Ok(Stamp {
+                index: 0x7FFF,
+                timestamp: 5_000,
+                switched: true
+            })
+        );
+    }
+
+    #[test]
+    fn loss_stays_a_gap_and_a_late_packet_fills_it_once() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        let late = slot.stamp(A, index + 1, timestamp + 960, now + FRAME).unwrap();
+        assert_eq!((late.index, late.timestamp), (111, 5_000 + 11 * 960));
+        assert_eq!(slot.stamp(A, index, timestamp, now + FRAME).unwrap().index, 110);
+        assert_eq!(slot.stamp(A, index, timestamp, now + FRAME), Err(Refused::Repeated));
+    }
+
+    #[test]
+    fn a_switch_goes_on_at_plus_one_in_wall_time() {
+        let (mut slot, now, ..) = fed(10);
+        let stamp = slot.stamp(B, 3, 4_000_000_000, now + 3 * SECOND).unwrap();
+        assert_eq!(
+            stamp,
+            Stamp {
+                index: 110,
+                timestamp: 5_000 + 9 * 960 + 3 * 48_000 + 960,
+                switched: true
+            }
+        );
+        assert_eq!(
+            slot.stamp(B, 2, 3_999_999_040, now + 3 * SECOND),
+            Err(Refused::BeforeSwitch)
+        );
+        assert!(
+            !slot
+                .stamp(B, 4, 4_000_000_960, now + 3 * SECOND + FRAME)
+                .unwrap()
+                .switched
+        );
+    }
+
+    #[test]
+    fn forty_thousand_packets_of_hold_leave_no_trace_in_the_sequence() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        slot.release();
+        let later = now + 40_000 * FRAME;
+        let stamp = slot
+            .stamp(A, index + 40_000, timestamp.wrapping_add(40_000 * 960), later)
+            .unwrap();
+        assert_eq!((stamp.index, stamp.switched), (110, true));
+    }
+
+    #[test]
+    fn input_jumps_are_switches_just_above_the_limit() {
+        let (slot, now, index, timestamp) = fed(10);
+        let last = index - 1;
+        assert!(!slot.clone().stamp(A, last + 1_000, timestamp, now).unwrap().switched);
+        assert!(slot.clone().stamp(A, last + 1_001, timestamp, now).unwrap().switched);
+        assert!(!slot.clone().stamp(A, index, timestamp + 480_000, now).unwrap().switched);
+        assert!(slot.clone().stamp(A, index, timestamp + 480_001, now).unwrap().switched);
+        assert!(
+            slot.clone()
+                .stamp(A, index, timestamp.wrapping_sub(480_001), now)
+                .unwrap()
+                .switched
+        );
+    }
+
+    #[test]
+    fn packets_128_behind_the_newest_are_too_old() {
+        let (mut slot, now, index, timestamp) = fed(1);
+        slot.stamp(A, index + 200, timestamp + 200 * 960, now + 200 * FRAME)
+            .unwrap();
+        assert_eq!(
+            slot.stamp(A, index + 72, timestamp, now + 200 * FRAME),
+            Err(Refused::TooOld)
+        );
+        assert!(slot.stamp(A, index + 73, timestamp, now + 200 * FRAME).is_ok());
+    }
+
+    #[test]
+    fn no_index_is_handed_out_twice_whatever_comes() {
+        // A small generator of our own: the test must be repeatable and this crate draws no chance.
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        let mut draw = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut slot = Slot::new(7, 1, 0);
+        let mut seen = std::collections::HashSet::new();
+        let (mut now, mut base) = (SECOND, [70_000u64, 500]);
+        for step in 0..200_000u64 {
+            now += draw(40) * MS;
+            let which = usize::from(draw(50) == 0);
+            base[which] += draw(3);
+            if draw(500) == 0 {
+                base[which] += 5_000;
+            }
+            if draw(300) == 0 {
+                slot.release();
+            }
+            let index_in = base[which] - draw(200);
+            let timestamp = (index_in as u32).wrapping_mul(960);
+            if let Ok(stamp) = slot.stamp([A, B][which], index_in, timestamp, now) {
+                assert!(seen.insert(stamp.index), "index {} twice at step {step}", stamp.index);
+            }
+        }
+        assert!(seen.len() > 50_000, "the walk must mostly send, sent {}", seen.len());
+    }
+
+    #[test]
+    fn new_keys_begin_below_half_of_the_sequence_space_and_go_on_where_they_can() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        slot.rekey();
+        assert_eq!(slot.stamp(A, index, timestamp, now).unwrap().index, 110);
+        slot.top = 0x1_FFFF;
+        slot.rekey();
+        assert_eq!(slot.stamp(A, index + 1, timestamp, now).unwrap().index, 0x7FFF);
+        slot.top = 0x1_0005;
+        slot.rekey();
+        assert_eq!(slot.stamp(A, index + 2, timestamp, now).unwrap().index, 6);
+    }
+
+    #[test]
+    fn report_time_runs_on_with_the_wall() {
+        let (slot, now, ..) = fed(10);
+        assert_eq!(slot.timestamp_at(now - FRAME + SECOND), Some(5_000 + 9 * 960 + 48_000));
+        assert_eq!(Slot::new(1, 1, 1).timestamp_at(now), None);
+    }
+}
