@@ -1,1 +1,7 @@
 //! Development only: virtual network, scripted peer, sound, tidy checks.
+//!
+//! Never a dependency of a part of the product. Each module sits behind a feature of its own, so that the tests of a pure
+//! crate compile only what they use.
+
+#[cfg(feature = "sound")]
+pub mod sound;
