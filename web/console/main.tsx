@@ -1,0 +1,1 @@
+import "../shared/design/tokens.css";

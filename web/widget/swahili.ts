@@ -1,0 +1,3 @@
+import { widget } from "../shared/i18n/sw.json";
+
+export const words = widget;
