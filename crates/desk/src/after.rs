@@ -1,0 +1,25 @@
+//! What is to be done once a decision is committed: orders to media, and who must be woken.
+//!
+//! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
+
+use call_model::CallId;
+use ports::{Cause, LegGrant, Plan, RecordCommand};
+
+/// One thing to do after the commit, in the order in which they were noted.
+#[derive(Clone, Debug)]
+pub(crate) enum After {
+    /// Make a leg known to media.
+    Admit(LegGrant),
+    /// Put a plan in force.
+    Plan(Plan),
+    /// Command the recorder.
+    Record(CallId, RecordCommand),
+    /// End a call's room.
+    CloseRoom(CallId, Cause),
+    /// Something changed in this queue: offer what waits, show who waits.
+    WakeQueue(String),
+    /// Something is to be told to browsers.
+    WakeHub,
+    /// Something lies in the outbox.
+    WakeOutbox,
+}

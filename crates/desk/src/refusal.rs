@@ -1,0 +1,222 @@
+//! Why the desk says no: a stable word, a sentence for a person, and whether to try again.
+//!
+//! No HTTP status is known here; one file of `api` turns these words into them. No refusal carries customer data.
+
+use std::fmt;
+
+/// What kind of refusal; the word never changes once released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// No valid credential.
+    Unauthenticated,
+    /// The caller may not do this.
+    Forbidden,
+    /// No such thing, or not visible to the caller.
+    NotFound,
+    /// The agent already has a call in the way of this.
+    AlreadyInCall,
+    /// Somebody else won the offer, or it was withdrawn.
+    OfferLost,
+    /// The offer's time is over.
+    OfferExpired,
+    /// The state of things does not allow this step.
+    IllegalTransition,
+    /// A field is wrong.
+    Validation,
+    /// Too many; see `retry_after_s`.
+    RateLimited,
+    /// The row changed in between.
+    VersionMismatch,
+    /// The idempotency key was used for another request.
+    IdempotencyMismatch,
+    /// This node takes no new calls.
+    Draining,
+    /// Media is full.
+    MediaFull,
+    /// Media does not answer.
+    MediaUnavailable,
+    /// The leg grant is unknown or over.
+    UnknownGrant,
+    /// The SDP was refused; the detail is a stable word.
+    BadOffer,
+    /// There is no recording to play.
+    RecordingMissing,
+    /// The byte range lies outside.
+    Range,
+    /// The database does not answer; may be tried again.
+    Database,
+    /// A defect of ours.
+    Internal,
+}
+
+impl Code {
+    /// Every code, for documents and tests.
+    pub const ALL: [Code; 20] = [
+        Code::Unauthenticated,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::AlreadyInCall,
+        Code::OfferLost,
+        Code::OfferExpired,
+        Code::IllegalTransition,
+        Code::Validation,
+        Code::RateLimited,
+        Code::VersionMismatch,
+        Code::IdempotencyMismatch,
+        Code::Draining,
+        Code::MediaFull,
+        Code::MediaUnavailable,
+        Code::UnknownGrant,
+        Code::BadOffer,
+        Code::RecordingMissing,
+        Code::Range,
+        Code::Database,
+        Code::Internal,
+    ];
+
+    /// Stable snake_case word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Code::Unauthenticated => "unauthenticated",
+            Code::Forbidden => "forbidden",
+            Code::NotFound => "not_found",
+            Code::AlreadyInCall => "already_in_call",
+            Code::OfferLost => "offer_lost",
+            Code::OfferExpired => "offer_expired",
+            Code::IllegalTransition => "illegal_transition",
+            Code::Validation => "validation",
+            Code::RateLimited => "rate_limited",
+            Code::VersionMismatch => "version_mismatch",
+            Code::IdempotencyMismatch => "idempotency_mismatch",
+            Code::Draining => "draining",
+            Code::MediaFull => "media_full",
+            Code::MediaUnavailable => "media_unavailable",
+            Code::UnknownGrant => "unknown_grant",
+            Code::BadOffer => "bad_offer",
+            Code::RecordingMissing => "recording_missing",
+            Code::Range => "range",
+            Code::Database => "database",
+            Code::Internal => "internal",
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What kind.
+    pub code: Code,
+    /// One sentence a person can act on.
+    pub detail: Option<String>,
+    /// Seconds after which asking again makes sense.
+    pub retry_after_s: Option<u32>,
+    /// Wrong fields and what is wrong with them, for [`Code::Validation`].
+    pub fields: Vec<(String, String)>,
+}
+
+impl Refused {
+    /// A refusal without more to say.
+    pub const fn new(code: Code) -> Self {
+        Refused {
+            code,
+            detail: None,
+            retry_after_s: None,
+            fields: Vec::new(),
+        }
+    }
+
+    /// A refusal with a sentence.
+    pub fn because(code: Code, detail: impl Into<String>) -> Self {
+        Refused {
+            detail: Some(detail.into()),
+            ..Self::new(code)
+        }
+    }
+
+    /// One wrong field.
+    pub fn field(name: &str, message: impl Into<String>) -> Self {
+        Refused {
+            fields: vec![(name.to_owned(), message.into())],
+            ..Self::new(Code::Validation)
+        }
+    }
+
+    /// A refusal that may be tried again after `seconds`.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.word())?;
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<sqlx::Error> for Refused {
+    /// The client hears that the database failed; the cause goes to the log, without the row's values.
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::RowNotFound => return Refused::new(Code::NotFound),
+            sqlx::Error::Database(cause) => {
+                // The message of PostgreSQL names constraint and relation; values stand only in its detail.
+                tracing::error!(
+                    sqlstate = cause.code().as_deref(),
+                    cause = cause.message(),
+                    "a statement failed"
+                );
+                if cause
+                    .code()
+                    .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "57014" | "57P01"))
+                {
+                    return Refused::new(Code::Database).retry_after(1);
+                }
+                return Refused::new(Code::Internal);
+            }
+            _ => tracing::warn!(cause = %error, "the database does not answer"),
+        }
+        Refused::new(Code::Database).retry_after(1)
+    }
+}
+
+impl From<ports::Refusal> for Refused {
+    fn from(refusal: ports::Refusal) -> Self {
+        match refusal {
+            ports::Refusal::UnknownGrant => Refused::new(Code::UnknownGrant),
+            ports::Refusal::BadOffer { reason } => Refused::because(Code::BadOffer, reason),
+            ports::Refusal::Full { retry_after_s } => Refused::new(Code::MediaFull).retry_after(retry_after_s),
+            ports::Refusal::Draining => Refused::new(Code::Draining),
+            ports::Refusal::Limit(word) => Refused::because(Code::MediaFull, word),
+            ports::Refusal::Unavailable => Refused::new(Code::MediaUnavailable).retry_after(1),
+        }
+    }
+}
+
+/// Turns the violation of the constraint `name` into `code`; everything else is what it always is.
+pub(crate) fn on_constraint(name: &'static str, code: Code) -> impl FnOnce(sqlx::Error) -> Refused {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.constraint() == Some(name) => Refused::new(code),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_word_of_its_own() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.word()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,170 @@
+//! `call_legs`, `call_intervals`: who is connected, and for which spans something was the case.
+
+use call_model::Timestamp;
+use ports::LegSummary;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::refusal::Refused;
+use crate::types::At;
+
+/// One row of `call_legs`.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct LegRow {
+    pub(crate) id: Uuid,
+    pub(crate) call_id: Uuid,
+    pub(crate) part: String,
+    pub(crate) staff_id: Option<Uuid>,
+    pub(crate) node_epoch: i64,
+    pub(crate) state: String,
+    pub(crate) granted_at: At,
+    pub(crate) up_at: Option<At>,
+    pub(crate) away_at: Option<At>,
+}
+
+const LIVE: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at, up_at, away_at from call_legs
+    where call_id = $1 and state <> 'down' order by granted_at, id";
+const GET: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at, up_at, away_at from call_legs
+    where id = $1 and call_id = $2";
+const INSERT: &str = "insert into call_legs (id, call_id, part, staff_id, node_id, node_epoch, granted_at)
+    values ($1, $2, $3, $4, $5, $6, $7)";
+const UP: &str = "update call_legs set state = 'up', up_at = coalesce(up_at, $2), away_at = null
+    where id = $1 and state <> 'down'";
+const FIRST_RTP: &str = "update call_legs set first_rtp_at = coalesce(first_rtp_at, $2) where id = $1";
+const AWAY: &str = "update call_legs set state = 'away', away_at = $2 where id = $1 and state = 'up'";
+const DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
+    where id = $1 and state <> 'down'";
+const ALL_DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
+    where call_id = $1 and state <> 'down'";
+const SUMMARY: &str = "update call_legs set packets_received = $2, packets_lost = $3, packets_sent = $4,
+    rtt_ms_mean = $5, jitter_ms_mean = $6, mos_up = $7, mos_down = $8, up_seconds = $9 where id = $1";
+const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at)
+    values ($1, $2, $3, $4, $5) on conflict do nothing";
+const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at)
+    where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
+
+/// The call's living legs.
+pub(crate) async fn live(conn: &mut PgConnection, call: Uuid) -> Result<Vec<LegRow>, Refused> {
+    Ok(sqlx::query_as(LIVE).bind(call).fetch_all(conn).await?)
+}
+
+/// One leg of one call.
+pub(crate) async fn get(conn: &mut PgConnection, id: Uuid, call: Uuid) -> Result<Option<LegRow>, Refused> {
+    Ok(sqlx::query_as(GET).bind(id).bind(call).fetch_optional(conn).await?)
+}
+
+/// A leg that may be attached.
+pub(crate) async fn insert(conn: &mut PgConnection, leg: &LegRow, node: &str) -> Result<(), Refused> {
+    sqlx::query(INSERT)
+        .bind(leg.id)
+        .bind(leg.call_id)
+        .bind(&leg.part)
+        .bind(leg.staff_id)
+        .bind(node)
+        .bind(leg.node_epoch)
+        .bind(leg.granted_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The leg has keys, or is back.
+pub(crate) async fn up(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
+    sqlx::query(UP).bind(id).bind(At(at)).execute(conn).await?;
+    Ok(())
+}
+
+/// Its first packet has come.
+pub(crate) async fn first_rtp(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
+    sqlx::query(FIRST_RTP).bind(id).bind(At(at)).execute(conn).await?;
+    Ok(())
+}
+
+/// Nothing has come from it for a while.
+pub(crate) async fn away(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
+    sqlx::query(AWAY).bind(id).bind(At(at)).execute(conn).await?;
+    Ok(())
+}
+
+/// The leg is over.
+pub(crate) async fn down(conn: &mut PgConnection, id: Uuid, at: Timestamp, cause: &str) -> Result<(), Refused> {
+    sqlx::query(DOWN)
+        .bind(id)
+        .bind(At(at))
+        .bind(cause)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// All legs of the call are over.
+pub(crate) async fn all_down(conn: &mut PgConnection, call: Uuid, at: Timestamp, cause: &str) -> Result<(), Refused> {
+    sqlx::query(ALL_DOWN)
+        .bind(call)
+        .bind(At(at))
+        .bind(cause)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The leg's totals.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "means of milliseconds and scores fit a real"
+)]
+pub(crate) async fn summary(conn: &mut PgConnection, id: Uuid, totals: &LegSummary) -> Result<(), Refused> {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let score = |mos: Option<f64>| mos.map(|mos| mos.clamp(1.0, 5.0) as f32);
+    sqlx::query(SUMMARY)
+        .bind(id)
+        .bind(count(totals.packets_received))
+        .bind(count(totals.packets_lost))
+        .bind(count(totals.packets_sent))
+        .bind(totals.rtt_ms_mean.map(|ms| ms as f32))
+        .bind(totals.jitter_ms_mean as f32)
+        .bind(score(totals.mos_up))
+        .bind(score(totals.mos_down))
+        .bind(count(totals.seconds))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Something begins to be the case; already open is fine.
+pub(crate) async fn open_interval(
+    conn: &mut PgConnection,
+    call: Uuid,
+    kind: &str,
+    leg: Option<Uuid>,
+    staff: Option<Uuid>,
+    at: Timestamp,
+) -> Result<(), Refused> {
+    sqlx::query(OPEN_INTERVAL)
+        .bind(call)
+        .bind(kind)
+        .bind(leg)
+        .bind(staff)
+        .bind(At(at))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ends the open spans of a call: of one kind, of one leg, or all.
+pub(crate) async fn close_intervals(
+    conn: &mut PgConnection,
+    call: Uuid,
+    kind: Option<&str>,
+    leg: Option<Uuid>,
+    at: Timestamp,
+) -> Result<(), Refused> {
+    sqlx::query(CLOSE_INTERVALS)
+        .bind(call)
+        .bind(kind)
+        .bind(leg)
+        .bind(At(at))
+        .execute(conn)
+        .await?;
+    Ok(())
+}

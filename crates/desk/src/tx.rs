@@ -1,0 +1,268 @@
+//! The only door to the database: one short transaction in one context, which no caller can cancel.
+//!
+//! A handler that is dropped while `BEGIN` is under way would hand an open transaction back to the pool
+//! (sqlx 0.9). Three walls: the work runs in a task of its own, a connection that comes back inside a transaction is
+//! thrown away, and PostgreSQL ends idle transactions after ten seconds.
+//!
+//! Lock order everywhere: queue (advisory), call, staff, offer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use call_model::{StaffId, TeamId, Timestamp, UserId};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, PgConnection, Postgres, Transaction};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::migrations;
+use crate::refusal::{Code, Refused};
+use crate::types::At;
+
+/// Connections of one process: a decision takes about a millisecond, so 16 carry thousands a second, and eight nodes
+/// still fit into PostgreSQL's default of 100.
+pub const CONNECTIONS_MAX: u32 = 16;
+
+/// How long a caller waits for a free connection before he is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of every session: a stuck statement, a forgotten lock or an abandoned transaction ends by itself.
+const SESSION: [(&str, &str); 5] = [
+    ("search_path", "helpline,public"),
+    ("timezone", "UTC"),
+    ("statement_timeout", "15s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
+/// Opens a transaction's context and reads the clock.
+const ENTER: &str = "select set_config('role', $1, true), set_config('app.user_id', $2, true),
+    set_config('app.staff_id', $3, true), set_config('app.role', $4, true), set_config('app.team_ids', $5, true)";
+const BECOME_DESK: &str = "select set_config('role', 'app_desk', true)";
+const NOW: &str = "select clock_timestamp()";
+/// True only inside a transaction that somebody forgot.
+const IS_LEAKED: &str = "select now() <> statement_timestamp()";
+
+/// In whose name a transaction looks at rows.
+#[derive(Clone, Debug)]
+pub(crate) enum Ctx {
+    /// A customer: his own rows, reading only.
+    Customer(UserId),
+    /// A member of staff: the scope of the role, reading only.
+    Staff {
+        /// Who.
+        staff: StaffId,
+        /// Word of the role.
+        role: &'static str,
+        /// Teams of the scope.
+        teams: Vec<TeamId>,
+    },
+    /// A part of the server itself; writes.
+    System(&'static str),
+}
+
+/// A boxed future that borrows the transaction.
+pub(crate) type InTx<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
+
+/// An open transaction.
+pub(crate) struct Tx {
+    inner: Transaction<'static, Postgres>,
+    /// The database clock when the transaction began, or after the last lock was taken.
+    pub(crate) now: Timestamp,
+    /// What is to be done once this is committed; never before.
+    pub(crate) after: Vec<crate::after::After>,
+}
+
+impl Tx {
+    /// The connection, for statements.
+    pub(crate) fn conn(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+
+    /// Goes on as the desk, which may write; the subject has been found under the caller's own role before.
+    pub(crate) async fn become_desk(&mut self) -> Result<(), Refused> {
+        sqlx::query(BECOME_DESK).execute(self.conn()).await?;
+        Ok(())
+    }
+
+    /// Reads the clock again: waiting for a lock took time, and leases are judged by what is true now.
+    pub(crate) async fn read_clock(&mut self) -> Result<Timestamp, Refused> {
+        let At(now) = sqlx::query_scalar(NOW).fetch_one(self.conn()).await?;
+        self.now = self.now.max(now);
+        Ok(self.now)
+    }
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct DeskConfig {
+    /// Connection string of the program's own role.
+    pub database_url: String,
+}
+
+/// The database, opened.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    started: Instant,
+    /// Milliseconds since `started` of the first answer after the last failure, plus one; 0 while it fails.
+    unbroken_since: AtomicU64,
+    /// Milliseconds since `started` of the last answer.
+    last_answer: AtomicU64,
+    leaked: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// Opens the pool and checks that the schema is the one this program was written for.
+    ///
+    /// # Errors
+    /// [`migrations::Fault`]: not reachable, not migrated, or from the future.
+    pub async fn connect(config: &DeskConfig) -> Result<Self, migrations::Fault> {
+        let options: PgConnectOptions = config.database_url.parse().map_err(migrations::Fault::Database)?;
+        let options = options
+            .options(SESSION)
+            .application_name("helpline")
+            .disable_statement_logging();
+        let leaked = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&leaked);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_release(move |conn, _| {
+                let counter = Arc::clone(&counter);
+                Box::pin(async move {
+                    let leaked: bool = sqlx::query_scalar(IS_LEAKED).fetch_one(&mut *conn).await?;
+                    if leaked {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!("a connection came back inside a transaction and was thrown away");
+                    }
+                    Ok(!leaked)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(migrations::Fault::Database)?;
+        let mut conn = pool.acquire().await.map_err(migrations::Fault::Database)?;
+        migrations::check(&mut conn).await?;
+        drop(conn);
+        let inner = Inner {
+            pool,
+            started: Instant::now(),
+            unbroken_since: AtomicU64::new(1),
+            last_answer: AtomicU64::new(0),
+            leaked,
+        };
+        Ok(Store(Arc::new(inner)))
+    }
+
+    /// Runs `work` in one transaction in the context of `ctx` and commits it; an error rolls it back.
+    ///
+    /// The transaction goes on to its end when the caller goes away. Whatever `work` left to be done after the commit
+    /// comes back with its result.
+    pub(crate) async fn with_ctx<T, F>(&self, ctx: Ctx, work: F) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Tx) -> InTx<'a, T> + Send + 'static,
+    {
+        let store = self.clone();
+        let done = tokio::spawn(async move { store.run(ctx, work).await.map(|(value, _)| value) });
+        done.await.unwrap_or_else(|_| Err(Refused::new(Code::Internal)))
+    }
+
+    /// The transaction itself, for callers that already run in a task of their own.
+    pub(crate) async fn run<T, F>(&self, ctx: Ctx, work: F) -> Result<(T, Vec<crate::after::After>), Refused>
+    where
+        F: for<'a> FnOnce(&'a mut Tx) -> InTx<'a, T>,
+    {
+        let inner = self.0.pool.begin().await.inspect_err(|_| self.failed())?;
+        let mut tx = Tx {
+            inner,
+            now: Timestamp(0),
+            after: Vec::new(),
+        };
+        enter(&mut tx, &ctx).await.inspect_err(|refused| self.note(refused))?;
+        self.answered();
+        let value = work(&mut tx).await.inspect_err(|refused| self.note(refused))?;
+        tx.inner.commit().await.inspect_err(|_| self.failed())?;
+        Ok((value, tx.after))
+    }
+
+    /// How long the database has answered without a break; zero while it does not.
+    pub fn unbroken_for(&self) -> Duration {
+        match self.0.unbroken_since.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis((self.age_ms() + 1).saturating_sub(since)),
+        }
+    }
+
+    /// Time since the database last answered.
+    pub fn silent_for(&self) -> Duration {
+        Duration::from_millis(self.age_ms().saturating_sub(self.0.last_answer.load(Ordering::Acquire)))
+    }
+
+    /// Connections that came back inside a transaction, since the start.
+    pub fn leaked_connections(&self) -> u64 {
+        self.0.leaked.load(Ordering::Relaxed)
+    }
+
+    /// Closes all connections; what runs is finished first.
+    pub async fn close(&self) {
+        self.0.pool.close().await;
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn answered(&self) {
+        let now = self.age_ms();
+        self.0.last_answer.store(now, Ordering::Release);
+        // Only the first answer after a failure starts the count anew.
+        let _ = self
+            .0
+            .unbroken_since
+            .compare_exchange(0, now + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn failed(&self) {
+        self.0.unbroken_since.store(0, Ordering::Release);
+    }
+
+    fn note(&self, refused: &Refused) {
+        if refused.code == Code::Database {
+            self.failed();
+        }
+    }
+}
+
+/// Sets role and identity for this transaction only.
+async fn enter(tx: &mut Tx, ctx: &Ctx) -> Result<(), Refused> {
+    let (role, user, staff, staff_role, team_ids) = match ctx {
+        Ctx::Customer(user) => ("app_customer", user.as_str(), String::new(), "", String::new()),
+        Ctx::Staff { staff, role, teams } => {
+            let teams: Vec<String> = teams.iter().map(|team| Uuid::from_u128(team.0).to_string()).collect();
+            (
+                "app_staff",
+                "",
+                Uuid::from_u128(staff.0).to_string(),
+                *role,
+                teams.join(","),
+            )
+        }
+        Ctx::System(_) => ("app_desk", "", String::new(), "", String::new()),
+    };
+    sqlx::query(ENTER)
+        .bind(role)
+        .bind(user)
+        .bind(staff)
+        .bind(staff_role)
+        .bind(team_ids)
+        .execute(tx.conn())
+        .await?;
+    let At(now) = sqlx::query_scalar(NOW).fetch_one(tx.conn()).await?;
+    tx.now = now;
+    Ok(())
+}
