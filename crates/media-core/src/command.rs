@@ -129,19 +129,11 @@ pub enum Report {
     /// Datagrams for the peer, in order: a flight of the handshake, or an alert.
     Flight(Vec<Box<[u8]>>),
     /// The handshake is complete and the certificate was the announced one.
-    Established(Box<Keys>),
+    Established(Box<srtp::Keys>),
     /// It failed.
     Failed(Failure),
     /// The peer said good-bye (`close_notify`).
     Closed,
-}
-
-/// SRTP contexts of one transport, one per direction.
-pub struct Keys {
-    /// Opens what the peer sends.
-    pub inbound: srtp::Inbound,
-    /// Seals what we send.
-    pub outbound: srtp::Outbound,
 }
 
 /// Why a handshake failed.

@@ -188,6 +188,8 @@ pub struct Arrival {
     pub level: u8,
     /// The sender calls it voice.
     pub voice: bool,
+    /// False for telephone events: they share the numbers of the stream but not its time.
+    pub audio: bool,
 }
 
 /// The figures of a receiver report block (RFC 3550 §6.4.1).
@@ -257,22 +259,26 @@ impl Uplink {
         self.received += 1;
         self.running.received += 1;
         self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
+        self.count_index(arrival.index);
+        if arrival.audio {
+            self.count_time(arrival, transit);
+            self.count_sound(arrival);
+        }
+    }
+
+    fn count_index(&mut self, index: u64) {
         if !self.started {
             self.started = true;
-            self.base = arrival.index;
-            self.highest = arrival.index;
-            self.envelope = [Some(transit), None];
-            self.envelope_since = arrival.now;
-        } else if arrival.index > self.highest {
-            self.advance(arrival, transit);
+            self.base = index;
+            self.highest = index;
+        } else if index > self.highest {
+            let missing = (index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
+            self.running.burst_max = self.running.burst_max.max(missing);
+            self.highest = index;
         } else {
             self.running.late += 1;
-            self.base = self.base.min(arrival.index);
+            self.base = self.base.min(index);
         }
-        self.last_transit = transit;
-        self.last_timestamp = arrival.timestamp;
-        self.count_delay(arrival.now, transit);
-        self.count_sound(arrival);
     }
 
     /// Counts a packet that came before.
@@ -314,11 +320,7 @@ impl Uplink {
         self.reported_received = self.received;
         let lost = interval.saturating_sub(received);
         Some(Reception {
-            fraction_lost: if interval == 0 {
-                0
-            } else {
-                (lost * 256 / interval).min(255) as u8
-            },
+            fraction_lost: (lost * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
             cumulative_lost: (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7F_FFFF) as i32,
             highest: self.highest as u32,
             jitter: self.jitter16 / 16,
@@ -341,13 +343,13 @@ impl Uplink {
         second.payload_bytes = run.payload_bytes;
         second.voiced = run.voiced;
         second.dtx = run.dtx;
-        if run.levels > 0 {
-            second.level_mean = (run.level_sum / run.levels) as u8;
+        if let Some(mean) = run.level_sum.checked_div(run.levels) {
+            second.level_mean = mean as u8;
             second.level_max = run.level_max;
         }
-        if run.delays > 0 {
+        if let Some(mean) = run.delay_sum.checked_div(u64::from(run.delays)) {
             second.delay_us_min = microseconds(run.delay_min);
-            second.delay_us_mean = microseconds((run.delay_sum / u64::from(run.delays)) as u32);
+            second.delay_us_mean = microseconds(mean as u32);
             second.delay_us_max = microseconds(run.delay_max);
         }
         if run.received > 0 {
@@ -364,19 +366,21 @@ impl Uplink {
         microseconds(self.jitter16 / 16)
     }
 
-    fn advance(&mut self, arrival: Arrival, transit: u32) {
-        let missing = (arrival.index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
-        self.running.burst_max = self.running.burst_max.max(missing);
-        self.highest = arrival.index;
-        let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
-        if step <= JITTER_STEP_MAX {
-            let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
-            let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
-            self.jitter16 = settled.saturating_add(difference);
+    /// Jitter and delay (RFC 3550 §6.4.1), but only between neighbours in time that came in order.
+    fn count_time(&mut self, arrival: Arrival, transit: u32) {
+        let now = arrival.now;
+        if self.envelope[0].is_some() {
+            let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
+            if step <= JITTER_STEP_MAX {
+                let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
+                let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
+                self.jitter16 = settled.saturating_add(difference);
+            }
+        } else {
+            self.envelope_since = now;
         }
-    }
-
-    fn count_delay(&mut self, now: u64, transit: u32) {
+        self.last_transit = transit;
+        self.last_timestamp = arrival.timestamp;
         if now.saturating_sub(self.envelope_since) >= ENVELOPE {
             self.envelope = [None, self.envelope[0]];
             self.envelope_since = now;

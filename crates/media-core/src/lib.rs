@@ -49,14 +49,25 @@
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 
 pub mod addr;
+pub mod command;
 pub mod counters;
 pub mod demux;
 pub mod event;
+mod gate;
+mod ice;
+mod leg;
 pub mod limits;
 pub mod matrix;
+pub mod red;
+mod room;
+pub mod rtp;
+pub mod shard;
 pub mod slot;
+pub mod srtp;
+mod table;
 pub mod tap;
 pub mod timer;
+mod transport;
 
 use std::fmt;
 

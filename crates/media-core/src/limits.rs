@@ -26,8 +26,8 @@ pub const PACKET_BYTES: usize = 1_600;
 pub const SLOT_BYTES: usize = HEADROOM_BYTES + PACKET_BYTES;
 /// Buffers for second and later sinks, reports and answers; when fewer than [`ARENA_RESERVE`] are free, flush.
 pub const ARENA_BUFFERS_MAX: usize = 256;
-/// Buffers that one datagram can need at most: seven sinks, and one answer.
-pub const ARENA_RESERVE: usize = LEGS_PER_ROOM_MAX;
+/// Buffers that one datagram, command or timer can need at most: seven sinks and an answer, or one flight.
+pub const ARENA_RESERVE: usize = FLIGHT_DATAGRAMS_MAX;
 /// Datagrams from one turn's batch: what the socket layer takes from the kernel at most.
 pub const BATCH_MAX: usize = 256;
 

@@ -1,0 +1,177 @@
+//! One participant's place in a room: its slots, its counters and how alive it is. It outlives its transports.
+//!
+//! It never looks into a packet and never sends: the shard does, by what stands here.
+//!
+//! Invariant: a leg that has reported `LegDown` is in no table of the shard.
+
+use crate::command::AddLeg;
+use crate::counters::{Downlink, Uplink};
+use crate::limits::{
+    AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS, REPORT_SLOW,
+    SLOTS_PER_LEG_MAX,
+};
+use crate::matrix::Part;
+use crate::slot::Slot;
+use crate::transport::Transport;
+use crate::{LegId, TapId};
+
+/// How alive a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No keys yet.
+    Joining,
+    /// It can hear and be heard.
+    Up,
+    /// Nothing authenticated came for a while, or the far end said good-bye.
+    Away,
+}
+
+/// The last sender report of the peer, for the LSR and DLSR of ours (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderReport {
+    /// Middle 32 bits of its NTP time.
+    pub(crate) middle: u32,
+    /// When it came, nanoseconds.
+    pub(crate) at: u64,
+}
+
+/// See the top of this file.
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    /// The room's place in the shard.
+    pub(crate) room: u32,
+    /// The place in the room, 0 to 7.
+    pub(crate) seat: usize,
+    pub(crate) part: Part,
+    pub(crate) tap: TapId,
+    pub(crate) state: State,
+    /// The transport in use; before the first keys, the first one.
+    pub(crate) transport: Option<u32>,
+    /// A newer transport on its way.
+    pub(crate) next: Option<u32>,
+    pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
+    /// Counts the streams of its uplink: new SSRC, new transport.
+    pub(crate) stream: u32,
+    pub(crate) up: Uplink,
+    pub(crate) down: Downlink,
+    /// When its last audio packet came; 0 before the first.
+    pub(crate) rtp_at: u64,
+    pub(crate) stalled: bool,
+    pub(crate) up_at: Option<u64>,
+    /// When the last valid check of any of its transports came, or the last transport was attached.
+    pub(crate) alive_at: u64,
+    pub(crate) sender_report: Option<SenderReport>,
+    pub(crate) scores: Scores,
+}
+
+impl Leg {
+    pub(crate) fn new(add: &AddLeg, room: u32, seat: usize, now: u64) -> Leg {
+        let slots = add.transport.media.slots;
+        Leg {
+            id: add.leg,
+            room,
+            seat,
+            part: add.part,
+            tap: add.tap,
+            state: State::Joining,
+            transport: None,
+            next: None,
+            slots: slots.map(|slot| slot.map(|slot| Slot::new(slot.ssrc, slot.sequence, slot.timestamp))),
+            stream: 0,
+            up: Uplink::default(),
+            down: Downlink::default(),
+            rtp_at: 0,
+            stalled: false,
+            up_at: None,
+            alive_at: now,
+            sender_report: None,
+            scores: Scores::default(),
+        }
+    }
+
+    /// The slots of a transport that has just got its keys: numbers and time go on, nonces begin anew.
+    pub(crate) fn adopt_slots(&mut self, transport: &Transport) {
+        for (slot, params) in self.slots.iter_mut().zip(transport.media.slots) {
+            *slot = match (slot.take(), params) {
+                (Some(mut old), Some(params)) => {
+                    old.rekey();
+                    old.ssrc = params.ssrc;
+                    Some(old)
+                }
+                (None, Some(params)) => Some(Slot::new(params.ssrc, params.sequence, params.timestamp)),
+                (_, None) => None,
+            };
+        }
+    }
+
+    /// Silence after which the leg is away.
+    pub(crate) fn away_after(&self, transport: &Transport) -> u64 {
+        if transport.media.uplink {
+            AWAY
+        } else {
+            AWAY_WITHOUT_UPLINK
+        }
+    }
+
+    /// When the leg is lost if no valid check comes.
+    pub(crate) fn kept_until(&self) -> u64 {
+        self.alive_at + LEG_KEEP
+    }
+
+    /// When the first report goes out: legs that came together do not report together.
+    pub(crate) fn first_report(&self, now: u64, place: u32) -> u64 {
+        now + REPORT_FIRST_MAX / 2 + u64::from(place % 64) * (REPORT_FIRST_MAX / 2 / 64)
+    }
+
+    /// When the report after this one goes out. `fraction_lost`: what this one said, 1/256.
+    pub(crate) fn next_report(&self, now: u64, fraction_lost: u8) -> u64 {
+        let young = self.up_at.is_some_and(|up_at| now.saturating_sub(up_at) < REPORT_EARLY);
+        now + if young || fraction_lost >= REPORT_LOSS {
+            REPORT_FAST
+        } else {
+            REPORT_SLOW
+        }
+    }
+}
+
+/// Opinion scores over voiced seconds, per direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scores {
+    up: Mean,
+    down: Mean,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+}
+
+impl Scores {
+    pub(crate) fn add_up(&mut self, score: f64) {
+        self.up.add(score);
+    }
+
+    pub(crate) fn add_down(&mut self, score: f64) {
+        self.down.add(score);
+    }
+
+    pub(crate) fn up(&self) -> Option<f64> {
+        self.up.value()
+    }
+
+    pub(crate) fn down(&self) -> Option<f64> {
+        self.down.value()
+    }
+}

@@ -1,0 +1,192 @@
+//! One call's legs, who hears whom among them, and through which slot.
+//!
+//! Never touches a packet. Seats are places 0 to 7; a leg keeps its seat for life.
+//!
+//! Invariant: a route exists exactly where an edge does and the listener has a slot for it; two sources never share
+//! a slot.
+
+use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
+use crate::matrix::{self, Edges, Part, Plan, Seat, Stance, Tap};
+use crate::{LegId, RoomId};
+
+/// No slot: there is no edge, or all slots are taken.
+pub(crate) const NO_SLOT: u8 = u8::MAX;
+
+/// One taken seat.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sitting {
+    /// The leg's place in the shard.
+    pub(crate) leg: u32,
+    pub(crate) id: LegId,
+    pub(crate) part: Part,
+    pub(crate) uplink: bool,
+    /// How many slots its transport in use has.
+    pub(crate) slots: usize,
+}
+
+/// An edge that is gone: the listener's seat and the slot that is free now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Released {
+    pub(crate) sink: usize,
+    pub(crate) slot: usize,
+}
+
+/// See the top of this file.
+pub(crate) struct Room {
+    pub(crate) id: RoomId,
+    pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
+    pub(crate) edges: Edges,
+    /// `[source][sink]`: the slot of the sink that carries the source.
+    pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
+    /// Seats whose audio somebody hears who is no supervisor; only these are tapped.
+    audible: u8,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) live: bool,
+    /// Number of the last event.
+    pub(crate) events: u64,
+}
+
+impl Room {
+    pub(crate) fn new(id: RoomId) -> Room {
+        Room {
+            id,
+            seats: [None; LEGS_PER_ROOM_MAX],
+            edges: Edges::NONE,
+            routes: [[NO_SLOT; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
+            audible: 0,
+            plan: None,
+            live: false,
+            events: 0,
+        }
+    }
+
+    /// A free seat.
+    pub(crate) fn free_seat(&self) -> Option<usize> {
+        self.seats.iter().position(Option::is_none)
+    }
+
+    /// True if packets of this seat go to the recorder now.
+    #[inline]
+    pub(crate) fn tapped(&self, seat: usize) -> bool {
+        self.live && self.audible >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
+    }
+
+    /// Computes edges and routes anew from the plan and the seats. Returns the slots that lost their source.
+    pub(crate) fn replan(&mut self) -> Vec<Released> {
+        let seats = self.seats.map(|sitting| sitting.map(|sitting| self.seat(sitting)));
+        self.edges = matrix::edges(&seats);
+        let mut released = Vec::new();
+        for sink in 0..LEGS_PER_ROOM_MAX {
+            let slots = self.seats[sink].map_or(0, |sitting| sitting.slots.min(SLOTS_PER_LEG_MAX));
+            let mut taken = [false; SLOTS_PER_LEG_MAX];
+            for source in 0..LEGS_PER_ROOM_MAX {
+                let slot = usize::from(self.routes[source][sink]);
+                if slot < slots && self.edges.hears(sink, source) {
+                    taken[slot] = true;
+                } else if slot < SLOTS_PER_LEG_MAX {
+                    self.routes[source][sink] = NO_SLOT;
+                    released.push(Released { sink, slot });
+                }
+            }
+            for source in 0..LEGS_PER_ROOM_MAX {
+                let unrouted = self.edges.hears(sink, source) && self.routes[source][sink] == NO_SLOT;
+                if unrouted && let Some(free) = taken[..slots].iter().position(|taken| !taken) {
+                    taken[free] = true;
+                    self.routes[source][sink] = free as u8;
+                }
+            }
+        }
+        let listeners = (0..LEGS_PER_ROOM_MAX)
+            .filter(|&seat| self.seats[seat].is_some_and(|sitting| sitting.part != Part::Supervisor));
+        self.audible = listeners.fold(0, |bits, sink| bits | self.edges.sources(sink));
+        released
+    }
+
+    fn seat(&self, sitting: Sitting) -> Seat {
+        let stances = self.plan.iter().flat_map(|plan| &plan.stances);
+        let stance = stances
+            .filter(|(leg, _)| *leg == sitting.id)
+            .map(|(_, stance)| *stance)
+            .next_back();
+        Seat {
+            part: sitting.part,
+            stance: stance.unwrap_or(Stance::Waiting),
+            uplink: sitting.uplink,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sitting(leg: u32, part: Part, slots: usize) -> Option<Sitting> {
+        Some(Sitting {
+            leg,
+            id: LegId(u128::from(leg)),
+            part,
+            uplink: true,
+            slots,
+        })
+    }
+
+    fn talk(room: &mut Room, legs: &[u32]) -> Vec<Released> {
+        let stances = legs.iter().map(|&leg| (LegId(u128::from(leg)), Stance::Talk)).collect();
+        room.plan = Some(Plan {
+            room: room.id,
+            epoch: 1,
+            stances,
+            tap: Tap::On,
+        });
+        room.replan()
+    }
+
+    #[test]
+    fn two_who_talk_get_one_route_each_way_and_lose_it_with_the_plan() {
+        let mut room = Room::new(RoomId(1));
+        room.seats[0] = sitting(10, Part::Customer, 1);
+        room.seats[1] = sitting(11, Part::Agent, 3);
+        assert_eq!(talk(&mut room, &[10, 11]), []);
+        assert_eq!((room.routes[0][1], room.routes[1][0]), (0, 0));
+        assert_eq!(
+            talk(&mut room, &[10]),
+            [Released { sink: 0, slot: 0 }, Released { sink: 1, slot: 0 }]
+        );
+        assert_eq!((room.routes[0][1], room.routes[1][0]), (NO_SLOT, NO_SLOT));
+    }
+
+    #[test]
+    fn a_source_keeps_its_slot_and_a_fourth_finds_none() {
+        let mut room = Room::new(RoomId(1));
+        for seat in 0..5 {
+            room.seats[seat] = sitting(seat as u32, Part::Partner, 3);
+        }
+        talk(&mut room, &[0, 2]);
+        assert_eq!(room.routes[2][0], 0);
+        talk(&mut room, &[0, 1, 2, 3, 4]);
+        let routes: Vec<u8> = (1..5).map(|source| room.routes[source][0]).collect();
+        assert_eq!(routes, [1, 0, 2, NO_SLOT], "the one that was there keeps slot 0");
+    }
+
+    #[test]
+    fn only_what_somebody_beside_supervisors_hears_is_tapped_and_only_live() {
+        let mut room = Room::new(RoomId(1));
+        room.seats[0] = sitting(0, Part::Customer, 1);
+        room.seats[1] = sitting(1, Part::Supervisor, 1);
+        talk(&mut room, &[0, 1]);
+        assert!(!room.tapped(0) && !room.tapped(1));
+        room.live = true;
+        assert!(
+            !room.tapped(0) && room.tapped(1),
+            "a supervisor who speaks is heard by the customer"
+        );
+        room.seats[2] = sitting(2, Part::Agent, 1);
+        talk(&mut room, &[0, 2]);
+        assert!(room.tapped(0) && room.tapped(2) && !room.tapped(1));
+        room.plan = room.plan.take().map(|plan| Plan {
+            tap: Tap::Paused,
+            ..plan
+        });
+        assert!(!room.tapped(0));
+    }
+}

@@ -1,0 +1,256 @@
+//! The shard: everything behind one UDP port, driven by one thread. See the crate documentation for its contract.
+//!
+//! It has no socket, no clock and no lock: datagrams and instants are handed in, transmissions, tap records, jobs,
+//! counter rows and events are handed out.
+//!
+//! Invariant: whatever is removed is removed from every table in the same call, so no table names a dead thing.
+
+mod audio;
+mod control;
+mod ingress;
+mod life;
+mod outbox;
+mod reports;
+
+use std::net::SocketAddr;
+
+use rustc_hash::FxHashMap;
+
+use crate::counters::{Second, Totals};
+use crate::event::{Cause, Event, Kind};
+use crate::ice::Ufrag;
+use crate::leg::Leg;
+use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
+use crate::room::Room;
+use crate::table::Table;
+use crate::tap::TapSink;
+use crate::timer::Wheel;
+use crate::transport::Transport;
+use crate::{LegId, RoomId, TransportId, addr, demux};
+
+use outbox::Outbox;
+pub use outbox::{Job, Place, Transmission};
+
+/// What a shard needs to know about its world.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// NTP time (RFC 5905 §6: seconds since 1900 in the upper 32 bits, fraction in the lower) at clock 0.
+    pub ntp_at_zero: u64,
+    /// Silence of checks that closes a transport, nanoseconds; cut to 20 to 30 s.
+    pub consent: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            ntp_at_zero: 0,
+            consent: CONSENT,
+        }
+    }
+}
+
+/// One received datagram in its buffer.
+pub struct Slot<'b> {
+    /// The buffer's number; transmissions refer to it.
+    pub index: u16,
+    /// [`SLOT_BYTES`] long, the datagram from [`HEADROOM_BYTES`] on.
+    pub buffer: &'b mut [u8],
+    /// Bytes of the datagram.
+    pub len: usize,
+}
+
+impl Slot<'_> {
+    /// The buffer behind the headroom: the datagram and room to seal.
+    #[inline]
+    fn body(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADROOM_BYTES..]
+    }
+
+    #[inline]
+    fn packet(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADROOM_BYTES..HEADROOM_BYTES + self.len]
+    }
+}
+
+/// Whose an address is.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    transport: u32,
+    /// The place in the transport's own address table.
+    known: usize,
+}
+
+/// See the top of this file.
+pub struct Shard {
+    config: Config,
+    legs: Table<Leg>,
+    transports: Table<Transport>,
+    rooms: Table<Room>,
+    by_leg: FxHashMap<LegId, u32>,
+    by_room: FxHashMap<RoomId, u32>,
+    by_transport: FxHashMap<TransportId, u32>,
+    by_address: FxHashMap<addr::Key, Owner>,
+    by_ufrag: FxHashMap<Ufrag, u32>,
+    wheel: Wheel,
+    out: Outbox,
+    /// The leg that is being worked on; it is still set after a panic.
+    current: Option<u32>,
+}
+
+impl Shard {
+    /// An empty shard whose clock stands at `now` nanoseconds.
+    #[must_use]
+    pub fn new(now: u64, config: Config) -> Shard {
+        let consent = config.consent.clamp(CONSENT_MIN, CONSENT_MAX);
+        Shard {
+            config: Config { consent, ..config },
+            legs: Table::new(),
+            transports: Table::new(),
+            rooms: Table::new(),
+            by_leg: FxHashMap::default(),
+            by_room: FxHashMap::default(),
+            by_transport: FxHashMap::default(),
+            by_address: FxHashMap::default(),
+            by_ufrag: FxHashMap::default(),
+            wheel: Wheel::new(now),
+            out: Outbox::new(),
+            current: None,
+        }
+    }
+
+    /// Takes one datagram. What it causes stands in [`Shard::transmissions`], the tap and the queues.
+    pub fn datagram(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        self.out.totals.datagrams += 1;
+        self.out.totals.bytes += slot.len as u64;
+        if slot.len == 0 || slot.len > DATAGRAM_BYTES_MAX || slot.buffer.len() < SLOT_BYTES {
+            self.out.totals.drop_size += 1;
+            return;
+        }
+        match demux::protocol(slot.packet()) {
+            demux::Protocol::Rtp => self.rtp(now, from, slot, tap),
+            demux::Protocol::Rtcp => self.rtcp(now, from, slot),
+            demux::Protocol::Stun => self.stun(now, from, slot.packet()),
+            demux::Protocol::Dtls => self.dtls(now, from, slot.packet()),
+            demux::Protocol::Other => self.out.totals.drop_protocol += 1,
+        }
+        self.current = None;
+    }
+
+    /// Runs timers. With [`Shard::must_flush`] afterwards: send, [`Shard::flushed`], and call again.
+    pub fn tick(&mut self, now: u64) {
+        while !self.must_flush() {
+            let Some(timer) = self.wheel.pop_due(now) else { break };
+            self.fire(now, timer);
+            self.current = None;
+        }
+    }
+
+    /// When to call [`Shard::tick`] if nothing else happens; `None` with nothing to wait for.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<u64> {
+        self.wheel.wake_at()
+    }
+
+    /// True when the next datagram, command or tick could find no room: send, then call [`Shard::flushed`].
+    #[inline]
+    #[must_use]
+    pub fn must_flush(&self) -> bool {
+        self.out.must_flush()
+    }
+
+    /// What is to be sent, in order.
+    #[must_use]
+    pub fn transmissions(&self) -> &[Transmission] {
+        self.out.transmissions()
+    }
+
+    /// One buffer of the arena, laid out like a slot buffer: the packet begins at [`HEADROOM_BYTES`].
+    #[must_use]
+    pub fn arena(&self, index: u16) -> &[u8] {
+        self.out.arena(index)
+    }
+
+    /// The bytes to send for `transmission`, given the slot buffer that it names (unused for the arena).
+    #[must_use]
+    pub fn bytes<'a>(&'a self, transmission: &Transmission, slot: &'a [u8]) -> &'a [u8] {
+        let buffer = match transmission.place {
+            Place::Slot(_) => slot,
+            Place::Arena(index) => self.out.arena(index),
+        };
+        buffer
+            .get(HEADROOM_BYTES..HEADROOM_BYTES + usize::from(transmission.len))
+            .unwrap_or_default()
+    }
+
+    /// Everything was sent or given up; slot buffers and arena may be used again.
+    pub fn flushed(&mut self) {
+        self.out.flushed();
+    }
+
+    /// The next job for the handshake helper.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.out.jobs.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    /// The next row of counters.
+    pub fn poll_second(&mut self) -> Option<Second> {
+        self.out.seconds.pop_front()
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.out.totals
+    }
+
+    /// Living legs.
+    #[must_use]
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Living rooms.
+    #[must_use]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Living transports.
+    #[must_use]
+    pub fn transports(&self) -> usize {
+        self.transports.len()
+    }
+
+    /// After a caught panic: removes the leg that was being worked on, if there was one, and says which.
+    ///
+    /// Its room and everybody else go on. The counts of this leg may be off by the packet that broke it.
+    pub fn remove_after_panic(&mut self, now: u64) -> Option<LegId> {
+        let place = self.current.take()?;
+        self.out.totals.panics += 1;
+        let id = self.legs.get(place)?.id;
+        self.by_address
+            .retain(|_, owner| self.transports.get(owner.transport).is_some_and(|t| t.leg != place));
+        self.remove_leg(now, place, Cause::Panic);
+        Some(id)
+    }
+
+    fn event(&mut self, now: u64, room: u32, kind: Kind) {
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.events += 1;
+            self.out.event(Event {
+                room: room.id,
+                seq: room.events,
+                at: now,
+                kind,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

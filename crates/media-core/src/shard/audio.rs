@@ -1,0 +1,351 @@
+//! The packet path: open, judge, count, tap, and to every listener rewrite, seal, send.
+//!
+//! Never allocates, never waits. The tap comes before any decision about forwarding.
+//!
+//! Invariant: a packet that was not authenticated changes nothing but a drop counter and the duplicate count.
+
+use std::net::SocketAddr;
+
+use super::{Place, Shard, Slot};
+use crate::counters::{Arrival, DTX_BYTES_MAX, Totals};
+use crate::event::Kind;
+use crate::leg::{Leg, State};
+use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX};
+use crate::red::{self, Primary};
+use crate::room::NO_SLOT;
+use crate::rtp::{self, EXTENSION_IDS};
+use crate::slot::Source;
+use crate::srtp::{Opened, Refused};
+use crate::tap::{Flags, LEVEL_UNKNOWN, Record, TapSink};
+use crate::transport::{Latch, Payload, Transport};
+use crate::{addr, limits};
+
+/// One opened packet, as far as forwarding needs it. The bytes stay in the slot buffer.
+struct Packet {
+    opened: Opened,
+    payload: Payload,
+    /// Bytes of the payload, padding removed.
+    payload_bytes: usize,
+    /// For RED: where the primary block is.
+    primary: Option<Primary>,
+    source: Source,
+    /// The source's extension id of the audio level.
+    audio_level: Option<u8>,
+}
+
+impl Shard {
+    /// One SRTP packet.
+    pub(super) fn rtp(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
+            self.out.totals.drop_unknown_source += 1;
+            return;
+        };
+        let Some(transport) = self.transports.get_mut(owner.transport) else {
+            return;
+        };
+        self.current = Some(transport.leg);
+        let Some(leg) = self.legs.get_mut(transport.leg) else {
+            return;
+        };
+        let Some(opened) = open(now, transport, leg, &mut self.out.totals, &mut slot) else {
+            return;
+        };
+        let newest = leg.up.highest().is_none_or(|highest| opened.index > highest);
+        if transport.ice.heard(now, owner.known, newest) {
+            self.out.totals.migrations_reverted += 1;
+        }
+        transport.heard_at = now;
+        let Some(packet) = judge(now, transport, leg, &mut self.out.totals, &mut slot, opened) else {
+            return;
+        };
+        let (seat, room, place) = (leg.seat, leg.room, transport.leg);
+        let first = leg.rtp_at == 0;
+        leg.rtp_at = now;
+        leg.stalled = false;
+        let record = describe(now, leg, &packet, &mut slot);
+        if first || leg.state == State::Away {
+            self.first_or_back(now, owner.transport, first);
+        }
+        if packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat)) {
+            if tap.push(Record {
+                packet: &slot.packet()[..packet.opened.len],
+                ..record
+            }) {
+                self.out.totals.tapped += 1;
+            } else {
+                self.out.totals.tap_dropped += 1;
+            }
+        }
+        self.forward(now, place, &packet, slot);
+    }
+
+    /// The rare branch of the packet path: the leg's first audio, or its first after being away.
+    #[cold]
+    fn first_or_back(&mut self, now: u64, transport: u32, first: bool) {
+        self.heard(now, transport);
+        let leg = self
+            .transports
+            .get(transport)
+            .and_then(|transport| self.legs.get(transport.leg));
+        let Some((room, id)) = leg.map(|leg| (leg.room, leg.id)) else {
+            return;
+        };
+        if first {
+            self.event(now, room, Kind::FirstRtp { leg: id });
+            self.check_live(now, room);
+        }
+    }
+
+    /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
+    fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
+        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(room) else { return };
+        let mut sinks = room.edges.sinks(seat);
+        if sinks == 0 {
+            self.out.totals.rtp_unheard += 1;
+            return;
+        }
+        let mut ready = [(0u32, 0u32, 0u8); LEGS_PER_ROOM_MAX];
+        let mut count = 0;
+        while sinks != 0 {
+            let sink = sinks.trailing_zeros() as usize;
+            sinks &= sinks - 1;
+            let route = room.routes[seat][sink];
+            if route == NO_SLOT {
+                self.out.totals.drop_no_slot += 1;
+                continue;
+            }
+            let leg = room.seats[sink].map(|sitting| sitting.leg);
+            let transport = leg.and_then(|leg| self.legs.get(leg)).and_then(|leg| leg.transport);
+            if let (Some(leg), Some(transport)) = (leg, transport) {
+                ready[count] = (leg, transport, route);
+                count += 1;
+            }
+        }
+        for (turn, &(leg, transport, route)) in ready[..count].iter().enumerate() {
+            let (Some(leg), Some(transport)) = (self.legs.get_mut(leg), self.transports.get_mut(transport)) else {
+                continue;
+            };
+            if turn + 1 == count {
+                let index = slot.index;
+                if let Some((to, len)) = deliver(now, packet, slot.body(), leg, transport, route, &mut self.out.totals)
+                {
+                    self.out.send(to, Place::Slot(index), len);
+                }
+                return;
+            }
+            let Some((number, buffer, totals)) = self.out.scratch_and_totals() else {
+                continue;
+            };
+            let body = &mut buffer[HEADROOM_BYTES..];
+            body[..packet.opened.len].copy_from_slice(&slot.body()[..packet.opened.len]);
+            if let Some((to, len)) = deliver(now, packet, body, leg, transport, route, totals) {
+                self.out.send(to, Place::Arena(number), len);
+            }
+        }
+    }
+}
+
+/// Rate, keys, authentication, replay.
+#[inline]
+fn open(
+    now: u64,
+    transport: &mut Transport,
+    leg: &mut Leg,
+    totals: &mut Totals,
+    slot: &mut Slot<'_>,
+) -> Option<Opened> {
+    if !transport.media.uplink {
+        totals.uplink_denied += 1;
+        return None;
+    }
+    if transport.keys.is_none() {
+        totals.drop_no_keys += 1;
+        return None;
+    }
+    if !transport.may_send_up(now, slot.len) {
+        totals.drop_rate += 1;
+        return None;
+    }
+    let opened = transport.keys.as_mut()?.inbound.open_rtp(slot.packet());
+    match opened {
+        Ok(opened) => {
+            totals.rtp_opened += 1;
+            return Some(opened);
+        }
+        Err(Refused::Replayed) => {
+            leg.up.count_duplicate();
+            totals.drop_replayed += 1;
+        }
+        Err(Refused::TooOld) => totals.drop_replayed += 1,
+        Err(Refused::NotAuthentic) => totals.drop_unauthentic += 1,
+        Err(Refused::TooManyStreams) => totals.drop_ssrc_limit += 1,
+        Err(Refused::Malformed | Refused::NotEncrypted | Refused::NoRoom | Refused::Index) => {
+            totals.drop_malformed += 1;
+        }
+    }
+    None
+}
+
+/// Payload type, padding, source; counts what is kept.
+#[inline]
+fn judge(
+    now: u64,
+    transport: &mut Transport,
+    leg: &mut Leg,
+    totals: &mut Totals,
+    slot: &mut Slot<'_>,
+    opened: Opened,
+) -> Option<Packet> {
+    let header = opened.header;
+    let payload = transport.payload(header.payload_type);
+    if payload == Payload::Unknown {
+        totals.drop_payload_type += 1;
+        return None;
+    }
+    let plain = &slot.packet()[..opened.len];
+    let range = header.payload(plain).ok();
+    let primary = range
+        .clone()
+        .filter(|_| payload == Payload::Red)
+        .map(|range| red::primary(&plain[range]));
+    let (Some(range), false) = (range, primary == Some(None)) else {
+        totals.drop_malformed += 1;
+        return None;
+    };
+    match transport.latch(now, header.ssrc) {
+        Latch::Same => {}
+        Latch::Second => {
+            totals.drop_second_ssrc += 1;
+            return None;
+        }
+        Latch::New => {
+            leg.stream += 1;
+            leg.up.restart();
+        }
+    }
+    Some(Packet {
+        opened,
+        payload,
+        payload_bytes: range.len(),
+        primary: primary.flatten(),
+        source: Source {
+            leg: transport.leg,
+            stream: leg.stream,
+        },
+        audio_level: transport.media.audio_level,
+    })
+}
+
+/// Level and flags; counts the packet. The record's bytes are filled in by the caller.
+#[inline]
+fn describe(now: u64, leg: &mut Leg, packet: &Packet, slot: &mut Slot<'_>) -> Record<'static> {
+    let header = packet.opened.header;
+    let plain = &slot.packet()[..packet.opened.len];
+    let level = packet.audio_level.and_then(|id| header.level(plain, id));
+    let sound = packet
+        .primary
+        .map_or(packet.payload_bytes, |primary| packet.payload_bytes - primary.at);
+    let voice = level.is_some_and(|level| level.voice);
+    leg.up.count(Arrival {
+        now,
+        index: packet.opened.index,
+        timestamp: header.timestamp,
+        payload: sound,
+        level: level.map_or(LEVEL_UNKNOWN, |level| level.loudness),
+        voice,
+        audio: packet.payload != Payload::Dtmf,
+    });
+    let mut flags = Flags::default();
+    if packet.payload == Payload::Red {
+        flags = flags.with(Flags::RED);
+    }
+    if sound <= DTX_BYTES_MAX {
+        flags = flags.with(Flags::DTX);
+    }
+    if voice {
+        flags = flags.with(Flags::VOICE);
+    }
+    Record {
+        arrival_ns: now,
+        leg: leg.tap,
+        ext_seq: packet.opened.index as u32,
+        flags,
+        level: level.map_or(LEVEL_UNKNOWN, |level| level.loudness),
+        packet: &[],
+    }
+}
+
+/// Turns the plain packet in `body` into what this listener gets, sealed; says where to and how long it is.
+fn deliver(
+    now: u64,
+    packet: &Packet,
+    body: &mut [u8],
+    leg: &mut Leg,
+    transport: &mut Transport,
+    route: u8,
+    totals: &mut Totals,
+) -> Option<(SocketAddr, usize)> {
+    let keys = transport.keys.as_mut()?;
+    let to = transport.ice.destination()?;
+    let slot = leg.slots.get_mut(usize::from(route))?.as_mut()?;
+    let media = &transport.media;
+    let payload_type = match packet.payload {
+        Payload::Dtmf => media.dtmf,
+        Payload::Red if media.red.is_some() => media.red,
+        Payload::Red | Payload::Opus | Payload::Unknown => Some(media.opus),
+    };
+    let Some(payload_type) = payload_type else {
+        totals.drop_dtmf += 1;
+        return None;
+    };
+    let header = &packet.opened.header;
+    let Ok(stamp) = slot.stamp(packet.source, packet.opened.index, header.timestamp, now) else {
+        totals.drop_slot += 1;
+        return None;
+    };
+    let rewrite = rtp::Rewrite {
+        payload_type,
+        marker: header.marker || stamp.switched,
+        sequence: stamp.index as u16,
+        timestamp: stamp.timestamp,
+        ssrc: slot.ssrc,
+    };
+    rtp::rewrite(body, &rewrite);
+    let mut ids = [0u8; EXTENSION_IDS];
+    let known_to_both = packet.audio_level.zip(media.audio_level);
+    if let Some((place, to)) = known_to_both.and_then(|(from, to)| Some((ids.get_mut(usize::from(from))?, to))) {
+        *place = to;
+    }
+    rtp::remap_extensions(body, header, &ids);
+    let mut len = packet.opened.len;
+    let mut sound = packet.payload_bytes;
+    if let Some(primary) = packet.primary {
+        if media.red.is_some() {
+            let payload = &mut body[header.len..header.len + packet.payload_bytes];
+            // Blocks of several types cannot be renamed; the listener would take them for something else.
+            red::rename(payload, primary.payload_type, media.opus)?;
+        } else {
+            body.copy_within(header.len + primary.at..len, header.len);
+            len -= primary.at;
+            sound -= primary.at;
+        }
+    }
+    match keys.outbound.seal_rtp(body, len, stamp.index) {
+        Ok(sealed) => {
+            slot.packets += 1;
+            slot.octets += sound as u64;
+            leg.down.count(sound);
+            totals.rtp_forwarded += 1;
+            Some((to, sealed))
+        }
+        Err(_) => {
+            totals.drop_seal += 1;
+            None
+        }
+    }
+}
+
+const _: () = assert!(limits::PACKET_BYTES >= limits::DATAGRAM_BYTES_MAX + crate::srtp::RTP_OVERHEAD_MAX);

@@ -1,0 +1,311 @@
+//! Commands: legs, transports, plans and the helper's reports.
+//!
+//! Invariant: a refused command has changed nothing.
+
+use super::{Place, Shard};
+use crate::command::{AddLeg, Command, Failure, IceCredentials, NewTransport, Refused, Report};
+use crate::event::{Cause, Kind};
+use crate::ice;
+use crate::leg::{Leg, State};
+use crate::limits::{
+    DATAGRAM_BYTES_MAX, FLIGHT_DATAGRAMS_MAX, HEADROOM_BYTES, LEGS_PER_ROOM_MAX, LEGS_PER_SHARD_MAX,
+    ROOMS_PER_SHARD_MAX, SECOND,
+};
+use crate::matrix::{Part, Plan};
+use crate::room::{Room, Sitting};
+use crate::srtp::Keys;
+use crate::transport::{self, Transport};
+use crate::{LegId, RoomId, TransportId};
+
+impl Shard {
+    /// Carries out one command. Check [`Shard::must_flush`] afterwards.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing was changed then. Commands race with time-outs, so a refusal is for the log.
+    pub fn command(&mut self, now: u64, command: Command) -> Result<(), Refused> {
+        let result = match command {
+            Command::AddLeg(add) => self.add_leg(now, &add),
+            Command::Attach { leg, transport } => self.attach(now, leg, &transport),
+            Command::Restart { leg, ice } => self.restart(now, leg, &ice),
+            Command::Plan(plan) => self.plan(now, *plan),
+            Command::RemoveLeg { leg, cause } => {
+                let place = self.by_leg.get(&leg).copied().ok_or(Refused::UnknownLeg)?;
+                self.remove_leg(now, place, cause);
+                Ok(())
+            }
+            Command::CloseRoom { room, cause } => self.close_room(now, room, cause),
+            Command::Handshake { transport, report } => self.handshake(now, transport, report),
+        };
+        self.current = None;
+        result
+    }
+
+    fn add_leg(&mut self, now: u64, add: &AddLeg) -> Result<(), Refused> {
+        if self.by_leg.contains_key(&add.leg) {
+            return Err(Refused::LegExists);
+        }
+        self.admissible(&add.transport)?;
+        if self.legs.len() >= LEGS_PER_SHARD_MAX {
+            return Err(Refused::ShardFull);
+        }
+        let room = self.room(add.room)?;
+        let Some(seat) = self.rooms.get(room).and_then(Room::free_seat) else {
+            return Err(Refused::RoomFull);
+        };
+        let leg = self.legs.insert(Leg::new(add, room, seat, now));
+        self.by_leg.insert(add.leg, leg);
+        let transport = self.insert_transport(now, leg, &add.transport);
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.transport = Some(transport);
+        }
+        self.sit(room, seat, leg);
+        Ok(())
+    }
+
+    fn attach(&mut self, now: u64, leg: LegId, new: &NewTransport) -> Result<(), Refused> {
+        let place = self.by_leg.get(&leg).copied().ok_or(Refused::UnknownLeg)?;
+        self.admissible(new)?;
+        if let Some(older) = self.legs.get(place).and_then(|leg| leg.next) {
+            self.close_transport(older);
+        }
+        let transport = self.insert_transport(now, place, new);
+        if let Some(leg) = self.legs.get_mut(place) {
+            if leg.transport.is_none() {
+                leg.transport = Some(transport);
+            } else {
+                leg.next = Some(transport);
+            }
+        }
+        self.disarm_keep(place);
+        Ok(())
+    }
+
+    fn restart(&mut self, now: u64, leg: LegId, ice: &IceCredentials) -> Result<(), Refused> {
+        let leg = self
+            .by_leg
+            .get(&leg)
+            .and_then(|&place| self.legs.get(place))
+            .ok_or(Refused::UnknownLeg)?;
+        let place = leg.transport.ok_or(Refused::UnknownTransport)?;
+        if !ice.fit() {
+            return Err(Refused::BadCredentials);
+        }
+        let ufrag = ice::ufrag(ice.local_ufrag.as_bytes()).ok_or(Refused::BadCredentials)?;
+        if self.by_ufrag.contains_key(&ufrag) {
+            return Err(Refused::TransportExists);
+        }
+        let transport = self.transports.get_mut(place).ok_or(Refused::UnknownTransport)?;
+        if let Some(ended) = transport.ice.restart(ice, now) {
+            self.by_ufrag.remove(&ended);
+        }
+        self.by_ufrag.insert(ufrag, place);
+        self.arm_transport(place);
+        Ok(())
+    }
+
+    fn plan(&mut self, now: u64, plan: Plan) -> Result<(), Refused> {
+        if plan.stances.len() > LEGS_PER_ROOM_MAX {
+            return Err(Refused::BadPlan);
+        }
+        let place = self.room(plan.room)?;
+        let Some(room) = self.rooms.get_mut(place) else {
+            return Err(Refused::UnknownRoom);
+        };
+        match &room.plan {
+            Some(current) if current.epoch == plan.epoch => return Ok(()),
+            Some(current) if current.epoch > plan.epoch => return Err(Refused::BadPlan),
+            Some(_) | None => {}
+        }
+        let epoch = plan.epoch;
+        room.plan = Some(plan);
+        let sitting = room.seats.iter().flatten();
+        let boundaries = sitting.filter_map(|seat| Some((seat.id, self.legs.get(seat.leg)?.up.highest()?)));
+        let boundaries = boundaries.collect();
+        self.replan(place);
+        self.event(now, place, Kind::PlanApplied { epoch, boundaries });
+        Ok(())
+    }
+
+    fn close_room(&mut self, now: u64, room: RoomId, cause: Cause) -> Result<(), Refused> {
+        let place = self.by_room.get(&room).copied().ok_or(Refused::UnknownRoom)?;
+        let seats = self.rooms.get(place).map(|room| room.seats);
+        for sitting in seats.iter().flatten().flatten() {
+            self.remove_leg(now, sitting.leg, cause);
+        }
+        self.by_room.remove(&room);
+        self.rooms.remove(place);
+        Ok(())
+    }
+
+    fn handshake(&mut self, now: u64, transport: TransportId, report: Report) -> Result<(), Refused> {
+        let place = self
+            .by_transport
+            .get(&transport)
+            .copied()
+            .ok_or(Refused::UnknownTransport)?;
+        self.current = self.transports.get(place).map(|transport| transport.leg);
+        match report {
+            Report::Flight(datagrams) => return self.send_flight(place, &datagrams),
+            Report::Established(keys) => self.adopt_keys(now, place, keys),
+            Report::Failed(Failure::Fingerprint) => self.transport_died(now, place, Cause::Fingerprint),
+            Report::Failed(Failure::Other) => self.transport_died(now, place, Cause::DtlsFailed),
+            Report::Closed => self.transport_died(now, place, Cause::DtlsFailed),
+        }
+        Ok(())
+    }
+
+    fn send_flight(&mut self, place: u32, datagrams: &[Box<[u8]>]) -> Result<(), Refused> {
+        if datagrams.len() > FLIGHT_DATAGRAMS_MAX || datagrams.iter().any(|bytes| bytes.len() > DATAGRAM_BYTES_MAX) {
+            return Err(Refused::BadFlight);
+        }
+        let Some(to) = self.transports.get(place).and_then(Transport::destination) else {
+            return Ok(());
+        };
+        for bytes in datagrams {
+            let Some((number, buffer)) = self.out.scratch() else {
+                return Ok(());
+            };
+            buffer[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
+            self.out.send(to, Place::Arena(number), bytes.len());
+        }
+        Ok(())
+    }
+
+    /// A transport has keys: from now on it is the leg's, and the one before it is gone.
+    fn adopt_keys(&mut self, now: u64, place: u32, keys: Box<Keys>) {
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        if transport.state == transport::State::Up {
+            return;
+        }
+        transport.keys = Some(keys);
+        transport.state = transport::State::Up;
+        let leg_place = transport.leg;
+        let Some(leg) = self.legs.get_mut(leg_place) else {
+            return;
+        };
+        let older = if leg.next == Some(place) {
+            leg.next = None;
+            leg.transport.replace(place)
+        } else {
+            None
+        };
+        leg.adopt_slots(transport);
+        leg.down.restart();
+        leg.sender_report = None;
+        let (room, seat, id, before) = (leg.room, leg.seat, leg.id, leg.state);
+        leg.state = State::Up;
+        leg.up_at = leg.up_at.or(Some(now));
+        let first_report = leg.first_report(now, leg_place);
+        if let Some(older) = older {
+            self.close_transport(older);
+        }
+        self.sit(room, seat, leg_place);
+        self.arm_transport(place);
+        match before {
+            State::Joining => {
+                self.arm_leg(leg_place, now + SECOND, first_report);
+                self.event(now, room, Kind::LegUp { leg: id });
+                self.check_live(now, room);
+            }
+            State::Away => self.event(now, room, Kind::LegBack { leg: id }),
+            State::Up => {}
+        }
+    }
+
+    /// Reports `RoomLive` once its conditions hold.
+    pub(super) fn check_live(&mut self, now: u64, place: u32) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        if room.live {
+            return;
+        }
+        let up = |part: Part, must_have_spoken: bool| {
+            room.seats
+                .iter()
+                .flatten()
+                .filter(|seat| seat.part == part)
+                .any(|seat| {
+                    let leg = self.legs.get(seat.leg);
+                    leg.is_some_and(|leg| leg.state == State::Up && (!must_have_spoken || leg.rtp_at > 0))
+                })
+        };
+        if up(Part::Customer, false) && up(Part::Agent, true) {
+            room.live = true;
+            self.event(now, place, Kind::RoomLive);
+        }
+    }
+
+    /// Writes what the room must know of a leg, and who hears whom anew.
+    fn sit(&mut self, room: u32, seat: usize, leg_place: u32) {
+        let Some(leg) = self.legs.get(leg_place) else { return };
+        let transport = leg.transport.and_then(|place| self.transports.get(place));
+        let sitting = Sitting {
+            leg: leg_place,
+            id: leg.id,
+            part: leg.part,
+            uplink: transport.is_some_and(|transport| transport.media.uplink),
+            slots: leg.slots.iter().take_while(|slot| slot.is_some()).count(),
+        };
+        if let Some(place) = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(seat)) {
+            *place = Some(sitting);
+        }
+        self.replan(room);
+    }
+
+    /// Edges and routes anew; slots that lost their source are silent until somebody feeds them.
+    pub(super) fn replan(&mut self, place: u32) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        for released in room.replan() {
+            let leg = room
+                .seats
+                .get(released.sink)
+                .copied()
+                .flatten()
+                .map(|sitting| sitting.leg);
+            let leg = leg.and_then(|leg| self.legs.get_mut(leg));
+            let slot = leg
+                .and_then(|leg| leg.slots.get_mut(released.slot))
+                .and_then(Option::as_mut);
+            if let Some(slot) = slot {
+                slot.release();
+            }
+        }
+    }
+
+    /// The room with this id, made if it is new.
+    fn room(&mut self, id: RoomId) -> Result<u32, Refused> {
+        if let Some(&place) = self.by_room.get(&id) {
+            return Ok(place);
+        }
+        if self.rooms.len() >= ROOMS_PER_SHARD_MAX {
+            return Err(Refused::ShardFull);
+        }
+        let place = self.rooms.insert(Room::new(id));
+        self.by_room.insert(id, place);
+        Ok(place)
+    }
+
+    fn admissible(&self, new: &NewTransport) -> Result<(), Refused> {
+        if !new.ice.fit() {
+            return Err(Refused::BadCredentials);
+        }
+        let ufrag = ice::ufrag(new.ice.local_ufrag.as_bytes()).ok_or(Refused::BadCredentials)?;
+        if self.by_transport.contains_key(&new.id) || self.by_ufrag.contains_key(&ufrag) {
+            return Err(Refused::TransportExists);
+        }
+        Ok(())
+    }
+
+    fn insert_transport(&mut self, now: u64, leg: u32, new: &NewTransport) -> u32 {
+        let place = self.transports.insert(Transport::new(new, leg, now));
+        self.by_transport.insert(new.id, place);
+        if let Some(transport) = self.transports.get(place) {
+            for ufrag in transport.ice.ufrags() {
+                self.by_ufrag.insert(ufrag, place);
+            }
+        }
+        self.arm_transport(place);
+        place
+    }
+}

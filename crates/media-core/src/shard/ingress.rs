@@ -1,0 +1,173 @@
+//! What comes in beside media: connectivity checks and handshake datagrams.
+//!
+//! Invariant: from an address that has not passed a check nothing but STUN is parsed.
+
+use std::net::SocketAddr;
+
+use stun::Message;
+
+use super::{Job, Owner, Place, Shard};
+use crate::addr;
+use crate::event::Kind;
+use crate::ice::{self, Learnt, Verdict};
+use crate::leg;
+use crate::limits::{ADDRESS_SILENT, HEADROOM_BYTES};
+use crate::transport::State;
+
+impl Shard {
+    /// Answers a check in the same turn, or is silent.
+    pub(super) fn stun(&mut self, now: u64, from: SocketAddr, datagram: &[u8]) {
+        let message = match Message::parse(datagram) {
+            Ok(message) if ice::is_check(&message) => message,
+            Ok(_) | Err(_) => {
+                self.out.totals.drop_stun_malformed += 1;
+                return;
+            }
+        };
+        let place = ice::addressed_to(&message).and_then(|ufrag| self.by_ufrag.get(&ufrag).copied());
+        let Some(place) = place else {
+            self.out.totals.drop_unknown_ufrag += 1;
+            return;
+        };
+        let owner = self.by_address.get(&addr::Key::from(from)).copied();
+        if owner.is_some_and(|owner| self.is_contested(now, place, owner)) {
+            self.out.totals.drop_unknown_source += 1;
+            return;
+        }
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        self.current = Some(transport.leg);
+        let Some((number, buffer)) = self.out.scratch() else {
+            return;
+        };
+        let (verdict, length) = transport.ice.check(now, from, &message, &mut buffer[HEADROOM_BYTES..]);
+        if length > 0 {
+            self.out.send(from, Place::Arena(number), length);
+        }
+        match verdict {
+            Verdict::Valid(learnt) => {
+                self.out.totals.checks += 1;
+                self.checked(now, from, place, learnt, owner);
+            }
+            Verdict::Refused => self.out.totals.checks_refused += 1,
+            Verdict::BadIntegrity => self.out.totals.drop_bad_integrity += 1,
+            Verdict::TooMany => self.out.totals.drop_stun_rate += 1,
+        }
+    }
+
+    /// An address that another leg speaks from stays with it: a check with a forged source must not take it away.
+    fn is_contested(&self, now: u64, claimant: u32, owner: Owner) -> bool {
+        let (Some(claimant), Some(holder)) = (self.transports.get(claimant), self.transports.get(owner.transport))
+        else {
+            return false;
+        };
+        let silent = holder
+            .ice
+            .heard_at(owner.known)
+            .is_none_or(|at| now.saturating_sub(at) >= ADDRESS_SILENT);
+        claimant.leg != holder.leg && !silent
+    }
+
+    /// A check was valid: keeps tables, consent and states in step.
+    fn checked(&mut self, now: u64, from: SocketAddr, place: u32, learnt: Learnt, owner: Option<Owner>) {
+        if let Some(owner) = owner.filter(|owner| owner.transport != place) {
+            if let Some(other) = self.transports.get_mut(owner.transport) {
+                other.ice.forget(owner.known);
+            }
+            self.by_address.remove(&addr::Key::from(from));
+        }
+        if let Some(evicted) = learnt.evicted {
+            self.by_address.remove(&addr::Key::from(evicted));
+        }
+        if let Some(known) = learnt.added {
+            self.by_address.insert(
+                addr::Key::from(from),
+                Owner {
+                    transport: place,
+                    known,
+                },
+            );
+        }
+        if let Some(ufrag) = learnt.retired {
+            self.by_ufrag.remove(&ufrag);
+        }
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        let first = transport.state == State::Waiting;
+        if first {
+            transport.state = State::Checked(now);
+        }
+        let leg = transport.leg;
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.alive_at = now;
+        }
+        self.out.totals.migrations_refused += u64::from(learnt.move_refused);
+        if learnt.moved {
+            self.moved(now, leg);
+        }
+        self.heard(now, place);
+        if first {
+            self.arm_transport(place);
+        }
+    }
+
+    /// Sending to a leg goes to another address from now on.
+    fn moved(&mut self, now: u64, leg: u32) {
+        let Some(leg) = self.legs.get(leg) else { return };
+        // Before the keys a move is only the end of nomination.
+        if leg.state != leg::State::Joining {
+            self.out.totals.migrations += 1;
+            let (room, leg) = (leg.room, leg.id);
+            self.event(now, room, Kind::LegMigrated { leg });
+        }
+    }
+
+    /// Something authenticated came on this transport.
+    pub(super) fn heard(&mut self, now: u64, place: u32) {
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        transport.heard_at = now;
+        let Some(leg) = self.legs.get_mut(transport.leg) else {
+            return;
+        };
+        if leg.state == leg::State::Away && leg.transport == Some(place) && transport.state == State::Up {
+            leg.state = leg::State::Up;
+            let (room, leg) = (leg.room, leg.id);
+            self.event(now, room, Kind::LegBack { leg });
+            self.arm_transport(place);
+        }
+    }
+
+    /// Hands a handshake datagram to the helper.
+    pub(super) fn dtls(&mut self, now: u64, from: SocketAddr, datagram: &[u8]) {
+        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
+            self.out.totals.drop_unknown_source += 1;
+            return;
+        };
+        let Some(transport) = self.transports.get_mut(owner.transport) else {
+            return;
+        };
+        self.current = Some(transport.leg);
+        if !transport.may_shake_hands(now, datagram.len()) {
+            self.out.totals.drop_dtls_limit += 1;
+            return;
+        }
+        let id = transport.id;
+        if !transport.helper {
+            transport.helper = self.out.job(Job::Start {
+                transport: id,
+                fingerprint: transport.fingerprint,
+            });
+        }
+        if transport.helper {
+            self.out.job(Job::Datagram {
+                transport: id,
+                at: now,
+                bytes: datagram.into(),
+            });
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Life and death of legs and transports: timers, silence, ends.
+//!
+//! Invariant: a living leg either has a transport, whose timer is armed, or has its keep timer armed.
+
+use super::{Job, Shard};
+use crate::addr;
+use crate::counters::{Direction, Second};
+use crate::event::{Cause, Kind, Summary};
+use crate::leg::{Leg, State};
+use crate::limits::{AWAY, SECOND, UPLINK_STALL};
+use crate::transport;
+
+/// Timers of one place: three of a leg and one of a transport, which share the numbering of their tables.
+const KINDS: u32 = 4;
+const COUNTERS: u32 = 0;
+const REPORT: u32 = 1;
+const KEEP: u32 = 2;
+const TRANSPORT: u32 = 3;
+
+impl Shard {
+    /// One timer has fired.
+    pub(super) fn fire(&mut self, now: u64, timer: u32) {
+        let place = timer / KINDS;
+        match timer % KINDS {
+            TRANSPORT => self.supervise(now, place),
+            COUNTERS => self.close_second(now, place),
+            REPORT => self.report(now, place),
+            _ => self.keep_ended(now, place),
+        }
+    }
+
+    /// (Re)arms the timer of a transport for whatever comes first of its end, its silence and its old credentials.
+    pub(super) fn arm_transport(&mut self, place: u32) {
+        let Some(transport) = self.transports.get(place) else {
+            return;
+        };
+        let mut at = transport.end(self.config.consent).0;
+        if let Some(ends) = transport.ice.previous_ends() {
+            at = at.min(ends);
+        }
+        if let Some(leg) = self.legs.get(transport.leg) {
+            if transport.state == transport::State::Up && leg.state == State::Up {
+                at = at.min(transport.heard_at + leg.away_after(transport));
+            }
+        }
+        self.wheel.arm(place * KINDS + TRANSPORT, at);
+    }
+
+    /// Arms the timers of a leg that has come up.
+    pub(super) fn arm_leg(&mut self, place: u32, counters: u64, report: u64) {
+        self.wheel.arm(place * KINDS + COUNTERS, counters);
+        self.wheel.arm(place * KINDS + REPORT, report);
+    }
+
+    pub(super) fn arm_report(&mut self, place: u32, at: u64) {
+        self.wheel.arm(place * KINDS + REPORT, at);
+    }
+
+    pub(super) fn disarm_keep(&mut self, place: u32) {
+        self.wheel.disarm(place * KINDS + KEEP);
+    }
+
+    /// Looks after one transport: is it over, is its leg away, are old credentials over?
+    fn supervise(&mut self, now: u64, place: u32) {
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        self.current = Some(transport.leg);
+        if let Some(ufrag) = transport.ice.expire_previous(now) {
+            self.by_ufrag.remove(&ufrag);
+        }
+        let (end, cause) = transport.end(self.config.consent);
+        if end <= now {
+            self.transport_died(now, place, cause);
+            return;
+        }
+        let leg_place = transport.leg;
+        let up = transport.state == transport::State::Up;
+        let heard_at = transport.heard_at;
+        let away_after = self.legs.get(leg_place).map(|leg| leg.away_after(transport));
+        if up && away_after.is_some_and(|after| heard_at + after <= now) {
+            self.away(now, leg_place);
+        }
+        self.arm_transport(place);
+    }
+
+    /// A transport is over: time-out, failed handshake, good-bye.
+    pub(super) fn transport_died(&mut self, now: u64, place: u32, cause: Cause) {
+        let Some(transport) = self.transports.get(place) else {
+            return;
+        };
+        let leg_place = transport.leg;
+        let in_use = self.legs.get(leg_place).is_some_and(|leg| leg.transport == Some(place));
+        self.close_transport(place);
+        let Some(leg) = self.legs.get_mut(leg_place) else {
+            return;
+        };
+        if in_use {
+            leg.transport = leg.next.take();
+        }
+        let (state, left, kept_until) = (leg.state, leg.transport.is_some(), leg.kept_until());
+        if state == State::Joining {
+            if !left {
+                self.remove_leg(now, leg_place, cause);
+            }
+            return;
+        }
+        if in_use {
+            self.away(now, leg_place);
+        }
+        if !left {
+            self.wheel.arm(leg_place * KINDS + KEEP, kept_until);
+        }
+    }
+
+    /// Takes a transport out of every table and tells the helper.
+    pub(super) fn close_transport(&mut self, place: u32) {
+        let Some(transport) = self.transports.remove(place) else {
+            return;
+        };
+        self.wheel.disarm(place * KINDS + TRANSPORT);
+        self.by_transport.remove(&transport.id);
+        for ufrag in transport.ice.ufrags() {
+            self.by_ufrag.remove(&ufrag);
+        }
+        for address in transport.ice.addresses() {
+            self.by_address.remove(&addr::Key::from(address));
+        }
+        if transport.helper {
+            self.out.job(Job::Stop {
+                transport: transport.id,
+            });
+        }
+        if let Some(leg) = self.legs.get_mut(transport.leg) {
+            leg.next = leg.next.filter(|next| *next != place);
+        }
+    }
+
+    /// The last moment of a leg without a transport.
+    fn keep_ended(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get(place) else { return };
+        self.current = Some(place);
+        if leg.transport.is_none() && leg.next.is_none() {
+            self.remove_leg(now, place, Cause::Lost);
+        }
+    }
+
+    fn away(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        if leg.state == State::Up {
+            leg.state = State::Away;
+            let (room, leg) = (leg.room, leg.id);
+            self.event(now, room, Kind::LegAway { leg });
+        }
+    }
+
+    /// Ends a leg: out of every table, its room replanned, its totals reported.
+    pub(super) fn remove_leg(&mut self, now: u64, place: u32, cause: Cause) {
+        let Some(leg) = self.legs.remove(place) else { return };
+        for kind in [COUNTERS, REPORT, KEEP] {
+            self.wheel.disarm(place * KINDS + kind);
+        }
+        self.by_leg.remove(&leg.id);
+        for transport in [leg.transport, leg.next].into_iter().flatten() {
+            self.close_transport(transport);
+        }
+        if let Some(room) = self.rooms.get_mut(leg.room) {
+            if let Some(seat) = room.seats.get_mut(leg.seat) {
+                *seat = None;
+            }
+        }
+        self.replan(leg.room);
+        self.event(
+            now,
+            leg.room,
+            Kind::LegDown {
+                leg: leg.id,
+                cause,
+                summary: summary(&leg, now),
+            },
+        );
+    }
+
+    /// Hands out the rows of the second that ends now, and watches the microphone.
+    fn close_second(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        self.current = Some(place);
+        self.wheel.arm(place * KINDS + COUNTERS, now + SECOND);
+        let Some(room) = self.rooms.get(leg.room).map(|room| room.id) else {
+            return;
+        };
+        let row = |direction| Second::empty(leg.id, room, leg.tap, leg.part, direction, now);
+        let (mut up, mut down) = (row(Direction::Up), row(Direction::Down));
+        leg.up.close_second(&mut up);
+        leg.down.close_second(&mut down);
+        for second in [&mut up, &mut down] {
+            second.up = leg.state == State::Up;
+            second.rtt_us = leg.down.rtt_us(now);
+        }
+        self.out.second(up);
+        self.out.second(down);
+        self.watch_microphone(now, place);
+    }
+
+    fn watch_microphone(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        let Some(transport) = leg.transport.and_then(|place| self.transports.get(place)) else {
+            return;
+        };
+        let since = leg.rtp_at.max(leg.up_at.unwrap_or(now));
+        let silent = now.saturating_sub(since) >= UPLINK_STALL && transport.media.uplink;
+        let line_lives = leg.state == State::Up && now.saturating_sub(transport.heard_at) < AWAY;
+        if silent && line_lives && !leg.stalled {
+            leg.stalled = true;
+            let (room, leg) = (leg.room, leg.id);
+            self.event(now, room, Kind::UplinkStalled { leg });
+        }
+    }
+}
+
+fn summary(leg: &Leg, now: u64) -> Summary {
+    Summary {
+        packets_received: leg.up.received_total,
+        packets_lost: leg.up.lost_total(),
+        packets_sent: leg.down.sent_total,
+        rtt_ms_mean: leg.down.rtt_ms_mean(),
+        jitter_ms_mean: leg.up.jitter_ms_mean(),
+        mos_up: leg.scores.up(),
+        mos_down: leg.scores.down(),
+        seconds: leg.up_at.map_or(0, |up_at| now.saturating_sub(up_at) / SECOND),
+    }
+}

@@ -1,0 +1,169 @@
+//! Everything a shard hands out: transmissions and their buffers, jobs, events, counter rows, totals.
+//!
+//! Invariant: every queue has a fixed capacity, made once; what finds it full is dropped and counted, never waits.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::TransportId;
+use crate::counters::{Second, Totals};
+use crate::event::Event;
+use crate::limits::{ARENA_BUFFERS_MAX, ARENA_RESERVE, BATCH_MAX, EVENTS_MAX, JOBS_MAX, SECONDS_MAX, SLOT_BYTES};
+
+/// Transmissions between two flushes: one per slot buffer and one per arena buffer.
+const TRANSMISSIONS_MAX: usize = BATCH_MAX + ARENA_BUFFERS_MAX;
+
+/// Where the bytes of a transmission lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the slot buffer with this number, which the datagram came in.
+    Slot(u16),
+    /// In the arena buffer with this number.
+    Arena(u16),
+}
+
+/// One datagram to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmission {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Where its bytes lie, behind the headroom.
+    pub place: Place,
+    /// How many.
+    pub len: u16,
+}
+
+/// Work for the handshake helper. Jobs of one transport come in order.
+#[derive(Debug)]
+pub enum Job {
+    /// Make an association, server role; the client's certificate must have this SHA-256.
+    Start {
+        /// Which transport.
+        transport: TransportId,
+        /// The fingerprint that the offer announced.
+        fingerprint: [u8; 32],
+    },
+    /// One datagram from an address that passed a check.
+    Datagram {
+        /// Which transport.
+        transport: TransportId,
+        /// When it came, nanoseconds.
+        at: u64,
+        /// Its bytes.
+        bytes: Box<[u8]>,
+    },
+    /// The transport is gone: drop the association.
+    Stop {
+        /// Which transport.
+        transport: TransportId,
+    },
+}
+
+/// See the top of this file.
+pub(super) struct Outbox {
+    transmissions: Vec<Transmission>,
+    arena: Box<[u8]>,
+    arena_used: usize,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) seconds: VecDeque<Second>,
+    pub(super) totals: Totals,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Outbox {
+        Outbox {
+            transmissions: Vec::with_capacity(TRANSMISSIONS_MAX),
+            arena: vec![0; ARENA_BUFFERS_MAX * SLOT_BYTES].into_boxed_slice(),
+            arena_used: 0,
+            jobs: VecDeque::with_capacity(JOBS_MAX),
+            events: VecDeque::with_capacity(EVENTS_MAX),
+            seconds: VecDeque::with_capacity(SECONDS_MAX),
+            totals: Totals::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn must_flush(&self) -> bool {
+        self.arena_used + ARENA_RESERVE > ARENA_BUFFERS_MAX
+            || self.transmissions.len() + ARENA_RESERVE > TRANSMISSIONS_MAX
+    }
+
+    pub(super) fn transmissions(&self) -> &[Transmission] {
+        &self.transmissions
+    }
+
+    pub(super) fn flushed(&mut self) {
+        self.transmissions.clear();
+        self.arena_used = 0;
+    }
+
+    pub(super) fn arena(&self, index: u16) -> &[u8] {
+        let at = usize::from(index) * SLOT_BYTES;
+        self.arena.get(at..at + SLOT_BYTES).unwrap_or_default()
+    }
+
+    /// The next free arena buffer, headroom included, and its number. It is taken by sending it; without that, the
+    /// next call gives the same one.
+    pub(super) fn scratch(&mut self) -> Option<(u16, &mut [u8])> {
+        self.scratch_and_totals().map(|(number, buffer, _)| (number, buffer))
+    }
+
+    /// As [`Outbox::scratch`], with the totals beside it.
+    #[inline]
+    pub(super) fn scratch_and_totals(&mut self) -> Option<(u16, &mut [u8], &mut Totals)> {
+        let at = self.arena_used * SLOT_BYTES;
+        match self.arena.get_mut(at..at + SLOT_BYTES) {
+            Some(buffer) => Some((self.arena_used as u16, buffer, &mut self.totals)),
+            None => {
+                self.totals.drop_arena += 1;
+                None
+            }
+        }
+    }
+
+    /// Lists a datagram for sending.
+    #[inline]
+    pub(super) fn send(&mut self, to: SocketAddr, place: Place, len: usize) {
+        if self.transmissions.len() >= TRANSMISSIONS_MAX {
+            self.totals.drop_arena += 1;
+            return;
+        }
+        if let Place::Arena(index) = place {
+            self.arena_used = usize::from(index) + 1;
+        }
+        self.transmissions.push(Transmission {
+            to,
+            place,
+            len: len as u16,
+        });
+    }
+
+    /// Queues a job; `false` if the queue is full. A full queue still takes a `Stop`, or the helper would keep the
+    /// association for ever; there are at most as many of those as transports.
+    pub(super) fn job(&mut self, job: Job) -> bool {
+        let room = self.jobs.len() < JOBS_MAX || matches!(job, Job::Stop { .. });
+        if room {
+            self.jobs.push_back(job);
+        } else {
+            self.totals.drop_jobs += 1;
+        }
+        room
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        } else {
+            self.totals.drop_events += 1;
+        }
+    }
+
+    pub(super) fn second(&mut self, second: Second) {
+        if self.seconds.len() < SECONDS_MAX {
+            self.seconds.push_back(second);
+        } else {
+            self.totals.drop_seconds += 1;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One ICE + DTLS + SRTP association of a leg, from its answer to its last packet.
+//!
+//! It has no timer of its own: [`Transport::end`] says when it ends if nothing more comes.
+//!
+//! Invariant: a transport is `Up` exactly while it has keys.
+
+use std::net::SocketAddr;
+
+use crate::TransportId;
+use crate::command::{MediaParams, NewTransport};
+use crate::event::Cause;
+use crate::gate::{Gate, Rate};
+use crate::ice::Agent;
+use crate::limits::{
+    DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX, DTLS_TIMEOUT, ICE_TIMEOUT, RTCP_PER_S_MAX, SSRC_SILENT,
+    UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX, UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
+};
+use crate::srtp::Keys;
+
+const PACKETS: Rate = Rate::new(UPLINK_PACKETS_PER_S_MAX, UPLINK_BURST_PACKETS_MAX);
+const BYTES: Rate = Rate::new(UPLINK_BYTES_PER_S_MAX, UPLINK_BURST_BYTES_MAX);
+const RTCP: Rate = Rate::new(RTCP_PER_S_MAX, RTCP_PER_S_MAX);
+const DTLS_AFTER: Rate = Rate::new(DTLS_AFTER_PER_S_MAX, DTLS_AFTER_PER_S_MAX);
+
+/// What a payload type of the uplink means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// Not negotiated.
+    Unknown,
+    /// Opus.
+    Opus,
+    /// Redundant audio around Opus.
+    Red,
+    /// A telephone event at 48 kHz.
+    Dtmf,
+}
+
+/// How far a transport has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No valid check yet.
+    Waiting,
+    /// An address is known; the handshake runs. Since when.
+    Checked(u64),
+    /// Keys are there.
+    Up,
+}
+
+/// What a packet's SSRC means to the uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Latch {
+    /// The stream that is being heard.
+    Same,
+    /// Another stream takes over with this packet.
+    New,
+    /// Another stream while the first one speaks.
+    Second,
+}
+
+/// See the top of this file.
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    /// The leg's place in the shard.
+    pub(crate) leg: u32,
+    pub(crate) state: State,
+    pub(crate) born: u64,
+    pub(crate) ice: Agent,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) media: MediaParams,
+    pub(crate) keys: Option<Box<Keys>>,
+    /// When anything authenticated last came.
+    pub(crate) heard_at: u64,
+    /// The helper has an association for it.
+    pub(crate) helper: bool,
+    payloads: [Payload; 128],
+    /// The SSRC that speaks, and when it last did.
+    source: Option<(u32, u64)>,
+    packets: Gate,
+    bytes: Gate,
+    rtcp: Gate,
+    dtls: Gate,
+    dtls_datagrams: u32,
+    dtls_bytes: u32,
+}
+
+impl Transport {
+    pub(crate) fn new(new: &NewTransport, leg: u32, now: u64) -> Transport {
+        let mut payloads = [Payload::Unknown; 128];
+        let mut name = |payload_type: Option<u8>, payload| {
+            if let Some(place) = payload_type.and_then(|number| payloads.get_mut(usize::from(number))) {
+                *place = payload;
+            }
+        };
+        name(new.media.dtmf, Payload::Dtmf);
+        name(new.media.red, Payload::Red);
+        name(Some(new.media.opus), Payload::Opus);
+        Transport {
+            id: new.id,
+            leg,
+            state: State::Waiting,
+            born: now,
+            ice: Agent::new(&new.ice),
+            fingerprint: new.fingerprint,
+            media: new.media,
+            keys: None,
+            heard_at: now,
+            helper: false,
+            payloads,
+            source: None,
+            packets: Gate::default(),
+            bytes: Gate::default(),
+            rtcp: Gate::default(),
+            dtls: Gate::default(),
+            dtls_datagrams: 0,
+            dtls_bytes: 0,
+        }
+    }
+
+    /// Where to send, once a check was valid.
+    #[inline]
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.ice.destination()
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self, payload_type: u8) -> Payload {
+        self.payloads
+            .get(usize::from(payload_type))
+            .copied()
+            .unwrap_or(Payload::Unknown)
+    }
+
+    /// True if one more media packet of `bytes` is within the uplink's rate.
+    #[inline]
+    pub(crate) fn may_send_up(&mut self, now: u64, bytes: usize) -> bool {
+        self.packets.pass(now, 1, PACKETS) && self.bytes.pass(now, bytes as u32, BYTES)
+    }
+
+    /// True if one more control packet is within its rate.
+    pub(crate) fn may_report(&mut self, now: u64) -> bool {
+        self.rtcp.pass(now, 1, RTCP)
+    }
+
+    /// True if one more DTLS datagram of `bytes` is within the limits of its phase.
+    pub(crate) fn may_shake_hands(&mut self, now: u64, bytes: usize) -> bool {
+        if self.state == State::Up {
+            return self.dtls.pass(now, 1, DTLS_AFTER);
+        }
+        self.dtls_datagrams = self.dtls_datagrams.saturating_add(1);
+        self.dtls_bytes = self.dtls_bytes.saturating_add(bytes as u32);
+        self.dtls_datagrams <= DTLS_DATAGRAMS_MAX && self.dtls_bytes <= DTLS_BYTES_MAX
+    }
+
+    /// Judges the SSRC of an authenticated audio packet.
+    #[inline]
+    pub(crate) fn latch(&mut self, now: u64, ssrc: u32) -> Latch {
+        let latch = match self.source {
+            Some((known, _)) if known == ssrc => Latch::Same,
+            Some((_, spoke_at)) if now.saturating_sub(spoke_at) < SSRC_SILENT => return Latch::Second,
+            Some(_) | None => Latch::New,
+        };
+        self.source = Some((ssrc, now));
+        latch
+    }
+
+    /// The SSRC that speaks.
+    pub(crate) fn ssrc(&self) -> Option<u32> {
+        self.source.map(|(ssrc, _)| ssrc)
+    }
+
+    /// When this transport ends if nothing more comes, and of what. `consent`: nanoseconds.
+    pub(crate) fn end(&self, consent: u64) -> (u64, Cause) {
+        match self.state {
+            State::Waiting => (self.born + ICE_TIMEOUT, Cause::IceTimeout),
+            State::Checked(since) => (since + DTLS_TIMEOUT, Cause::DtlsTimeout),
+            State::Up => (self.ice.checked_at.unwrap_or(self.born) + consent, Cause::Lost),
+        }
+    }
+}
