@@ -1,1 +1,25 @@
-//! Batched UDP sockets (recvmmsg and sendmmsg).
+//! Batched UDP sockets: many datagrams per system call, in and out, from buffers that are made once.
+//!
+//! Knows nothing of what the datagrams mean. The only unsafe socket code of the project; everything public is safe.
+//!
+//! Invariant: after [`Socket::bind`] and [`Batch::new`] neither receiving nor sending allocates.
+
+mod address;
+mod batch;
+mod bell;
+mod socket;
+
+pub use batch::{Batch, Outgoing};
+pub use bell::{Bell, wait};
+pub use socket::Socket;
+
+/// Free bytes in front of every received datagram, for a relay's or a stream's framing.
+pub const HEADROOM_BYTES: usize = 16;
+/// Bytes behind the headroom: an Ethernet frame's datagram and what sealing may add.
+pub const PACKET_BYTES: usize = 1_600;
+/// One receive buffer.
+pub const SLOT_BYTES: usize = HEADROOM_BYTES + PACKET_BYTES;
+/// Datagrams per system call: the kernel itself takes no more than 1,024, and past 256 nothing is gained.
+pub const BATCH_MAX: usize = 256;
+/// Socket buffer in bytes: 8 MiB hold half a second of voice for a full shard. The kernel caps it at `rmem_max`.
+pub const SOCKET_BUFFER_BYTES: usize = 8 << 20;

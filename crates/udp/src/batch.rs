@@ -1,0 +1,269 @@
+//! Buffers for one thread's datagrams, and the system calls over them.
+#![expect(unsafe_code, reason = "recvmmsg and sendmmsg")]
+
+use std::{io, net::SocketAddr};
+
+use crate::{BATCH_MAX, HEADROOM_BYTES, PACKET_BYTES, SLOT_BYTES, Socket, address};
+
+/// One datagram to send: bytes that live until the call ends, and where to.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The datagram.
+    pub bytes: &'a [u8],
+    /// Destination, of the socket's own family.
+    pub to: SocketAddr,
+}
+
+/// Receive buffers and the kernel's lists, made once.
+pub struct Batch {
+    size: usize,
+    buffers: Vec<u8>,
+    incoming: Vec<libc::mmsghdr>,
+    outgoing: Vec<libc::mmsghdr>,
+    vectors: Vec<libc::iovec>,
+    names: Vec<address::Storage>,
+    out_vectors: Vec<libc::iovec>,
+    out_names: Vec<address::Storage>,
+}
+
+// SAFETY: the raw pointers inside point only into the vectors of the same value, which are never resized, and are
+// used only during the calls below.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// Buffers for up to `size` datagrams per call, 1 to [`BATCH_MAX`]; 1 is the plain call.
+    pub fn new(size: usize) -> Batch {
+        let size = size.clamp(1, BATCH_MAX);
+        // SAFETY: all-zero headers are empty headers.
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        let vector = libc::iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        };
+        Batch {
+            size,
+            buffers: vec![0; size * SLOT_BYTES],
+            incoming: vec![header; size],
+            outgoing: vec![header; size],
+            vectors: vec![vector; size],
+            names: vec![address::empty(); size],
+            out_vectors: vec![vector; size],
+            out_names: vec![address::empty(); size],
+        }
+    }
+
+    /// Datagrams per call.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Takes what is waiting, without blocking: buffers `from..` are filled; returns how many were.
+    ///
+    /// A datagram longer than a buffer is cut and its length says so ([`Batch::received`] gives `None`).
+    ///
+    /// # Errors
+    /// What the kernel says, except that nothing is waiting.
+    pub fn receive(&mut self, socket: &Socket, from: usize) -> io::Result<usize> {
+        let from = from.min(self.size);
+        for index in from..self.size {
+            let start = index * SLOT_BYTES + HEADROOM_BYTES;
+            let packet = &mut self.buffers[start..start + PACKET_BYTES];
+            self.vectors[index] = libc::iovec {
+                iov_base: packet.as_mut_ptr().cast(),
+                iov_len: PACKET_BYTES,
+            };
+            let header = &mut self.incoming[index].msg_hdr;
+            header.msg_iov = &raw mut self.vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_name = (&raw mut self.names[index]).cast();
+            header.msg_namelen = size_of::<address::Storage>() as libc::socklen_t;
+            header.msg_flags = 0;
+        }
+        let list = &mut self.incoming[from..];
+        if list.is_empty() {
+            return Ok(0);
+        }
+        // SAFETY: every header points to a buffer, a vector and a name of this value, which lives through the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.raw(),
+                list.as_mut_ptr(),
+                list.len() as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        if count >= 0 {
+            return Ok(count as usize);
+        }
+        let fault = io::Error::last_os_error();
+        match fault.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+            // An ICMP answer to something sent earlier; the socket is fine.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable => Ok(0),
+            _ => Err(fault),
+        }
+    }
+
+    /// Sender and length of received datagram `index`; `None` when it was cut or of a foreign family.
+    pub fn received(&self, index: usize) -> Option<(SocketAddr, usize)> {
+        let header = self.incoming.get(index)?;
+        if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+            return None;
+        }
+        Some((address::read(&self.names[index])?, header.msg_len as usize))
+    }
+
+    /// Buffer `index`: headroom, then the datagram.
+    pub fn slot(&self, index: usize) -> &[u8] {
+        &self.buffers[index * SLOT_BYTES..(index + 1) * SLOT_BYTES]
+    }
+
+    /// Buffer `index`, to be changed in place.
+    pub fn slot_mut(&mut self, index: usize) -> &mut [u8] {
+        &mut self.buffers[index * SLOT_BYTES..(index + 1) * SLOT_BYTES]
+    }
+
+    /// Sends datagrams in order, `describe(batch, n)` giving the n-th of `count`; returns how many the kernel refused.
+    ///
+    /// A refused datagram is skipped: the next packet of a voice is worth more than a second try.
+    pub fn send<'a>(
+        &'a mut self,
+        socket: &Socket,
+        count: usize,
+        describe: impl Fn(usize, &'a Slots) -> Option<Outgoing<'a>>,
+    ) -> usize {
+        let Batch {
+            size,
+            buffers,
+            outgoing,
+            out_vectors,
+            out_names,
+            ..
+        } = self;
+        let slots: &'a Slots = Slots::of(buffers);
+        let mut refused = 0;
+        let mut next = 0;
+        while next < count {
+            let mut filled = 0;
+            while filled < *size && next < count {
+                if let Some(datagram) = describe(next, slots) {
+                    let bytes = datagram.bytes;
+                    out_vectors[filled] = libc::iovec {
+                        iov_base: bytes.as_ptr().cast_mut().cast(),
+                        iov_len: bytes.len(),
+                    };
+                    let header = &mut outgoing[filled].msg_hdr;
+                    header.msg_namelen = address::write(&mut out_names[filled], datagram.to);
+                    header.msg_name = (&raw mut out_names[filled]).cast();
+                    header.msg_iov = &raw mut out_vectors[filled];
+                    header.msg_iovlen = 1;
+                    filled += 1;
+                }
+                next += 1;
+            }
+            refused += flush(socket, &mut outgoing[..filled]);
+        }
+        refused
+    }
+}
+
+/// All receive buffers, read only, while datagrams that lie in them are sent.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Slots([u8]);
+
+impl Slots {
+    fn of(buffers: &[u8]) -> &Slots {
+        // SAFETY: the type is a transparent wrapper of the same slice.
+        unsafe { &*(std::ptr::from_ref(buffers) as *const Slots) }
+    }
+
+    /// Buffer `index`: headroom, then the datagram.
+    pub fn slot(&self, index: usize) -> &[u8] {
+        &self.0[index * SLOT_BYTES..(index + 1) * SLOT_BYTES]
+    }
+}
+
+fn flush(socket: &Socket, mut list: &mut [libc::mmsghdr]) -> usize {
+    let mut refused = 0;
+    while !list.is_empty() {
+        // SAFETY: every header points to a name, a vector and bytes that live through the call.
+        let sent = unsafe { libc::sendmmsg(socket.raw(), list.as_mut_ptr(), list.len() as libc::c_uint, 0) };
+        let done = if sent > 0 {
+            sent as usize
+        } else {
+            if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            refused += 1;
+            1
+        };
+        list = &mut list[done..];
+    }
+    refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Socket, Socket) {
+        let any = "127.0.0.1:0".parse().unwrap();
+        (Socket::bind(any).unwrap(), Socket::bind(any).unwrap())
+    }
+
+    #[test]
+    fn a_batch_comes_in_and_goes_back_from_the_same_buffers() {
+        let (here, there) = pair();
+        for n in 0..5_u8 {
+            there.send_to(&[n; 100], here.local()).unwrap();
+        }
+        let mut batch = Batch::new(4);
+        let received = batch.receive(&here, 0).unwrap();
+        assert_eq!(received, 4);
+        assert_eq!(batch.received(3), Some((there.local(), 100)));
+        batch.slot_mut(3)[HEADROOM_BYTES] = 9;
+        let to = there.local();
+        let refused = batch.send(&here, received, |n, slots| {
+            Some(Outgoing {
+                bytes: &slots.slot(n)[HEADROOM_BYTES..HEADROOM_BYTES + 100],
+                to,
+            })
+        });
+        assert_eq!(refused, 0);
+        let mut answers = Batch::new(BATCH_MAX);
+        assert_eq!(answers.receive(&there, 0).unwrap(), 4);
+        assert_eq!(answers.slot(3)[HEADROOM_BYTES], 9);
+        assert_eq!(batch.receive(&here, 0).unwrap(), 1);
+        assert_eq!(batch.receive(&here, 0).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_datagram_that_is_too_long_is_told_apart() {
+        let (here, there) = pair();
+        there.send_to(&[1; PACKET_BYTES], here.local()).unwrap();
+        there.send_to(&[1; PACKET_BYTES + 1], here.local()).unwrap();
+        let mut batch = Batch::new(8);
+        assert_eq!(batch.receive(&here, 0).unwrap(), 2);
+        assert_eq!(batch.received(0), Some((there.local(), PACKET_BYTES)));
+        assert_eq!(batch.received(1), None);
+    }
+
+    #[test]
+    fn a_refused_datagram_is_skipped_and_counted() {
+        let (here, there) = pair();
+        let bytes = [0_u8; 4];
+        let v6: SocketAddr = "[::1]:9".parse().unwrap();
+        let mut batch = Batch::new(8);
+        let refused = batch.send(&here, 3, |n, _| {
+            Some(Outgoing {
+                bytes: &bytes,
+                to: if n == 1 { v6 } else { there.local() },
+            })
+        });
+        assert_eq!(refused, 1);
+        let mut answers = Batch::new(8);
+        assert_eq!(answers.receive(&there, 0).unwrap(), 2);
+    }
+}

@@ -1,0 +1,115 @@
+//! One bound UDP socket, non-blocking, of one address family.
+#![expect(unsafe_code, reason = "socket options that the standard library does not offer")]
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use crate::{SOCKET_BUFFER_BYTES, address};
+
+/// See the top of this file.
+#[derive(Debug)]
+pub struct Socket {
+    inner: UdpSocket,
+    local: SocketAddr,
+}
+
+impl Socket {
+    /// Binds. An IPv6 socket takes IPv6 only, so that the same port can be bound for both families.
+    ///
+    /// # Errors
+    /// What the kernel says; `AddrInUse` for a taken port.
+    pub fn bind(address: SocketAddr) -> io::Result<Socket> {
+        let family = if address.is_ipv4() {
+            libc::AF_INET
+        } else {
+            libc::AF_INET6
+        };
+        // SAFETY: a plain system call without pointers.
+        let raw = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is fresh and nobody else's.
+        let owned = unsafe { OwnedFd::from_raw_fd(raw) };
+        if address.is_ipv6() {
+            set(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        }
+        for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
+            set(raw, libc::SOL_SOCKET, option, SOCKET_BUFFER_BYTES as i32)?;
+        }
+        for option in [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
+            // Works for root only; without it the kernel's cap stays in force.
+            let _ = set(raw, libc::SOL_SOCKET, option, SOCKET_BUFFER_BYTES as i32);
+        }
+        let mut storage = address::empty();
+        let length = address::write(&mut storage, address);
+        // SAFETY: the storage holds an address of `length` bytes and lives through the call.
+        if unsafe { libc::bind(raw, std::ptr::from_ref(&storage).cast(), length) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let inner = UdpSocket::from(owned);
+        let local = inner.local_addr()?;
+        Ok(Socket { inner, local })
+    }
+
+    /// Where it is bound; the port is the real one when 0 was asked for.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Bytes that the kernel grants for received datagrams.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn receive_buffer_bytes(&self) -> io::Result<usize> {
+        let mut value: libc::c_int = 0;
+        let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: both pointers are to locals of the sizes that are named.
+        let result = unsafe {
+            libc::getsockopt(
+                self.raw(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVBUF,
+                std::ptr::from_mut(&mut value).cast(),
+                &raw mut length,
+            )
+        };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(value.max(0) as usize)
+        }
+    }
+
+    /// Sends one datagram now; for what is rare.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.inner.send_to(bytes, to)
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the pointer is to a local of the size that is named.
+    let result = unsafe { libc::setsockopt(socket, level, option, std::ptr::from_ref(&value).cast(), length) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
