@@ -4,6 +4,7 @@
 //!
 //! Invariant: every datagram that comes in is in exactly one of `forwarded`-or-consumed and one named drop.
 
+use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
 use crate::slot::samples;
 use crate::tap::LEVEL_UNKNOWN;
@@ -152,6 +153,10 @@ pub struct Second {
     pub level_mean: u8,
     /// Largest level, likewise.
     pub level_max: u8,
+    /// Rating of the E-model, 0 to 100, for this direction alone; `None` without audio.
+    pub rating: Option<f32>,
+    /// The same as opinion score, 1 to 4.5.
+    pub mos: Option<f32>,
 }
 
 /// Sums of the running second.
@@ -424,9 +429,9 @@ pub struct Downlink {
     sent: u32,
     bytes: u32,
     lost: u32,
-    lost_reported: i32,
+    /// Per slot: the cumulative loss of its last report, and the share, 1/256.
+    reported: [(i32, u8); SLOTS_PER_LEG_MAX],
     burst_max: u32,
-    fraction_lost: u8,
     jitter_us: u32,
     rtt_us: Option<u32>,
     rtt_at: u64,
@@ -446,13 +451,15 @@ impl Downlink {
         self.bytes = self.bytes.saturating_add(payload as u32);
     }
 
-    /// Takes a report block of the leg about one of its slots. `jitter`: in 48 kHz samples.
-    pub fn reported(&mut self, reception: Reception) {
-        let fresh = reception.cumulative_lost.saturating_sub(self.lost_reported).max(0);
-        self.lost_reported = reception.cumulative_lost;
-        self.lost = self.lost.saturating_add(fresh as u32);
-        self.burst_max = self.burst_max.max(fresh as u32);
-        self.fraction_lost = reception.fraction_lost;
+    /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples.
+    pub fn reported(&mut self, slot: usize, reception: Reception) {
+        let Some(before) = self.reported.get_mut(slot) else {
+            return;
+        };
+        let fresh = reception.cumulative_lost.saturating_sub(before.0).max(0) as u32;
+        *before = (reception.cumulative_lost, reception.fraction_lost);
+        self.lost = self.lost.saturating_add(fresh);
+        self.burst_max = self.burst_max.max(fresh);
         self.jitter_us = microseconds(reception.jitter);
     }
 
@@ -464,16 +471,15 @@ impl Downlink {
         self.rtt_count += 1;
     }
 
-    /// The receiver began anew: its cumulative count does too.
+    /// The receiver began anew: its cumulative counts do too.
     pub fn restart(&mut self) {
-        self.lost_reported = 0;
-        self.fraction_lost = 0;
+        self.reported = Default::default();
     }
 
-    /// Lost share of the last report, 1/256.
+    /// Lost share of the worst slot by its last report, 1/256.
     #[must_use]
     pub fn fraction_lost(&self) -> u8 {
-        self.fraction_lost
+        self.reported.iter().map(|(_, fraction)| *fraction).max().unwrap_or(0)
     }
 
     /// The round trip, if it was measured lately, microseconds.
@@ -533,6 +539,8 @@ impl Second {
             dtx: 0,
             level_mean: LEVEL_UNKNOWN,
             level_max: LEVEL_UNKNOWN,
+            rating: None,
+            mos: None,
         }
     }
 }

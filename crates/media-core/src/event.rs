@@ -33,6 +33,21 @@ pub enum Cause {
     Panic,
 }
 
+/// A condition of the sound that somebody should see; raised and cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flag {
+    /// Round trip above 400 ms in 3 of 5 seconds.
+    HighRtt,
+    /// Jitter above 30 ms in 3 of 5 seconds.
+    HighJitter,
+    /// Loss above 3 % in 3 of 5 seconds.
+    HighLoss,
+    /// Estimated opinion score below 3.5 in 3 of 5 seconds.
+    LowMos,
+    /// The level of the microphone did not change for 10 s.
+    DeadMicrophone,
+}
+
 /// Totals of a leg, handed out once, with its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -89,6 +104,15 @@ pub enum Kind {
     UplinkStalled {
         /// Which leg.
         leg: LegId,
+    },
+    /// A condition of the sound began or ended.
+    Quality {
+        /// Which leg.
+        leg: LegId,
+        /// Which condition.
+        flag: Flag,
+        /// True when it began.
+        raised: bool,
     },
     /// The leg is over; nothing more comes of it.
     LegDown {

@@ -6,6 +6,7 @@
 
 use crate::command::AddLeg;
 use crate::counters::{Downlink, Uplink};
+use crate::judge::Judge;
 use crate::limits::{
     AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS, REPORT_SLOW,
     SLOTS_PER_LEG_MAX,
@@ -61,7 +62,7 @@ pub(crate) struct Leg {
     /// When the last valid check of any of its transports came, or the last transport was attached.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
-    pub(crate) scores: Scores,
+    pub(crate) judge: Judge,
 }
 
 impl Leg {
@@ -85,7 +86,7 @@ impl Leg {
             up_at: None,
             alive_at: now,
             sender_report: None,
-            scores: Scores::default(),
+            judge: Judge::default(),
         }
     }
 
@@ -131,47 +132,5 @@ impl Leg {
         } else {
             REPORT_SLOW
         }
-    }
-}
-
-/// Opinion scores over voiced seconds, per direction.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Scores {
-    up: Mean,
-    down: Mean,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    sum: f64,
-    count: u32,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
-    }
-
-    fn value(self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / f64::from(self.count))
-    }
-}
-
-impl Scores {
-    pub(crate) fn add_up(&mut self, score: f64) {
-        self.up.add(score);
-    }
-
-    pub(crate) fn add_down(&mut self, score: f64) {
-        self.down.add(score);
-    }
-
-    pub(crate) fn up(&self) -> Option<f64> {
-        self.up.value()
-    }
-
-    pub(crate) fn down(&self) -> Option<f64> {
-        self.down.value()
     }
 }

@@ -38,10 +38,9 @@ impl Shard {
         if let Some(ends) = transport.ice.previous_ends() {
             at = at.min(ends);
         }
-        if let Some(leg) = self.legs.get(transport.leg) {
-            if transport.state == transport::State::Up && leg.state == State::Up {
-                at = at.min(transport.heard_at + leg.away_after(transport));
-            }
+        let leg = self.legs.get(transport.leg).filter(|leg| leg.state == State::Up);
+        if let Some(leg) = leg.filter(|_| transport.state == transport::State::Up) {
+            at = at.min(transport.heard_at + leg.away_after(transport));
         }
         self.wheel.arm(place * KINDS + TRANSPORT, at);
     }
@@ -164,10 +163,12 @@ impl Shard {
         for transport in [leg.transport, leg.next].into_iter().flatten() {
             self.close_transport(transport);
         }
-        if let Some(room) = self.rooms.get_mut(leg.room) {
-            if let Some(seat) = room.seats.get_mut(leg.seat) {
-                *seat = None;
-            }
+        if let Some(seat) = self
+            .rooms
+            .get_mut(leg.room)
+            .and_then(|room| room.seats.get_mut(leg.seat))
+        {
+            *seat = None;
         }
         self.replan(leg.room);
         self.event(
@@ -197,8 +198,13 @@ impl Shard {
             second.up = leg.state == State::Up;
             second.rtt_us = leg.down.rtt_us(now);
         }
+        let changes = leg.judge.second(&mut up, &mut down);
+        let (room, id) = (leg.room, leg.id);
         self.out.second(up);
         self.out.second(down);
+        for (flag, raised) in changes.into_iter().flatten() {
+            self.event(now, room, Kind::Quality { leg: id, flag, raised });
+        }
         self.watch_microphone(now, place);
     }
 
@@ -225,8 +231,8 @@ fn summary(leg: &Leg, now: u64) -> Summary {
         packets_sent: leg.down.sent_total,
         rtt_ms_mean: leg.down.rtt_ms_mean(),
         jitter_ms_mean: leg.up.jitter_ms_mean(),
-        mos_up: leg.scores.up(),
-        mos_down: leg.scores.down(),
+        mos_up: leg.judge.mos_up(),
+        mos_down: leg.judge.mos_down(),
         seconds: leg.up_at.map_or(0, |up_at| now.saturating_sub(up_at) / SECOND),
     }
 }

@@ -1,7 +1,195 @@
-//! RTCP, terminated: what legs report is taken, what they need to know is told them.
-use super::{Shard, Slot};
+//! RTCP, terminated: what a leg reports is taken, what it needs to know is told it; nothing is passed on.
+//!
+//! Invariant: a cumulative count that we send is truthful. Only `fraction_lost` speaks for the whole path: it is the
+//! worse of the leg's uplink and its listeners' downlinks, so that the speaker's FEC covers them too.
+
 use std::net::SocketAddr;
+
+use super::{Place, Shard, Slot};
+use crate::addr;
+use crate::counters::Reception;
+use crate::leg::{Leg, SenderReport};
+use crate::limits::{HEADROOM_BYTES, SECOND};
+use crate::rtcp::{self, Block, Blocks, Packet, SenderInfo};
+use crate::srtp::Refused;
+
+/// Our canonical name (RFC 3550 §6.5.1): one name, for all streams of a leg come from one clock.
+const CNAME: &str = "helpline";
+/// Who reports when the leg was announced no stream of ours; the number that browsers use then.
+const SSRC_WITHOUT_STREAM: u32 = 1;
+
 impl Shard {
-    pub(super) fn rtcp(&mut self, _now: u64, _from: SocketAddr, _slot: Slot<'_>) {}
-    pub(super) fn report(&mut self, _now: u64, _place: u32) {}
+    /// One SRTCP packet.
+    pub(super) fn rtcp(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>) {
+        let totals = &mut self.out.totals;
+        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
+            totals.drop_unknown_source += 1;
+            return;
+        };
+        let Some(transport) = self.transports.get_mut(owner.transport) else {
+            return;
+        };
+        self.current = Some(transport.leg);
+        if transport.keys.is_none() {
+            totals.drop_no_keys += 1;
+            return;
+        }
+        if !transport.may_report(now) {
+            totals.drop_rate += 1;
+            return;
+        }
+        let Some(keys) = transport.keys.as_mut() else { return };
+        let len = match keys.inbound.open_rtcp(slot.packet()) {
+            Ok(len) => len,
+            Err(refused) => {
+                match refused {
+                    Refused::Replayed | Refused::TooOld => totals.drop_replayed += 1,
+                    Refused::NotAuthentic => totals.drop_unauthentic += 1,
+                    Refused::TooManyStreams => totals.drop_ssrc_limit += 1,
+                    Refused::Malformed | Refused::NotEncrypted | Refused::NoRoom | Refused::Index => {
+                        totals.drop_malformed += 1;
+                    }
+                }
+                return;
+            }
+        };
+        totals.rtcp_opened += 1;
+        transport.ice.heard(now, owner.known, false);
+        let ssrc = transport.ssrc();
+        let ntp = self.config.ntp(now);
+        if let Some(leg) = self.legs.get_mut(transport.leg) {
+            match rtcp::parse(&slot.packet()[..len]) {
+                Ok(compound) => compound.for_each(|packet| take(leg, packet, ssrc, now, ntp)),
+                Err(_) => totals.drop_malformed += 1,
+            }
+        }
+        self.heard(now, owner.transport);
+    }
+
+    /// Sends a leg its reports and arms the next ones.
+    pub(super) fn report(&mut self, now: u64, place: u32) {
+        self.current = Some(place);
+        let worst = self.worst_downlink_of_listeners(place);
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        let transport = leg.transport.and_then(|place| self.transports.get_mut(place));
+        let mut said = 0;
+        if let Some(transport) = transport {
+            let reception = leg.up.report();
+            said = reception.map_or(0, |reception| reception.fraction_lost.max(worst));
+            let block = reception
+                .zip(transport.ssrc())
+                .map(|(reception, ssrc)| block(leg, reception, ssrc, said, now));
+            let ntp = self.config.ntp(now);
+            if let (Some(to), Some(keys), Some((number, buffer))) =
+                (transport.ice.destination(), transport.keys.as_mut(), self.out.scratch())
+            {
+                let body = &mut buffer[HEADROOM_BYTES..];
+                let len = write(leg, body, block.as_slice(), now, ntp);
+                if let Some(len) = len.and_then(|len| keys.outbound.seal_rtcp(body, len).ok()) {
+                    self.out.send(to, Place::Arena(number), len);
+                    self.out.totals.rtcp_sent += 1;
+                }
+            }
+        }
+        let next = leg.next_report(now, said);
+        self.arm_report(place, next);
+    }
+
+    /// The largest loss that a present listener of this leg reports, 1/256.
+    fn worst_downlink_of_listeners(&self, place: u32) -> u8 {
+        let Some(leg) = self.legs.get(place) else { return 0 };
+        let Some(room) = self.rooms.get(leg.room) else { return 0 };
+        let sinks = room.edges.sinks(leg.seat);
+        let listeners = room.seats.iter().enumerate().filter(|(seat, _)| sinks >> seat & 1 == 1);
+        let legs = listeners.filter_map(|(_, sitting)| self.legs.get(sitting.as_ref()?.leg));
+        legs.map(|leg| leg.down.fraction_lost()).max().unwrap_or(0)
+    }
+}
+
+impl super::Config {
+    /// NTP time at `now` nanoseconds of the shard's clock.
+    fn ntp(&self, now: u64) -> u64 {
+        let fraction = ((now % SECOND) << 32) / SECOND;
+        self.ntp_at_zero.wrapping_add((now / SECOND) << 32 | fraction)
+    }
+}
+
+/// Takes one packet of a leg's compound. `ssrc`: the leg's own stream, if it speaks.
+fn take(leg: &mut Leg, packet: Packet<'_>, ssrc: Option<u32>, now: u64, ntp: u64) {
+    match packet {
+        Packet::SenderReport(info, blocks) => {
+            if ssrc.is_none_or(|ssrc| ssrc == info.ssrc) {
+                leg.sender_report = Some(SenderReport {
+                    middle: rtcp::middle(info.ntp),
+                    at: now,
+                });
+            }
+            take_blocks(leg, blocks, now, ntp);
+        }
+        Packet::ReceiverReport { blocks, .. } => take_blocks(leg, blocks, now, ntp),
+        // A stream's end is no leg's end: that comes by signalling, close_notify or silence.
+        Packet::Bye(_) | Packet::Other(_) => {}
+    }
+}
+
+fn take_blocks(leg: &mut Leg, blocks: Blocks<'_>, now: u64, ntp: u64) {
+    for block in blocks {
+        let of_ours = |slot: &Option<crate::slot::Slot>| slot.as_ref().is_some_and(|slot| slot.ssrc == block.ssrc);
+        let Some(slot) = leg.slots.iter().position(of_ours) else {
+            continue;
+        };
+        let reception = Reception {
+            fraction_lost: block.fraction_lost,
+            cumulative_lost: block.cumulative_lost,
+            highest: block.highest,
+            jitter: block.jitter,
+        };
+        leg.down.reported(slot, reception);
+        if let Some(rtt_us) = rtcp::round_trip_us(ntp, &block) {
+            leg.down.round_trip(now, rtt_us);
+        }
+    }
+}
+
+/// The block about the leg's uplink.
+fn block(leg: &Leg, reception: Reception, ssrc: u32, fraction_lost: u8, now: u64) -> Block {
+    let since = |report: SenderReport| u128::from(now.saturating_sub(report.at)) * 65_536 / u128::from(SECOND);
+    Block {
+        ssrc,
+        fraction_lost,
+        cumulative_lost: reception.cumulative_lost,
+        highest: reception.highest,
+        jitter: reception.jitter,
+        last_sr: leg.sender_report.map_or(0, |report| report.middle),
+        delay_since_sr: leg.sender_report.map_or(0, |report| since(report) as u32),
+    }
+}
+
+/// Writes the compound: a sender report per slot that has sent, the uplink's block in the first; or a receiver report.
+fn write(leg: &Leg, body: &mut [u8], blocks: &[Block], now: u64, ntp: u64) -> Option<usize> {
+    let mut len = 0;
+    let mut blocks_left = blocks;
+    for slot in leg.slots.iter().flatten() {
+        let Some(rtp) = slot.timestamp_at(now) else { continue };
+        let (packets, octets) = (slot.packets as u32, slot.octets as u32);
+        let info = SenderInfo {
+            ssrc: slot.ssrc,
+            ntp,
+            rtp,
+            packets,
+            octets,
+        };
+        len += rtcp::sender_report(body.get_mut(len..)?, &info, blocks_left, CNAME).ok()?;
+        blocks_left = &[];
+    }
+    if len == 0 {
+        let ssrc = leg
+            .slots
+            .iter()
+            .flatten()
+            .next()
+            .map_or(SSRC_WITHOUT_STREAM, |slot| slot.ssrc);
+        len = rtcp::receiver_report(body, ssrc, blocks, CNAME).ok()?;
+    }
+    Some(len)
 }

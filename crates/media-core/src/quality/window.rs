@@ -1,0 +1,203 @@
+//! What a call makes of its seconds: mean, worst minute, fifth percentile, and conditions that are raised and cleared.
+//!
+//! Fixed memory per leg and direction, however long the call.
+
+use super::emodel;
+
+/// Seconds in the worst minute.
+const MINUTE: usize = 60;
+/// Share of the seconds that lie below the low percentile.
+const LOW_SHARE: f64 = 0.05;
+
+/// The scores of one leg in one direction.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// Voiced seconds only: silence has no quality.
+    voiced: u32,
+    rating_sum: f64,
+    /// Seconds by whole rating, 0 to 100.
+    by_rating: [u16; 101],
+    minute: [f32; MINUTE],
+    minute_sum: f64,
+    worst_minute: Option<f64>,
+}
+
+impl Default for Scores {
+    fn default() -> Scores {
+        Scores {
+            voiced: 0,
+            rating_sum: 0.0,
+            by_rating: [0; 101],
+            minute: [0.0; MINUTE],
+            minute_sum: 0.0,
+            worst_minute: None,
+        }
+    }
+}
+
+impl Scores {
+    /// Adds a second with this rating (0 to 100) in which there was voice.
+    pub fn add(&mut self, rating: f64) {
+        let rating = if rating.is_nan() { 0.0 } else { rating.clamp(0.0, 100.0) };
+        let place = self.voiced as usize % MINUTE;
+        self.minute_sum += rating - f64::from(self.minute[place]);
+        self.minute[place] = rating as f32;
+        self.voiced = self.voiced.saturating_add(1);
+        self.rating_sum += rating;
+        let count = &mut self.by_rating[rating as usize];
+        *count = count.saturating_add(1);
+        if self.voiced as usize >= MINUTE {
+            let mean = self.minute_sum / MINUTE as f64;
+            self.worst_minute = Some(self.worst_minute.map_or(mean, |worst| worst.min(mean)));
+        }
+    }
+
+    /// Seconds added.
+    #[must_use]
+    pub fn seconds(&self) -> u32 {
+        self.voiced
+    }
+
+    /// Opinion score of the mean rating; `None` before the first second.
+    #[must_use]
+    pub fn mos(&self) -> Option<f64> {
+        (self.voiced > 0).then(|| emodel::mos(self.rating_sum / f64::from(self.voiced)))
+    }
+
+    /// Opinion score of the worst 60 voiced seconds in a row; of the whole call while it is shorter.
+    #[must_use]
+    pub fn mos_worst_minute(&self) -> Option<f64> {
+        self.worst_minute.map(emodel::mos).or_else(|| self.mos())
+    }
+
+    /// Opinion score below which 5 % of the seconds lie.
+    #[must_use]
+    pub fn mos_low(&self) -> Option<f64> {
+        let total: u64 = self.by_rating.iter().map(|&count| u64::from(count)).sum();
+        let below = (total as f64 * LOW_SHARE).floor() as u64;
+        let mut seen = 0;
+        let rating = self.by_rating.iter().position(|&count| {
+            seen += u64::from(count);
+            seen > below
+        })?;
+        Some(emodel::mos(rating as f64))
+    }
+}
+
+/// A condition over the last five seconds: raised when it held in three of them, cleared when in none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Persistent {
+    /// Bit n: it held n seconds ago.
+    history: u8,
+    raised: bool,
+}
+
+/// A change of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It began.
+    Raised,
+    /// It ended.
+    Cleared,
+}
+
+impl Persistent {
+    /// Seconds looked at.
+    const SECONDS: u32 = 5;
+    /// Seconds of them that raise it.
+    const ENOUGH: u32 = 3;
+
+    /// Adds a second.
+    pub fn add(&mut self, holds: bool) -> Option<Change> {
+        let mask = (1 << Self::SECONDS) - 1;
+        self.history = (self.history << 1 | u8::from(holds)) & mask;
+        if !self.raised && self.history.count_ones() >= Self::ENOUGH {
+            self.raised = true;
+            Some(Change::Raised)
+        } else if self.raised && self.history == 0 {
+            self.raised = false;
+            Some(Change::Cleared)
+        } else {
+            None
+        }
+    }
+
+    /// True between [`Change::Raised`] and [`Change::Cleared`].
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.raised
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_no_score() {
+        let scores = Scores::default();
+        assert_eq!(
+            (scores.mos(), scores.mos_worst_minute(), scores.mos_low()),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn the_worst_minute_is_found_wherever_it_lies() {
+        let mut scores = Scores::default();
+        for second in 0..600 {
+            scores.add(if (200..260).contains(&second) { 50.0 } else { 90.0 });
+        }
+        assert_eq!(scores.seconds(), 600);
+        assert!((scores.mos_worst_minute().unwrap() - emodel::mos(50.0)).abs() < 1e-6);
+        assert!((scores.mos().unwrap() - emodel::mos(86.0)).abs() < 1e-6);
+        assert!((scores.mos_low().unwrap() - emodel::mos(50.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_short_call_is_its_own_worst_minute() {
+        let mut scores = Scores::default();
+        for _ in 0..59 {
+            scores.add(70.0);
+        }
+        assert_eq!(scores.mos_worst_minute(), scores.mos());
+    }
+
+    #[test]
+    fn the_low_percentile_leaves_out_a_twentieth() {
+        let mut scores = Scores::default();
+        for second in 0..100 {
+            scores.add(if second < 5 { 10.0 } else { 80.0 });
+        }
+        assert_eq!(scores.mos_low(), Some(emodel::mos(80.0)));
+        scores.add(10.0);
+        assert_eq!(scores.mos_low(), Some(emodel::mos(10.0)));
+    }
+
+    #[test]
+    fn ratings_that_are_none_count_as_the_worst() {
+        let mut scores = Scores::default();
+        for odd in [f64::NAN, -5.0, f64::NEG_INFINITY] {
+            scores.add(odd);
+        }
+        assert_eq!(scores.mos(), Some(1.0));
+        let mut scores = Scores::default();
+        scores.add(f64::INFINITY);
+        assert_eq!(scores.mos(), Some(4.5));
+    }
+
+    #[test]
+    fn a_condition_needs_three_of_five_and_ends_after_five_without() {
+        let mut condition = Persistent::default();
+        let told: Vec<_> = [true, false, true, false, true]
+            .map(|holds| condition.add(holds))
+            .into();
+        assert_eq!(told, [None, None, None, None, Some(Change::Raised)]);
+        let told: Vec<_> = [false; 6].map(|holds| condition.add(holds)).into();
+        assert_eq!(told, [None, None, None, None, Some(Change::Cleared), None]);
+        let told: Vec<_> = [true, false, false, true, false, false, true, false]
+            .map(|holds| condition.add(holds))
+            .into();
+        assert!(told.iter().all(Option::is_none), "two of five are not enough");
+    }
+}
