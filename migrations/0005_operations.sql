@@ -138,15 +138,3 @@ create table helpline.idempotency_keys (
     primary key (actor, key)
 );
 create index idempotency_keys_age on helpline.idempotency_keys (created_at);
-
--- Single-use tickets for the WebSocket, bound to customer and call.
-create table helpline.tickets (
-    token_hash bytea primary key check (octet_length(token_hash) = 32),
-    user_id text not null,
-    call_id uuid references public.voice_calls,
-    node_id text not null references helpline.media_nodes,
-    created_at timestamptz not null default now(),
-    expires_at timestamptz not null,
-    used_at timestamptz
-);
-create index tickets_expiry on helpline.tickets (expires_at);

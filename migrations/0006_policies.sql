@@ -84,7 +84,7 @@ grant select, insert, update on
     to app_desk;
 grant select, insert, update, delete on
     helpline.staff_teams, helpline.staff_sessions, helpline.queue_members, helpline.cooldowns, helpline.outbox,
-    helpline.hub_events, helpline.node_commands, helpline.idempotency_keys, helpline.tickets, public.webrtc_signaling
+    helpline.hub_events, helpline.node_commands, helpline.idempotency_keys, public.webrtc_signaling
     to app_desk;
 grant select, insert on
     helpline.call_events, helpline.recording_steps, helpline.quality_samples, public.support_activity_logs

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use call_model::{StaffId, TeamId, Timestamp, UserId};
+use call_model::{StaffId, Timestamp, UserId};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
@@ -53,10 +53,8 @@ pub(crate) enum Ctx {
     Staff {
         /// Who.
         staff: StaffId,
-        /// Word of the role.
+        /// Word of the role; the teams of its scope are read in the transaction.
         role: &'static str,
-        /// Teams of the scope.
-        teams: Vec<TeamId>,
     },
     /// A part of the server itself; writes.
     System(&'static str),
@@ -240,17 +238,14 @@ impl Store {
 
 /// Sets role and identity for this transaction only.
 async fn enter(tx: &mut Tx, ctx: &Ctx) -> Result<(), Refused> {
-    let (role, user, staff, staff_role, team_ids) = match ctx {
+    let (role, user, staff, staff_role, teams) = match ctx {
         Ctx::Customer(user) => ("app_customer", user.as_str(), String::new(), "", String::new()),
-        Ctx::Staff { staff, role, teams } => {
-            let teams: Vec<String> = teams.iter().map(|team| Uuid::from_u128(team.0).to_string()).collect();
-            (
-                "app_staff",
-                "",
-                Uuid::from_u128(staff.0).to_string(),
-                *role,
-                teams.join(","),
-            )
+        Ctx::Staff { staff, role } => {
+            let id = Uuid::from_u128(staff.0);
+            tx.become_desk().await?;
+            let teams = crate::store::staff::teams(tx.conn(), id).await?;
+            let teams: Vec<String> = teams.iter().map(Uuid::to_string).collect();
+            ("app_staff", "", id.to_string(), *role, teams.join(","))
         }
         Ctx::System(_) => ("app_desk", "", String::new(), "", String::new()),
     };
@@ -259,7 +254,7 @@ async fn enter(tx: &mut Tx, ctx: &Ctx) -> Result<(), Refused> {
         .bind(user)
         .bind(staff)
         .bind(staff_role)
-        .bind(team_ids)
+        .bind(teams)
         .execute(tx.conn())
         .await?;
     let At(now) = sqlx::query_scalar(NOW).fetch_one(tx.conn()).await?;

@@ -37,7 +37,6 @@ const MATRIX: &[(&str, &str, &str, &str)] = &[
     ("helpline.staff_sessions", "SIUD", "", ""),
     ("helpline.staff_teams", "SIUD", "", ""),
     ("helpline.teams", "SIU", "S", ""),
-    ("helpline.tickets", "SIUD", "", ""),
     ("public.call_queue", "SIU", "S", "S"),
     ("public.support_activity_logs", "SI", "S", ""),
     ("public.support_settings", "SIU", "S", ""),

@@ -33,8 +33,8 @@ pub(crate) struct ListFilter {
     pub(crate) queue: Option<String>,
     pub(crate) from: Option<At>,
     pub(crate) to: Option<At>,
-    pub(crate) mos_below: Option<f32>,
-    pub(crate) recorded: Option<bool>,
+    pub(crate) mos_max: Option<f32>,
+    pub(crate) search: Option<String>,
     pub(crate) before: Option<(At, Uuid)>,
 }
 
@@ -81,9 +81,9 @@ const LIST: &str = "select * from (
         and ($4::timestamptz is null or c.created_at >= $4)
         and ($5::timestamptz is null or c.created_at < $5)
         and ($6::timestamptz is null or (c.created_at, c.id) < ($6, $7))
+        and ($9::text is null or position(lower($9) in lower(c.customer_name)) > 0)
     ) found
-    where ($8::real is null or least(mos_customer, mos_agent) < $8)
-        and ($9::boolean is null or (recording_id is not null) = $9)
+    where $8::real is null or least(mos_customer, mos_agent) <= $8
     order by created_at desc, id desc limit $10";
 const EVENTS: &str = "select seq, kind, at, actor, data from call_events where call_id = $1 order by seq limit $2";
 const CALLS_BY_STATE: &str = "select status as label, count(*) as value from voice_calls
@@ -114,8 +114,8 @@ pub(crate) async fn list(conn: &mut PgConnection, filter: &ListFilter, limit: i6
         .bind(filter.to)
         .bind(filter.before.map(|(at, _)| at))
         .bind(filter.before.map(|(_, id)| id))
-        .bind(filter.mos_below)
-        .bind(filter.recorded)
+        .bind(filter.mos_max)
+        .bind(&filter.search)
         .bind(limit)
         .fetch_all(conn)
         .await?)

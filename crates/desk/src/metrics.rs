@@ -1,0 +1,84 @@
+//! The desk's Prometheus series. No label ever names a call, a customer or an agent.
+
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+
+/// Queues that get a series of their own; an operator has a handful, and labels must not grow without bound.
+pub(crate) const QUEUE_LABELS_MAX: usize = 64;
+
+/// All series of the desk.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub(crate) calls: GaugeVec,
+    pub(crate) waiting: GaugeVec,
+    pub(crate) oldest_waiting: GaugeVec,
+    pub(crate) agents: GaugeVec,
+    pub(crate) outbox_oldest: Gauge,
+    pub(crate) wait: Histogram,
+    pub(crate) setup: Histogram,
+    pub(crate) transitions: IntCounterVec,
+    pub(crate) offer_ends: IntCounterVec,
+    pub(crate) refusals: IntCounterVec,
+    pub(crate) answered: IntCounter,
+    pub(crate) poisoned: IntCounter,
+    pub(crate) fenced_events: IntCounter,
+}
+
+impl Metrics {
+    /// Makes the series and registers them.
+    ///
+    /// # Errors
+    /// A name that is registered twice.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauges = |name: &str, help: &str, label: &str| GaugeVec::new(Opts::new(name, help), &[label]);
+        let counters = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let metrics = Metrics {
+            calls: gauges("helpline_desk_calls", "Live calls by state", "state")?,
+            waiting: gauges("helpline_desk_waiting", "Calls waiting in a queue", "queue")?,
+            oldest_waiting: gauges("helpline_desk_oldest_waiting_seconds", "Wait of the oldest call", "queue")?,
+            agents: gauges("helpline_desk_agents", "Active staff by state", "state")?,
+            outbox_oldest: Gauge::new("helpline_outbox_oldest_seconds", "Age of the oldest outbox row")?,
+            wait: Histogram::with_opts(
+                HistogramOpts::new("helpline_desk_wait_seconds", "Wait of answered calls")
+                    .buckets(vec![5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0]),
+            )?,
+            setup: Histogram::with_opts(
+                HistogramOpts::new("helpline_call_setup_seconds", "Accepting an offer to two-way sound")
+                    .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0]),
+            )?,
+            transitions: counters("helpline_desk_transitions_total", "Calls that entered a state", "state")?,
+            offer_ends: counters("helpline_desk_offer_ends_total", "Offers that ended, by reason", "reason")?,
+            refusals: counters("helpline_desk_refusals_total", "Commands that were refused", "code")?,
+            answered: IntCounter::new("helpline_calls_answered_total", "Calls with two-way sound")?,
+            poisoned: IntCounter::new(
+                "helpline_db_poisoned_connections_total",
+                "Connections that came back inside a transaction and were thrown away",
+            )?,
+            fenced_events: IntCounter::new(
+                "helpline_desk_fenced_events_total",
+                "Media reports of an earlier start that were set aside",
+            )?,
+        };
+        for collector in metrics.collectors() {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        vec![
+            Box::new(self.calls.clone()),
+            Box::new(self.waiting.clone()),
+            Box::new(self.oldest_waiting.clone()),
+            Box::new(self.agents.clone()),
+            Box::new(self.outbox_oldest.clone()),
+            Box::new(self.wait.clone()),
+            Box::new(self.setup.clone()),
+            Box::new(self.transitions.clone()),
+            Box::new(self.offer_ends.clone()),
+            Box::new(self.refusals.clone()),
+            Box::new(self.answered.clone()),
+            Box::new(self.poisoned.clone()),
+            Box::new(self.fenced_events.clone()),
+        ]
+    }
+}
