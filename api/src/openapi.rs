@@ -1,0 +1,104 @@
+//! The routes and the document that describes them, made from the same list so that they cannot part.
+
+use desk::Code;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Components,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{App, routes};
+
+/// Codes that only the API knows, beside those of the desk.
+const OWN_CODES: [&str; 10] = [
+    "cross_site",
+    "malformed",
+    "malformed_json",
+    "method_not_allowed",
+    "refused",
+    "restart_by_offer",
+    "storage",
+    "timeout",
+    "too_large",
+    "unsupported_media_type",
+];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Helpline", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    components(schemas(wire::signal::ClientMessage, wire::signal::ServerMessage, wire::problem::Problem)),
+    tags(
+        (name = "call", description = "A call from the customer's side"),
+        (name = "agent", description = "Offers, the waiting line, wrap-up"),
+        (name = "qa", description = "Calls, recordings and quality afterwards"),
+        (name = "staff", description = "Signing in, presence, the list of staff"),
+        (name = "media", description = "Joining a call by plain HTTP"),
+        (name = "health", description = "For whoever runs it"),
+    )
+)]
+struct Base;
+
+/// Every route with its description.
+pub(crate) fn described() -> OpenApiRouter<App> {
+    use routes::{auth, call, calls, health, offers, recordings, rtc, staff};
+    OpenApiRouter::with_openapi(Base::openapi())
+        .routes(routes!(call::start))
+        .routes(routes!(call::view))
+        .routes(routes!(call::hang_up))
+        .routes(routes!(call::leg))
+        .routes(routes!(calls::events))
+        .routes(routes!(calls::quality))
+        .routes(routes!(calls::recordings))
+        .routes(routes!(calls::list))
+        .routes(routes!(offers::list))
+        .routes(routes!(offers::accept))
+        .routes(routes!(offers::reject))
+        .routes(routes!(offers::end_wrap_up))
+        .routes(routes!(offers::extend_wrap_up))
+        .routes(routes!(offers::queue))
+        .routes(routes!(staff::me))
+        .routes(routes!(staff::set_status))
+        .routes(routes!(staff::list, staff::create))
+        .routes(routes!(staff::update))
+        .routes(routes!(staff::session))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::logout))
+        .routes(routes!(recordings::audio))
+        .routes(routes!(recordings::waveform))
+        .routes(routes!(rtc::attach, rtc::options))
+        .routes(routes!(rtc::trickle, rtc::leave))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::startup))
+}
+
+/// The document as JSON, two spaces deep, with a line end.
+///
+/// # Errors
+/// When the description cannot be written as JSON, which is a defect of ours.
+pub fn document() -> Result<String, serde_json::Error> {
+    let mut document = described().into_openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.info.description = Some(description());
+    let schemes = document.components.get_or_insert_with(Components::new);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    schemes.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let cookie = ApiKeyValue::new("hl_staff");
+    schemes.add_security_scheme("staffCookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    Ok(document.to_pretty_json()? + "\n")
+}
+
+/// What cannot stand beside one route.
+fn description() -> String {
+    let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.word()).chain(OWN_CODES).collect();
+    codes.sort_unstable();
+    format!(
+        "Customer support calls. Errors are problem documents (RFC 9457) whose `code` is one of: {}. \
+         Instants are RFC 3339 in UTC, ids are UUIDs. Customers send the token of their identity provider as \
+         `Authorization: Bearer`, staff sign in and use the cookie, other systems send a service key as bearer.",
+        codes.join(", ")
+    )
+}

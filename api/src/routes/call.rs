@@ -1,0 +1,104 @@
+//! A call from the customer's side, and what both sides may do to it.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use call_model::CallId;
+use desk::{Caller, Created};
+use wire::{
+    call::{CallStart, CallStarted, CallView, HangUp},
+    leg::{LegGrant, LegRequest},
+    problem::Problem,
+};
+
+use super::Reply;
+use crate::{
+    App,
+    body::{Id, Optional, Payload},
+    caller::{CustomerFirst, Starter, Who},
+    cookies::Jar,
+    problem::Failure,
+};
+
+/// Starts a call, or answers with the one that is already live.
+#[utoipa::path(post, path = "/api/support/call/start", tag = "call", request_body = CallStart,
+    responses((status = 201, body = CallStarted), (status = 200, body = CallStarted),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn start(
+    State(app): State<App>,
+    Starter(caller): Starter,
+    Payload(body): Payload<CallStart>,
+) -> Result<Response, Failure> {
+    if let Caller::Customer { user_id, .. } = &caller {
+        app.limits().start(user_id.as_str()).map_err(|wait| Failure::rate_limited(wait.0))?;
+    }
+    // A back end that calls for its customer keeps no cookies for him.
+    let wants_cookie = !matches!(caller, Caller::Service { .. });
+    let user = call_model::UserId::new(body.user_id.clone());
+    let (created, started) = app.desk().start_call(&caller, body).await?;
+    let status = match created {
+        Created::New => StatusCode::CREATED,
+        Created::Existing => StatusCode::OK,
+    };
+    let mut response = (status, Json(&started)).into_response();
+    if let (true, Some(user)) = (wants_cookie, user) {
+        let pass = app.desk().auth().issue_pass(user, CallId(started.call_id.as_u128()), started.server_time.0);
+        let seconds = desk::auth::tickets::PASS_LIFE.0 / 1_000_000;
+        if let Some((name, value)) = app.options().cookies.set(Jar::Call, pass.expose(), seconds) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// One call, as its customer or its agent sees it.
+#[utoipa::path(get, path = "/api/support/call/{id}", tag = "call", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn view(State(app): State<App>, Who(caller): Who, Id(id): Id) -> Reply<CallView> {
+    Ok(Json(app.desk().call(&caller, CallId(id.as_u128())).await?))
+}
+
+/// Ends a call; twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/hangup", tag = "call", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<HangUp>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn hang_up(
+    State(app): State<App>,
+    CustomerFirst(caller): CustomerFirst,
+    Id(id): Id,
+    Optional(body): Optional<HangUp>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().hang_up(&caller, CallId(id.as_u128()), body.reason).await?))
+}
+
+/// The right to attach one's own leg. Only a service key names a part.
+#[utoipa::path(post, path = "/api/support/call/{id}/leg", tag = "call", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<LegRequest>,
+    responses((status = 201, body = LegGrant),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn leg(
+    State(app): State<App>,
+    CustomerFirst(caller): CustomerFirst,
+    Id(id): Id,
+    Optional(body): Optional<LegRequest>,
+) -> Result<(StatusCode, Json<LegGrant>), Failure> {
+    let part = body.part.map(part_of);
+    let grant = app.desk().grant_leg(&caller, CallId(id.as_u128()), part).await?;
+    Ok((StatusCode::CREATED, Json(grant)))
+}
+
+/// The part as media knows it.
+const fn part_of(part: wire::leg::Part) -> ports::Part {
+    match part {
+        wire::leg::Part::Customer => ports::Part::Customer,
+        wire::leg::Part::Agent => ports::Part::Agent,
+        wire::leg::Part::Partner => ports::Part::Partner,
+        wire::leg::Part::Supervisor => ports::Part::Supervisor,
+        wire::leg::Part::Preflight => ports::Part::Preflight,
+    }
+}

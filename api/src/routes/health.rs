@@ -1,0 +1,60 @@
+//! Is the process alive, may it get new calls, has it started.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+
+use crate::App;
+
+/// One word, and what it is made of.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Health {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    /// The database answered a moment ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<bool>,
+    /// Media takes new rooms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<bool>,
+    /// The node is being emptied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draining: Option<bool>,
+}
+
+const ALIVE: Health = Health {
+    status: "ok",
+    database: None,
+    media: None,
+    draining: None,
+};
+
+/// The process answers. Never asks the database: restarting does not mend it.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Health)))]
+pub(crate) async fn live() -> Json<Health> {
+    Json(ALIVE)
+}
+
+/// New calls may come here. Not ready means no new calls; live ones go on.
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) {
+    let readiness = app.desk().ready().await;
+    let load = app.desk().media().load();
+    let media = load.capacity_legs > load.legs;
+    let draining = readiness.draining || load.draining;
+    let ok = readiness.database && media && !draining;
+    let health = Health {
+        status: if ok { "ok" } else { "unavailable" },
+        database: Some(readiness.database),
+        media: Some(media),
+        draining: Some(draining),
+    };
+    (if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+}
+
+/// Everything has been started: this listener opens last.
+#[utoipa::path(get, path = "/health/startup", tag = "health", responses((status = 200, body = Health)))]
+pub(crate) async fn startup() -> Json<Health> {
+    Json(ALIVE)
+}
