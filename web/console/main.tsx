@@ -1,1 +1,16 @@
+// The console's page: words first, then who is here, then the view.
+
+import { render } from "preact";
 import "../shared/design/tokens.css";
+import "../shared/design/components.css";
+import "./console.css";
+import { App } from "./app.tsx";
+import { applyTheme } from "./rail.tsx";
+import { loadMe, watchLinks } from "./state.ts";
+import { setLanguage, wishedLanguage } from "./words.ts";
+
+applyTheme();
+watchLinks();
+await Promise.all([setLanguage(wishedLanguage()), location.pathname === "/call" ? undefined : loadMe()]);
+const place = document.getElementById("app");
+if (place) render(<App />, place);

@@ -1,0 +1,69 @@
+// Which view stands at which path. Routes are chunks of their own and come when they are asked for.
+
+import { signal, useSignalEffect } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { Rail } from "./rail.tsx";
+import { SignIn } from "./signin.tsx";
+import { mayReview, me, path } from "./state.ts";
+import { t } from "./words.ts";
+
+type View = ComponentType;
+
+const loaders: Record<string, () => Promise<{ default: View }>> = {
+  agent: () => import("./routes/agent/index.tsx"),
+  qa: () => import("./routes/qa/index.tsx"),
+  call: () => import("./routes/call/index.tsx"),
+};
+
+const loaded = signal<Record<string, View>>({});
+const failed = signal(false);
+
+/** The route of a path; unknown ones show the desk, whose paths have aliases. */
+export function routeOf(at: string): string {
+  if (at === "/qa" || at.startsWith("/qa/")) return "qa";
+  return at === "/call" ? "call" : "agent";
+}
+
+function load(route: string): void {
+  if (loaded.value[route]) return;
+  loaders[route]?.().then(
+    (module) => (loaded.value = { ...loaded.value, [route]: module.default }),
+    () => (failed.value = true),
+  );
+}
+
+export function App() {
+  const route = routeOf(path.value);
+  useSignalEffect(() => {
+    if (me.value || routeOf(path.value) === "call") load(routeOf(path.value));
+  });
+  const View = loaded.value[route];
+  if (route === "call") return View ? <View /> : null;
+  if (me.value === undefined) return null;
+  if (me.value === null) return <SignIn />;
+  return (
+    <div class="console is-dense">
+      <Rail />
+      {route === "qa" && !mayReview() ? (
+        <Empty title={t("forbidden")} text={t("forbidden.hint")} />
+      ) : View ? (
+        <View />
+      ) : (
+        failed.value && <Empty title={t("stale")} text={t("stale.hint")} />
+      )}
+    </div>
+  );
+}
+
+function Empty({ title, text }: { title: string; text: string }) {
+  return (
+    <main class="page">
+      <div class="idle" role="alert">
+        <div>
+          <h1 class="title-page">{title}</h1>
+          <p class="muted">{text}</p>
+        </div>
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,132 @@
+// The browser as the desk needs it: devices, sound, ring, notification, title.
+
+import { browserClock } from "../../../shared/clock.ts";
+import { createMeter, listDevices, openMicrophone, type Meter } from "../../../shared/devices.ts";
+import type { Me } from "../../../shared/gen/Me.ts";
+import type { Offer } from "../../../shared/gen/Offer.ts";
+import type { Socket } from "../../../shared/signal.ts";
+import { endTone, ring } from "../../../shared/tones.ts";
+import { api } from "../../state.ts";
+import { t } from "../../words.ts";
+import { Desk } from "./desk.ts";
+
+const media = (): MediaDevices | undefined => navigator.mediaDevices as MediaDevices | undefined;
+
+let context: AudioContext | undefined;
+let mine: Meter | undefined;
+let far: Meter | undefined;
+let stopRing: (() => void) | undefined;
+const output = new Audio();
+const heard = new MediaStream();
+
+function audio(): AudioContext {
+  context ??= new AudioContext();
+  if (context.state === "suspended") void context.resume();
+  return context;
+}
+
+const sound = {
+  unlock(): void {
+    audio();
+    // Asked at the same press; a refusal only means that the page rings alone.
+    if ("Notification" in window && Notification.permission === "default") void Notification.requestPermission();
+  },
+  listen(stream: MediaStream | undefined): void {
+    mine?.stop();
+    mine = stream ? createMeter(audio(), stream) : undefined;
+  },
+  play(track: MediaStreamTrack): void {
+    heard.addTrack(track);
+    output.srcObject = heard;
+    void output.play().catch(() => {});
+    far?.stop();
+    far = createMeter(audio(), heard);
+  },
+  silence(): void {
+    for (const track of heard.getTracks()) heard.removeTrack(track);
+    far?.stop();
+    far = undefined;
+    output.srcObject = null;
+  },
+  mine: () => mine?.read() ?? 0,
+  ring(on: boolean): void {
+    stopRing?.();
+    stopRing = on ? ring(audio()) : undefined;
+  },
+  end: () => endTone(audio()),
+  speaker(id: string): void {
+    void (output as HTMLAudioElement & { setSinkId?: (id: string) => Promise<void> }).setSinkId?.(id).catch(() => {});
+  },
+};
+
+/** Loudness of the customer, 0 to 1. */
+export const farLevel = (): number => far?.read() ?? 0;
+
+let notification: Notification | undefined;
+const title = document.title;
+
+function announce(offer: Offer | undefined): void {
+  notification?.close();
+  notification = undefined;
+  document.title = offer ? `☎ ${t("offer.title", { name: offer.customerName || t("unknown_customer") })}` : title;
+  if (!offer || !document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
+  notification = new Notification(t("offer.title", { name: offer.customerName || t("unknown_customer") }), {
+    body: offer.queue,
+    tag: offer.offerId,
+    requireInteraction: true,
+  });
+  notification.onclick = () => {
+    focus();
+    notification?.close();
+  };
+}
+
+export function createDesk(me: Me): Desk {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  return new Desk({
+    clock: browserClock,
+    random: Math.random,
+    api,
+    me,
+    signalUrl: `${scheme}://${location.host}/ws`,
+    connect: (url) => new WebSocket(url) as unknown as Socket,
+    peer: (config) => new RTCPeerConnection(config),
+    openMicrophone: (id) => openMicrophone(media(), isSecureContext, id),
+    listDevices: () => listDevices(media()),
+    visible: () => !document.hidden,
+    sound,
+    announce,
+  });
+}
+
+/** Connects the page's events with the desk; the result takes them away again. */
+export function watchPage(desk: Desk): () => void {
+  const abort = new AbortController();
+  const { signal } = abort;
+  addEventListener("online", () => desk.online(), { signal });
+  addEventListener("offline", () => desk.offline(), { signal });
+  document.addEventListener("visibilitychange", () => !document.hidden && desk.online(), { signal });
+  media()?.addEventListener?.("devicechange", () => void desk.devicesChanged(), { signal });
+  addEventListener(
+    "beforeunload",
+    (event) => {
+      if (desk.stage.at === "talking" || desk.stage.at === "connecting") event.preventDefault();
+    },
+    { signal },
+  );
+  return () => abort.abort();
+}
+
+/** The desk of a browser stands in one tab; others look on. Resolves false when another tab has it. */
+export function takeDesk(): Promise<{ taken: boolean; release: () => void }> {
+  if (!navigator.locks) return Promise.resolve({ taken: true, release: () => {} });
+  return new Promise((resolve) => {
+    void navigator.locks.request("helpline-agent", { ifAvailable: true }, (lock) => {
+      if (!lock) {
+        resolve({ taken: false, release: () => {} });
+        return undefined;
+      }
+      return new Promise<void>((release) => resolve({ taken: true, release }));
+    });
+  });
+}

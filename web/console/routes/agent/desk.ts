@@ -1,0 +1,573 @@
+// The agent's desk: presence, offers, the one call, wrap-up. The machine behind the view, without DOM.
+//
+// The server decides everything about a call; the desk asks, shows what it is told, and keeps the sound.
+// Invariants: the microphone is open only while it is checked and from accepting to the end of a call; a ring stops with
+// its offer.
+
+import type { Api, Reply } from "../../../shared/api.ts";
+import type { Clock } from "../../../shared/clock.ts";
+import type { DeviceList, Opened } from "../../../shared/devices.ts";
+import { Emitter } from "../../../shared/emitter.ts";
+import type { CallChanged } from "../../../shared/gen/CallChanged.ts";
+import type { CallPage } from "../../../shared/gen/CallPage.ts";
+import type { CallQuality } from "../../../shared/gen/CallQuality.ts";
+import type { CallRow } from "../../../shared/gen/CallRow.ts";
+import type { CallView } from "../../../shared/gen/CallView.ts";
+import type { LegAnswer } from "../../../shared/gen/LegAnswer.ts";
+import type { LegGranted } from "../../../shared/gen/LegGranted.ts";
+import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
+import type { Me } from "../../../shared/gen/Me.ts";
+import type { Offer } from "../../../shared/gen/Offer.ts";
+import type { OfferAccepted } from "../../../shared/gen/OfferAccepted.ts";
+import type { OfferEnded } from "../../../shared/gen/OfferEnded.ts";
+import type { PresenceChanged } from "../../../shared/gen/PresenceChanged.ts";
+import type { PresenceSet } from "../../../shared/gen/PresenceSet.ts";
+import type { PresenceStatus } from "../../../shared/gen/PresenceStatus.ts";
+import type { QueueSnapshot } from "../../../shared/gen/QueueSnapshot.ts";
+import type { Snapshot } from "../../../shared/gen/Snapshot.ts";
+import type { WrapUp } from "../../../shared/gen/WrapUp.ts";
+import { Leg, type Peer } from "../../../shared/leg.ts";
+import { between, isDeadMicrophone, Monitor, read, type Reading, type Warning } from "../../../shared/quality.ts";
+import { Signal, type Socket } from "../../../shared/signal.ts";
+
+export type Stage =
+  | { at: "idle" }
+  | { at: "offered"; offer: Offer }
+  | { at: "accepting"; offer: Offer }
+  | { at: "connecting"; call: CallView }
+  | { at: "talking"; call: CallView }
+  | { at: "wrapping"; wrapUp: WrapUp; call: CallView | undefined };
+
+/** A short message for the person, by its key in the words. */
+export interface Notice {
+  key: "offer_lost" | "offer_missed" | "customer_left" | "call_failed" | "presence_server" | "command_failed" | "mic";
+  code: string;
+}
+
+export interface DeskEnv {
+  clock: Clock;
+  random(): number;
+  api: Api;
+  me: Me;
+  signalUrl: string;
+  connect(url: string): Socket;
+  peer(config: RTCConfiguration): Peer;
+  openMicrophone(deviceId?: string): Promise<Opened>;
+  listDevices(): Promise<DeviceList>;
+  visible(): boolean;
+  sound: {
+    /** Makes sound possible; called within a press. */
+    unlock(): void;
+    listen(stream: MediaStream | undefined): void;
+    play(track: MediaStreamTrack): void;
+    silence(): void;
+    mine(): number;
+    ring(on: boolean): void;
+    end(): void;
+    speaker(id: string): void;
+  };
+  /** Tells of an incoming call outside the page. */
+  announce(offer: Offer | undefined): void;
+}
+
+/** How often the waiting calls are read again while the page is seen, milliseconds. */
+const QUEUE_EVERY_MS = 3000;
+/** Seconds of quality that the row under the lines speaks of. */
+export const QUALITY_SECONDS = 60;
+/** How long the microphone is listened to when an agent goes online, milliseconds. */
+export const CHECK_MS = 600;
+
+export class Desk {
+  stage: Stage = { at: "idle" };
+  presence: PresenceStatus;
+  /** Presence wish under way, so that the button can say so. */
+  changing = false;
+  checkedAt: number | undefined;
+  queue: QueueSnapshot | undefined;
+  today: CallRow[] = [];
+  notice: Notice | undefined;
+  muted = false;
+  devices: DeviceList = { microphones: [], speakers: [] };
+  microphoneId = "";
+  speakerId = "";
+  warnings: ReadonlySet<Warning> = new Set();
+  deadMicrophone = false;
+  clockOffset = 0;
+  readonly signal: Signal;
+  readonly changed = new Emitter();
+  leg: Leg;
+
+  #stream: MediaStream | undefined;
+  /** The call that ended last, for the wrap-up that follows it. */
+  #last: CallView | undefined;
+  #quality: LegQuality[][] = [];
+  #reading: Reading | undefined;
+  #monitor = new Monitor();
+  #levels: number[] = [];
+  #cancelTick: () => void = () => {};
+  #cancelQueue: () => void = () => {};
+
+  constructor(private readonly env: DeskEnv) {
+    this.presence = env.me.presence;
+    this.signal = new Signal({
+      url: () => env.signalUrl,
+      connect: (url) => env.connect(url),
+      clock: env.clock,
+      random: () => env.random(),
+      token: () => Promise.resolve(undefined),
+    });
+    this.signal.onwelcome = (welcome) => {
+      this.clockOffset = this.signal.clockOffset;
+      if (welcome.snapshot) this.#snapshot(welcome.snapshot);
+      this.leg.signalling();
+      this.#refresh();
+    };
+    this.signal.onmessage = (type, data) => this.#message(type, data);
+    this.signal.changed.subscribe(() => this.changed.emit());
+    this.leg = this.#newLeg();
+  }
+
+  open(): void {
+    this.signal.open();
+    this.#refresh();
+    void this.#readToday();
+  }
+
+  close(): void {
+    this.#cancelQueue();
+    this.#release();
+    this.env.sound.ring(false);
+    this.env.announce(undefined);
+    this.signal.close();
+  }
+
+  get now(): number {
+    return this.env.clock.now() + this.clockOffset;
+  }
+
+  get call(): CallView | undefined {
+    return "call" in this.stage ? this.stage.call : undefined;
+  }
+
+  level = (): number => (this.#stream ? this.env.sound.mine() : 0);
+
+  /** The mean of a leg's last minute, undefined before the first second. */
+  lastMinute(part: "customer" | "agent"): LegQuality | undefined {
+    const rows = this.#quality.map((legs) => legs.find((leg) => leg.part === part)).filter((leg) => leg?.up);
+    const last = rows.at(-1);
+    if (!last) return undefined;
+    const mean = (pick: (leg: LegQuality) => number | null | undefined): number => {
+      const values = rows.map((leg) => leg && pick(leg)).filter((value) => typeof value === "number");
+      return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+    };
+    const rttMs = last.rttMs == null ? {} : { rttMs: mean((leg) => leg.rttMs) };
+    return {
+      ...last,
+      ...rttMs,
+      mos: mean((leg) => leg.mos),
+      loss: mean((leg) => leg.loss),
+      jitterMs: mean((leg) => leg.jitterMs),
+    };
+  }
+
+  /** Loudness of a leg as the server heard it in its last second, 0 to 1. */
+  serverLevel = (part: "customer" | "agent"): number => {
+    const leg = this.#quality.at(-1)?.find((one) => one.part === part);
+    return leg?.up ? leg.level / 127 : 0;
+  };
+
+  /** Opens the microphone for a moment, then takes calls. */
+  async goOnline(): Promise<void> {
+    if (this.changing) return;
+    this.env.sound.unlock();
+    this.changing = true;
+    this.notice = undefined;
+    this.changed.emit();
+    const opened = await this.env.openMicrophone(this.microphoneId || undefined);
+    if (!opened.ok) {
+      this.changing = false;
+      this.#tell("mic", opened.code);
+      return;
+    }
+    this.devices = await this.env.listDevices();
+    await new Promise<void>((resolve) => this.env.clock.after(CHECK_MS, resolve));
+    const track = opened.stream.getAudioTracks()[0];
+    const works = track?.readyState === "live";
+    this.microphoneId = track?.getSettings?.().deviceId ?? this.microphoneId;
+    if (!this.#stream) stop(opened.stream);
+    if (!works) {
+      this.changing = false;
+      this.#tell("mic", "mic_busy");
+      return;
+    }
+    this.checkedAt = this.env.clock.now();
+    await this.#setPresence({ status: "online", mediaChecked: true });
+  }
+
+  async setPresence(status: "away" | "offline", reason?: string): Promise<void> {
+    if (this.changing) return;
+    this.changing = true;
+    this.changed.emit();
+    await this.#setPresence({ status, mediaChecked: false, ...(reason ? { reason } : {}) });
+  }
+
+  async #setPresence(body: PresenceSet): Promise<void> {
+    const reply = await this.env.api.put<unknown>("/api/support/staff/me/status", body);
+    this.changing = false;
+    if (reply.ok) this.presence = body.status;
+    else this.#tell("command_failed", reply.code);
+    this.changed.emit();
+  }
+
+  async accept(): Promise<void> {
+    if (this.stage.at !== "offered") return;
+    const { offer } = this.stage;
+    this.#to({ at: "accepting", offer });
+    this.env.sound.ring(false);
+    this.env.announce(undefined);
+    this.env.sound.unlock();
+    const opened = await this.env.openMicrophone(this.microphoneId || undefined);
+    if (!opened.ok) {
+      this.#tell("mic", opened.code);
+      await this.env.api.post(`/api/support/offers/${offer.offerId}/reject`, { reason: opened.code });
+      this.#offerGone(offer.offerId);
+      return;
+    }
+    await this.#useStream(opened.stream);
+    const reply = await this.env.api.post<OfferAccepted>(`/api/support/offers/${offer.offerId}/accept`);
+    if (!reply.ok) return this.#offerLost(offer, reply);
+    this.leg.granted(reply.value.leg);
+    if (!this.call || this.call.callId !== reply.value.call.callId) this.#show(reply.value.call);
+  }
+
+  #offerLost(offer: Offer, reply: Reply<OfferAccepted>): void {
+    if (this.stage.at !== "accepting" || this.stage.offer.offerId !== offer.offerId) return;
+    this.#release();
+    this.#to({ at: "idle" });
+    this.#tell(reply.ok ? "offer_lost" : reply.code === "offer_expired" ? "offer_missed" : "offer_lost", "");
+  }
+
+  async reject(): Promise<void> {
+    if (this.stage.at !== "offered") return;
+    const { offer } = this.stage;
+    this.#offerGone(offer.offerId);
+    await this.env.api.post(`/api/support/offers/${offer.offerId}/reject`, {});
+    this.#refresh();
+  }
+
+  hangUp(): void {
+    const call = this.call;
+    if (!call || this.stage.at === "wrapping") return;
+    if (!this.signal.send("call.hangup", { callId: call.callId })) {
+      void this.env.api.post(`/api/support/call/${call.callId}/hangup`, {});
+    }
+    // The sound ends at once; what the call becomes is the server's word.
+    this.leg.close();
+    this.env.sound.silence();
+    this.changed.emit();
+  }
+
+  finishWrapUp(): void {
+    if (this.stage.at !== "wrapping") return;
+    this.signal.send("wrapup.end", { callId: this.stage.wrapUp.callId });
+    this.#to({ at: "idle" });
+    void this.#readToday();
+  }
+
+  async extendWrapUp(): Promise<void> {
+    if (this.stage.at !== "wrapping") return;
+    const sent = await this.signal.request("wrapup.extend", { callId: this.stage.wrapUp.callId });
+    if (!sent.ok) this.#tell("command_failed", sent.code);
+    else if ((sent.data as Partial<WrapUp>)?.endsAt) this.#wrapUp(sent.data as WrapUp);
+  }
+
+  mute(muted: boolean): void {
+    this.muted = muted;
+    for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = !muted;
+    this.changed.emit();
+  }
+
+  async chooseMicrophone(id: string): Promise<void> {
+    this.microphoneId = id;
+    if (this.#stream) {
+      const opened = await this.env.openMicrophone(id);
+      if (opened.ok) await this.#useStream(opened.stream);
+    }
+    this.changed.emit();
+  }
+
+  chooseSpeaker(id: string): void {
+    this.speakerId = id;
+    this.env.sound.speaker(id);
+    this.changed.emit();
+  }
+
+  async devicesChanged(): Promise<void> {
+    this.devices = await this.env.listDevices();
+    const track = this.#stream?.getAudioTracks()[0];
+    if (track?.readyState === "ended") {
+      this.microphoneId = "";
+      const opened = await this.env.openMicrophone();
+      if (opened.ok) await this.#useStream(opened.stream);
+    }
+    this.changed.emit();
+  }
+
+  dismiss(): void {
+    this.notice = undefined;
+    this.changed.emit();
+  }
+
+  online(): void {
+    this.signal.retryNow();
+    this.#refresh();
+  }
+
+  offline(): void {
+    this.signal.drop();
+  }
+
+  #snapshot(snapshot: Snapshot): void {
+    if (snapshot.me) this.presence = snapshot.me.presence;
+    if (snapshot.queue) this.queue = snapshot.queue;
+    const { call, offer, wrapUp } = snapshot;
+    if (call && !TERMINAL.has(call.status)) {
+      this.#show(call);
+      if (this.leg.state.at === "idle" && !this.#stream) void this.#rejoin(call);
+    } else if (offer) this.#offered(offer);
+    else if (wrapUp) this.#wrapUp(wrapUp);
+    else if (this.stage.at !== "accepting") {
+      this.#release();
+      this.env.sound.ring(false);
+      this.#to({ at: "idle" });
+    }
+  }
+
+  /** After a reload: the call is still ours, the sound has to be made again. */
+  async #rejoin(call: CallView): Promise<void> {
+    const opened = await this.env.openMicrophone(this.microphoneId || undefined);
+    if (!opened.ok) return this.#tell("mic", opened.code);
+    await this.#useStream(opened.stream);
+    this.signal.send("leg.renew", { callId: call.callId });
+  }
+
+  #message(type: string, data: unknown): void {
+    switch (type) {
+      case "call.offered":
+        return this.#offered(data as Offer);
+      case "offer.ended":
+        return this.#offerEnded(data as OfferEnded);
+      case "call.wrap_up":
+        return this.#wrapUp(data as WrapUp);
+      case "leg.grant":
+        return this.leg.granted((data as LegGranted).grant);
+      case "leg.answer":
+        return void this.leg.answered(data as LegAnswer);
+      case "call.rejoin":
+        return void (this.call && this.signal.send("leg.renew", { callId: this.call.callId }));
+      case "call.quality":
+        return this.#heard(data as CallQuality);
+      case "presence.changed":
+        return this.#presenceChanged(data as PresenceChanged);
+      case "snapshot":
+        return this.#snapshot((data as { snapshot?: Snapshot }).snapshot ?? (data as Snapshot));
+      case "queue.snapshot":
+        this.queue = data as QueueSnapshot;
+        return this.changed.emit();
+    }
+    if (type.startsWith("call.")) {
+      const call = (data as Partial<CallChanged>).call;
+      if (call && call.callId === this.call?.callId) this.#show(call);
+      this.#refresh();
+    }
+  }
+
+  #offered(offer: Offer): void {
+    if (this.stage.at === "connecting" || this.stage.at === "talking" || this.stage.at === "accepting") return;
+    this.notice = undefined;
+    this.env.sound.ring(true);
+    this.env.announce(offer);
+    this.#to({ at: "offered", offer });
+  }
+
+  #offerGone(offerId: string): void {
+    if ((this.stage.at !== "offered" && this.stage.at !== "accepting") || this.stage.offer.offerId !== offerId) return;
+    this.env.sound.ring(false);
+    this.env.announce(undefined);
+    this.#release();
+    this.#to({ at: "idle" });
+  }
+
+  #offerEnded(ended: OfferEnded): void {
+    if (ended.reason === "accepted") return;
+    const asked = "offer" in this.stage ? this.stage.offer.offerId : undefined;
+    if (asked === ended.offerId) {
+      this.#offerGone(ended.offerId);
+      if (ended.reason === "timeout") this.#tell("offer_missed", "");
+      else if (ended.reason === "customer_left") this.#tell("customer_left", "");
+      else if (ended.reason !== "rejected") this.#tell("offer_lost", ended.reason);
+    } else if (this.stage.at === "connecting" && this.stage.call.callId === ended.callId) {
+      this.#release();
+      this.#to({ at: "idle" });
+      this.#tell(ended.reason === "customer_left" ? "customer_left" : "call_failed", ended.reason);
+    }
+    this.#refresh();
+  }
+
+  #presenceChanged(change: PresenceChanged): void {
+    this.presence = change.status;
+    if (change.reason) this.#tell("presence_server", change.reason);
+    this.changed.emit();
+  }
+
+  #wrapUp(wrapUp: WrapUp): void {
+    const call = this.call ?? this.#last;
+    this.#release();
+    this.#to({ at: "wrapping", wrapUp, call: call?.callId === wrapUp.callId ? call : undefined });
+    void this.#readToday();
+  }
+
+  #heard(quality: CallQuality): void {
+    if (quality.callId !== this.call?.callId) return;
+    this.#quality.push(quality.legs);
+    if (this.#quality.length > QUALITY_SECONDS) this.#quality.shift();
+    this.changed.emit();
+  }
+
+  #show(call: CallView): void {
+    switch (call.status) {
+      case "connecting":
+        this.#tick();
+        return this.#to({ at: "connecting", call });
+      case "answered":
+        this.#tick();
+        return this.#to({ at: "talking", call });
+      case "completed":
+        this.env.sound.end();
+        this.#last = call;
+        this.#release();
+        // A wrap-up follows by its own message; until then the desk is simply free of sound.
+        return this.stage.at === "wrapping" ? this.#to({ ...this.stage, call }) : this.#to({ at: "idle" });
+      case "initiated":
+      case "queued":
+      case "ringing":
+      case "abandoned":
+      case "failed":
+        if (this.stage.at === "wrapping") return;
+        this.#release();
+        this.#to({ at: "idle" });
+        if (call.status === "failed") this.#tell("call_failed", call.endReason ?? "");
+        if (call.status === "abandoned") this.#tell("customer_left", "");
+    }
+  }
+
+  async #useStream(stream: MediaStream): Promise<void> {
+    const old = this.#stream;
+    this.#stream = stream;
+    if (old && old !== stream) stop(old);
+    const track = stream.getAudioTracks()[0];
+    if (track) {
+      track.enabled = !this.muted;
+      this.microphoneId = track.getSettings?.().deviceId ?? this.microphoneId;
+      track.onended = () => void this.devicesChanged();
+      this.leg.setTrack(track);
+    }
+    this.env.sound.listen(stream);
+    this.devices = await this.env.listDevices();
+  }
+
+  #newLeg(): Leg {
+    const leg = new Leg({
+      peer: (config) => this.env.peer(config),
+      clock: this.env.clock,
+      request: (type, data) => this.signal.request(type, data),
+      send: (type, data) => this.signal.send(type, data),
+      ontrack: (track) => this.env.sound.play(track),
+    });
+    leg.changed.subscribe(() => leg === this.leg && this.changed.emit());
+    return leg;
+  }
+
+  /** Frees microphone and sound. */
+  #release(): void {
+    this.#cancelTick();
+    this.leg.close();
+    this.leg = this.#newLeg();
+    this.env.sound.silence();
+    this.env.sound.listen(undefined);
+    if (this.#stream) stop(this.#stream);
+    this.#stream = undefined;
+    this.muted = this.deadMicrophone = false;
+    this.#quality = [];
+    this.#levels = [];
+    this.#reading = undefined;
+    this.#monitor = new Monitor();
+    this.warnings = new Set();
+  }
+
+  #tick(): void {
+    this.#cancelTick();
+    this.#cancelTick = this.env.clock.after(1000, () => {
+      this.#tick();
+      void this.#measure();
+    });
+  }
+
+  async #measure(): Promise<void> {
+    if (!this.muted) {
+      this.#levels.push(this.level());
+      if (this.#levels.length > 10) this.#levels.shift();
+      this.deadMicrophone = isDeadMicrophone(this.#levels);
+    }
+    const report = this.leg.state.at === "up" ? await this.leg.stats() : undefined;
+    if (!report) return this.changed.emit();
+    const now = this.env.clock.now();
+    const reading = read(report.values() as Iterable<Record<string, unknown>>, now);
+    if (this.#reading) this.warnings = this.#monitor.push(between(this.#reading, reading), now);
+    this.#reading = reading;
+    this.changed.emit();
+  }
+
+  /** Reads the waiting calls now, and from then on every few seconds. */
+  #refresh(): void {
+    this.#cancelQueue();
+    this.#cancelQueue = this.env.clock.after(QUEUE_EVERY_MS, () => this.#refresh());
+    if (this.env.visible()) void this.#readQueue();
+  }
+
+  async #readQueue(): Promise<void> {
+    const reply = await this.env.api.get<QueueSnapshot>("/api/support/queue/calls");
+    if (!reply.ok) return;
+    this.queue = reply.value;
+    this.changed.emit();
+  }
+
+  async #readToday(): Promise<void> {
+    const midnight = new Date(this.now);
+    midnight.setHours(0, 0, 0, 0);
+    const query = new URLSearchParams({ agent: this.env.me.staffId, from: midnight.toISOString(), limit: "100" });
+    const reply = await this.env.api.get<CallPage>(`/api/support/calls?${query.toString()}`);
+    if (!reply.ok) return;
+    this.today = reply.value.calls;
+    this.changed.emit();
+  }
+
+  #tell(key: Notice["key"], code: string): void {
+    this.notice = { key, code };
+    this.changed.emit();
+  }
+
+  #to(stage: Stage): void {
+    this.stage = stage;
+    this.changed.emit();
+  }
+}
+
+const TERMINAL: ReadonlySet<string> = new Set(["completed", "abandoned", "failed"]);
+
+function stop(stream: MediaStream): void {
+  for (const track of stream.getTracks()) {
+    track.onended = null;
+    track.stop();
+  }
+}
