@@ -58,7 +58,7 @@ fn web_side(tally: &mut Tally) -> bool {
     if !tally.check("web packages", web::packages) {
         return false;
     }
-    for script in ["format", "check"] {
+    for script in ["format:check", "check"] {
         tally.check(&format!("web {script}"), || {
             shell::run(&mut web::npm(&["run", "--silent", script])?)
         });
