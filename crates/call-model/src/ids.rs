@@ -52,9 +52,7 @@ impl UserId {
     /// Wraps a subject; `None` when it is empty, longer than [`USER_ID_BYTES_MAX`] or holds control characters.
     pub fn new(subject: impl Into<String>) -> Option<Self> {
         let subject = subject.into();
-        let sound = !subject.is_empty()
-            && subject.len() <= USER_ID_BYTES_MAX
-            && !subject.chars().any(char::is_control);
+        let sound = !subject.is_empty() && subject.len() <= USER_ID_BYTES_MAX && !subject.chars().any(char::is_control);
         sound.then_some(Self(subject))
     }
 

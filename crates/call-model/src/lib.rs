@@ -3,8 +3,12 @@
 //! No clock, no randomness, no database, no serialisation: `now` and ids are arguments, decisions are return values.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod ids;
+pub mod offer;
+mod refusal;
 pub mod time;
 
 pub use ids::{CallId, LegId, OfferId, RecordingId, SegmentId, StaffId, TeamId, UserId};
+pub use refusal::Refusal;
 pub use time::{Span, Timestamp};

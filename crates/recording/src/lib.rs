@@ -1,1 +1,11 @@
-//! Pure recording formats: spool, Ogg Opus, timeline, peaks, manifest.
+//! Pure recording formats: what a call's packets become, from the spool block to the two-channel master.
+//!
+//! Bytes in, bytes out: no file, no thread, no clock, no random source. Nothing here knows a person.
+//!
+//! Invariant: a packet of the master is byte for byte the packet that arrived, or is one that this crate made and
+//! that decodes to silence.
+#![forbid(unsafe_code)]
+
+pub mod packet;
+
+pub use packet::{Flags, Lane, Packet, Track};
