@@ -6,6 +6,8 @@
 //! that decodes to silence.
 #![forbid(unsafe_code)]
 
+pub mod ogg;
+pub mod opus_packet;
 pub mod packet;
 
 pub use packet::{Flags, Lane, Packet, Track};
