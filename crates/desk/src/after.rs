@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
-use call_model::CallId;
+use call_model::{CallId, LegId};
 use ports::{Cause, LegGrant, Plan, RecordCommand};
 
 /// One thing to do after the commit, in the order in which they were noted.
@@ -14,6 +14,8 @@ pub(crate) enum After {
     Plan(Plan),
     /// Command the recorder.
     Record(CallId, RecordCommand),
+    /// End one leg.
+    CloseLeg(LegId, Cause),
     /// End a call's room.
     CloseRoom(CallId, Cause),
     /// Something changed in this queue: offer what waits, show who waits.
@@ -22,4 +24,22 @@ pub(crate) enum After {
     WakeHub,
     /// Something lies in the outbox.
     WakeOutbox,
+    /// Count what has happened.
+    Count(Count),
+}
+
+/// One thing for the figures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Count {
+    /// A call entered this state.
+    State(&'static str),
+    /// An offer ended, by this reason.
+    OfferEnd(&'static str),
+    /// Two-way sound: seconds waited in the queue, seconds from the agent's yes.
+    Answered {
+        /// Waited.
+        wait_s: f64,
+        /// Set up.
+        setup_s: f64,
+    },
 }

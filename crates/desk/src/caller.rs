@@ -55,7 +55,10 @@ impl Caller {
     pub(crate) fn ctx(&self) -> Ctx {
         match self {
             Caller::Customer { user_id, .. } => Ctx::Customer(user_id.clone()),
-            Caller::Staff { staff, role, .. } => Ctx::Staff { staff: *staff, role: role_word(*role) },
+            Caller::Staff { staff, role, .. } => Ctx::Staff {
+                staff: *staff,
+                role: role_word(*role),
+            },
             Caller::Service { .. } | Caller::Demo => Ctx::System("service"),
         }
     }

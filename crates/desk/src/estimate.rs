@@ -22,8 +22,14 @@ pub(crate) fn wait_seconds(position: u32, strength: Strength) -> Option<u32> {
     }
     #[expect(clippy::cast_precision_loss, reason = "agents of one queue are counted in hundreds")]
     let served_per_s = agents as f64 / HANDLING_S;
-    let wait: f64 = (0..position).map(|ahead| 1.0 / (served_per_s + f64::from(ahead) * GIVE_UP_PER_S)).sum();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u32")]
+    let wait: f64 = (0..position)
+        .map(|ahead| 1.0 / (served_per_s + f64::from(ahead) * GIVE_UP_PER_S))
+        .sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the range of u32"
+    )]
     Some(wait.round().clamp(0.0, f64::from(u32::MAX)) as u32)
 }
 

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::shared::Core;
 use crate::refusal::Refused;
+use crate::shared::Core;
 use crate::store::events;
 use crate::tx::Ctx;
 
@@ -81,7 +81,10 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new() -> Self {
-        Hub { sender: broadcast::Sender::new(LAG_EVENTS_MAX), bell: Notify::new() }
+        Hub {
+            sender: broadcast::Sender::new(LAG_EVENTS_MAX),
+            bell: Notify::new(),
+        }
     }
 
     /// A new subscription.
@@ -96,7 +99,12 @@ impl Hub {
 
     /// Shows something that is not stored.
     pub(crate) fn show(&self, audience: Audience, kind: &str, data: Value) {
-        self.deliver(HubEvent { id: 0, audience, kind: kind.to_owned(), data });
+        self.deliver(HubEvent {
+            id: 0,
+            audience,
+            kind: kind.to_owned(),
+            data,
+        });
     }
 
     fn deliver(&self, event: HubEvent) {
@@ -133,7 +141,9 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
 
 /// One look: delivers what is new and moves the cursor. The first look only finds the place to start at.
 async fn read(core: &Arc<Core>, cursor: Option<Cursor>) -> Result<Cursor, (Option<Cursor>, Refused)> {
-    let from = cursor.as_ref().map(|cursor| (cursor.floor.clone(), cursor.seen.iter().copied().collect::<Vec<_>>()));
+    let from = cursor
+        .as_ref()
+        .map(|cursor| (cursor.floor.clone(), cursor.seen.iter().copied().collect::<Vec<_>>()));
     let found = core
         .store
         .with_ctx(Ctx::System("hub"), move |tx| {
@@ -159,13 +169,23 @@ async fn read(core: &Arc<Core>, cursor: Option<Cursor>) -> Result<Cursor, (Optio
     for row in rows {
         let audience = match (row.audience.as_str(), row.audience_id) {
             ("user", Some(id)) => UserId::new(id).map(Audience::User),
-            ("staff", Some(id)) => Uuid::parse_str(&id).ok().map(|id| Audience::Staff(StaffId(id.as_u128()))),
+            ("staff", Some(id)) => Uuid::parse_str(&id)
+                .ok()
+                .map(|id| Audience::Staff(StaffId(id.as_u128()))),
             ("all_staff", None) => Some(Audience::AllStaff),
             _ => None,
         };
         if let Some(audience) = audience {
-            core.hub.deliver(HubEvent { id: row.id, audience, kind: row.kind, data: row.data });
+            core.hub.deliver(HubEvent {
+                id: row.id,
+                audience,
+                kind: row.kind,
+                data: row.data,
+            });
         }
     }
-    Ok(Cursor { floor, seen: seen.into_iter().collect() })
+    Ok(Cursor {
+        floor,
+        seen: seen.into_iter().collect(),
+    })
 }

@@ -6,11 +6,24 @@
 #![forbid(unsafe_code)]
 
 mod after;
+pub mod auth;
+mod caller;
+mod commands;
+mod estimate;
+mod hub;
+mod metrics;
 pub mod migrations;
+mod outbox;
 mod refusal;
+mod settings;
+mod shared;
 mod store;
 mod tx;
 mod types;
+mod views;
 
+pub use caller::{Caller, Created, CustomerVia};
+pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};
 pub use refusal::{Code, Refused};
+pub use shared::{DeskOptions, IceConfig, NodeEpoch, Random};
 pub use tx::{CONNECTIONS_MAX, DeskConfig, Store};

@@ -34,7 +34,11 @@ impl Metrics {
         let metrics = Metrics {
             calls: gauges("helpline_desk_calls", "Live calls by state", "state")?,
             waiting: gauges("helpline_desk_waiting", "Calls waiting in a queue", "queue")?,
-            oldest_waiting: gauges("helpline_desk_oldest_waiting_seconds", "Wait of the oldest call", "queue")?,
+            oldest_waiting: gauges(
+                "helpline_desk_oldest_waiting_seconds",
+                "Wait of the oldest call",
+                "queue",
+            )?,
             agents: gauges("helpline_desk_agents", "Active staff by state", "state")?,
             outbox_oldest: Gauge::new("helpline_outbox_oldest_seconds", "Age of the oldest outbox row")?,
             wait: Histogram::with_opts(
@@ -46,7 +50,11 @@ impl Metrics {
                     .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0]),
             )?,
             transitions: counters("helpline_desk_transitions_total", "Calls that entered a state", "state")?,
-            offer_ends: counters("helpline_desk_offer_ends_total", "Offers that ended, by reason", "reason")?,
+            offer_ends: counters(
+                "helpline_desk_offer_ends_total",
+                "Offers that ended, by reason",
+                "reason",
+            )?,
             refusals: counters("helpline_desk_refusals_total", "Commands that were refused", "code")?,
             answered: IntCounter::new("helpline_calls_answered_total", "Calls with two-way sound")?,
             poisoned: IntCounter::new(

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::shared::Core;
 use crate::refusal::Refused;
+use crate::shared::Core;
 use crate::store::events::{self, OutboxRow};
 
 /// Rows of one transaction: a slow receiver must not hold many others back.
@@ -62,7 +62,11 @@ async fn dispatch(core: &Arc<Core>) -> Result<i64, Refused> {
 fn carry_out(row: &OutboxRow) -> Result<(), &'static str> {
     match row.kind.as_str() {
         "mail" => {
-            let template = row.payload.get("template").and_then(|t| t.as_str()).ok_or("mail_without_template")?;
+            let template = row
+                .payload
+                .get("template")
+                .and_then(|t| t.as_str())
+                .ok_or("mail_without_template")?;
             tracing::info!(outbox.id = row.id, template, "mail (no sender is configured)");
             Ok(())
         }
@@ -87,8 +91,12 @@ mod tests {
 
     #[test]
     fn an_unknown_row_is_a_named_failure() {
-        let row =
-            OutboxRow { id: 1, kind: "x".into(), payload: serde_json::Value::Null, attempts: 0 };
+        let row = OutboxRow {
+            id: 1,
+            kind: "x".into(),
+            payload: serde_json::Value::Null,
+            attempts: 0,
+        };
         assert_eq!(carry_out(&row), Err("unknown_kind"));
     }
 }

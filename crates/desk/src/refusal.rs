@@ -187,6 +187,22 @@ impl From<sqlx::Error> for Refused {
     }
 }
 
+impl From<call_model::Refusal> for Refused {
+    fn from(refusal: call_model::Refusal) -> Self {
+        let code = match refusal {
+            call_model::Refusal::AlreadyInCall => Code::AlreadyInCall,
+            call_model::Refusal::OfferLost => Code::OfferLost,
+            call_model::Refusal::OfferExpired => Code::OfferExpired,
+            call_model::Refusal::NotYours => Code::Forbidden,
+            call_model::Refusal::IllegalTransition
+            | call_model::Refusal::NoExtensionLeft
+            | call_model::Refusal::AgentFull
+            | call_model::Refusal::AgentNotRoutable => Code::IllegalTransition,
+        };
+        Refused::because(code, refusal.code())
+    }
+}
+
 impl From<ports::Refusal> for Refused {
     fn from(refusal: ports::Refusal) -> Self {
         match refusal {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 use wire::leg::IceServer;
 
-use crate::after::After;
+use crate::after::{After, Count};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refused};
@@ -85,7 +85,10 @@ impl Core {
         F: for<'a> FnOnce(&'a mut Tx) -> InTx<'a, T> + Send + 'static,
     {
         if self.fenced.load(Ordering::Acquire) {
-            return Err(Refused::because(Code::Draining, "another start of this node has taken over"));
+            return Err(Refused::because(
+                Code::Draining,
+                "another start of this node has taken over",
+            ));
         }
         let core = Arc::clone(self);
         let done = tokio::spawn(async move {
@@ -109,10 +112,25 @@ impl Core {
                 }
                 After::Plan(plan) => self.media.plan(plan),
                 After::Record(call, command) => self.media.record(call, command),
+                After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),
                 After::CloseRoom(call, cause) => self.media.close_room(call, cause),
                 After::WakeQueue(queue) => self.wakes.queue(queue),
                 After::WakeHub => self.hub.ring(),
                 After::WakeOutbox => self.outbox_bell.notify_one(),
+                After::Count(count) => self.count(count),
+            }
+        }
+    }
+
+    /// Adds to the figures.
+    fn count(&self, count: Count) {
+        match count {
+            Count::State(state) => self.metrics.transitions.with_label_values(&[state]).inc(),
+            Count::OfferEnd(reason) => self.metrics.offer_ends.with_label_values(&[reason]).inc(),
+            Count::Answered { wait_s, setup_s } => {
+                self.metrics.answered.inc();
+                self.metrics.wait.observe(wait_s);
+                self.metrics.setup.observe(setup_s);
             }
         }
     }

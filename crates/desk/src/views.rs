@@ -60,13 +60,19 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         None => None,
     };
     let waits = matches!(row.status.as_str(), "queued" | "ringing");
-    let position = if waits { queues::position(&mut *conn, row.id).await?.map(small) } else { None };
+    let position = if waits {
+        queues::position(&mut *conn, row.id).await?.map(small)
+    } else {
+        None
+    };
     let estimated_wait_seconds = match position {
         Some(position) => estimate::wait_seconds(position, queues::strength(&mut *conn, Some(&row.queue)).await?),
         None => None,
     };
     let recorded = row.status == "answered"
-        && queues::get(conn, &row.queue).await?.is_some_and(|queue| queue.recording != "off");
+        && queues::get(conn, &row.queue)
+            .await?
+            .is_some_and(|queue| queue.recording != "off");
     Ok(CallView {
         call_id: row.id,
         status: call_status(&row.status),
@@ -173,7 +179,10 @@ pub(crate) fn recording(row: &RecordingRow) -> Recording {
         state,
         duration_seconds,
         size_bytes: row.audio_size.and_then(|size| u64::try_from(size).ok()),
-        sha256: row.audio_sha256.as_ref().map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+        sha256: row
+            .audio_sha256
+            .as_ref()
+            .map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
         layout: row.layout.clone(),
         customer_left: row.customer_left,
         coverage: row.coverage_customer.zip(row.coverage_agent).map(<[f32; 2]>::from),
@@ -191,7 +200,13 @@ pub(crate) fn track(row: TrackRow) -> QualityTrack {
     let share = |lost: &[i32]| {
         lost.iter()
             .zip(&row.expected)
-            .map(|(&lost, &expected)| if expected > 0 { (lost as f32 / expected as f32).clamp(0.0, 1.0) } else { 0.0 })
+            .map(|(&lost, &expected)| {
+                if expected > 0 {
+                    (lost as f32 / expected as f32).clamp(0.0, 1.0)
+                } else {
+                    0.0
+                }
+            })
             .collect()
     };
     QualityTrack {
@@ -204,7 +219,11 @@ pub(crate) fn track(row: TrackRow) -> QualityTrack {
         mos: row.mos,
         jitter_ms: row.jitter_ms,
         rtt_ms: row.rtt_ms,
-        level: row.level.iter().map(|&level| u8::try_from(level).unwrap_or(0)).collect(),
+        level: row
+            .level
+            .iter()
+            .map(|&level| u8::try_from(level).unwrap_or(0))
+            .collect(),
         mos_mean: row.mos_mean,
     }
 }

@@ -30,7 +30,9 @@ pub fn is_local(visitor: Visitor<'_>) -> bool {
 
 /// True when `origin` (`scheme://host[:port]`) names the same host and port as the `Host` header.
 pub fn same_origin(origin: &str, host: &str) -> bool {
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
@@ -65,18 +67,38 @@ mod tests {
         assert!(visit("127.0.0.1", "127.0.0.1:3000", None, false));
         assert!(visit("::1", "[::1]:3000", None, false));
         assert!(visit("::ffff:127.0.0.1", "LOCALHOST", None, false));
-        assert!(visit("127.0.0.1", "localhost:3000", Some("http://localhost:3000"), false));
+        assert!(visit(
+            "127.0.0.1",
+            "localhost:3000",
+            Some("http://localhost:3000"),
+            false
+        ));
     }
 
     #[test]
     fn everybody_else_stays_outside() {
         assert!(!visit("192.0.2.1", "localhost:3000", None, false), "another machine");
         assert!(!visit("127.0.0.1", "evil.example:3000", None, false), "a rebound name");
-        assert!(!visit("127.0.0.1", "localhost.evil.example", None, false), "a longer name");
-        assert!(!visit("127.0.0.1", "[::1].evil.example", None, false), "a trick with brackets");
-        assert!(!visit("127.0.0.1", "localhost:3000", Some("https://evil.example"), false), "a foreign page");
-        assert!(!visit("127.0.0.1", "localhost:3000", Some("http://localhost:8080"), false), "another port");
-        assert!(!visit("127.0.0.1", "localhost:3000", Some("null"), false), "a sandboxed page");
+        assert!(
+            !visit("127.0.0.1", "localhost.evil.example", None, false),
+            "a longer name"
+        );
+        assert!(
+            !visit("127.0.0.1", "[::1].evil.example", None, false),
+            "a trick with brackets"
+        );
+        assert!(
+            !visit("127.0.0.1", "localhost:3000", Some("https://evil.example"), false),
+            "a foreign page"
+        );
+        assert!(
+            !visit("127.0.0.1", "localhost:3000", Some("http://localhost:8080"), false),
+            "another port"
+        );
+        assert!(
+            !visit("127.0.0.1", "localhost:3000", Some("null"), false),
+            "a sandboxed page"
+        );
         assert!(!visit("127.0.0.1", "localhost:3000", None, true), "a proxy");
         let nameless = Visitor {
             peer: "127.0.0.1".parse().unwrap(),

@@ -112,10 +112,17 @@ mod tests {
         let jwks = Jwks::new(provider.clone());
         assert!(jwks.key("a", at(1)).await.is_ok());
         assert!(jwks.key("a", at(5)).await.is_ok());
-        assert_eq!(provider.asked.load(Ordering::Relaxed), 1, "a fresh set is not asked for again");
+        assert_eq!(
+            provider.asked.load(Ordering::Relaxed),
+            1,
+            "a fresh set is not asked for again"
+        );
 
         provider.answers.store(0, Ordering::Relaxed);
-        assert!(jwks.key("a", at(60)).await.is_ok(), "an outage of the provider stops nobody");
+        assert!(
+            jwks.key("a", at(60)).await.is_ok(),
+            "an outage of the provider stops nobody"
+        );
         assert!(jwks.key("a", at(1 + 24 * 60)).await.is_err(), "but not for ever");
     }
 

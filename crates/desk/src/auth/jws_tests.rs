@@ -47,7 +47,8 @@ fn ed25519() -> (Ed25519KeyPair, KeySet) {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
     let x = B64.encode(pair.public_key().as_ref());
-    let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "ed", "alg": "EdDSA", "use": "sig", "x": x }] });
+    let set =
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "ed", "alg": "EdDSA", "use": "sig", "x": x }] });
     (pair, KeySet::parse(&set.to_string()).unwrap())
 }
 
@@ -74,10 +75,26 @@ fn the_vectors_of_rfc_7515_and_rfc_8037_hold() {
         .unwrap();
     let a1 = PinnedKey::shared_secret(&secret);
     let cases = [
-        (&a1, format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{payload}"), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
-        (set.find("a2").unwrap(), format!("eyJhbGciOiJSUzI1NiJ9.{payload}"), "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"),
-        (set.find("a3").unwrap(), format!("eyJhbGciOiJFUzI1NiJ9.{payload}"), "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"),
-        (set.find("8037").unwrap(), "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc".to_owned(), "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"),
+        (
+            &a1,
+            format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{payload}"),
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        ),
+        (
+            set.find("a2").unwrap(),
+            format!("eyJhbGciOiJSUzI1NiJ9.{payload}"),
+            "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+        ),
+        (
+            set.find("a3").unwrap(),
+            format!("eyJhbGciOiJFUzI1NiJ9.{payload}"),
+            "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+        ),
+        (
+            set.find("8037").unwrap(),
+            "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc".to_owned(),
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+        ),
     ];
     for (key, message, signature) in cases {
         let holds = |message: &str| {
@@ -124,7 +141,10 @@ fn foreign_expired_and_early_tokens_are_named() {
         claims[name] = value;
         verify(&eddsa(&pair, &claims.to_string()), key, &expected(), NOW).map(|_| ())
     };
-    assert_eq!(with("iss", json!("https://elsewhere.example")), Err(TokenFault::Foreign));
+    assert_eq!(
+        with("iss", json!("https://elsewhere.example")),
+        Err(TokenFault::Foreign)
+    );
     assert_eq!(with("aud", json!("anon")), Err(TokenFault::Foreign));
     assert_eq!(with("aud", json!(["anon", "authenticated"])), Ok(()));
     assert_eq!(with("exp", json!(NOW_S - SKEW_S)), Err(TokenFault::Expired));
@@ -162,7 +182,11 @@ fn no_algorithm_and_a_foreign_algorithm_are_refused() {
     // The public key as a shared secret: the oldest trick against RSA keys.
     let set = json!({ "keys": [{ "kty": "RSA", "kid": "rsa", "n": RSA_N, "e": "AQAB" }] });
     let set = KeySet::parse(&set.to_string()).unwrap();
-    let trick = hs256(&B64.decode(RSA_N).unwrap(), &json!({ "alg": "HS256", "kid": "rsa" }), &text);
+    let trick = hs256(
+        &B64.decode(RSA_N).unwrap(),
+        &json!({ "alg": "HS256", "kid": "rsa" }),
+        &text,
+    );
     assert_eq!(wanted_key(&trick), Ok(Wanted::SharedSecret));
     let refused = verify(&trick, set.find("rsa").unwrap(), &expected(), NOW);
     assert_eq!(refused.map(|_| ()), Err(TokenFault::WrongAlgorithm));
@@ -180,16 +204,23 @@ fn a_key_set_never_yields_a_secret_an_encryption_key_or_a_contradiction() {
     ] });
     assert!(KeySet::parse(&set.to_string()).unwrap().is_empty());
     assert!(KeySet::parse("[]").is_none());
-    let many: Vec<Value> =
-        (0..KEYS_MAX + 1).map(|n| json!({ "kty": "RSA", "kid": n.to_string(), "n": RSA_N, "e": "AQAB" })).collect();
-    assert_eq!(KeySet::parse(&json!({ "keys": many }).to_string()).unwrap().len(), KEYS_MAX);
+    let many: Vec<Value> = (0..KEYS_MAX + 1)
+        .map(|n| json!({ "kty": "RSA", "kid": n.to_string(), "n": RSA_N, "e": "AQAB" }))
+        .collect();
+    assert_eq!(
+        KeySet::parse(&json!({ "keys": many }).to_string()).unwrap().len(),
+        KEYS_MAX
+    );
 }
 
 #[test]
 fn malformed_tokens_are_refused_whatever_they_hold() {
     let (pair, set) = ed25519();
     let good = eddsa(&pair, &claims().to_string());
-    let critical = unsigned(&json!({ "alg": "EdDSA", "kid": "ed", "crit": ["b64"] }), &claims().to_string());
+    let critical = unsigned(
+        &json!({ "alg": "EdDSA", "kid": "ed", "crit": ["b64"] }),
+        &claims().to_string(),
+    );
     let critical = format!("{critical}.{}", B64.encode(pair.sign(critical.as_bytes()).as_ref()));
     let long = format!("{good}{}", "A".repeat(TOKEN_BYTES_MAX));
     for token in ["", "a", "a.b", "a.b.c.d", "..", critical.as_str(), long.as_str()] {

@@ -113,8 +113,9 @@ fn argon() -> Result<Argon2<'static>, PasswordFault> {
 
 /// Hashes on the calling thread; about 30 ms.
 fn hash_now(password: &[u8], salt: &[u8; 16]) -> Result<String, PasswordFault> {
-    let hash: PasswordHash =
-        argon()?.hash_password_with_salt(password, salt).map_err(|_| PasswordFault::Internal)?;
+    let hash: PasswordHash = argon()?
+        .hash_password_with_salt(password, salt)
+        .map_err(|_| PasswordFault::Internal)?;
     Ok(hash.to_string())
 }
 
@@ -129,27 +130,55 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_known_again_and_another_is_not() {
         let passwords = passwords();
-        let hash = passwords.hash("correct horse battery".to_owned(), [1; 16]).await.unwrap();
+        let hash = passwords
+            .hash("correct horse battery".to_owned(), [1; 16])
+            .await
+            .unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(passwords.check("correct horse battery".to_owned(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.check("correct horse batterz".to_owned(), Some(hash)).await.unwrap());
-        assert!(!passwords.check("nobody signs in with this".to_owned(), None).await.unwrap());
+        assert!(
+            passwords
+                .check("correct horse battery".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .check("correct horse batterz".to_owned(), Some(hash))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .check("nobody signs in with this".to_owned(), None)
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn lengths_are_refused_beyond_their_limits() {
         let passwords = passwords();
         let of = |n: usize| "x".repeat(n);
-        assert_eq!(passwords.hash(of(PASSWORD_CHARS_MIN - 1), [0; 16]).await, Err(PasswordFault::Length));
+        assert_eq!(
+            passwords.hash(of(PASSWORD_CHARS_MIN - 1), [0; 16]).await,
+            Err(PasswordFault::Length)
+        );
         assert!(passwords.hash(of(PASSWORD_CHARS_MIN), [0; 16]).await.is_ok());
         assert!(passwords.hash(of(PASSWORD_BYTES_MAX), [0; 16]).await.is_ok());
-        assert_eq!(passwords.hash(of(PASSWORD_BYTES_MAX + 1), [0; 16]).await, Err(PasswordFault::Length));
+        assert_eq!(
+            passwords.hash(of(PASSWORD_BYTES_MAX + 1), [0; 16]).await,
+            Err(PasswordFault::Length)
+        );
     }
 
     #[tokio::test]
     async fn more_sign_ins_than_may_wait_are_told_so() {
         let passwords = passwords();
-        let _held = passwords.waiting.clone().try_acquire_many_owned(WAITING_MAX as u32).unwrap();
+        let _held = passwords
+            .waiting
+            .clone()
+            .try_acquire_many_owned(WAITING_MAX as u32)
+            .unwrap();
         assert_eq!(passwords.check("x".to_owned(), None).await, Err(PasswordFault::Busy));
     }
 }

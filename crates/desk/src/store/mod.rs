@@ -12,6 +12,7 @@ pub(crate) mod quality;
 pub(crate) mod queues;
 pub(crate) mod recordings;
 pub(crate) mod reports;
+pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod staff;
 

@@ -24,6 +24,7 @@ const HEARTBEAT: &str = "update media_nodes set lease_until = clock_timestamp() 
     capacity_legs = $4, load_legs = $5, busy = $6, state = $7 where id = $1 and epoch = $2";
 const LEAVE: &str =
     "update media_nodes set state = 'down', lease_until = clock_timestamp() where id = $1 and epoch = $2";
+const WS_URL: &str = "select ws_url from media_nodes where id = $1";
 const ORPHANS: &str = "select id, node_epoch from voice_calls where node_id = $1 and node_epoch < $2
     and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered') order by created_at, id";
 
@@ -79,6 +80,11 @@ pub(crate) async fn heartbeat(
 pub(crate) async fn leave(conn: &mut PgConnection, id: &str, epoch: i64) -> Result<(), Refused> {
     sqlx::query(LEAVE).bind(id).bind(epoch).execute(conn).await?;
     Ok(())
+}
+
+/// Where clients of the node's calls connect.
+pub(crate) async fn ws_url(conn: &mut PgConnection, id: &str) -> Result<Option<String>, Refused> {
+    Ok(sqlx::query_scalar(WS_URL).bind(id).fetch_optional(conn).await?)
 }
 
 /// Live calls of earlier starts of the node.

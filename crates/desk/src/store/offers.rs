@@ -34,6 +34,11 @@ const LIVE_OF_STAFF: &str = "select id, call_id, staff_id, slot, kind, state, re
     accepted_at, wrapping_at, ended_at, wrap_up_extensions from offers
     where staff_id = $1 and call_id is not null and state in ('pending', 'accepted', 'wrapping')
     order by created_at, id";
+const OF_CALL_AND_STAFF: &str = "select id, call_id, staff_id, slot, kind, state, reason, created_at, expires_at,
+    accepted_at, wrapping_at, ended_at, wrap_up_extensions from offers
+    where call_id = $1 and staff_id = $2 and accepted_at is not null order by accepted_at desc, id limit 1";
+const STAFF_OF_CALL: &str = "select staff_id from offers
+    where call_id = $1 and state in ('pending', 'accepted', 'wrapping')";
 const INSERT: &str = "insert into offers (id, call_id, channel, staff_id, slot, kind, exclusive, state, created_at,
     expires_at) values ($1, $2, 'call', $3, $4, 'primary', $5, 'pending', $6, $7) on conflict do nothing";
 /// The compare-and-set that decides a race: by the database clock, whoever comes second finds another state.
@@ -59,6 +64,20 @@ pub(crate) async fn live_of_call(conn: &mut PgConnection, call: Uuid) -> Result<
 /// What holds the agent's slots.
 pub(crate) async fn live_of_staff(conn: &mut PgConnection, staff: Uuid) -> Result<Vec<OfferRow>, Refused> {
     Ok(sqlx::query_as(LIVE_OF_STAFF).bind(staff).fetch_all(conn).await?)
+}
+
+/// The newest offer of the call that this agent accepted.
+pub(crate) async fn accepted_of(conn: &mut PgConnection, call: Uuid, staff: Uuid) -> Result<Option<OfferRow>, Refused> {
+    Ok(sqlx::query_as(OF_CALL_AND_STAFF)
+        .bind(call)
+        .bind(staff)
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// Whose slots the call holds; no lock.
+pub(crate) async fn staff_of_call(conn: &mut PgConnection, call: Uuid) -> Result<Vec<Uuid>, Refused> {
+    Ok(sqlx::query_scalar(STAFF_OF_CALL).bind(call).fetch_all(conn).await?)
 }
 
 /// Reserves a slot of the agent; false when slot or contact is taken.

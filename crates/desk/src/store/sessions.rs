@@ -35,8 +35,18 @@ pub(crate) const SET_PASSWORD: &str = "insert into helpline.staff_passwords (sta
 
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 10] =
-    [FIND, TOUCH, INSERT, REVOKE_OLDEST, REVOKE, REVOKE_ALL, FORGET, ACCOUNT, ROLE, SET_PASSWORD];
+pub(crate) const ALL: [&str; 10] = [
+    FIND,
+    TOUCH,
+    INSERT,
+    REVOKE_OLDEST,
+    REVOKE,
+    REVOKE_ALL,
+    FORGET,
+    ACCOUNT,
+    ROLE,
+    SET_PASSWORD,
+];
 
 /// A session as it is stored.
 pub(crate) struct Session {
@@ -70,7 +80,11 @@ pub(crate) async fn find(tx: &mut Tx, digest: Digest, idle: Span) -> Result<Opti
 /// The session was used now.
 pub(crate) async fn touch(tx: &mut Tx, digest: Digest) -> Result<(), Refused> {
     let now = At(tx.now);
-    sqlx::query(TOUCH).bind(digest.as_slice()).bind(now).execute(tx.conn()).await?;
+    sqlx::query(TOUCH)
+        .bind(digest.as_slice())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -94,22 +108,38 @@ pub(crate) async fn insert(
         .bind(At(ends))
         .execute(tx.conn())
         .await?;
-    sqlx::query(REVOKE_OLDEST).bind(staff).bind(kept).bind(At(now)).execute(tx.conn()).await?;
-    sqlx::query(FORGET).bind(At(now.minus(Span::minutes(24 * 60)))).execute(tx.conn()).await?;
+    sqlx::query(REVOKE_OLDEST)
+        .bind(staff)
+        .bind(kept)
+        .bind(At(now))
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(FORGET)
+        .bind(At(now.minus(Span::minutes(24 * 60))))
+        .execute(tx.conn())
+        .await?;
     Ok(ends)
 }
 
 /// Ends one session.
 pub(crate) async fn revoke(tx: &mut Tx, digest: Digest) -> Result<(), Refused> {
     let now = At(tx.now);
-    sqlx::query(REVOKE).bind(digest.as_slice()).bind(now).execute(tx.conn()).await?;
+    sqlx::query(REVOKE)
+        .bind(digest.as_slice())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
 /// Ends every session of one member of staff.
 pub(crate) async fn revoke_all(tx: &mut Tx, staff: StaffId) -> Result<(), Refused> {
     let now = At(tx.now);
-    sqlx::query(REVOKE_ALL).bind(Uuid::from_u128(staff.0)).bind(now).execute(tx.conn()).await?;
+    sqlx::query(REVOKE_ALL)
+        .bind(Uuid::from_u128(staff.0))
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -122,7 +152,10 @@ pub(crate) async fn account(tx: &mut Tx, email: &str) -> Result<Option<(StaffId,
 
 /// Word of the role of an active member of staff.
 pub(crate) async fn role(tx: &mut Tx, staff: StaffId) -> Result<Option<String>, Refused> {
-    Ok(sqlx::query_scalar(ROLE).bind(Uuid::from_u128(staff.0)).fetch_optional(tx.conn()).await?)
+    Ok(sqlx::query_scalar(ROLE)
+        .bind(Uuid::from_u128(staff.0))
+        .fetch_optional(tx.conn())
+        .await?)
 }
 
 /// Stores a password's hash.

@@ -43,6 +43,8 @@ const TEAMS: &str = "select team_id from staff_teams where staff_id = $1
 const LOCK: &str = "select s.status, coalesce(p.strikes, 0) as strikes,
     coalesce(p.lease_until > clock_timestamp(), false) as lease_live
     from staff s left join staff_presence p on p.staff_id = s.id where s.id = $1 for no key update of s";
+/// Before any of their offers is touched: the router holds a staff row while it waits for an offer's slot.
+const LOCK_ALL: &str = "select id from staff where id = any ($1) order by id for no key update";
 const INSERT: &str = "insert into staff (id, user_id, staff_name, email, role, team_id, max_concurrent_calls)
     values ($1, $2, $3, $4, $5, (select id from teams order by created_at, id limit 1), $6)";
 const INSERT_PRESENCE: &str = "insert into staff_presence (staff_id) values ($1) on conflict do nothing";
@@ -92,6 +94,12 @@ pub(crate) async fn teams(conn: &mut PgConnection, id: Uuid) -> Result<Vec<Uuid>
 /// Presence, with the staff row locked.
 pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<PresenceRow>, Refused> {
     Ok(sqlx::query_as(LOCK).bind(id).fetch_optional(conn).await?)
+}
+
+/// Locks several rows, in the order of their ids.
+pub(crate) async fn lock_all(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), Refused> {
+    sqlx::query(LOCK_ALL).bind(ids).execute(conn).await?;
+    Ok(())
 }
 
 /// A new member of staff.

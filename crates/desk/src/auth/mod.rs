@@ -1,0 +1,12 @@
+//! Who is it: tokens of customers, sessions and passwords of staff, service keys, tickets.
+//!
+//! Never decides what somebody may do; it says who he is, or `unauthenticated`, and never why a credential was refused.
+
+pub mod customers;
+pub mod demo;
+pub mod jwks;
+pub mod jws;
+pub mod passwords;
+pub mod service_keys;
+pub mod tickets;
+pub mod token;

@@ -1,0 +1,10 @@
+//! What somebody asks for, or time and media force: each command is one decision in one transaction.
+//!
+//! Invariant: `apply` is the only place that interprets effects of `call_model`; commands load, authorise and ask it.
+
+pub(crate) mod apply;
+mod offer_step;
+pub(crate) mod rows;
+mod tell;
+
+pub(crate) use apply::{Act, Actor, Done, call_input, offer_input};
