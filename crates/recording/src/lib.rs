@@ -9,5 +9,7 @@
 pub mod ogg;
 pub mod opus_packet;
 pub mod packet;
+pub mod quality_track;
+pub mod spool;
 
 pub use packet::{Flags, Lane, Packet, Track};
