@@ -1,17 +1,6 @@
 // Events of a call in words: the agent's story and the review's list say the same.
 
-import {
-  alert,
-  clock,
-  headset,
-  home,
-  micOff,
-  offline,
-  phone,
-  record,
-  refresh,
-  user,
-} from "../shared/design/icons.ts";
+import { alert, clock, headset, home, micOff, offline, phone, record, refresh, user } from "../shared/design/icons.ts";
 import type { CallEvent } from "../shared/gen/CallEvent.ts";
 import { t, type Key } from "./words.ts";
 

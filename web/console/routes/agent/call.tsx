@@ -3,7 +3,17 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { headset, mic, micOff } from "../../../shared/design/icons.ts";
-import { Avatar, Bars, EverySecond, HangUpIcon, Icon, Level, Line, Notice, Select } from "../../../shared/design/parts.tsx";
+import {
+  Avatar,
+  Bars,
+  EverySecond,
+  HangUpIcon,
+  Icon,
+  Level,
+  Line,
+  Notice,
+  Select,
+} from "../../../shared/design/parts.tsx";
 import { clock, firstName } from "../../../shared/format.ts";
 import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
 import type { CallEvents } from "../../../shared/gen/CallEvents.ts";
@@ -115,7 +125,13 @@ function Lane({ desk, part, name, role, live, read }: LaneProps) {
 const silence = (): number => 0;
 
 const LaneLine = ({ read, customer }: { read: () => number; customer: boolean }) => (
-  <Line className={customer ? "lane lane-customer" : "lane"} strokeClass="lane-ink" width={600} height={44} read={read} />
+  <Line
+    className={customer ? "lane lane-customer" : "lane"}
+    strokeClass="lane-ink"
+    width={600}
+    height={44}
+    read={read}
+  />
 );
 
 function QualityRow({ quality }: { quality: LegQuality | undefined }) {

@@ -15,7 +15,9 @@ export function Idle({ desk }: { desk: Desk }) {
           <path d={strokes([], 60, 40)} />
         </svg>
         <div class="stage-text">
-          <h1 class="title-page">{t(online ? "idle.online" : desk.presence === "away" ? "idle.away" : "idle.offline")}</h1>
+          <h1 class="title-page">
+            {t(online ? "idle.online" : desk.presence === "away" ? "idle.away" : "idle.offline")}
+          </h1>
           <p class="muted">{t(online ? "idle.online.hint" : "idle.offline.hint")}</p>
         </div>
         {!online && (

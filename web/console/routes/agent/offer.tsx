@@ -14,10 +14,21 @@ const LATE_SECONDS = 5;
 export function Ring({ left, whole }: { left: number; whole: number }) {
   const share = whole > 0 ? Math.max(0, Math.min(100, (left / whole) * 100)) : 0;
   return (
-    <span class={`ring ${left <= LATE_SECONDS ? "is-late" : ""}`} role="timer" aria-label={t("seconds_left", { n: Math.ceil(left) })}>
+    <span
+      class={`ring ${left <= LATE_SECONDS ? "is-late" : ""}`}
+      role="timer"
+      aria-label={t("seconds_left", { n: Math.ceil(left) })}
+    >
       <svg viewBox="0 0 56 56" aria-hidden="true">
         <circle class="ring-track" cx="28" cy="28" r="26" />
-        <circle class="ring-value" cx="28" cy="28" r="26" pathLength={100} stroke-dasharray={`${share.toFixed(1)} 100`} />
+        <circle
+          class="ring-value"
+          cx="28"
+          cy="28"
+          r="26"
+          pathLength={100}
+          stroke-dasharray={`${share.toFixed(1)} 100`}
+        />
       </svg>
       <span class="ring-label">{Math.max(0, Math.ceil(left))}</span>
     </span>

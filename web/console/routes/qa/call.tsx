@@ -1,0 +1,445 @@
+// One call to listen to: waves, quality, player, events, the ten-second table, and what is known of the recording.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { left, offline, shield } from "../../../shared/design/icons.ts";
+import { Icon, Notice } from "../../../shared/design/parts.tsx";
+import { clock } from "../../../shared/format.ts";
+import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
+import type { CallEvents } from "../../../shared/gen/CallEvents.ts";
+import type { CallView } from "../../../shared/gen/CallView.ts";
+import type { Quality } from "../../../shared/gen/Quality.ts";
+import type { Recording } from "../../../shared/gen/Recording.ts";
+import type { Recordings } from "../../../shared/gen/Recordings.ts";
+import type { Waveform } from "../../../shared/gen/Waveform.ts";
+import { eventActor, eventIcon, eventIsBad, eventText } from "../../events.ts";
+import { api } from "../../state.ts";
+import { dayAndTime, oneDigit, t, wholeNumber, type Key } from "../../words.ts";
+import { Outcome, reasonText } from "./list.tsx";
+import { Player, usePlayback, type Playback } from "./player.tsx";
+import {
+  fileSize,
+  LIMITS,
+  mean,
+  offsetOf,
+  ROW_SECONDS,
+  rowsOf,
+  samplesOf,
+  weakSpans,
+  type Sample,
+  type Span,
+} from "./shape.ts";
+import { Tracks } from "./tracks.tsx";
+
+/** Points per side of the wave: more than the widest column of pixels. */
+const WAVE_POINTS = 2000;
+/** A recording that is still being written is asked for again after this time, milliseconds. */
+const AGAIN_MS = 3000;
+
+interface Loaded {
+  call: CallView;
+  events: CallEvent[];
+  quality: Quality;
+  recording: Recording | undefined;
+}
+
+/** The recording that can be played, or the newest that exists. */
+const pick = (recordings: readonly Recording[]): Recording | undefined =>
+  recordings.find((one) => one.state === "stored") ?? recordings.at(-1);
+
+async function load(callId: string): Promise<Loaded | undefined> {
+  const base = `/api/support/call/${callId}`;
+  const [call, events, quality, recordings] = await Promise.all([
+    api.get<CallView>(base),
+    api.get<CallEvents>(`${base}/events`),
+    api.get<Quality>(`${base}/quality`),
+    api.get<Recordings>(`${base}/recordings`),
+  ]);
+  if (!call.ok) return undefined;
+  return {
+    call: call.value,
+    events: events.ok ? events.value.events : [],
+    quality: quality.ok ? quality.value : { tracks: [] },
+    recording: recordings.ok ? pick(recordings.value.recordings) : undefined,
+  };
+}
+
+export function Review({ callId }: { callId: string }) {
+  const [loaded, setLoaded] = useState<Loaded | null>();
+  useEffect(() => {
+    let gone = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const read = (): void =>
+      void load(callId).then((found) => {
+        if (gone) return;
+        setLoaded(found ?? null);
+        const state = found?.recording?.state;
+        if (state === "recording" || state === "finalising") timer = setTimeout(read, AGAIN_MS);
+      });
+    read();
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+    };
+  }, [callId]);
+  if (loaded === undefined) return <main class="page" aria-busy="true" aria-label={t("qa.loading")} />;
+  if (loaded === null) {
+    return (
+      <main class="page">
+        <div class="idle" role="alert">
+          <p>{t("qa.missing")}</p>
+          <a class="button button-plain" href="/qa">
+            {t("qa.back")}
+          </a>
+        </div>
+      </main>
+    );
+  }
+  return <CallPage {...loaded} />;
+}
+
+function CallPage({ call, events, quality, recording }: Loaded) {
+  const ready = recording?.state === "stored";
+  const wave = useWave(ready ? recording.waveformUrl : undefined);
+  const playback = usePlayback(ready ? recording.audioUrl : undefined);
+  const [side, setSide] = useState<"customer" | "agent">("customer");
+  const samples = useMemo(() => samplesOf(quality.tracks, side), [quality, side]);
+  const weak = useMemo(() => weakSpans(samples), [samples]);
+  const origin = Date.parse(recording?.startedAt ?? call.answeredAt ?? call.createdAt);
+  const durationMs = lengthOf(call, recording, wave, playback.durationMs, samples);
+  useSpaceKey(playback);
+  const seek = ready ? playback.seek : undefined;
+  const customer = call.customerName || t("unknown_customer");
+  const agent = call.agentName ?? t("agent");
+  return (
+    <main class="page" data-testid="qa-call" data-call-id={call.callId}>
+      <Head call={call} durationMs={durationMs} />
+      <div class="qa-call">
+        <div class="qa-main">
+          {playback.fault && (
+            <div class="qa-message">
+              <Notice kind="notice-warn" role="alert">
+                {t("qa.play_failed", { code: playback.fault })}
+              </Notice>
+            </div>
+          )}
+          {durationMs > 0 && (
+            <Tracks
+              durationMs={durationMs}
+              positionMs={playback.positionMs}
+              wave={wave}
+              samples={samples}
+              weak={weak}
+              customer={customer}
+              agent={agent}
+              onSeek={seek}
+            />
+          )}
+          {ready ? (
+            <Player
+              playback={playback}
+              durationMs={durationMs}
+              url={recording.audioUrl}
+              name={`call-${call.callId.slice(0, 8)}.ogg`}
+            />
+          ) : (
+            <div class="qa-message">
+              <Notice role="status">
+                {t(recording && recording.state !== "failed" ? "qa.not_ready" : "qa.no_recording")}
+              </Notice>
+            </div>
+          )}
+          <div class="qa-below">
+            <Events
+              call={call}
+              events={events}
+              weak={weak}
+              side={side}
+              origin={origin}
+              positionMs={playback.positionMs}
+              seek={seek}
+            />
+            <TenSeconds samples={samples} side={side} setSide={setSide} positionMs={playback.positionMs} seek={seek} />
+          </div>
+          {recording && <Certificate recording={recording} customer={customer} agent={agent} />}
+        </div>
+      </div>
+    </main>
+  );
+}
+
+function useWave(url: string | undefined): Waveform | undefined {
+  const [wave, setWave] = useState<Waveform>();
+  useEffect(() => {
+    if (!url) return;
+    let gone = false;
+    void api
+      .get<Waveform>(`${url}${url.includes("?") ? "&" : "?"}points=${WAVE_POINTS}`)
+      .then((reply) => reply.ok && !gone && setWave(reply.value));
+    return () => {
+      gone = true;
+    };
+  }, [url]);
+  return wave;
+}
+
+/** Length of the axis: the recording's, as exactly as it is known; the call's when there is none. */
+function lengthOf(
+  call: CallView,
+  recording: Recording | undefined,
+  wave: Waveform | undefined,
+  played: number | undefined,
+  samples: readonly Sample[],
+): number {
+  if (wave && wave.durationMs > 0) return wave.durationMs;
+  if (recording?.durationSeconds) return recording.durationSeconds * 1000;
+  if (played) return played;
+  if (call.answeredAt && call.endedAt) return Date.parse(call.endedAt) - Date.parse(call.answeredAt);
+  return (samples.at(-1)?.atMs ?? -1000) + 1000;
+}
+
+/** Space plays and pauses wherever no control of its own has the focus. */
+function useSpaceKey(playback: Playback): void {
+  useEffect(() => {
+    const keys = (event: KeyboardEvent): void => {
+      if (event.key !== " " || event.repeat) return;
+      if ((event.target as HTMLElement | null)?.closest("button, a, select, input:not([type=range])")) return;
+      event.preventDefault();
+      playback.toggle();
+    };
+    addEventListener("keydown", keys);
+    return () => removeEventListener("keydown", keys);
+  });
+}
+
+function Head({ call, durationMs }: { call: CallView; durationMs: number }) {
+  const customer = call.customerName || t("unknown_customer");
+  return (
+    <header class="page-head">
+      <a class="icon-button" href="/qa" aria-label={t("qa.back")} data-testid="qa-back">
+        <Icon d={left} />
+      </a>
+      <h1 class="title-page clip">{call.agentName ? t("qa.with", { customer, agent: call.agentName }) : customer}</h1>
+      <span class="badge">{call.queue}</span>
+      <span class="small muted qa-when">
+        {dayAndTime(call.createdAt)}
+        {durationMs > 0 && `. ${t("qa.length")} ${clock(durationMs / 1000)}`}
+      </span>
+      <span class="end">
+        <Outcome row={call} />
+      </span>
+    </header>
+  );
+}
+
+interface Line {
+  key: string;
+  ms: number;
+  icon: string;
+  text: string;
+  detail: string;
+  bad: boolean;
+}
+
+function Events(props: {
+  call: CallView;
+  events: CallEvent[];
+  weak: Span[];
+  side: "customer" | "agent";
+  origin: number;
+  positionMs: number;
+  seek: ((ms: number) => void) | undefined;
+}) {
+  const { call, events, weak, side, origin, positionMs, seek } = props;
+  const lines: Line[] = events.map((event) => ({
+    key: String(event.seq),
+    ms: offsetOf(event, origin),
+    icon: eventIcon(event.kind),
+    text: eventText(event),
+    detail: detailOf(event, call),
+    bad: eventIsBad(event.kind),
+  }));
+  for (const span of weak) {
+    lines.push({
+      key: `weak-${span.fromMs}`,
+      ms: span.fromMs,
+      icon: offline,
+      text: t("qa.weak_span", { who: t(side) }),
+      detail: t("qa.seconds", { n: Math.round((span.toMs - span.fromMs) / 1000) }),
+      bad: true,
+    });
+  }
+  lines.sort((a, b) => a.ms - b.ms);
+  const now = positionMs > 0 ? lines.findLast((line) => line.ms <= positionMs)?.key : undefined;
+  return (
+    <section aria-label={t("events")}>
+      <div class="part-head part-head-tight">
+        <h2 class="title-part">{t("events")}</h2>
+      </div>
+      <ol class="events" data-testid="qa-events" tabIndex={0}>
+        {lines.map((line) => (
+          <li key={line.key}>
+            <button
+              class={`event ${line.bad ? "event-bad" : ""} ${line.key === now ? "is-now" : ""}`}
+              disabled={!seek}
+              aria-current={line.key === now ? "true" : undefined}
+              onClick={() => seek?.(Math.max(0, line.ms))}
+            >
+              <time>{line.ms < 0 ? `−${clock(-line.ms / 1000)}` : clock(line.ms / 1000)}</time>
+              <Icon d={line.icon} />
+              <b>{line.text}</b>
+              <span class="muted clip">{line.detail}</span>
+            </button>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+/** The most useful fact beside an event's name. */
+function detailOf(event: CallEvent, call: CallView): string {
+  if (event.kind === "call.answered" && call.enqueuedAt) {
+    const waited = (Date.parse(event.at) - Date.parse(call.enqueuedAt)) / 1000;
+    return t("qa.after", { time: clock(waited), queue: call.queue });
+  }
+  const reason = event.data["reason"];
+  return (typeof reason === "string" ? (reasonText(reason) ?? "") : "") || eventActor(event);
+}
+
+function TenSeconds(props: {
+  samples: Sample[];
+  side: "customer" | "agent";
+  setSide: (side: "customer" | "agent") => void;
+  positionMs: number;
+  seek: ((ms: number) => void) | undefined;
+}) {
+  const rows = useMemo(() => rowsOf(props.samples), [props.samples]);
+  const scores = props.samples.map((sample) => sample.mos);
+  return (
+    <section aria-label={t("qa.every10")}>
+      <div class="part-head part-head-tight">
+        <h2 class="title-part">{t("qa.every10")}</h2>
+        <span class="end">
+          <span class="segments" role="group" aria-label={t("qa.every10")}>
+            {(["customer", "agent"] as const).map((side) => (
+              <button
+                key={side}
+                class="segment"
+                aria-pressed={props.side === side}
+                data-testid={`qa-side-${side}`}
+                onClick={() => props.setSide(side)}
+              >
+                {t(side)}
+              </button>
+            ))}
+          </span>
+        </span>
+      </div>
+      {rows.length === 0 ? (
+        <p class="muted small">{t("qa.no_quality")}</p>
+      ) : (
+        <div class="table-holder" tabIndex={0} role="region" aria-label={t("qa.every10")}>
+          <table class="table table-short" data-testid="qa-quality">
+            <caption class="visually-hidden">
+              {t(props.side === "customer" ? "qa.from_customer" : "qa.from_agent")}, {oneDigit(mean(scores))}
+            </caption>
+            <thead>
+              <tr>
+                <th>{t("qa.at")}</th>
+                <th class="is-number">{t("qa.quality")}</th>
+                <th class="is-number">{t("qa.loss_percent")}</th>
+                <th class="is-number">{t("qa.jitter_ms")}</th>
+                <th class="is-number">{t("qa.delay_ms")}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row) => {
+                const here =
+                  props.positionMs > 0 &&
+                  Math.floor(props.positionMs / 1000 / ROW_SECONDS) * ROW_SECONDS * 1000 === row.fromMs;
+                return (
+                  <tr key={row.fromMs} class={here ? "is-selected" : ""} onClick={() => props.seek?.(row.fromMs)}>
+                    <td class="number">{clock(row.fromMs / 1000)}</td>
+                    <Value bad={row.mos < LIMITS.mos}>{oneDigit(row.mos)}</Value>
+                    <Value bad={row.loss > LIMITS.loss}>{oneDigit(row.loss * 100)}</Value>
+                    <Value bad={row.jitterMs > LIMITS.jitterMs}>{wholeNumber(row.jitterMs)}</Value>
+                    <Value bad={false}>{row.rttMs === undefined ? "–" : wholeNumber(row.rttMs)}</Value>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+const Value = ({ bad, children }: { bad: boolean; children: string }) => (
+  <td class={bad ? "is-number is-bad" : "is-number"}>{children}</td>
+);
+
+function Certificate({ recording, customer, agent }: { recording: Recording; customer: string; agent: string }) {
+  const sides: [name: string, share: number][] = recording.coverage
+    ? [
+        [customer, recording.coverage[0]],
+        [agent, recording.coverage[1]],
+      ]
+    : [];
+  return (
+    <section
+      class="certificate"
+      aria-label={t("qa.certificate")}
+      data-testid="qa-recording"
+      data-state={recording.state}
+    >
+      <div class="part-head part-head-tight">
+        <h2 class="title-part">{t("qa.certificate")}</h2>
+        <span
+          class={`badge ${recording.state === "failed" ? "badge-danger" : recording.degraded ? "badge-warn" : "badge-ok"}`}
+        >
+          <Icon d={shield} />
+          {recording.state === "stored" && recording.degraded
+            ? t("qa.degraded")
+            : t(`qa.state.${recording.state}` as Key)}
+        </span>
+      </div>
+      <div class="certificate-cols">
+        <div class="cover qa-cover">
+          {sides.map(([name, share]) => (
+            <Cover key={name} name={name} share={share} />
+          ))}
+        </div>
+        <dl class="pairs">
+          {recording.durationSeconds != null && (
+            <>
+              <dt>{t("qa.duration")}</dt>
+              <dd class="number">{clock(recording.durationSeconds)}</dd>
+            </>
+          )}
+          {recording.sizeBytes !== undefined && (
+            <>
+              <dt>{t("qa.size")}</dt>
+              <dd class="number">{fileSize(recording.sizeBytes)}, Ogg Opus</dd>
+            </>
+          )}
+        </dl>
+      </div>
+      {recording.sha256 && <p class="hash">sha256 {recording.sha256.replace(/(.{8})/g, "$1 ").trim()}</p>}
+    </section>
+  );
+}
+
+function Cover({ name, share }: { name: string; share: number }) {
+  const percent = Math.round(share * 1000) / 10;
+  return (
+    <>
+      <span class="small clip">{name}</span>
+      <svg class="coverage" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+        <rect class="lost" width="100" height="8" />
+        <rect class="have" width={percent} height="8" />
+      </svg>
+      <span class="small number">{oneDigit(percent)} %</span>
+    </>
+  );
+}
