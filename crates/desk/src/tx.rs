@@ -7,10 +7,10 @@
 //! Lock order everywhere: queue (advisory), call, staff, offer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use call_model::{StaffId, Timestamp, UserId};
+use call_model::{Span, StaffId, Timestamp, UserId};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
@@ -110,6 +110,8 @@ struct Inner {
     unbroken_since: AtomicU64,
     /// Milliseconds since `started` of the last answer.
     last_answer: AtomicU64,
+    /// The database clock at `started`, in microseconds, as the last answer showed it.
+    clock_at_start: AtomicI64,
     leaked: Arc<AtomicU64>,
 }
 
@@ -145,12 +147,17 @@ impl Store {
             .map_err(migrations::Fault::Database)?;
         let mut conn = pool.acquire().await.map_err(migrations::Fault::Database)?;
         migrations::check(&mut conn).await?;
+        let At(now) = sqlx::query_scalar(NOW)
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(migrations::Fault::Database)?;
         drop(conn);
         let inner = Inner {
             pool,
             started: Instant::now(),
             unbroken_since: AtomicU64::new(1),
             last_answer: AtomicU64::new(0),
+            clock_at_start: AtomicI64::new(now.0),
             leaked,
         };
         Ok(Store(Arc::new(inner)))
@@ -182,7 +189,7 @@ impl Store {
             after: Vec::new(),
         };
         enter(&mut tx, &ctx).await.inspect_err(|refused| self.note(refused))?;
-        self.answered();
+        self.answered(tx.now);
         let value = work(&mut tx).await.inspect_err(|refused| self.note(refused))?;
         tx.inner.commit().await.inspect_err(|_| self.failed())?;
         Ok((value, tx.after))
@@ -215,8 +222,17 @@ impl Store {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn answered(&self) {
+    /// The database clock as it must be by now; goes on while the database is away. For credentials, never for
+    /// decisions about calls.
+    pub fn clock(&self) -> Timestamp {
+        let at_start = Timestamp(self.0.clock_at_start.load(Ordering::Relaxed));
+        at_start.plus(Span::millis(i64::try_from(self.age_ms()).unwrap_or(i64::MAX)))
+    }
+
+    fn answered(&self, clock: Timestamp) {
         let now = self.age_ms();
+        let at_start = clock.minus(Span::millis(i64::try_from(now).unwrap_or(i64::MAX)));
+        self.0.clock_at_start.store(at_start.0, Ordering::Relaxed);
         self.0.last_answer.store(now, Ordering::Release);
         // Only the first answer after a failure starts the count anew.
         let _ = self

@@ -1,6 +1,5 @@
 //! Rows as the browsers see them. Converts, never decides.
 
-use call_model::Timestamp;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
 use crate::store::{queues, staff};
+use crate::tx::Tx;
 use crate::types::At;
 
 /// Waiting calls in one snapshot; a longer queue needs people, not a longer list.
@@ -91,11 +91,13 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
     })
 }
 
-/// What waits, and who could take it.
-pub(crate) async fn queue(conn: &mut PgConnection, now: Timestamp) -> Result<QueueSnapshot, Refused> {
-    let waiting = queues::waiting(&mut *conn, None, WAITING_ROWS_MAX).await?;
-    let strength = queues::strength(&mut *conn, None).await?;
-    let settings = Settings::read(conn).await?;
+/// What waits, as far as the transaction's role sees it, and who could take it; goes on as the desk.
+pub(crate) async fn queue(tx: &mut Tx) -> Result<QueueSnapshot, Refused> {
+    let waiting = queues::waiting(tx.conn(), None, WAITING_ROWS_MAX).await?;
+    tx.become_desk().await?;
+    let strength = queues::strength(tx.conn(), None).await?;
+    let settings = Settings::read(tx.conn()).await?;
+    let now = tx.now;
     Ok(QueueSnapshot {
         waiting: waiting
             .into_iter()

@@ -8,5 +8,9 @@ pub mod jwks;
 pub mod jws;
 pub mod passwords;
 pub mod service_keys;
+mod sessions;
 pub mod tickets;
 pub mod token;
+
+pub(crate) use sessions::Opened;
+pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX};

@@ -2,9 +2,13 @@
 //!
 //! Invariant: `apply` is the only place that interprets effects of `call_model`; commands load, authorise and ask it.
 
+pub(crate) mod agent;
 pub(crate) mod apply;
+pub(crate) mod contact;
 mod offer_step;
+pub(crate) mod people;
 pub(crate) mod rows;
-mod tell;
+pub(crate) mod start;
+pub(crate) mod tell;
 
 pub(crate) use apply::{Act, Actor, Done, call_input, offer_input};

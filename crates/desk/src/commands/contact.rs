@@ -1,0 +1,204 @@
+//! A running call: hanging up, attaching legs, showing that one is still there.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use call_model::{CallId, OfferId, Span, StaffId, UserId, call};
+use ports::Part;
+use uuid::Uuid;
+use wire::Time;
+use wire::call::CallView;
+use wire::leg::LegGrant;
+
+use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
+use super::rows;
+use crate::caller::Caller;
+use crate::permissions;
+use crate::refusal::{Code, Refused};
+use crate::shared::Core;
+use crate::store::calls::{self, CallRow};
+use crate::store::{legs, offers, queues};
+use crate::tx::Tx;
+use crate::views::{self, Reader};
+
+/// Longest free word of a person about why he does something, characters; the history's own limit.
+pub const REASON_CHARS_MAX: usize = 64;
+
+/// A free word for the history: one short line.
+pub(crate) fn word(reason: Option<String>) -> Result<Option<String>, Refused> {
+    let reason = reason
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty());
+    let bad = |text: &String| text.chars().count() > REASON_CHARS_MAX || text.chars().any(char::is_control);
+    if reason.as_ref().is_some_and(bad) {
+        return Err(Refused::field("reason", "must be at most 64 characters of one line"));
+    }
+    Ok(reason)
+}
+
+/// How much of a call the caller may see.
+pub(crate) fn reader(caller: &Caller) -> Reader {
+    match caller {
+        Caller::Staff { .. } => Reader::Staff,
+        Caller::Customer { .. } | Caller::Service { .. } | Caller::Demo => Reader::Customer,
+    }
+}
+
+/// The call, if the caller may see it; the transaction goes on as the desk.
+pub(crate) async fn find(tx: &mut Tx, call: CallId) -> Result<CallRow, Refused> {
+    let row = calls::get(tx.conn(), Uuid::from_u128(call.0)).await?;
+    tx.become_desk().await?;
+    row.ok_or(Refused::new(Code::NotFound))
+}
+
+/// Ends a call; twice is once.
+pub(crate) async fn hang_up(
+    core: &Arc<Core>,
+    caller: &Caller,
+    call: CallId,
+    reason: Option<String>,
+) -> Result<CallView, Refused> {
+    let word = word(reason)?;
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    core.run(caller.ctx(), move |tx| {
+        Box::pin(async move {
+            let row = find(tx, call).await?;
+            let who = match &caller_in {
+                Caller::Customer { .. } => call::Who::Customer,
+                Caller::Service { .. } | Caller::Demo => call::Who::Staff,
+                Caller::Staff { staff, role, .. } => {
+                    let own = row.assigned_staff_id == Some(Uuid::from_u128(staff.0));
+                    if own || !permissions::may(*role, permissions::CALL_TAKEOVER) {
+                        call::Who::Agent(*staff)
+                    } else {
+                        call::Who::Staff
+                    }
+                }
+            };
+            let act = Act {
+                actor: Actor::of(tx, &caller_in).await?,
+                at: None,
+                word,
+            };
+            let done = call_input(&core_in, tx, row.id, call::Input::HangUp(who), &act).await?;
+            views::call(tx.conn(), &done.call, reader(&caller_in)).await
+        })
+    })
+    .await
+}
+
+/// What a grant needs outside the transaction.
+pub(crate) struct Granted {
+    grant: ports::LegGrant,
+    plan: ports::Plan,
+    record: Option<ports::RecordCommand>,
+    expires_at: Time,
+}
+
+/// The right to attach one's own leg; asked again, a fresh right for the same leg.
+pub(crate) async fn grant_leg(
+    core: &Arc<Core>,
+    caller: &Caller,
+    call: CallId,
+    part: Option<Part>,
+) -> Result<LegGrant, Refused> {
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    let granted = core
+        .run(caller.ctx(), move |tx| {
+            Box::pin(async move {
+                let seen = find(tx, call).await?;
+                let mut row = calls::lock(tx.conn(), seen.id)
+                    .await?
+                    .ok_or(Refused::new(Code::NotFound))?;
+                let part = own_part(&caller_in, &row, part)?;
+                prepare(&core_in, tx, &mut row, part).await
+            })
+        })
+        .await?;
+    hand_out(core, granted).await
+}
+
+/// Which leg the caller may attach.
+fn own_part(caller: &Caller, row: &CallRow, part: Option<Part>) -> Result<Part, Refused> {
+    let own = match caller {
+        Caller::Customer { .. } => Part::Customer,
+        Caller::Staff { staff, .. } if row.assigned_staff_id == Some(Uuid::from_u128(staff.0)) => Part::Agent,
+        Caller::Staff { .. } => return Err(Refused::new(Code::Forbidden)),
+        Caller::Service { .. } | Caller::Demo => match part.unwrap_or(Part::Customer) {
+            part @ (Part::Customer | Part::Agent) => part,
+            Part::Partner | Part::Supervisor | Part::Preflight => {
+                return Err(Refused::field("part", "must be `customer` or `agent`"));
+            }
+        },
+    };
+    if part.is_some_and(|part| part != own) {
+        return Err(Refused::because(Code::Forbidden, "only a service names another part"));
+    }
+    Ok(own)
+}
+
+/// The rows of a grant: the leg, and a plan that names it.
+pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: Part) -> Result<Granted, Refused> {
+    if !matches!(row.status.as_str(), "connecting" | "answered") {
+        return Err(Refused::because(
+            Code::IllegalTransition,
+            "nobody has taken the call yet, or it is over",
+        ));
+    }
+    let agent = row
+        .assigned_staff_id
+        .filter(|_| part == Part::Agent)
+        .map(|id| StaffId(id.as_u128()));
+    let (leg, is_new) = apply::leg(core, tx, row, part, agent).await?;
+    if is_new {
+        row.plan_epoch += 1;
+        calls::save(tx.conn(), row).await?;
+    }
+    let queue = queues::get(tx.conn(), &row.queue)
+        .await?
+        .ok_or(Refused::new(Code::Internal))?;
+    let held = offers::live_of_call(tx.conn(), row.id).await?;
+    let accepted = held
+        .iter()
+        .find(|offer| offer.state == "accepted")
+        .map(|offer| OfferId(offer.id.as_u128()));
+    let all = legs::live(tx.conn(), row.id).await?;
+    Ok(Granted {
+        grant: rows::grant(&leg, part, core.fresh_secret()),
+        plan: rows::plan(row, &all, &queue),
+        record: accepted.and_then(|offer| rows::record(Uuid::from_u128(offer.0), &queue)),
+        expires_at: Time(tx.now.plus(Span::seconds(i64::from(rows::FIRST_OFFER_S)))),
+    })
+}
+
+/// Makes the leg known to media before the browser hears of it. Everything here may be said twice.
+pub(crate) async fn hand_out(core: &Arc<Core>, granted: Granted) -> Result<LegGrant, Refused> {
+    let shown = LegGrant {
+        call_id: Uuid::from_u128(granted.grant.room.0),
+        leg_id: Uuid::from_u128(granted.grant.leg.0),
+        grant: URL_SAFE_NO_PAD.encode(granted.grant.secret.expose()),
+        part: views::part(views::part_word(granted.grant.part)),
+        ice_servers: core.options.ice.servers.clone(),
+        expires_at: granted.expires_at,
+    };
+    let room = granted.grant.room;
+    core.media.admit(granted.grant).await?;
+    core.media.plan(granted.plan);
+    if let Some(command) = granted.record {
+        core.media.record(room, command);
+    }
+    Ok(shown)
+}
+
+/// The waiting customer's page is there.
+pub(crate) async fn customer_alive(core: &Arc<Core>, user: &UserId) -> Result<(), Refused> {
+    let user = user.clone();
+    core.write("signaling", move |tx| {
+        Box::pin(async move {
+            let until = tx.now.plus(CUSTOMER_LEASE);
+            queues::extend(tx.conn(), user.as_str(), until).await?;
+            Ok(())
+        })
+    })
+    .await
+}

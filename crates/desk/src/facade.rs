@@ -1,0 +1,346 @@
+//! The desk as API, signalling and the binary see it. Each method is one command or one query; nothing is decided here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use call_model::{CallId, OfferId, RecordingId, StaffId, Timestamp, UserId};
+use ports::{Media, Part, Recordings};
+use tokio::sync::Notify;
+use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot};
+use wire::leg::LegGrant;
+use wire::offer::{Offer, OfferAccepted, WrapUp};
+use wire::quality::Quality;
+use wire::signal::Snapshot;
+use wire::staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, StaffUpdate};
+
+use crate::auth::Auth;
+use crate::caller::{Caller, Created};
+use crate::commands::people::DemoAccount;
+use crate::commands::{agent, contact, people, start};
+use crate::hub::{Hub, HubFeed};
+use crate::metrics::Metrics;
+use crate::queries::{self, CallFilter, Playback, Readiness};
+use crate::refusal::{Code, Refused};
+use crate::shared::{Core, DeskOptions, NodeEpoch, Wakes};
+use crate::tx::Store;
+
+/// Silence of the database after which no new calls are sent here: five missed heartbeats of the node.
+pub const DATABASE_SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// Why the desk cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// A metric of this name is there already.
+    #[error("the desk's metrics could not be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The parameters of the password hash were refused.
+    #[error("passwords cannot be checked: {0}")]
+    Passwords(#[from] crate::auth::passwords::PasswordFault),
+}
+
+/// The one writer of business state. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    auth: Auth,
+}
+
+impl Desk {
+    /// Puts the desk together; nothing runs before [`Desk::run`].
+    ///
+    /// # Errors
+    /// [`StartFault`].
+    pub fn new(
+        store: Store,
+        node: NodeEpoch,
+        media: Arc<dyn Media>,
+        recordings: Arc<dyn Recordings>,
+        options: DeskOptions,
+        auth: crate::auth::AuthConfig,
+    ) -> Result<Self, StartFault> {
+        let auth = Auth::new(store.clone(), Arc::clone(&options.random), auth)?;
+        let metrics = Metrics::new(&options.registry)?;
+        let core = Core {
+            store,
+            node,
+            media,
+            recordings,
+            options,
+            metrics,
+            hub: Hub::new(),
+            wakes: Wakes::default(),
+            outbox_bell: Notify::new(),
+            fenced: AtomicBool::new(false),
+        };
+        Ok(Desk(Arc::new(Inner {
+            core: Arc::new(core),
+            auth,
+        })))
+    }
+
+    /// What the parts of the desk share.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    /// Counts refusals on their way out.
+    fn told<T>(&self, result: Result<T, Refused>) -> Result<T, Refused> {
+        result.inspect_err(|refused| {
+            self.core()
+                .metrics
+                .refusals
+                .with_label_values(&[refused.code.word()])
+                .inc();
+        })
+    }
+
+    /// Makes a call, or answers with the customer's live one; the token is a fresh ticket either way.
+    ///
+    /// # Errors
+    /// `validation`, `forbidden`, `draining`, `media_full`, `database`.
+    pub async fn start_call(&self, caller: &Caller, body: CallStart) -> Result<(Created, CallStarted), Refused> {
+        self.told(start::start_call(self.core(), &self.0.auth, caller, body).await)
+    }
+
+    /// One call, as the caller may see it.
+    ///
+    /// # Errors
+    /// `not_found`, `database`.
+    pub async fn call(&self, caller: &Caller, call: CallId) -> Result<CallView, Refused> {
+        self.told(queries::call(self.core(), caller, call).await)
+    }
+
+    /// Ends a call; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `validation`, `database`.
+    pub async fn hang_up(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
+        self.told(contact::hang_up(self.core(), caller, call, reason).await)
+    }
+
+    /// The right to attach one's own leg; asked again, a fresh right for the same leg.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` before somebody accepted, `media_full`, `draining`, `database`.
+    pub async fn grant_leg(&self, caller: &Caller, call: CallId, part: Option<Part>) -> Result<LegGrant, Refused> {
+        self.told(contact::grant_leg(self.core(), caller, call, part).await)
+    }
+
+    /// The waiting customer's page is there.
+    ///
+    /// # Errors
+    /// `database`.
+    pub async fn customer_alive(&self, user: &UserId) -> Result<(), Refused> {
+        self.told(contact::customer_alive(self.core(), user).await)
+    }
+
+    /// Takes the call of an offer.
+    ///
+    /// # Errors
+    /// `not_found`, `offer_lost`, `offer_expired`, `forbidden`, `media_full`, `database`.
+    pub async fn accept_offer(&self, caller: &Caller, offer: OfferId) -> Result<OfferAccepted, Refused> {
+        self.told(agent::accept_offer(self.core(), caller, offer).await)
+    }
+
+    /// Gives the call of an offer back; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `offer_lost`, `offer_expired`, `illegal_transition`, `validation`, `database`.
+    pub async fn reject_offer(&self, caller: &Caller, offer: OfferId, reason: Option<String>) -> Result<(), Refused> {
+        self.told(agent::reject_offer(self.core(), caller, offer, reason).await)
+    }
+
+    /// The agent has finished writing up; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `illegal_transition`, `database`.
+    pub async fn end_wrap_up(&self, caller: &Caller, call: CallId) -> Result<(), Refused> {
+        self.told(agent::end_wrap_up(self.core(), caller, call).await)
+    }
+
+    /// The agent needs more time to write up.
+    ///
+    /// # Errors
+    /// `not_found`, `illegal_transition` when no extension is left, `database`.
+    pub async fn extend_wrap_up(&self, caller: &Caller, call: CallId) -> Result<WrapUp, Refused> {
+        self.told(agent::extend_wrap_up(self.core(), caller, call).await)
+    }
+
+    /// The agent chooses whether he takes calls.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation`, `database`.
+    pub async fn set_presence(&self, caller: &Caller, wanted: PresenceSet) -> Result<Me, Refused> {
+        self.told(agent::set_presence(self.core(), caller, wanted).await)
+    }
+
+    /// The agent's console is there; `rtt_ms` as its WebSocket has it.
+    ///
+    /// # Errors
+    /// `database`.
+    pub async fn staff_alive(&self, staff: StaffId, rtt_ms: Option<u32>) -> Result<(), Refused> {
+        self.told(agent::staff_alive(self.core(), staff, rtt_ms).await)
+    }
+
+    /// The agent's last console has gone.
+    ///
+    /// # Errors
+    /// `database`.
+    pub async fn staff_gone(&self, staff: StaffId) -> Result<(), Refused> {
+        self.told(agent::staff_gone(self.core(), staff).await)
+    }
+
+    /// Who waits, and how many could answer.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn queue_calls(&self, caller: &Caller) -> Result<QueueSnapshot, Refused> {
+        self.told(queries::queue_calls(self.core(), caller).await)
+    }
+
+    /// Everything a page needs to draw itself.
+    ///
+    /// # Errors
+    /// `database`.
+    pub async fn snapshot(&self, caller: &Caller) -> Result<Snapshot, Refused> {
+        self.told(queries::snapshot(self.core(), caller).await)
+    }
+
+    /// The agent's pending offers.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn offers(&self, caller: &Caller) -> Result<Vec<Offer>, Refused> {
+        self.told(queries::offers(self.core(), caller).await)
+    }
+
+    /// Calls, newest first.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation`, `database`.
+    pub async fn calls(&self, caller: &Caller, filter: CallFilter) -> Result<CallPage, Refused> {
+        self.told(queries::calls(self.core(), caller, filter).await)
+    }
+
+    /// The history of a call.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `database`.
+    pub async fn call_events(&self, caller: &Caller, call: CallId) -> Result<CallEvents, Refused> {
+        self.told(queries::call_events(self.core(), caller, call).await)
+    }
+
+    /// The stored quality of a call.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `database`.
+    pub async fn call_quality(&self, caller: &Caller, call: CallId) -> Result<Quality, Refused> {
+        self.told(queries::call_quality(self.core(), caller, call).await)
+    }
+
+    /// The recordings of a call.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `database`.
+    pub async fn call_recordings(&self, caller: &Caller, call: CallId) -> Result<wire::recording::Recordings, Refused> {
+        self.told(queries::call_recordings(self.core(), caller, call).await)
+    }
+
+    /// Where the sound of a recording is; who listens is noted in the audit log.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `recording_missing`, `database`.
+    pub async fn playback(&self, caller: &Caller, recording: RecordingId) -> Result<Playback, Refused> {
+        self.told(queries::playback(self.core(), caller, recording).await)
+    }
+
+    /// Everybody the caller sees.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn staff_list(&self, caller: &Caller) -> Result<StaffList, Refused> {
+        self.told(queries::staff_list(self.core(), caller).await)
+    }
+
+    /// Adds a member of staff.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation`, `database`.
+    pub async fn staff_create(&self, caller: &Caller, body: StaffCreate) -> Result<Staff, Refused> {
+        self.told(people::staff_create(self.core(), &self.0.auth, caller, body).await)
+    }
+
+    /// Changes a member of staff.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `validation`, `database`.
+    pub async fn staff_update(&self, caller: &Caller, staff: StaffId, body: StaffUpdate) -> Result<Staff, Refused> {
+        self.told(people::staff_update(self.core(), caller, staff, body).await)
+    }
+
+    /// A session without a password; for services and the demo.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `database`.
+    pub async fn staff_session(&self, caller: &Caller, staff: StaffId) -> Result<StaffSession, Refused> {
+        self.told(people::staff_session(&self.0.auth, caller, staff).await)
+    }
+
+    /// The signed-in member of staff.
+    ///
+    /// # Errors
+    /// `forbidden`, `unauthenticated` when the session has ended meanwhile, `database`.
+    pub async fn me(&self, caller: &Caller) -> Result<Me, Refused> {
+        self.told(queries::me(self.core(), caller).await)
+    }
+
+    /// Makes the people of the demo and gives each a password for this start.
+    ///
+    /// # Errors
+    /// `forbidden` outside a demo, `database`.
+    pub async fn seed_demo(&self) -> Result<Vec<DemoAccount>, Refused> {
+        if !self.core().options.demo {
+            return Err(Refused::new(Code::Forbidden));
+        }
+        people::seed_demo(self.core(), &self.0.auth).await
+    }
+
+    /// Everything that browsers must hear, from now on.
+    pub fn subscribe(&self) -> HubFeed {
+        self.core().hub.subscribe()
+    }
+
+    /// The media plane.
+    pub fn media(&self) -> &Arc<dyn Media> {
+        &self.core().media
+    }
+
+    /// The stored recordings.
+    pub fn recordings(&self) -> &Arc<dyn Recordings> {
+        &self.core().recordings
+    }
+
+    /// Who somebody is.
+    pub fn auth(&self) -> &Auth {
+        &self.0.auth
+    }
+
+    /// Whether new calls may come here; asks nobody.
+    #[expect(clippy::unused_async, reason = "callers need not care that the answer lies at hand")]
+    pub async fn ready(&self) -> Readiness {
+        let core = self.core();
+        Readiness {
+            database: core.store.silent_for() < DATABASE_SILENT_MAX,
+            draining: core.media.load().draining || core.fenced.load(Ordering::Acquire),
+        }
+    }
+
+    /// The database clock; while the database is away, as it must be by now.
+    #[expect(clippy::unused_async, reason = "callers need not care that the answer lies at hand")]
+    pub async fn now(&self) -> Timestamp {
+        self.core().store.clock()
+    }
+}
