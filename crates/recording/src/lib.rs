@@ -6,6 +6,9 @@
 //! that decodes to silence.
 #![forbid(unsafe_code)]
 
+mod align;
+pub mod clock;
+pub mod master;
 pub mod ogg;
 pub mod opus_packet;
 pub mod packet;
