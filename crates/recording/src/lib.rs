@@ -12,6 +12,7 @@ pub mod master;
 pub mod ogg;
 pub mod opus_packet;
 pub mod packet;
+pub mod peaks;
 pub mod quality_track;
 pub mod spool;
 

@@ -9,6 +9,7 @@ mod tools;
 use lab::*;
 use recording::master::{Assembly, Cause, Layout, assemble};
 use recording::opus_packet::{parse, split_self_delimited};
+use recording::peaks;
 use recording::{Lane, Packet, Track};
 
 /// Tracks, the sound that was sent, and its packets: customer, agent.
@@ -212,4 +213,43 @@ fn sides_that_cannot_share_a_length_become_two_files() {
         .filter(|p| p.len() > 3)
         .collect();
     assert_eq!(sent, mixed);
+}
+
+#[test]
+fn peaks_show_each_side_where_it_was_loud() {
+    let at = [48_000usize, 96_000];
+    let (customer, agent) = (Sender::new(Lane::Customer), Sender::new(Lane::Agent));
+    let slow = |at: usize| {
+        let mut pcm = vec![0i16; 3 * 48_000];
+        pcm[at..at + 9_600]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(n, s)| *s = if n / 60 % 2 == 0 { 16_384 } else { -16_384 });
+        encode(&pcm, FRAME)
+    };
+    let tracks = [
+        customer.track(customer.send(&slow(at[0]), |_, t| Some(t))),
+        agent.track(agent.send(&slow(at[1]), |_, t| Some(t))),
+    ];
+    for customer_left in [true, false] {
+        let master = assemble(&Assembly {
+            customer_left,
+            ..assembly(&tracks, 3_005)
+        });
+        let view = peaks::read(&peaks::of(&master, customer_left), 0..3_005, 10_000).unwrap();
+        assert_eq!((view.duration_ms, view.lanes[0].len()), (3_005, 301));
+        for (lane, at) in view.lanes.iter().zip(at) {
+            let loud: Vec<usize> = (0..301).filter(|&i| lane[i].0 < -40 && lane[i].1 > 40).collect();
+            let (first, last) = (loud[0] as i64 * 10, loud[loud.len() - 1] as i64 * 10);
+            // The side's time is 20 ms behind: the way of the packet.
+            let began = at as i64 / 48 + 20;
+            assert!(
+                (first - began).abs() <= 20 && (last - began - 200).abs() <= 20,
+                "{first} to {last}, began {began}"
+            );
+        }
+    }
+    let empty = assemble(&assembly(&[], 1_000));
+    let view = peaks::read(&peaks::of(&empty, true), 0..1_000, 50).unwrap();
+    assert_eq!(view.lanes, [vec![(0, 0); 50], vec![(0, 0); 50]]);
 }
