@@ -2,6 +2,7 @@
 
 import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
+import { live } from "./live.ts";
 import { Rail } from "./rail.tsx";
 import { SignIn } from "./signin.tsx";
 import { mayReview, me, path } from "./state.ts";
@@ -39,6 +40,7 @@ export function App() {
   });
   const View = loaded.value[route];
   if (route === "call") return View ? <View /> : null;
+  const Bar = live.value?.Bar;
   if (me.value === undefined) return null;
   if (me.value === null) return <SignIn />;
   return (
@@ -51,6 +53,7 @@ export function App() {
       ) : (
         failed.value && <Empty title={t("stale")} text={t("stale.hint")} />
       )}
+      {route !== "agent" && Bar && <Bar />}
     </div>
   );
 }

@@ -2,7 +2,7 @@
 
 import { globe, headset, moon, out, wave } from "../shared/design/icons.ts";
 import { Icon } from "../shared/design/parts.tsx";
-import { api, mayReview, me, path } from "./state.ts";
+import { api, leave, mayReview, path } from "./state.ts";
 import { language, rememberLanguage, t } from "./words.ts";
 import { routeOf } from "./app.tsx";
 
@@ -47,7 +47,7 @@ function toggleTheme(): void {
 
 async function signOut(): Promise<void> {
   await api.post("/api/support/auth/logout");
-  me.value = null;
+  leave();
 }
 
 export function Rail() {
@@ -72,6 +72,7 @@ export function Rail() {
         </button>
         <button
           class="rail-item rail-button"
+          data-testid="sign-out"
           aria-label={t("nav.sign_out")}
           title={t("nav.sign_out")}
           onClick={() => void signOut()}

@@ -40,11 +40,26 @@ export function SignIn() {
         </div>
         <label class="field">
           <span class="field-label">{t("signin.email")}</span>
-          <input class="input" name="email" type="email" autocomplete="username" required autofocus />
+          <input
+            class="input"
+            data-testid="email"
+            name="email"
+            type="email"
+            autocomplete="username"
+            required
+            autofocus
+          />
         </label>
         <label class="field">
           <span class="field-label">{t("signin.password")}</span>
-          <input class="input" name="password" type="password" autocomplete="current-password" required />
+          <input
+            class="input"
+            data-testid="password"
+            name="password"
+            type="password"
+            autocomplete="current-password"
+            required
+          />
         </label>
         {error.value && (
           <p class="field-error" role="alert">
@@ -52,7 +67,7 @@ export function SignIn() {
             {t(error.value)}
           </p>
         )}
-        <button class="button button-wide" disabled={busy.value}>
+        <button class="button button-wide" data-testid="sign-in" disabled={busy.value}>
           {t("signin.submit")}
         </button>
       </form>

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { Api } from "../shared/api.ts";
+import { live } from "./live.ts";
 import type { Me } from "../shared/gen/Me.ts";
 
 export const api = new Api({ base: "", fetch: (...args) => fetch(...args), online: () => navigator.onLine });
@@ -37,7 +38,13 @@ export function watchLinks(): void {
 export async function loadMe(): Promise<void> {
   const reply = await api.get<Me>("/api/support/staff/me");
   if (reply.ok) me.value = reply.value;
-  else if (reply.status === 401 || me.value === undefined) me.value = null;
+  else if (reply.status === 401 || me.value === undefined) leave();
+}
+
+/** Nobody is signed in any more: the desk closes with its sound. */
+export function leave(): void {
+  live.value?.close();
+  me.value = null;
 }
 
 export const may = (permission: string): boolean => me.value?.permissions.includes(permission) ?? false;

@@ -77,8 +77,12 @@ function split(list) {
   return list.split(/,(?![^(]*\))/).map((selector) => selector.trim());
 }
 
+/** A shadow root is no document and has no forms of ours: what speaks of those never applies there. */
+const FOREIGN = /^:root|^\[data-theme|^fieldset/;
+
 /** True when every class outside of `:is(…)`, `:where(…)` and `:not(…)` is named somewhere. */
 function isUsed(selector, words) {
+  if (FOREIGN.test(selector)) return false;
   const plain = selector.replace(/:(is|where|not|has)\([^)]*\)/g, "");
   return [...plain.matchAll(/\.([a-z][\w-]*)/gi)].every(([, name]) => words.has(name));
 }

@@ -60,14 +60,20 @@ export class App extends Component<AppProps, { open: boolean; language?: Languag
       soundBlocked,
     });
     return (
-      <div class="helpline root" lang={language}>
+      <div class="helpline root" lang={language} data-testid="call-state" data-phase={session.phase.at}>
         {this.state.open && mode !== "bar" ? (
           <View page={mode === "page"} />
         ) : session.live ? (
           <Mini expand={floats ? open : undefined} />
         ) : (
           mode !== "bar" && (
-            <button class="launcher" aria-expanded="false" aria-controls="helpline-panel" onClick={open}>
+            <button
+              class="launcher"
+              data-testid="launcher"
+              aria-expanded="false"
+              aria-controls="helpline-panel"
+              onClick={open}
+            >
               <Icon d={chat} />
               {t("help")}
             </button>

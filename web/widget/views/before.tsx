@@ -38,7 +38,7 @@ export function Home() {
         <h2 class="title-large">{t("home.title")}</h2>
       </div>
       <div class="reach">
-        <button class="reach-item reach-first" onClick={() => void session.check()}>
+        <button class="reach-item reach-first" data-testid="call-us" onClick={() => void session.check()}>
           <span class="reach-icon">
             <Icon d={phone} />
           </span>
@@ -101,7 +101,12 @@ export class Check extends Component<{ open: boolean }, { heard: boolean; waited
         back={() => session.home()}
         foot={
           <>
-            <button class="button button-wide" disabled={!open} onClick={() => void session.start()}>
+            <button
+              class="button button-wide"
+              data-testid="call-now"
+              disabled={!open}
+              onClick={() => void session.start()}
+            >
               <Icon d={phone} />
               {t("call_now")}
             </button>
@@ -191,7 +196,7 @@ export function Problem({ code }: { code: string }) {
       back={() => session.home()}
       foot={
         <>
-          <button class="button button-wide" onClick={() => void session.check()}>
+          <button class="button button-wide" data-testid="again" onClick={() => void session.check()}>
             <Icon d={refresh} />
             {t("again")}
           </button>
@@ -199,7 +204,7 @@ export function Problem({ code }: { code: string }) {
         </>
       }
     >
-      <div class="widget-greeting" role="alert">
+      <div class="widget-greeting" role="alert" data-testid="problem" data-code={code}>
         <h3 class="title-page">{t(`problem.${known}`)}</h3>
         <p class="widget-lead">{t(`problem.${known}.hint` as Key)}</p>
       </div>

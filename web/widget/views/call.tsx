@@ -45,7 +45,9 @@ class Place extends Component<{ place: number }, { place: number }> {
     return (
       <div class="place" role="status">
         <span class="widget-lead">{t(place === 1 ? "place.next" : "place")}</span>
-        <span class="place-number">{place || "…"}</span>
+        <span class="place-number" data-testid="queue-position">
+          {place || "…"}
+        </span>
         <span class="place-line" aria-hidden="true">
           {Array.from({ length: dots }, (_, n) => (
             <i key={n} class={n === dots - 1 ? "is-you" : ""} />
@@ -69,7 +71,7 @@ function wait(t: Translate, estimate: number | null | undefined): string {
 export function Waiting({ call }: { call: CallView }) {
   const { t, session } = useScene();
   const leave = (
-    <button class="button button-danger-quiet button-wide" onClick={() => session.hangUp()}>
+    <button class="button button-danger-quiet button-wide" data-testid="leave-queue" onClick={() => session.hangUp()}>
       {t("queue.leave")}
     </button>
   );
@@ -81,7 +83,7 @@ export function Waiting({ call }: { call: CallView }) {
       <Place place={call.position ?? 0} />
       <dl class="facts">
         <dt>{t("fact.wait")}</dt>
-        <dd>{wait(t, call.estimatedWaitSeconds)}</dd>
+        <dd data-testid="queue-wait">{wait(t, call.estimatedWaitSeconds)}</dd>
         <dt>{t("fact.waited")}</dt>
         <dd>
           <Elapsed since={call.enqueuedAt ?? call.createdAt} />
@@ -161,16 +163,32 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
       <Frame
         label={t("mini", { name: agent })}
         title={
-          call.recorded ? <span class="recording">{t("recorded")}</span> : <h2 class="title-part">{t("your_call")}</h2>
+          call.recorded ? (
+            <span class="recording" data-testid="recording">
+              {t("recorded")}
+            </span>
+          ) : (
+            <h2 class="title-part">{t("your_call")}</h2>
+          )
         }
         foot={
           <>
             <div class="call-keys">
-              <button class="call-key" aria-pressed={session.muted} onClick={() => session.mute(!session.muted)}>
+              <button
+                class="call-key"
+                data-testid="mute"
+                aria-pressed={session.muted}
+                onClick={() => session.mute(!session.muted)}
+              >
                 <Icon d={session.muted ? micOff : mic} />
                 {t(session.muted ? "unmute" : "mute")}
               </button>
-              <button class="call-key" aria-pressed={choosing} onClick={() => setChoosing(!choosing)}>
+              <button
+                class="call-key"
+                data-testid="devices"
+                aria-pressed={choosing}
+                onClick={() => setChoosing(!choosing)}
+              >
                 <Icon d={headset} />
                 {t("devices")}
               </button>
@@ -204,7 +222,7 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
           </>
         )}
         <div class="stage">
-          <span class={`timer ${up ? "" : "muted"}`} role="timer">
+          <span class={`timer ${up ? "" : "muted"}`} role="timer" data-testid="call-timer">
             <Elapsed since={call.answeredAt} />
           </span>
           {up && (
@@ -246,7 +264,7 @@ export function Ended() {
       title={<h2 class="title-part">{t("end.title")}</h2>}
       foot={
         <>
-          <button class="button button-wide" onClick={() => session.home()}>
+          <button class="button button-wide" data-testid="close" onClick={() => session.home()}>
             {t("close")}
           </button>
           <button class="button button-quiet button-wide" onClick={() => void session.check()}>
@@ -256,7 +274,7 @@ export function Ended() {
         </>
       }
     >
-      <div class="widget-greeting" role="status">
+      <div class="widget-greeting" role="status" data-testid="ended" data-how={how}>
         <h3 class="title-large">{title}</h3>
         <p class="widget-lead">{hint}</p>
       </div>
@@ -278,7 +296,7 @@ export function Elsewhere() {
       title={t("call_in_tab.title")}
       text={t("call_in_tab.text")}
       foot={
-        <button class="button button-wide" onClick={() => void session.takeOver()}>
+        <button class="button button-wide" data-testid="take-over" onClick={() => void session.takeOver()}>
           {t("call_in_tab.continue")}
         </button>
       }
@@ -312,6 +330,7 @@ export function Mini({ expand }: { expand: (() => void) | undefined }) {
       {talking && (
         <button
           class="icon-button"
+          data-testid="mute"
           aria-pressed={session.muted}
           aria-label={t(session.muted ? "unmute" : "mute")}
           onClick={() => session.mute(!session.muted)}
@@ -319,7 +338,12 @@ export function Mini({ expand }: { expand: (() => void) | undefined }) {
           <Icon d={session.muted ? micOff : mic} />
         </button>
       )}
-      <button class="button button-danger" aria-label={t("hang_up")} onClick={() => session.hangUp()}>
+      <button
+        class="button button-danger"
+        data-testid="hangup"
+        aria-label={t("hang_up")}
+        onClick={() => session.hangUp()}
+      >
         <HangUpIcon />
       </button>
     </div>
@@ -331,7 +355,7 @@ function MiniText() {
   const { phase } = session;
   if (phase.at === "talking") {
     return (
-      <span class="timer-small" role="timer">
+      <span class="timer-small" role="timer" data-testid="call-timer">
         <Elapsed since={phase.call.answeredAt} />
       </span>
     );

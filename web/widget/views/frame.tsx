@@ -47,7 +47,7 @@ export function Frame(props: {
         )}
         <div class="widget-bar-title">{props.title}</div>
         {minimise && (
-          <button class="icon-button" aria-label={t("minimise")} onClick={minimise}>
+          <button class="icon-button" aria-label={t("minimise")} data-testid="minimise" onClick={minimise}>
             <Icon d={down} />
           </button>
         )}
@@ -85,7 +85,7 @@ export function Centred(props: {
 export function HangUp() {
   const { t, session } = useScene();
   return (
-    <button class="button button-danger button-wide" onClick={() => session.hangUp()}>
+    <button class="button button-danger button-wide" data-testid="hangup" onClick={() => session.hangUp()}>
       <HangUpIcon />
       {t("hang_up")}
     </button>

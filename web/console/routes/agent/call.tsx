@@ -36,20 +36,29 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
       <header class="call-head">
         <Avatar name={name} size="avatar-large" customer />
         <div class="call-who">
-          <h1 class="title-page clip">{name}</h1>
+          <h1 class="title-page clip" data-testid="call-customer">
+            {name}
+          </h1>
           <div class="call-tags">
             <span class="badge">{call.queue}</span>
             <span class="badge">{call.callId.slice(0, 8)}</span>
           </div>
         </div>
         <div class="call-clock">
-          <span class={`timer ${talking && up ? "" : "muted"}`} role="timer" aria-label={t("call.time")}>
+          <span
+            class={`timer ${talking && up ? "" : "muted"}`}
+            role="timer"
+            data-testid="call-timer"
+            aria-label={t("call.time")}
+          >
             <EverySecond>
               {() => (call.answeredAt ? clock((desk.now - Date.parse(call.answeredAt)) / 1000) : "0:00")}
             </EverySecond>
           </span>
           {call.recorded ? (
-            <span class="recording">{t("recording")}</span>
+            <span class="recording" data-testid="recording">
+              {t("recording")}
+            </span>
           ) : (
             <span class="small muted">{t(talking ? "not_recorded" : "connecting_short")}</span>
           )}
@@ -70,6 +79,7 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
       <div class="call-actions" role="toolbar" aria-label={t("call.actions")}>
         <button
           class="button button-plain button-large"
+          data-testid="mute"
           aria-pressed={desk.muted}
           disabled={!talking}
           onClick={() => desk.mute(!desk.muted)}
@@ -77,11 +87,16 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
           <Icon d={desk.muted ? micOff : mic} />
           {t(desk.muted ? "unmute" : "mute")} <span class="key">M</span>
         </button>
-        <button class="button button-plain button-large" aria-pressed={choosing} onClick={() => setChoosing(!choosing)}>
+        <button
+          class="button button-plain button-large"
+          data-testid="devices"
+          aria-pressed={choosing}
+          onClick={() => setChoosing(!choosing)}
+        >
           <Icon d={headset} />
           {t("devices")}
         </button>
-        <button class="button button-danger button-large end" onClick={() => desk.hangUp()}>
+        <button class="button button-danger button-large end" data-testid="hangup" onClick={() => desk.hangUp()}>
           <HangUpIcon />
           {t("hang_up")}
         </button>
@@ -136,7 +151,7 @@ const LaneLine = ({ read, customer }: { read: () => number; customer: boolean })
 
 function QualityRow({ quality }: { quality: LegQuality | undefined }) {
   return (
-    <div class="call-quality">
+    <div class="call-quality" data-testid="quality">
       <span>
         {t("quality.score")} <b>{quality ? oneDigit(quality.mos) : "–"}</b>
       </span>
@@ -187,7 +202,7 @@ function Hints({ desk, talking, up }: { desk: Desk; talking: boolean; up: boolea
   if (desk.warnings.size > 0 && up) lines.push(["notice-warn", undefined, "hint.weak"]);
   if (lines.length === 0) return null;
   return (
-    <div class="call-hints">
+    <div class="call-hints" data-testid="call-hints">
       {lines.map(([kind, shape, key]) => (
         <Notice key={key} kind={kind} role="status" {...(shape ? { shape } : {})}>
           {t(key)}

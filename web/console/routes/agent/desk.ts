@@ -269,16 +269,17 @@ export class Desk {
 
   finishWrapUp(): void {
     if (this.stage.at !== "wrapping") return;
-    this.signal.send("wrapup.end", { callId: this.stage.wrapUp.callId });
+    const { callId } = this.stage.wrapUp;
+    if (!this.signal.send("wrapup.end", { callId })) void this.env.api.post(`/api/support/call/${callId}/wrapup/end`);
     this.#to({ at: "idle" });
     void this.#readToday();
   }
 
   async extendWrapUp(): Promise<void> {
     if (this.stage.at !== "wrapping") return;
-    const sent = await this.signal.request("wrapup.extend", { callId: this.stage.wrapUp.callId });
-    if (!sent.ok) this.#tell("command_failed", sent.code);
-    else if ((sent.data as Partial<WrapUp>)?.endsAt) this.#wrapUp(sent.data as WrapUp);
+    const reply = await this.env.api.post<WrapUp>(`/api/support/call/${this.stage.wrapUp.callId}/wrapup/extend`);
+    if (!reply.ok) this.#tell("command_failed", reply.code);
+    else if (this.stage.at === "wrapping") this.#to({ ...this.stage, wrapUp: reply.value });
   }
 
   mute(muted: boolean): void {

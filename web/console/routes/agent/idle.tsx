@@ -1,7 +1,7 @@
 // Nothing to do is a good state and looks like one; before it stands the one button that starts the day.
 
 import { mic, phone, signal } from "../../../shared/design/icons.ts";
-import { Icon, Select, strokes } from "../../../shared/design/parts.tsx";
+import { Icon, Notice, Select, strokes } from "../../../shared/design/parts.tsx";
 import { clock } from "../../../shared/format.ts";
 import { oneDigit, t, timeOfDay, wholeNumber } from "../../words.ts";
 import type { Desk } from "./desk.ts";
@@ -21,16 +21,29 @@ export function Idle({ desk }: { desk: Desk }) {
           <p class="muted">{t(online ? "idle.online.hint" : "idle.offline.hint")}</p>
         </div>
         {!online && (
-          <button class="button button-large" disabled={desk.changing} onClick={() => void desk.goOnline()}>
+          <button
+            class="button button-large"
+            data-testid="online"
+            disabled={desk.changing}
+            onClick={() => void desk.goOnline()}
+          >
             <Icon d={phone} />
             {t(desk.changing ? "going_online" : "go_online")}
           </button>
+        )}
+        {desk.signal.state.at === "closed" && (
+          <Notice kind="notice-warn" shape="lost" role="alert">
+            {t("line_closed")}{" "}
+            <button class="button button-plain" data-testid="reconnect" onClick={() => desk.online()}>
+              {t("reconnect")}
+            </button>
+          </Notice>
         )}
         <Today desk={desk} />
         {online && (
           <div class="call-tags">
             {desk.checkedAt !== undefined && (
-              <span class="badge badge-ok">
+              <span class="badge badge-ok" data-testid="microphone-checked">
                 <Icon d={mic} />
                 {t("microphone_checked", { time: timeOfDay(new Date(desk.checkedAt).toISOString()) })}
               </span>

@@ -3,8 +3,10 @@
 import { useEffect, useReducer, useState } from "preact/hooks";
 import { list, phone, user } from "../../../shared/design/icons.ts";
 import { Icon } from "../../../shared/design/parts.tsx";
-import { me } from "../../state.ts";
+import { live } from "../../live.ts";
+import { loadMe, me } from "../../state.ts";
 import { t } from "../../words.ts";
+import { DeskBar } from "./bar.tsx";
 import { createDesk, takeDesk, watchPage } from "./browser.ts";
 import { ActiveCall } from "./call.tsx";
 import { Context } from "./context.tsx";
@@ -17,45 +19,58 @@ import { Wrap } from "./wrap.tsx";
 
 type Pane = "queue" | "main" | "context";
 
-export default function AgentPage() {
-  const [desk, setDesk] = useState<Desk>();
-  const [elsewhere, setElsewhere] = useState(false);
-  useEffect(() => {
-    if (!me.value) return;
-    const mine = createDesk(me.value);
-    let gone = false;
-    let release = (): void => {};
-    const unwatch = watchPage(mine);
-    void takeDesk().then((desk) => {
-      release = desk.release;
-      if (gone) return release();
-      if (!desk.taken) return setElsewhere(true);
-      mine.open();
-      setDesk(mine);
-    });
-    return () => {
-      gone = true;
-      unwatch();
-      mine.close();
-      release();
-    };
-  }, []);
-  if (elsewhere) {
-    return (
-      <main class="page">
-        <div class="idle" role="status">
-          <div class="stage-text">
-            <h1 class="title-page">{t("elsewhere")}</h1>
-            <p class="muted">{t("elsewhere.hint")}</p>
-          </div>
-          <button class="button" onClick={() => location.reload()}>
-            {t("elsewhere.here")}
-          </button>
-        </div>
-      </main>
-    );
+/** The one desk of this page; it stays open while the agent looks at another page of the console. */
+let open: Desk | undefined;
+
+/** Opens the desk; false when another tab has it. */
+async function openDesk(): Promise<boolean> {
+  if (open) return true;
+  const who = me.value;
+  const { taken, release } = await takeDesk();
+  if (!taken || !who || open) {
+    release();
+    return open !== undefined;
   }
-  return desk ? <DeskView desk={desk} /> : null;
+  const desk = createDesk(who);
+  const unwatch = watchPage(desk);
+  open = desk;
+  live.value = {
+    Bar: () => <DeskBar desk={desk} />,
+    close: () => {
+      open = live.value = undefined;
+      unwatch();
+      desk.close();
+      release();
+    },
+  };
+  desk.open();
+  return true;
+}
+
+export default function AgentPage() {
+  const [shown, setShown] = useState<"waiting" | "mine" | "elsewhere">(open ? "mine" : "waiting");
+  useEffect(() => {
+    void openDesk().then((mine) => setShown(mine ? "mine" : "elsewhere"));
+  }, []);
+  if (shown === "elsewhere") return <Elsewhere />;
+  return open ? <DeskView desk={open} /> : null;
+}
+
+/** Another tab has the desk, or took it over. */
+function Elsewhere() {
+  return (
+    <main class="page" data-testid="desk-elsewhere">
+      <div class="idle" role="status">
+        <div class="stage-text">
+          <h1 class="title-page">{t("elsewhere")}</h1>
+          <p class="muted">{t("elsewhere.hint")}</p>
+        </div>
+        <button class="button" onClick={() => location.reload()}>
+          {t("elsewhere.here")}
+        </button>
+      </div>
+    </main>
+  );
 }
 
 export function DeskView({ desk }: { desk: Desk }) {
@@ -67,9 +82,23 @@ export function DeskView({ desk }: { desk: Desk }) {
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   }, [desk]);
+  const line = desk.signal.state;
+  const signedOut = line.at === "closed" && line.code === "unauthenticated";
+  useEffect(() => {
+    if (signedOut) void loadMe();
+  }, [signedOut]);
+  if (line.at === "closed" && line.code === "replaced") return <Elsewhere />;
   const waiting = desk.queue?.waiting.length ?? 0;
   return (
-    <div class={`agent ${pane === "queue" ? "shows-queue" : pane === "context" ? "shows-context" : ""}`}>
+    <div
+      class={`agent ${pane === "queue" ? "shows-queue" : pane === "context" ? "shows-context" : ""}`}
+      data-testid="call-state"
+      data-state={desk.stage.at}
+      data-presence={desk.presence}
+      data-line={desk.signal.state.at}
+      data-sound={desk.leg.state.at}
+      data-call-id={desk.call?.callId}
+    >
       <Queue desk={desk} />
       <Main desk={desk} />
       <Context desk={desk} />

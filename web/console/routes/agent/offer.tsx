@@ -17,6 +17,7 @@ export function Ring({ left, whole }: { left: number; whole: number }) {
     <span
       class={`ring ${left <= LATE_SECONDS ? "is-late" : ""}`}
       role="timer"
+      data-testid="countdown"
       aria-label={t("seconds_left", { n: Math.ceil(left) })}
     >
       <svg viewBox="0 0 56 56" aria-hidden="true">
@@ -45,7 +46,15 @@ export function OfferCard({ desk, offer }: { desk: Desk; offer: Offer }) {
     card.current?.focus();
   }, []);
   return (
-    <section class="offer" role="alertdialog" aria-label={t("offer.title", { name })} tabIndex={-1} ref={card}>
+    <section
+      class="offer"
+      data-testid="offer"
+      data-offer-id={offer.offerId}
+      role="alertdialog"
+      aria-label={t("offer.title", { name })}
+      tabIndex={-1}
+      ref={card}
+    >
       <div class="offer-head">
         <Avatar name={name} size="avatar-large" customer />
         <div class="call-who">
@@ -67,11 +76,21 @@ export function OfferCard({ desk, offer }: { desk: Desk; offer: Offer }) {
         </li>
       </ul>
       <div class="offer-actions">
-        <button class="button button-large" disabled={accepting} onClick={() => void desk.accept()}>
+        <button
+          class="button button-large"
+          data-testid="offer-accept"
+          disabled={accepting}
+          onClick={() => void desk.accept()}
+        >
           <Icon d={phone} />
           {t(accepting ? "offer.accepting" : "offer.answer")} <span class="key">Enter</span>
         </button>
-        <button class="button button-plain button-large" disabled={accepting} onClick={() => void desk.reject()}>
+        <button
+          class="button button-plain button-large"
+          data-testid="offer-reject"
+          disabled={accepting}
+          onClick={() => void desk.reject()}
+        >
           {t("offer.decline")}
         </button>
       </div>

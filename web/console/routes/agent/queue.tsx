@@ -67,6 +67,7 @@ function Presence({ desk }: { desk: Desk }) {
         <div class="menu" ref={menu} onKeyDown={keys}>
           <button
             class="presence-button"
+            data-testid="presence"
             aria-haspopup="menu"
             aria-expanded={open}
             disabled={desk.changing}
@@ -82,6 +83,7 @@ function Presence({ desk }: { desk: Desk }) {
                 <button
                   key={choice.status}
                   class="menu-item"
+                  data-testid={`presence-${choice.status}`}
                   role="menuitemradio"
                   aria-checked={desk.presence === choice.status}
                   onClick={() => choose(choice.status)}
@@ -108,7 +110,7 @@ function Waiting({ desk, call, timeout }: { desk: Desk; call: WaitingCall; timeo
   const ringing = "offer" in desk.stage && desk.stage.offer.callId === call.callId;
   const name = call.customerName || t("unknown_customer");
   return (
-    <li class={`list-item ${urgency}`}>
+    <li class={`list-item ${urgency}`} data-testid="waiting-call" data-call-id={call.callId}>
       <Avatar name={name} size="avatar-small" />
       <span class="clip">
         <span class="who">{name}</span>
@@ -147,7 +149,7 @@ function Lists({ desk }: { desk: Desk }) {
   const call = desk.call && desk.stage.at !== "wrapping" ? desk.call : undefined;
   return (
     <>
-      <section class="list-part">
+      <section class="list-part" data-testid="waiting-calls">
         <h2 class="list-head">
           {t("waiting_calls")}
           <span class="count">{waiting.length}</span>
@@ -163,7 +165,7 @@ function Lists({ desk }: { desk: Desk }) {
           </ul>
         )}
       </section>
-      <section class="list-part">
+      <section class="list-part" data-testid="my-calls">
         <h2 class="list-head">
           {t("my_calls")}
           <span class="count">{call ? 1 : 0}</span>
@@ -187,7 +189,7 @@ function Lists({ desk }: { desk: Desk }) {
         )}
       </section>
       {desk.today.length > 0 && (
-        <section class="list-part">
+        <section class="list-part" data-testid="calls-today">
           <h2 class="list-head">
             {t("earlier_today")}
             <span class="count">{desk.today.length}</span>

@@ -29,7 +29,7 @@ export function Toast({ desk }: { desk: Desk }) {
   return (
     <div class="toasts" role="status">
       {notice && (
-        <div class="toast">
+        <div class="toast" data-testid="notice" data-notice={notice.key}>
           <Icon d={info} />
           <span>{text(notice)}</span>
           <button class="toast-action" onClick={() => desk.dismiss()}>

@@ -21,7 +21,7 @@ export function Wrap({ desk, wrapUp, call }: { desk: Desk; wrapUp: WrapUp; call:
       ? (Date.parse(call.answeredAt) - Date.parse(call.enqueuedAt)) / 1000
       : undefined;
   return (
-    <main class="column column-main" aria-label={t("presence.wrap")}>
+    <main class="column column-main" data-testid="wrapup" aria-label={t("presence.wrap")}>
       <header class="call-head">
         <Avatar name={name} size="avatar-large" customer />
         <div class="call-who">
@@ -64,11 +64,15 @@ export function Wrap({ desk, wrapUp, call }: { desk: Desk; wrapUp: WrapUp; call:
         <span class="small muted">{t(desk.presence === "online" ? "wrap.then_online" : "wrap.then_away")}</span>
         <span class="end">
           {wrapUp.extensionsLeft > 0 && (
-            <button class="button button-plain button-large" onClick={() => void desk.extendWrapUp()}>
+            <button
+              class="button button-plain button-large"
+              data-testid="wrapup-extend"
+              onClick={() => void desk.extendWrapUp()}
+            >
               {t("wrap.more")} <span class="muted">{t("wrap.left", { n: wrapUp.extensionsLeft })}</span>
             </button>
           )}
-          <button class="button button-large" onClick={() => desk.finishWrapUp()}>
+          <button class="button button-large" data-testid="wrapup-done" onClick={() => desk.finishWrapUp()}>
             <Icon d={check} />
             {t("wrap.finish")}
           </button>

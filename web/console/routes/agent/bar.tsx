@@ -1,0 +1,54 @@
+// The call in one line, while the agent looks at another page of the console.
+
+import { useEffect, useReducer } from "preact/hooks";
+import { phone } from "../../../shared/design/icons.ts";
+import { EverySecond, HangUpIcon, Icon } from "../../../shared/design/parts.tsx";
+import { clock } from "../../../shared/format.ts";
+import { t } from "../../words.ts";
+import type { Desk } from "./desk.ts";
+
+export function DeskBar({ desk }: { desk: Desk }) {
+  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
+  useEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
+  const { stage } = desk;
+  if (stage.at === "idle") return null;
+  const talking = stage.at === "connecting" || stage.at === "talking";
+  const name =
+    stage.at === "wrapping"
+      ? stage.wrapUp.customerName
+      : "offer" in stage
+        ? stage.offer.customerName
+        : stage.call.customerName;
+  return (
+    <aside class="desk-bar" role="status" data-testid="desk-bar" data-state={stage.at}>
+      <b class="strong clip">{name || t("unknown_customer")}</b>
+      <span class="number muted">
+        {talking ? (
+          <EverySecond>
+            {() =>
+              stage.call.answeredAt
+                ? clock((desk.now - Date.parse(stage.call.answeredAt)) / 1000)
+                : t("connecting_short")
+            }
+          </EverySecond>
+        ) : (
+          t(stage.at === "wrapping" ? "presence.wrap" : "offer.incoming")
+        )}
+      </span>
+      <a class="button button-plain" href="/agent">
+        <Icon d={phone} small />
+        {t("nav.agent")}
+      </a>
+      {talking && (
+        <button
+          class="button button-danger"
+          data-testid="hangup"
+          aria-label={t("hang_up")}
+          onClick={() => desk.hangUp()}
+        >
+          <HangUpIcon />
+        </button>
+      )}
+    </aside>
+  );
+}
