@@ -30,6 +30,8 @@ pub struct NodeEpoch {
     pub epoch: u64,
     /// WebSocket address that clients of this node's calls use.
     pub ws_url: String,
+    /// When an earlier start of the node was last seen alive; what it has left ended no later.
+    pub last_seen: Option<call_model::Timestamp>,
 }
 
 /// The STUN and TURN servers that browsers are told.

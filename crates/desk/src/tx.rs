@@ -195,6 +195,12 @@ impl Store {
         Ok((value, tx.after))
     }
 
+    /// A connection of its own beside the pool, for a lock that lasts as long as the connection does.
+    pub(crate) async fn dedicated(&self) -> Result<PgConnection, Refused> {
+        let options = self.0.pool.connect_options();
+        Ok(options.connect().await.inspect_err(|_| self.failed())?)
+    }
+
     /// How long the database has answered without a break; zero while it does not.
     pub fn unbroken_for(&self) -> Duration {
         match self.0.unbroken_since.load(Ordering::Acquire) {

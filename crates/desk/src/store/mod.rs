@@ -4,6 +4,7 @@
 //! schema. No function here decides anything: rows in, rows out.
 
 pub(crate) mod calls;
+pub(crate) mod due;
 pub(crate) mod events;
 pub(crate) mod legs;
 pub(crate) mod nodes;
@@ -12,6 +13,7 @@ pub(crate) mod quality;
 pub(crate) mod queues;
 pub(crate) mod recordings;
 pub(crate) mod reports;
+pub(crate) mod routing;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod staff;

@@ -1,0 +1,325 @@
+//! One report of media, in one transaction: the leg's row, the call's history, and what it means for the call.
+//!
+//! A report is applied if it is the next of its room and of this start of the node; a lower number is a repetition, a
+//! higher one waits. A leg that the desk has closed itself says nothing more about its call.
+
+use std::sync::Arc;
+
+use call_model::call::{Input, Who};
+use call_model::{Span, StaffId, Timestamp};
+use ports::{Cause, EventKind, Flag, LegSummary, MediaEvent};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Fate;
+use crate::commands::{Act, Actor, call_input};
+use crate::nodes::epoch_of;
+use crate::refusal::{Code, Refused};
+use crate::shared::Core;
+use crate::store::calls::{self, CallRow};
+use crate::store::legs::{self, LegRow};
+use crate::store::{events, recordings};
+use crate::tx::Tx;
+
+/// Actor of what media reports.
+const ACTOR: &str = "system:media";
+
+/// Applies one report, or says why not now.
+pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, Refused> {
+    let held = Arc::clone(core);
+    core.write("media", move |tx| {
+        Box::pin(async move {
+            let (row, seq) = match find(&held, tx, &event).await? {
+                Ok(found) => found,
+                Err(fate) => return Ok(fate),
+            };
+            let at = moment(tx, &row, event.age_ms).await?;
+            happen(&held, tx, &row, &event.kind, at).await?;
+            calls::saw_media(tx.conn(), row.id, seq).await?;
+            Ok(Fate::Applied)
+        })
+    })
+    .await
+}
+
+/// Notes a report as seen without applying it.
+pub(super) async fn set_aside(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, Refused> {
+    let held = Arc::clone(core);
+    core.write("media", move |tx| {
+        Box::pin(async move {
+            let (row, seq) = match find(&held, tx, &event).await? {
+                Ok(found) => found,
+                Err(fate) => return Ok(fate),
+            };
+            calls::saw_media(tx.conn(), row.id, seq).await?;
+            Ok(Fate::Applied)
+        })
+    })
+    .await
+}
+
+/// The call of a report that is to be applied now, locked, and the report's number; or what else becomes of it.
+async fn find(core: &Core, tx: &mut Tx, event: &MediaEvent) -> Result<Result<(CallRow, i64), Fate>, Refused> {
+    if event.node_epoch != core.node.epoch {
+        return Ok(Err(Fate::Fenced));
+    }
+    let Some(row) = calls::lock(tx.conn(), Uuid::from_u128(event.room.0)).await? else {
+        // A line test has a room and no call.
+        return Ok(Err(Fate::Applied));
+    };
+    if row.node_id != core.node.node_id || row.node_epoch != epoch_of(core) {
+        return Ok(Err(Fate::Fenced));
+    }
+    let seq = i64::try_from(event.seq).map_err(|_| Refused::new(Code::Internal))?;
+    if seq <= row.media_seq {
+        return Ok(Err(Fate::Applied));
+    }
+    if seq > row.media_seq + 1 {
+        return Ok(Err(Fate::TooEarly));
+    }
+    Ok(Ok((row, seq)))
+}
+
+/// When it happened, by the database's clock; never before the call was accepted.
+async fn moment(tx: &mut Tx, row: &CallRow, age_ms: u64) -> Result<Timestamp, Refused> {
+    let now = tx.read_clock().await?;
+    let age = Span::millis(i64::try_from(age_ms).unwrap_or(i64::MAX));
+    let began = row.connecting_at.unwrap_or(row.created_at);
+    Ok(now.minus(age).max(began.0))
+}
+
+async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: Timestamp) -> Result<(), Refused> {
+    match kind {
+        EventKind::RoomLive => follow(core, tx, row, Input::Live, at).await,
+        EventKind::LegUp { leg } => {
+            let Some(leg) = leg_of(tx, row, leg.0).await? else {
+                return Ok(());
+            };
+            legs::up(tx.conn(), leg.id, at).await?;
+            note(tx, row, "leg.up", at, &about(&leg)).await
+        }
+        EventKind::FirstRtp { leg } => legs::first_rtp(tx.conn(), Uuid::from_u128(leg.0), at).await,
+        EventKind::LegAway { leg } => away(tx, row, leg.0, at).await,
+        EventKind::LegBack { leg } => {
+            let Some(leg) = leg_of(tx, row, leg.0).await? else {
+                return Ok(());
+            };
+            legs::up(tx.conn(), leg.id, at).await?;
+            legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
+            note(tx, row, "leg.back", at, &about(&leg)).await
+        }
+        EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
+        EventKind::UplinkStalled { leg } => note_leg(tx, row, leg.0, "leg.uplink_stalled", at).await,
+        EventKind::LegDown { leg, cause, summary } => down(core, tx, row, leg.0, *cause, summary, at).await,
+        EventKind::Quality { leg, flag, raised } => {
+            let Some(leg) = leg_of(tx, row, leg.0).await? else {
+                return Ok(());
+            };
+            let mut data = about(&leg);
+            data["flag"] = json!(flag_word(*flag));
+            let kind = if *raised { "quality.raised" } else { "quality.cleared" };
+            note(tx, row, kind, at, &data).await
+        }
+        EventKind::RecordingDegraded { packets } => {
+            recordings::degraded(tx.conn(), row.id).await?;
+            note(tx, row, "recording.degraded", at, &json!({ "packets": packets })).await
+        }
+        EventKind::PlanApplied { .. } => Ok(()),
+    }
+}
+
+/// The leg goes silent; what that means is decided by how long it lasts.
+async fn away(tx: &mut Tx, row: &CallRow, leg: u128, at: Timestamp) -> Result<(), Refused> {
+    let Some(leg) = leg_of(tx, row, leg).await? else {
+        return Ok(());
+    };
+    legs::away(tx.conn(), leg.id, at).await?;
+    if leg.state != "down" {
+        legs::open_interval(tx.conn(), row.id, "away", Some(leg.id), leg.staff_id, at).await?;
+    }
+    note(tx, row, "leg.away", at, &about(&leg)).await
+}
+
+/// The leg is over: its totals, and the call's fate when nobody has decided that yet.
+async fn down(
+    core: &Core,
+    tx: &mut Tx,
+    row: &CallRow,
+    leg: u128,
+    cause: Cause,
+    summary: &LegSummary,
+    at: Timestamp,
+) -> Result<(), Refused> {
+    let Some(leg) = leg_of(tx, row, leg).await? else {
+        return Ok(());
+    };
+    let decided = leg.state == "down";
+    legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
+    legs::down(tx.conn(), leg.id, at, cause.word()).await?;
+    legs::summary(tx.conn(), leg.id, summary).await?;
+    let mut data = about(&leg);
+    data["cause"] = json!(cause.word());
+    note(tx, row, "leg.down", at, &data).await?;
+    match consequence(row, &leg, cause) {
+        Some(input) if !decided => follow(core, tx, row, input, at).await,
+        _ => Ok(()),
+    }
+}
+
+/// What the end of a leg means for its call.
+fn consequence(row: &CallRow, leg: &LegRow, cause: Cause) -> Option<Input> {
+    if cause == Cause::Replaced {
+        return None;
+    }
+    if cause == Cause::Drain {
+        return Some(Input::Drain);
+    }
+    let is_connecting = row.status == "connecting";
+    if !is_connecting && row.status != "answered" {
+        return None;
+    }
+    match leg.part.as_str() {
+        // The client itself has left: that is a hang-up and not a loss.
+        "customer" if cause == Cause::HangUp => Some(Input::HangUp(Who::Customer)),
+        "customer" if is_connecting => Some(Input::CustomerLegFailed),
+        "customer" => Some(Input::CustomerLost),
+        "agent" if leg.staff_id != row.assigned_staff_id => None,
+        "agent" if is_connecting => Some(Input::AgentLegFailed),
+        "agent" => match (cause, leg.staff_id) {
+            (Cause::HangUp, Some(agent)) => Some(Input::HangUp(Who::Agent(StaffId(agent.as_u128())))),
+            _ => Some(Input::AgentLost),
+        },
+        _ => None,
+    }
+}
+
+/// Tells the call what its media has done; a call that has gone on meanwhile keeps its state.
+async fn follow(core: &Core, tx: &mut Tx, row: &CallRow, input: Input, at: Timestamp) -> Result<(), Refused> {
+    let act = Act {
+        actor: Actor::system("media"),
+        at: Some(at),
+        word: None,
+    };
+    match call_input(core, tx, row.id, input, &act).await {
+        Err(Refused {
+            code: Code::IllegalTransition | Code::OfferLost,
+            ..
+        }) => {
+            tracing::info!(call.id = %row.id, status = %row.status, ?input, "a report came too late to matter");
+            Ok(())
+        }
+        done => done.map(|_| ()),
+    }
+}
+
+/// The leg's row, if it is one of this call.
+async fn leg_of(tx: &mut Tx, row: &CallRow, leg: u128) -> Result<Option<LegRow>, Refused> {
+    legs::get(tx.conn(), Uuid::from_u128(leg), row.id).await
+}
+
+/// An entry about one leg in the call's history.
+async fn note_leg(tx: &mut Tx, row: &CallRow, leg: u128, kind: &str, at: Timestamp) -> Result<(), Refused> {
+    match leg_of(tx, row, leg).await? {
+        Some(leg) => note(tx, row, kind, at, &about(&leg)).await,
+        None => Ok(()),
+    }
+}
+
+fn about(leg: &LegRow) -> Value {
+    json!({ "legId": leg.id, "part": leg.part })
+}
+
+async fn note(tx: &mut Tx, row: &CallRow, kind: &str, at: Timestamp, data: &Value) -> Result<(), Refused> {
+    events::call_event(tx.conn(), row.id, kind, at, ACTOR, data).await
+}
+
+const fn flag_word(flag: Flag) -> &'static str {
+    match flag {
+        Flag::HighRtt => "high_rtt",
+        Flag::HighJitter => "high_jitter",
+        Flag::HighLoss => "high_loss",
+        Flag::LowMos => "low_mos",
+        Flag::DeadMicrophone => "dead_microphone",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::At;
+
+    fn row(status: &str, agent: Option<Uuid>) -> CallRow {
+        CallRow {
+            id: Uuid::nil(),
+            user_id: "u".into(),
+            customer_email: String::new(),
+            customer_name: String::new(),
+            status: status.into(),
+            end_reason: None,
+            end_phase: None,
+            assigned_staff_id: agent,
+            queue: "support".into(),
+            priority: 0,
+            node_id: "n".into(),
+            node_epoch: 1,
+            media_seq: 0,
+            plan_epoch: 0,
+            consent_version: None,
+            created_at: At(Timestamp(0)),
+            enqueued_at: None,
+            connecting_at: None,
+            answered_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn leg(part: &str, staff_id: Option<Uuid>) -> LegRow {
+        LegRow {
+            id: Uuid::nil(),
+            call_id: Uuid::nil(),
+            part: part.into(),
+            staff_id,
+            node_epoch: 1,
+            state: "up".into(),
+            granted_at: At(Timestamp(0)),
+            up_at: None,
+            away_at: None,
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_leg_means_something_only_while_the_call_has_sound() {
+        let agent = Uuid::from_u128(7);
+        let (customers, agents) = (leg("customer", None), leg("agent", Some(agent)));
+        let connecting = row("connecting", Some(agent));
+        let answered = row("answered", Some(agent));
+        assert_eq!(
+            consequence(&connecting, &customers, Cause::IceTimeout),
+            Some(Input::CustomerLegFailed)
+        );
+        assert_eq!(
+            consequence(&connecting, &agents, Cause::DtlsFailed),
+            Some(Input::AgentLegFailed)
+        );
+        assert_eq!(
+            consequence(&answered, &customers, Cause::Lost),
+            Some(Input::CustomerLost)
+        );
+        assert_eq!(consequence(&answered, &agents, Cause::Lost), Some(Input::AgentLost));
+        assert_eq!(consequence(&row("queued", None), &customers, Cause::Lost), None);
+        assert_eq!(consequence(&answered, &agents, Cause::Replaced), None);
+        assert_eq!(
+            consequence(&answered, &customers, Cause::HangUp),
+            Some(Input::HangUp(Who::Customer))
+        );
+    }
+
+    #[test]
+    fn the_leg_of_an_agent_who_no_longer_has_the_call_ends_nothing() {
+        let answered = row("answered", Some(Uuid::from_u128(8)));
+        assert_eq!(
+            consequence(&answered, &leg("agent", Some(Uuid::from_u128(7))), Cause::Lost),
+            None
+        );
+    }
+}
