@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::refusal::Refused;
 use crate::types::At;
 
-/// An agent of a queue who is online and has been seen in time, with what decides whether and when he is asked.
+/// An agent of a queue who is online, has checked his microphone and has been seen in time, with what decides whether and when he is asked.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct CandidateRow {
     pub(crate) id: Uuid,
@@ -56,6 +56,7 @@ const CANDIDATES: &str =
     from queue_members m
     join staff s on s.id = m.staff_id and s.is_active and s.status = 'online'
     join staff_presence p on p.staff_id = s.id and p.lease_until > clock_timestamp()
+        and p.media_checked_at is not null
     cross join lateral (select count(*)::integer as n from offers o where o.staff_id = s.id and o.channel = 'call'
         and o.state in ('pending', 'accepted', 'wrapping')) held
     where m.queue = $1 and held.n < s.max_concurrent_calls";
@@ -65,11 +66,11 @@ const COOLED: &str = "select staff_id, contact_id from cooldowns
 const TAKE: &str = "select s.max_concurrent_calls from staff s
     where s.id = $1 and s.is_active and s.status = 'online' for no key update skip locked";
 /// Read after the lock, so that it shows what the former holder of the lock has written.
-const LOWEST_SLOT: &str = "select slot from generate_series(1, $2) slot
-    where not exists (select from offers o where o.staff_id = $1 and o.channel = 'call' and o.slot = slot
+const LOWEST_SLOT: &str = "select n from generate_series(1, $2) n
+    where not exists (select from offers o where o.staff_id = $1 and o.channel = 'call' and o.slot = n
         and o.state in ('pending', 'accepted', 'wrapping'))
         and exists (select from staff_presence p where p.staff_id = $1 and p.lease_until > clock_timestamp())
-    order by slot limit 1";
+    order by n limit 1";
 
 /// Queues with waiting calls, of `names` or of all; whose head has waited longest comes first.
 pub(crate) async fn with_work(conn: &mut PgConnection, names: Option<&[String]>) -> Result<Vec<String>, Refused> {
