@@ -65,6 +65,7 @@ pub mod red;
 mod room;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 pub mod shard;
 pub mod slot;
 pub mod srtp;

@@ -33,7 +33,7 @@ pub fn ntp(unix_ns: u64) -> u64 {
     /// Seconds from 1900 to 1970.
     const EPOCH: u64 = 2_208_988_800;
     const SECOND: u64 = 1_000_000_000;
-    let fraction = (unix_ns % SECOND << 32) / SECOND;
+    let fraction = ((unix_ns % SECOND) << 32) / SECOND;
     (unix_ns / SECOND + EPOCH) << 32 | fraction
 }
 
@@ -61,7 +61,7 @@ pub fn round_trip_us(now: u64, block: &Block) -> Option<u32> {
     if units > u32::MAX - ROUNDING {
         return Some(0);
     }
-    let microseconds = u64::from(units) * 1_000_000 >> 16;
+    let microseconds = (u64::from(units) * 1_000_000) >> 16;
     (microseconds <= ROUND_TRIP_US_MAX).then_some(microseconds as u32)
 }
 
