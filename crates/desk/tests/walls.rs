@@ -1,0 +1,231 @@
+//! Who sees what through the desk, what a dropped request leaves behind, and that Rust and SQL know the same steps.
+
+#![cfg(test)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use call_model::{CallId, call};
+use common::{World, customer, service, start};
+use desk::{CallFilter, Code};
+use sqlx::Row;
+use wire::call::CallStatus;
+use wire::staff::StaffRole;
+
+#[tokio::test]
+async fn a_customer_sees_his_own_call_and_no_other() {
+    let Some(world) = World::new().await else { return };
+    let mine = world.call("u1").await;
+    let other = world.call("u2").await;
+    let me = customer("u1");
+    let view = world.desk.call(&me, mine).await.unwrap();
+    assert_eq!(
+        view.customer_email, None,
+        "he knows it; nobody tells it to a browser twice"
+    );
+    assert_eq!(world.desk.call(&me, other).await.unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        world.desk.hang_up(&me, other, None).await.unwrap_err().code,
+        Code::NotFound
+    );
+    assert_eq!(
+        world.desk.grant_leg(&me, other, None).await.unwrap_err().code,
+        Code::NotFound
+    );
+    let shown = world.desk.snapshot(&me).await.unwrap();
+    assert_eq!(shown.call.unwrap().call_id.as_u128(), mine.0);
+    assert!(shown.queue.is_none() && shown.me.is_none() && shown.offer.is_none());
+    let untouched = world.desk.call(&customer("u2"), other).await.unwrap();
+    assert_eq!(untouched.status, CallStatus::Queued);
+}
+
+#[tokio::test]
+async fn staff_see_their_scope() {
+    let Some(mut world) = World::new().await else { return };
+    let amina = world.staff("amina", StaffRole::Agent).await;
+    let brian = world.staff("brian", StaffRole::Agent).await;
+    let supervisor = world.staff("deka", StaffRole::Supervisor).await;
+    let stranger = world.staff("far", StaffRole::Agent).await;
+    world
+        .run(
+            "insert into helpline.teams (id, name) values ('00000000-0000-0000-0000-0000000000a1', 'Other');
+            update helpline.staff set team_id = '00000000-0000-0000-0000-0000000000a1' where staff_name = 'far';
+            delete from helpline.queue_members m using helpline.staff s where s.id = m.staff_id and s.staff_name = 'far'",
+        )
+        .await;
+    let call = world.call("u1").await;
+    let seen = |caller| {
+        let desk = world.desk.clone();
+        async move {
+            let page = desk
+                .calls(
+                    &caller,
+                    CallFilter {
+                        limit: 10,
+                        ..CallFilter::default()
+                    },
+                )
+                .await
+                .unwrap();
+            let waiting = desk.queue_calls(&caller).await.unwrap().waiting.len();
+            (page.calls.len(), waiting, desk.call(&caller, call).await.is_ok())
+        }
+    };
+    assert_eq!(seen(amina.clone()).await, (1, 1, true), "unassigned, in his queue");
+    assert_eq!(
+        seen(stranger.clone()).await,
+        (0, 0, false),
+        "another queue, another team"
+    );
+    assert_eq!(seen(service()).await, (1, 1, true));
+
+    let offer = world.ring(call, &amina).await;
+    world.desk.accept_offer(&amina, offer).await.unwrap();
+    let seen = |caller| {
+        let desk = world.desk.clone();
+        async move {
+            desk.call_events(&caller, call)
+                .await
+                .map(|history| history.events.len())
+                .unwrap_or(0)
+        }
+    };
+    assert_eq!(seen(amina.clone()).await, 3);
+    assert_eq!(seen(brian.clone()).await, 0, "a colleague's call");
+    assert_eq!(seen(supervisor.clone()).await, 3, "his team's call");
+    assert_eq!(seen(stranger.clone()).await, 0);
+    let names = |caller| {
+        let desk = world.desk.clone();
+        async move { desk.staff_list(&caller).await.unwrap().staff.len() }
+    };
+    assert_eq!(
+        (names(amina).await, names(supervisor).await, names(service()).await),
+        (1, 3, 4)
+    );
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_gap_or_repetition() {
+    let Some(world) = World::new().await else { return };
+    let mut made = BTreeSet::new();
+    for n in 0..7 {
+        made.insert(world.call(&format!("u{n}")).await.0);
+    }
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let filter = CallFilter {
+            before: before.take(),
+            limit: 3,
+            ..CallFilter::default()
+        };
+        let page = world.desk.calls(&service(), filter).await.unwrap();
+        found.extend(page.calls.iter().map(|row| (row.created_at, row.call_id.as_u128())));
+        match page.next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    assert!(found.is_sorted_by(|a, b| a > b), "newest first");
+    assert_eq!(found.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>(), made);
+    assert_eq!(found.len(), made.len());
+    let named = CallFilter {
+        search: Some("MER U3".to_owned()),
+        limit: 9,
+        ..CallFilter::default()
+    };
+    assert_eq!(world.desk.calls(&service(), named).await.unwrap().calls.len(), 1);
+    let done = CallFilter {
+        status: Some(CallStatus::Completed),
+        limit: 9,
+        ..CallFilter::default()
+    };
+    assert!(world.desk.calls(&service(), done).await.unwrap().calls.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_dropped_requests_leave_no_open_transaction() {
+    let Some(mut world) = World::new().await else { return };
+    for n in 0..1_000_u64 {
+        let desk = world.desk.clone();
+        let user = format!("u{}", n % 50);
+        let (caller, body) = (customer(&user), start(&user));
+        let request = desk.start_call(&caller, body);
+        // The client hangs up somewhere between the first poll and five milliseconds later.
+        let _ = tokio::time::timeout(Duration::from_micros(n * 5), pin!(request)).await;
+    }
+    let calls: Vec<CallId> = sqlx::query("select id from voice_calls")
+        .fetch_all(&mut world.eye)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| CallId(row.get::<uuid::Uuid, _>(0).as_u128()))
+        .collect();
+    assert!(calls.len() <= 50);
+    for call in calls {
+        world.desk.hang_up(&service(), call, None).await.unwrap();
+    }
+    world.store.close().await;
+    assert_eq!(world.store.leaked_connections(), 0);
+    let begun = "select count(*) from call_queue q where q.left_at is null";
+    assert_eq!(world.count(begun).await, 0, "what was begun was finished whole");
+    assert_eq!(
+        world
+            .count(
+                "select count(*) from pg_stat_activity where usename = 'helpline_app' and datname = current_database()"
+            )
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn the_database_knows_the_steps_of_the_model_and_those_of_call_backs() {
+    let Some(mut world) = World::new().await else { return };
+    let rows: Vec<(String, String)> = sqlx::query_as("select from_status, to_status from helpline.call_transitions")
+        .fetch_all(&mut world.eye)
+        .await
+        .unwrap();
+    let stored: BTreeSet<_> = rows
+        .into_iter()
+        .filter(|(from, to)| from != "callback" && to != "callback")
+        .collect();
+    let known: BTreeSet<_> = call::TRANSITIONS
+        .iter()
+        .map(|(from, to)| (from.word().to_owned(), to.word().to_owned()))
+        .collect();
+    assert_eq!(stored, known);
+    assert_eq!(known.len(), call::TRANSITIONS.len(), "no step stands there twice");
+}
+
+#[tokio::test]
+async fn the_demo_has_its_people_and_their_new_passwords() {
+    let Some(mut world) = World::new().await else { return };
+    let first = world.desk.seed_demo().await.unwrap();
+    let second = world.desk.seed_demo().await.unwrap();
+    assert_eq!(first.len(), 5);
+    assert_eq!(world.count("select count(*) from helpline.staff").await, 5);
+    for (old, new) in first.iter().zip(&second) {
+        assert_eq!(old.email, new.email);
+        let auth = world.desk.auth();
+        assert!(
+            auth.sign_in(new.email.clone(), new.password.clone()).await.is_ok(),
+            "{}",
+            new.email
+        );
+    }
+    let old = world
+        .desk
+        .auth()
+        .sign_in(first[0].email.clone(), first[0].password.clone())
+        .await;
+    assert_eq!(old.unwrap_err().code, Code::Unauthenticated);
+    assert_eq!(
+        world.count("select count(*) from helpline.queue_members").await,
+        3,
+        "only agents are asked"
+    );
+}
