@@ -1,0 +1,329 @@
+//! A client of the media server as pure code: full ICE, DTLS client, SRTP, one voice. For tests and the load generator.
+//!
+//! No socket and no clock: datagrams and instants in, datagrams out. It offers one audio section with numbers of its
+//! own choice, so that two peers of one call never share payload types or extension ids by accident.
+//!
+//! Invariant: what it sends is protected by the keys of its own handshake; nothing is sent in plain.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use media_core::dtls::{Certificate, Fingerprint, Handshake, Output};
+use media_core::rtp::Header;
+use media_core::srtp::{Keys, Profile, RTP_OVERHEAD_MAX};
+use stun::binding::{Check, Role, check};
+use stun::{Class, Key, Message};
+
+/// Bytes of an RTP header with the level extension: 12, 4 of the extension's head, 4 of its one word.
+pub const RTP_HEAD_BYTES: usize = 20;
+/// First and later pauses between connectivity checks: lost ones are repeated, a nominated pair is kept alive.
+const CHECK_FIRST: Duration = Duration::from_millis(100);
+const CHECK_LATER: Duration = Duration::from_millis(2_500);
+
+/// The numbers that a peer offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// Payload type of Opus.
+    pub opus: u8,
+    /// Id of the level extension.
+    pub level: u8,
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub sequence: u16,
+    /// First timestamp.
+    pub timestamp: u32,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The answer lacks something a client needs.
+    #[error("the answer has no {0}")]
+    Answer(&'static str),
+    /// The handshake ended without keys.
+    #[error("the handshake failed")]
+    Handshake,
+}
+
+/// A packet that arrived and was opened in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Its header.
+    pub header: Header,
+    /// Where the payload lies in the buffer.
+    pub payload: (usize, usize),
+}
+
+struct Remote {
+    address: SocketAddr,
+    username: String,
+    key: Key,
+    fingerprint: Fingerprint,
+}
+
+/// See the top of this file.
+pub struct Peer {
+    numbers: Numbers,
+    ufrag: String,
+    pwd: String,
+    certificate: Certificate,
+    remote: Option<Remote>,
+    handshake: Option<Handshake>,
+    keys: Option<Box<Keys>>,
+    out: VecDeque<Vec<u8>>,
+    check_at: Option<Instant>,
+    checks: u32,
+    nominated: bool,
+    index: u64,
+    timestamp: u32,
+    tie: u64,
+}
+
+impl Peer {
+    /// A peer that has not offered yet. `random` must differ between peers.
+    #[must_use]
+    pub fn new(numbers: Numbers, certificate: Certificate, random: u64) -> Peer {
+        Peer {
+            ufrag: format!("{:08x}", random as u32),
+            pwd: format!("{random:016x}{:016x}", random.rotate_left(17) ^ 0x5DEE_CE66),
+            index: u64::from(numbers.sequence),
+            timestamp: numbers.timestamp,
+            numbers,
+            certificate,
+            remote: None,
+            handshake: None,
+            keys: None,
+            out: VecDeque::new(),
+            check_at: None,
+            checks: 0,
+            nominated: false,
+            tie: random,
+        }
+    }
+
+    /// The offer: one section that talks and listens.
+    #[must_use]
+    pub fn offer(&self) -> String {
+        let Numbers { opus, level, ssrc, .. } = self.numbers;
+        let bytes = self.certificate.fingerprint().0;
+        let print: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        format!(
+            "v=0\r\no=- {} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE a\r\nm=audio 9 UDP/TLS/RTP/SAVPF {opus}\r\n\
+             c=IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:sha-256 {}\r\na=setup:active\r\n\
+             a=mid:a\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:{opus} opus/48000/2\r\n\
+             a=extmap:{level} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=ssrc:{ssrc} cname:peer\r\n",
+            self.tie >> 1,
+            self.ufrag,
+            self.pwd,
+            print.join(":"),
+        )
+    }
+
+    /// Takes the answer; checks begin with the next [`Peer::timeout`].
+    ///
+    /// # Errors
+    /// [`Fault::Answer`] with what is missing.
+    pub fn answer(&mut self, now: Instant, answer: &str) -> Result<(), Fault> {
+        let find = |name: &'static str| {
+            let lines = answer.lines();
+            lines
+                .filter_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+                .next()
+        };
+        let ufrag = find("ice-ufrag").ok_or(Fault::Answer("ice-ufrag"))?;
+        let pwd = find("ice-pwd").ok_or(Fault::Answer("ice-pwd"))?;
+        let print = find("fingerprint")
+            .and_then(|value| value.strip_prefix("sha-256 "))
+            .and_then(fingerprint);
+        let candidate = find("candidate").ok_or(Fault::Answer("candidate"))?;
+        let mut words = candidate.split_ascii_whitespace().skip(4);
+        let ip = words
+            .next()
+            .and_then(|ip| ip.parse().ok())
+            .ok_or(Fault::Answer("candidate address"))?;
+        let port = words
+            .next()
+            .and_then(|port| port.parse().ok())
+            .ok_or(Fault::Answer("candidate port"))?;
+        self.remote = Some(Remote {
+            address: SocketAddr::new(ip, port),
+            username: format!("{ufrag}:{}", self.ufrag),
+            key: Key::new(pwd.as_bytes()),
+            fingerprint: print.ok_or(Fault::Answer("fingerprint"))?,
+        });
+        self.check_at = Some(now);
+        Ok(())
+    }
+
+    /// Where everything goes.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.remote.as_ref().map(|remote| remote.address)
+    }
+
+    /// True once packets can be sent.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// The next datagram to send to [`Peer::destination`].
+    pub fn poll(&mut self) -> Option<Vec<u8>> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`Peer::timeout`] at the latest.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        let handshake = self
+            .handshake
+            .as_ref()
+            .filter(|_| self.keys.is_none())
+            .and_then(Handshake::next_timeout);
+        [self.check_at, handshake].into_iter().flatten().min()
+    }
+
+    /// Runs timers.
+    ///
+    /// # Errors
+    /// [`Fault::Handshake`].
+    pub fn timeout(&mut self, now: Instant) -> Result<(), Fault> {
+        if self.check_at.is_some_and(|at| at <= now) {
+            self.send_check();
+            self.check_at = Some(now + if self.nominated { CHECK_LATER } else { CHECK_FIRST });
+        }
+        if let Some(handshake) = &mut self.handshake
+            && handshake.next_timeout().is_some_and(|at| at <= now)
+        {
+            handshake.timeout(now);
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn send_check(&mut self) {
+        let Some(remote) = &mut self.remote else { return };
+        self.checks += 1;
+        let mut transaction = [0; 12];
+        transaction[..8].copy_from_slice(&self.tie.to_be_bytes());
+        transaction[8..].copy_from_slice(&self.checks.to_be_bytes());
+        let asked = Check {
+            transaction,
+            username: &remote.username,
+            priority: 1_845_501_695,
+            role: Role::Controlling(self.tie),
+            nominate: true,
+        };
+        let mut buffer = [0; 512];
+        if let Ok(len) = check(&mut buffer, &asked, &mut remote.key) {
+            self.out.push_back(buffer[..len].to_vec());
+        }
+    }
+
+    /// Takes one datagram; an RTP packet is opened in place and given back.
+    ///
+    /// # Errors
+    /// [`Fault::Handshake`].
+    pub fn datagram(&mut self, now: Instant, datagram: &mut [u8]) -> Result<Option<Heard>, Fault> {
+        match datagram.first() {
+            Some(0..=3) => self.stun(now, datagram)?,
+            Some(20..=63) => {
+                if let Some(handshake) = &mut self.handshake {
+                    handshake.datagram(now, datagram);
+                    self.settle()?;
+                }
+            }
+            Some(128..=191) if !matches!(datagram.get(1), Some(192..=223)) => return Ok(self.rtp(datagram)),
+            Some(_) | None => {}
+        }
+        Ok(None)
+    }
+
+    fn stun(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Fault> {
+        let Ok(reply) = Message::parse(datagram) else {
+            return Ok(());
+        };
+        let Some(remote) = &mut self.remote else { return Ok(()) };
+        if reply.class() != Class::Success || !reply.verify(&mut remote.key) {
+            return Ok(());
+        }
+        self.nominated = true;
+        if self.handshake.is_none() {
+            let profiles = [Profile::AeadAes128Gcm, Profile::AesCm128Sha1];
+            self.handshake = Some(Handshake::client(&self.certificate, remote.fingerprint, &profiles, now));
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        let Some(handshake) = &mut self.handshake else {
+            return Ok(());
+        };
+        while let Some(output) = handshake.poll() {
+            match output {
+                Output::Datagram(bytes) => self.out.push_back(bytes),
+                Output::Keys(keys) => self.keys = Some(keys),
+                Output::Failed(_) => return Err(Fault::Handshake),
+                Output::Closed => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn rtp(&mut self, datagram: &mut [u8]) -> Option<Heard> {
+        let opened = self.keys.as_mut()?.inbound.open_rtp(datagram).ok()?;
+        let payload = opened.header.payload(&datagram[..opened.len]).ok()?;
+        Some(Heard {
+            header: opened.header,
+            payload: (payload.start, payload.end),
+        })
+    }
+
+    /// Seals the next packet of the voice into `buffer`; returns its length, or `None` before the keys are there or
+    /// when the buffer is too small. `samples` at 48 kHz move the clock on behind it; `level` in -dBov, 0 loud.
+    pub fn speak(&mut self, buffer: &mut [u8], payload: &[u8], samples: u32, level: u8, voice: bool) -> Option<usize> {
+        let keys = self.keys.as_mut()?;
+        let len = RTP_HEAD_BYTES + payload.len();
+        if buffer.len() < len + RTP_OVERHEAD_MAX {
+            return None;
+        }
+        let head = head(&self.numbers, self.index as u16, self.timestamp, level, voice);
+        buffer[..RTP_HEAD_BYTES].copy_from_slice(&head);
+        buffer[RTP_HEAD_BYTES..len].copy_from_slice(payload);
+        let sealed = keys.outbound.seal_rtp(buffer, len, self.index).ok()?;
+        self.index += 1;
+        self.timestamp = self.timestamp.wrapping_add(samples);
+        Some(sealed)
+    }
+
+    /// Passes over sequence numbers, as if their packets were lost on the way.
+    pub fn lose(&mut self, packets: u64, samples: u32) {
+        self.index += packets;
+        self.timestamp = self.timestamp.wrapping_add(samples);
+    }
+}
+
+fn head(numbers: &Numbers, sequence: u16, timestamp: u32, level: u8, voice: bool) -> [u8; RTP_HEAD_BYTES] {
+    let mut head = [0; RTP_HEAD_BYTES];
+    head[0] = 0x90;
+    head[1] = numbers.opus;
+    head[2..4].copy_from_slice(&sequence.to_be_bytes());
+    head[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    head[8..12].copy_from_slice(&numbers.ssrc.to_be_bytes());
+    head[12..16].copy_from_slice(&[0xBE, 0xDE, 0, 1]);
+    head[16] = numbers.level << 4;
+    head[17] = u8::from(voice) << 7 | level.min(127);
+    head
+}
+
+fn fingerprint(text: &str) -> Option<Fingerprint> {
+    let mut out = [0; 32];
+    let mut parts = text.trim().split(':');
+    for byte in &mut out {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(Fingerprint(out))
+}
