@@ -3,13 +3,11 @@
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
 use call_model::{CallId, LegId};
-use ports::{Cause, LegGrant, Plan, RecordCommand};
+use ports::{Cause, Plan, RecordCommand};
 
 /// One thing to do after the commit, in the order in which they were noted.
 #[derive(Clone, Debug)]
 pub(crate) enum After {
-    /// Make a leg known to media.
-    Admit(LegGrant),
     /// Put a plan in force.
     Plan(Plan),
     /// Command the recorder.

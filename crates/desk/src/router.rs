@@ -187,7 +187,6 @@ async fn reserve(core: &Core, tx: &mut Tx, queue: &QueueRow, call: Uuid, agent: 
         call_id: call,
         staff_id: agent,
         slot,
-        kind: "primary".to_owned(),
         state: "pending".to_owned(),
         reason: None,
         created_at: At(now),

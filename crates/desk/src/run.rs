@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::facade::Desk;
 use crate::shared::Core;
@@ -74,7 +75,8 @@ where
     let mut pause = RESTART_FIRST;
     loop {
         let began = Instant::now();
-        let done = tokio::spawn(body(Arc::clone(&core), stop.clone())).await;
+        // A task of its own, so that a panic stays in it; whoever drops the whole drops it too.
+        let done = AbortOnDropHandle::new(tokio::spawn(body(Arc::clone(&core), stop.clone()))).await;
         if stop.is_cancelled() {
             return;
         }

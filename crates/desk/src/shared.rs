@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ports::{Media, Recordings, Secret};
 use tokio::sync::Notify;
-use uuid::Uuid;
 use wire::leg::IceServer;
 
 use crate::after::{After, Count};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refused};
-use crate::tx::{Ctx, InTx, Store, Tx};
+use crate::tx::{Ctx, InTx, Store, Tx, broken};
 
 /// A cryptographic source of random bytes, handed in by the edge; tests hand in a seeded one.
 pub trait Random: Send + Sync + 'static {
@@ -92,26 +91,19 @@ impl Core {
                 "another start of this node has taken over",
             ));
         }
-        let core = Arc::clone(self);
+        let (core, part) = (Arc::clone(self), ctx.word());
         let done = tokio::spawn(async move {
             let (value, after) = core.store.run(ctx, work).await?;
             core.carry_out(after).await;
             Ok(value)
         });
-        done.await.unwrap_or_else(|_| Err(Refused::new(Code::Internal)))
+        done.await.unwrap_or_else(|_| Err(broken(part)))
     }
 
     /// Does what a committed decision asks for.
     async fn carry_out(&self, after: Vec<After>) {
         for action in after {
             match action {
-                After::Admit(grant) => {
-                    let leg = Uuid::from_u128(grant.leg.0);
-                    if let Err(refusal) = self.media.admit(grant).await {
-                        // The leg never comes up, and the connecting deadline ends the attempt.
-                        tracing::warn!(leg.id = %leg, reason = refusal.word(), "media refused a leg");
-                    }
-                }
                 After::Plan(plan) => self.media.plan(plan),
                 After::Record(call, command) => self.media.record(call, command),
                 After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),

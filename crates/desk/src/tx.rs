@@ -60,6 +60,17 @@ pub(crate) enum Ctx {
     System(&'static str),
 }
 
+impl Ctx {
+    /// Who looks, as one word for the log.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Ctx::Customer(_) => "customer",
+            Ctx::Staff { .. } => "staff",
+            Ctx::System(part) => part,
+        }
+    }
+}
+
 /// A boxed future that borrows the transaction.
 pub(crate) type InTx<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
 
@@ -174,9 +185,9 @@ impl Store {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Tx) -> InTx<'a, T> + Send + 'static,
     {
-        let store = self.clone();
+        let (store, part) = (self.clone(), ctx.word());
         let done = tokio::spawn(async move { store.run(ctx, work).await.map(|(value, _)| value) });
-        done.await.unwrap_or_else(|_| Err(Refused::new(Code::Internal)))
+        done.await.unwrap_or_else(|_| Err(broken(part)))
     }
 
     /// The transaction itself, for callers that already run in a task of their own.
@@ -258,6 +269,12 @@ impl Store {
             self.failed();
         }
     }
+}
+
+/// A decision's task ended before its decision: a defect of ours, contained to this one.
+pub(crate) fn broken(part: &'static str) -> Refused {
+    tracing::error!(part, "a decision broke off");
+    Refused::new(Code::Internal)
 }
 
 /// Sets role and identity for this transaction only.

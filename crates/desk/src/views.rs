@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use uuid::Uuid;
 use wire::Time;
 use wire::call::{CallRow as WireRow, CallStatus, CallView, QueueSnapshot, WaitingCall};
 use wire::leg::Part;
@@ -323,9 +322,4 @@ pub(crate) fn time(at: At) -> Time {
 /// A count that is never negative and never large.
 fn small(n: i64) -> u32 {
     u32::try_from(n.max(0)).unwrap_or(u32::MAX)
-}
-
-/// The id in the form the wire and the database use.
-pub(crate) fn id(bits: u128) -> Uuid {
-    Uuid::from_u128(bits)
 }

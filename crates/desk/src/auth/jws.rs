@@ -254,11 +254,11 @@ pub fn verify(token: &str, key: &PinnedKey, expected: &Expected, now: Timestamp)
 
     let now_s = now.0.div_euclid(1_000_000) as f64;
     let skew = SKEW_S as f64;
-    // Negated, so that a claim that is no number fails.
-    if !(claims.exp + skew > now_s) {
+    // A claim that is no number fails.
+    if claims.exp.is_nan() || claims.exp + skew <= now_s {
         return Err(TokenFault::Expired);
     }
-    if claims.nbf.is_some_and(|nbf| !(nbf - skew <= now_s)) {
+    if claims.nbf.is_some_and(|nbf| nbf.is_nan() || nbf - skew > now_s) {
         return Err(TokenFault::NotYetValid);
     }
     let metadata = claims.user_metadata.unwrap_or_default();

@@ -12,5 +12,4 @@ mod sessions;
 pub mod tickets;
 pub mod token;
 
-pub(crate) use sessions::Opened;
 pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX};

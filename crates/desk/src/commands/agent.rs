@@ -167,7 +167,7 @@ pub(crate) async fn set_presence(core: &Arc<Core>, caller: &Caller, wanted: Pres
             let now = tx.read_clock().await?;
             let status = presence_word(wanted.status);
             staff::set_status(tx.conn(), id, status, reason.as_deref()).await?;
-            let goes_online = wanted.status == PresenceStatus::Online && before.status != "online";
+            let goes_online = wanted.status == PresenceStatus::Online && before != "online";
             let until = now.plus(PRESENCE_LEASE);
             staff::set_presence(
                 tx.conn(),
@@ -178,7 +178,7 @@ pub(crate) async fn set_presence(core: &Arc<Core>, caller: &Caller, wanted: Pres
                 goes_online.then_some(now),
             )
             .await?;
-            if before.status != status {
+            if before != status {
                 tell::presence(tx, id, wanted.status, reason.as_deref()).await?;
                 tx.after.push(After::WakeHub);
             }

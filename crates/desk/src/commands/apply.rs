@@ -327,8 +327,6 @@ pub(super) async fn leg(
         node_epoch: row.node_epoch,
         state: "granted".to_owned(),
         granted_at: At(tx.now),
-        up_at: None,
-        away_at: None,
     };
     legs::insert(tx.conn(), &leg, &row.node_id).await?;
     Ok((leg, true))

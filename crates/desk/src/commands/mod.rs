@@ -11,4 +11,4 @@ pub(crate) mod rows;
 pub(crate) mod start;
 pub(crate) mod tell;
 
-pub(crate) use apply::{Act, Actor, Done, call_input, offer_input};
+pub(crate) use apply::{Act, Actor, call_input, offer_input};

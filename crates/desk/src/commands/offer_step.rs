@@ -56,6 +56,8 @@ pub(super) async fn step(
         }
         offers::save(tx.conn(), &work.offers[place]).await?;
     }
+    tell::offer_changed(tx, work, place, act).await?;
+    tx.after.push(After::WakeHub);
     let mut step = Step {
         changed: true,
         ..Step::default()
@@ -74,8 +76,6 @@ pub(super) async fn step(
             }
         }
     }
-    tell::offer_changed(tx, work, place, act).await?;
-    tx.after.push(After::WakeHub);
     Ok(step)
 }
 

@@ -282,8 +282,6 @@ mod tests {
             node_epoch: 1,
             state: "up".into(),
             granted_at: At(Timestamp(0)),
-            up_at: None,
-            away_at: None,
         }
     }
 

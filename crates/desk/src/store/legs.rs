@@ -18,13 +18,11 @@ pub(crate) struct LegRow {
     pub(crate) node_epoch: i64,
     pub(crate) state: String,
     pub(crate) granted_at: At,
-    pub(crate) up_at: Option<At>,
-    pub(crate) away_at: Option<At>,
 }
 
-const LIVE: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at, up_at, away_at from call_legs
+const LIVE: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at from call_legs
     where call_id = $1 and state <> 'down' order by granted_at, id";
-const GET: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at, up_at, away_at from call_legs
+const GET: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at from call_legs
     where id = $1 and call_id = $2";
 const INSERT: &str = "insert into call_legs (id, call_id, part, staff_id, node_id, node_epoch, granted_at)
     values ($1, $2, $3, $4, $5, $6, $7)";

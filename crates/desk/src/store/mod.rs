@@ -17,10 +17,3 @@ pub(crate) mod routing;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod staff;
-
-use uuid::Uuid;
-
-/// The database form of one of our ids.
-pub(crate) fn uuid(bits: u128) -> Uuid {
-    Uuid::from_u128(bits)
-}

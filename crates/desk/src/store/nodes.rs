@@ -10,7 +10,6 @@ use crate::types::At;
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct OrphanRow {
     pub(crate) id: Uuid,
-    pub(crate) node_epoch: i64,
 }
 
 const BEGIN: &str = "insert into media_nodes (id, epoch, ws_url, udp_addr, lease_until, started_at)
@@ -25,7 +24,7 @@ const HEARTBEAT: &str = "update media_nodes set lease_until = clock_timestamp() 
 const LEAVE: &str =
     "update media_nodes set state = 'down', lease_until = clock_timestamp() where id = $1 and epoch = $2";
 const WS_URL: &str = "select ws_url from media_nodes where id = $1";
-const ORPHANS: &str = "select id, node_epoch from voice_calls where node_id = $1 and node_epoch < $2
+const ORPHANS: &str = "select id from voice_calls where node_id = $1 and node_epoch < $2
     and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered') order by created_at, id";
 
 /// A node starts: its epoch rises, which fences everything that an earlier start may still say.

@@ -14,7 +14,6 @@ pub(crate) struct OfferRow {
     pub(crate) call_id: Uuid,
     pub(crate) staff_id: Uuid,
     pub(crate) slot: i32,
-    pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) reason: Option<String>,
     pub(crate) created_at: At,
@@ -25,16 +24,16 @@ pub(crate) struct OfferRow {
     pub(crate) wrap_up_extensions: i16,
 }
 
-const GET: &str = "select id, call_id, staff_id, slot, kind, state, reason, created_at, expires_at, accepted_at,
+const GET: &str = "select id, call_id, staff_id, slot, state, reason, created_at, expires_at, accepted_at,
     wrapping_at, ended_at, wrap_up_extensions from offers where id = $1 and call_id is not null";
-const LIVE_OF_CALL: &str = "select id, call_id, staff_id, slot, kind, state, reason, created_at, expires_at,
+const LIVE_OF_CALL: &str = "select id, call_id, staff_id, slot, state, reason, created_at, expires_at,
     accepted_at, wrapping_at, ended_at, wrap_up_extensions from offers
     where call_id = $1 and state in ('pending', 'accepted', 'wrapping') order by created_at, id for no key update";
-const LIVE_OF_STAFF: &str = "select id, call_id, staff_id, slot, kind, state, reason, created_at, expires_at,
+const LIVE_OF_STAFF: &str = "select id, call_id, staff_id, slot, state, reason, created_at, expires_at,
     accepted_at, wrapping_at, ended_at, wrap_up_extensions from offers
     where staff_id = $1 and call_id is not null and state in ('pending', 'accepted', 'wrapping')
     order by created_at, id";
-const OF_CALL_AND_STAFF: &str = "select id, call_id, staff_id, slot, kind, state, reason, created_at, expires_at,
+const OF_CALL_AND_STAFF: &str = "select id, call_id, staff_id, slot, state, reason, created_at, expires_at,
     accepted_at, wrapping_at, ended_at, wrap_up_extensions from offers
     where call_id = $1 and staff_id = $2 and accepted_at is not null order by accepted_at desc, id limit 1";
 const STAFF_OF_CALL: &str = "select staff_id from offers

@@ -14,23 +14,10 @@ pub(crate) const PRIORITY_STEP: Span = Span::seconds(60);
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct QueueRow {
     pub(crate) name: String,
-    pub(crate) timeout_seconds: Option<i32>,
     pub(crate) ring_seconds: i32,
     pub(crate) wrap_up_seconds: i32,
     pub(crate) recording: String,
     pub(crate) strategy: String,
-}
-
-/// One row of `call_queue`.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct SegmentRow {
-    pub(crate) id: Uuid,
-    pub(crate) call_id: Uuid,
-    pub(crate) queue: String,
-    pub(crate) priority: i16,
-    pub(crate) enqueued_at: At,
-    pub(crate) rank_at: At,
-    pub(crate) lease_until: At,
 }
 
 /// A waiting call for lists.
@@ -52,11 +39,10 @@ pub(crate) struct Strength {
     pub(crate) busy: i64,
 }
 
-const GET: &str = "select name, timeout_seconds, ring_seconds, wrap_up_seconds, recording, strategy
+const GET: &str = "select name, ring_seconds, wrap_up_seconds, recording, strategy
     from queues where name = $1";
-const DEFAULT: &str = "select name, timeout_seconds, ring_seconds, wrap_up_seconds, recording, strategy
+const DEFAULT: &str = "select name, ring_seconds, wrap_up_seconds, recording, strategy
     from queues where is_default";
-const ALL_NAMES: &str = "select name from queues order by name";
 /// Held to the end of the transaction: the router decides for one queue at a time.
 const ADVISE: &str = "select pg_advisory_xact_lock(hashtextextended('helpline.queue.' || $1, 0))";
 const TRY_ADVISE: &str = "select pg_try_advisory_xact_lock(hashtextextended('helpline.queue.' || $1, 0))";
@@ -64,8 +50,6 @@ const TRY_ADVISE: &str = "select pg_try_advisory_xact_lock(hashtextextended('hel
 const OPEN: &str = "insert into call_queue (id, call_id, queue, priority, enqueued_at, rank_at, lease_until)
     values ($1, $2, $3, $4, $5, $6, $7)";
 const CLOSE: &str = "update call_queue set left_at = $2, left_reason = $3 where call_id = $1 and left_at is null";
-const LIVE: &str = "select id, call_id, queue, priority, enqueued_at, rank_at, lease_until
-    from call_queue where call_id = $1 and left_at is null";
 const EXTEND: &str = "update call_queue q set lease_until = greatest(q.lease_until, $2)
     from voice_calls c where c.id = q.call_id and c.user_id = $1 and q.left_at is null
     returning q.call_id";
@@ -74,10 +58,6 @@ const POSITION: &str = "select count(*) + 1 from call_queue mine
         and (other.rank_at, other.id) < (mine.rank_at, mine.id)
     where mine.call_id = $1 and mine.left_at is null
     having exists (select from call_queue where call_id = $1 and left_at is null)";
-const HEADS: &str = "select q.id, q.call_id, q.queue, q.priority, q.enqueued_at, q.rank_at, q.lease_until
-    from call_queue q join voice_calls c on c.id = q.call_id
-    where q.queue = $1 and q.left_at is null and c.status = 'queued'
-    order by q.rank_at, q.id limit $2";
 const WAITING: &str = "select q.call_id, c.user_id, c.customer_name, q.queue, c.status, q.enqueued_at,
     row_number() over (partition by q.queue order by q.rank_at, q.id) as position
     from call_queue q join voice_calls c on c.id = q.call_id
@@ -105,11 +85,6 @@ pub(crate) async fn get(conn: &mut PgConnection, name: &str) -> Result<Option<Qu
 /// The queue of calls that name none.
 pub(crate) async fn default(conn: &mut PgConnection) -> Result<Option<QueueRow>, Refused> {
     Ok(sqlx::query_as(DEFAULT).fetch_optional(conn).await?)
-}
-
-/// Every queue's name.
-pub(crate) async fn all_names(conn: &mut PgConnection) -> Result<Vec<String>, Refused> {
-    Ok(sqlx::query_scalar(ALL_NAMES).fetch_all(conn).await?)
 }
 
 /// Takes the queue for this transaction, waiting for it.
@@ -158,11 +133,6 @@ pub(crate) async fn close(conn: &mut PgConnection, call: Uuid, at: Timestamp, re
     Ok(())
 }
 
-/// The call's stay that has not ended.
-pub(crate) async fn live(conn: &mut PgConnection, call: Uuid) -> Result<Option<SegmentRow>, Refused> {
-    Ok(sqlx::query_as(LIVE).bind(call).fetch_optional(conn).await?)
-}
-
 /// The customer has shown himself; returns his waiting call.
 pub(crate) async fn extend(conn: &mut PgConnection, user: &str, until: Timestamp) -> Result<Option<Uuid>, Refused> {
     Ok(sqlx::query_scalar(EXTEND)
@@ -175,11 +145,6 @@ pub(crate) async fn extend(conn: &mut PgConnection, user: &str, until: Timestamp
 /// Place of the call in its queue, 1 is next; `None` when it does not wait.
 pub(crate) async fn position(conn: &mut PgConnection, call: Uuid) -> Result<Option<i64>, Refused> {
     Ok(sqlx::query_scalar(POSITION).bind(call).fetch_optional(conn).await?)
-}
-
-/// The first `limit` calls that wait for an agent, next first.
-pub(crate) async fn heads(conn: &mut PgConnection, queue: &str, limit: i64) -> Result<Vec<SegmentRow>, Refused> {
-    Ok(sqlx::query_as(HEADS).bind(queue).bind(limit).fetch_all(conn).await?)
 }
 
 /// Waiting calls of one queue or of all.

@@ -22,8 +22,6 @@ pub(crate) const REVOKE_OLDEST: &str = "update helpline.staff_sessions set revok
         where staff_id = $1 and revoked_at is null order by created_at desc, token_hash offset $2)";
 pub(crate) const REVOKE: &str = "update helpline.staff_sessions set revoked_at = $2
     where token_hash = $1 and revoked_at is null";
-pub(crate) const REVOKE_ALL: &str = "update helpline.staff_sessions set revoked_at = $2
-    where staff_id = $1 and revoked_at is null";
 /// Forgets sessions that have been over for a day.
 pub(crate) const FORGET: &str = "delete from helpline.staff_sessions where ends_at < $1";
 pub(crate) const ACCOUNT: &str = "select t.id, t.role, p.hash
@@ -32,21 +30,6 @@ pub(crate) const ACCOUNT: &str = "select t.id, t.role, p.hash
 pub(crate) const ROLE: &str = "select role from helpline.staff where id = $1 and is_active";
 pub(crate) const SET_PASSWORD: &str = "insert into helpline.staff_passwords (staff_id, hash, changed_at)
     values ($1, $2, $3) on conflict (staff_id) do update set hash = excluded.hash, changed_at = excluded.changed_at";
-
-/// Every statement of this file, for the test that prepares them all.
-#[cfg(test)]
-pub(crate) const ALL: [&str; 10] = [
-    FIND,
-    TOUCH,
-    INSERT,
-    REVOKE_OLDEST,
-    REVOKE,
-    REVOKE_ALL,
-    FORGET,
-    ACCOUNT,
-    ROLE,
-    SET_PASSWORD,
-];
 
 /// A session as it is stored.
 pub(crate) struct Session {
@@ -126,17 +109,6 @@ pub(crate) async fn revoke(tx: &mut Tx, digest: Digest) -> Result<(), Refused> {
     let now = At(tx.now);
     sqlx::query(REVOKE)
         .bind(digest.as_slice())
-        .bind(now)
-        .execute(tx.conn())
-        .await?;
-    Ok(())
-}
-
-/// Ends every session of one member of staff.
-pub(crate) async fn revoke_all(tx: &mut Tx, staff: StaffId) -> Result<(), Refused> {
-    let now = At(tx.now);
-    sqlx::query(REVOKE_ALL)
-        .bind(Uuid::from_u128(staff.0))
         .bind(now)
         .execute(tx.conn())
         .await?;

@@ -24,14 +24,6 @@ pub(crate) struct StaffRow {
     pub(crate) created_at: At,
 }
 
-/// What the server observes of an agent.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct PresenceRow {
-    pub(crate) status: String,
-    pub(crate) strikes: i32,
-    pub(crate) lease_live: bool,
-}
-
 const GET: &str = "select id, user_id, staff_name, email, role, status, is_active, max_concurrent_chats,
     max_concurrent_calls, current_chat_count, current_call_count, created_at from support_staff where id = $1";
 const LIST: &str = "select id, user_id, staff_name, email, role, status, is_active, max_concurrent_chats,
@@ -40,9 +32,7 @@ const LIST: &str = "select id, user_id, staff_name, email, role, status, is_acti
 const NAME: &str = "select staff_name from staff where id = $1";
 const TEAMS: &str = "select team_id from staff_teams where staff_id = $1
     union select team_id from staff where id = $1 and team_id is not null";
-const LOCK: &str = "select s.status, coalesce(p.strikes, 0) as strikes,
-    coalesce(p.lease_until > clock_timestamp(), false) as lease_live
-    from staff s left join staff_presence p on p.staff_id = s.id where s.id = $1 for no key update of s";
+const LOCK: &str = "select status from staff where id = $1 for no key update";
 /// Before any of their offers is touched: the router holds a staff row while it waits for an offer's slot.
 const LOCK_ALL: &str = "select id from staff where id = any ($1) order by id for no key update";
 const INSERT: &str = "insert into staff (id, user_id, staff_name, email, role, team_id, max_concurrent_calls)
@@ -91,9 +81,9 @@ pub(crate) async fn teams(conn: &mut PgConnection, id: Uuid) -> Result<Vec<Uuid>
     Ok(sqlx::query_scalar(TEAMS).bind(id).fetch_all(conn).await?)
 }
 
-/// Presence, with the staff row locked.
-pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<PresenceRow>, Refused> {
-    Ok(sqlx::query_as(LOCK).bind(id).fetch_optional(conn).await?)
+/// The chosen status, with the row locked.
+pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<String>, Refused> {
+    Ok(sqlx::query_scalar(LOCK).bind(id).fetch_optional(conn).await?)
 }
 
 /// Locks several rows, in the order of their ids.

@@ -3,7 +3,7 @@
 //! Nothing here waits for time to pass; whoever needs a later moment moves rows into the past.
 
 #![cfg(test)]
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! A migrated database per test, and connections under each of the roles.
 
 #![cfg(test)]
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
 use local_postgres::testing::{self, Database};
 use sqlx::postgres::PgConnectOptions;
