@@ -372,7 +372,7 @@ export class Desk {
         return this.#presenceChanged(data as PresenceChanged);
       case "snapshot":
         return this.#snapshot((data as { snapshot?: Snapshot }).snapshot ?? (data as Snapshot));
-      case "queue.snapshot":
+      case "queue.changed":
         this.queue = data as QueueSnapshot;
         return this.changed.emit();
     }
