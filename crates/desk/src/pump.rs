@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_model::CallId;
+use call_model::{CallId, Span};
 use futures_util::StreamExt;
 use futures_util::stream;
 use ports::{MediaEvent, RecordingStep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -68,6 +69,7 @@ pub(crate) async fn run_reports(core: Arc<Core>, stop: CancellationToken) {
 
 /// One pull: all outstanding reports, rooms side by side, each room in order. Returns how many were looked at.
 async fn pull_reports(core: &Arc<Core>) -> Result<usize, Refused> {
+    let pulled = Instant::now();
     let events = core.media.outstanding(PULL_MAX);
     let n = events.len();
     let mut rooms: HashMap<CallId, Vec<MediaEvent>> = HashMap::new();
@@ -75,7 +77,7 @@ async fn pull_reports(core: &Arc<Core>) -> Result<usize, Refused> {
         rooms.entry(event.room).or_default().push(event);
     }
     let results: Vec<Result<(), Refused>> = stream::iter(rooms)
-        .map(|(room, events)| apply_room(core, room, events))
+        .map(|(room, events)| apply_room(core, room, events, pulled))
         .buffer_unordered(ROOMS_AT_ONCE)
         .collect()
         .await;
@@ -84,11 +86,16 @@ async fn pull_reports(core: &Arc<Core>) -> Result<usize, Refused> {
 }
 
 /// The reports of one room, in their order, until one cannot be applied yet.
-async fn apply_room(core: &Arc<Core>, room: CallId, mut events: Vec<MediaEvent>) -> Result<(), Refused> {
+async fn apply_room(
+    core: &Arc<Core>,
+    room: CallId,
+    mut events: Vec<MediaEvent>,
+    pulled: Instant,
+) -> Result<(), Refused> {
     events.sort_by_key(|event| event.seq);
     for event in events {
         let seq = event.seq;
-        match apply_report(core, event).await? {
+        match apply_report(core, event, pulled).await? {
             Fate::Applied => core.media.acknowledge(room, seq),
             Fate::TooEarly => return Ok(()),
             Fate::Fenced => {
@@ -102,10 +109,10 @@ async fn apply_room(core: &Arc<Core>, room: CallId, mut events: Vec<MediaEvent>)
 }
 
 /// One report, tried again when the database stumbles over it, set aside when it keeps stumbling.
-async fn apply_report(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, Refused> {
+async fn apply_report(core: &Arc<Core>, event: MediaEvent, pulled: Instant) -> Result<Fate, Refused> {
     let mut tries = 0;
     loop {
-        match report::apply(core, event.clone()).await {
+        match report::apply(core, event.clone(), pulled).await {
             Err(refused) if is_absence(&refused) => return Err(refused),
             Err(refused) if tries + 1 >= TRIES_MAX => {
                 tracing::error!(
@@ -118,6 +125,13 @@ async fn apply_report(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, Refus
             done => return done,
         }
     }
+}
+
+/// How long ago something happened that was `age_ms` old when it was pulled. Waiting for a connection takes seconds when
+/// the database has been away.
+fn age(age_ms: u64, pulled: Instant) -> Span {
+    let since = u64::try_from(pulled.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Span::millis(i64::try_from(age_ms.saturating_add(since)).unwrap_or(i64::MAX))
 }
 
 /// Whether the database is away, or this process may not decide: both mean waiting, not trying harder.
@@ -148,19 +162,20 @@ pub(crate) async fn run_steps(core: Arc<Core>, stop: CancellationToken) {
 
 /// One pull of steps; returns how many there were.
 async fn pull_steps(core: &Arc<Core>) -> Result<usize, Refused> {
+    let pulled = Instant::now();
     let steps = core.recordings.steps(PULL_MAX);
     let n = steps.len();
     for told in steps {
-        apply_step(core, told).await?;
+        apply_step(core, told, pulled).await?;
     }
     Ok(n)
 }
 
 /// One step, acknowledged after the commit. One that cannot be stored is left for the next pull: acknowledging it would
 /// free the spool that holds the only copy of what it tells.
-async fn apply_step(core: &Arc<Core>, told: RecordingStep) -> Result<(), Refused> {
+async fn apply_step(core: &Arc<Core>, told: RecordingStep, pulled: Instant) -> Result<(), Refused> {
     let (recording, word) = (told.recording, told.kind.word());
-    match step::apply(core, told).await {
+    match step::apply(core, told, pulled).await {
         Ok(()) => core.recordings.acknowledge_step(recording, word),
         Err(refused) if is_absence(&refused) => return Err(refused),
         Err(refused) => tracing::error!(

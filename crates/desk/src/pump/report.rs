@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use call_model::call::{Input, Who};
-use call_model::{Span, StaffId, Timestamp};
+use call_model::{StaffId, Timestamp};
 use ports::{Cause, EventKind, Flag, LegSummary, MediaEvent};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Fate;
+use super::{Fate, age};
 use crate::commands::{Act, Actor, call_input};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
@@ -25,7 +26,7 @@ use crate::tx::Tx;
 const ACTOR: &str = "system:media";
 
 /// Applies one report, or says why not now.
-pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, Refused> {
+pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent, pulled: Instant) -> Result<Fate, Refused> {
     let held = Arc::clone(core);
     core.write("media", move |tx| {
         Box::pin(async move {
@@ -33,7 +34,7 @@ pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent) -> Result<Fate, R
                 Ok(found) => found,
                 Err(fate) => return Ok(fate),
             };
-            let at = moment(tx, &row, event.age_ms).await?;
+            let at = moment(tx, &row, event.age_ms, pulled).await?;
             happen(&held, tx, &row, &event.kind, at).await?;
             calls::saw_media(tx.conn(), row.id, seq).await?;
             Ok(Fate::Applied)
@@ -81,9 +82,9 @@ async fn find(core: &Core, tx: &mut Tx, event: &MediaEvent) -> Result<Result<(Ca
 }
 
 /// When it happened, by the database's clock; never before the call was accepted.
-async fn moment(tx: &mut Tx, row: &CallRow, age_ms: u64) -> Result<Timestamp, Refused> {
+async fn moment(tx: &mut Tx, row: &CallRow, age_ms: u64, pulled: Instant) -> Result<Timestamp, Refused> {
     let now = tx.read_clock().await?;
-    let age = Span::millis(i64::try_from(age_ms).unwrap_or(i64::MAX));
+    let age = age(age_ms, pulled);
     let began = row.connecting_at.unwrap_or(row.created_at);
     Ok(now.minus(age).max(began.0))
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use call_model::{Span, Timestamp};
 use ports::{QualityTrack, RecordingStep, StepKind};
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::age;
 use crate::refusal::Refused;
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
@@ -23,7 +25,7 @@ use crate::views;
 const ACTOR: &str = "system:recorder";
 
 /// Stores one step.
-pub(super) async fn apply(core: &Arc<Core>, told: RecordingStep) -> Result<(), Refused> {
+pub(super) async fn apply(core: &Arc<Core>, told: RecordingStep, pulled: Instant) -> Result<(), Refused> {
     let node = core.node.node_id.clone();
     core.write("recorder", move |tx| {
         Box::pin(async move {
@@ -33,7 +35,7 @@ pub(super) async fn apply(core: &Arc<Core>, told: RecordingStep) -> Result<(), R
                 return Ok(());
             };
             let now = tx.read_clock().await?;
-            let at = now.minus(Span::millis(i64::try_from(told.age_ms).unwrap_or(i64::MAX)));
+            let at = now.minus(age(told.age_ms, pulled));
             if !recordings::step(tx.conn(), id, told.kind.word(), at).await? {
                 return Ok(());
             }

@@ -79,7 +79,8 @@ struct Room {
 
 /// The media plane of one start of a node.
 pub struct ScriptedMedia {
-    epoch: u64,
+    /// Of the node's start; a test that plays a ghost of an earlier one sets it back.
+    pub epoch: AtomicU64,
     rooms: Mutex<HashMap<CallId, Room>>,
     bell: Notify,
     pub closed: Mutex<Vec<CallId>>,
@@ -91,7 +92,7 @@ pub struct ScriptedMedia {
 impl ScriptedMedia {
     pub fn new(epoch: u64) -> Self {
         ScriptedMedia {
-            epoch,
+            epoch: AtomicU64::new(epoch),
             rooms: Mutex::default(),
             bell: Notify::new(),
             closed: Mutex::default(),
@@ -124,6 +125,15 @@ impl ScriptedMedia {
             .into_iter()
             .find(|(_, own)| *own == part)
             .map(|(leg, _)| leg)
+    }
+
+    /// One leg comes up.
+    pub fn comes_up(&self, call: CallId, part: Part) {
+        let leg = self.leg(call, part).expect("the leg was admitted");
+        if let Some(room) = self.rooms.lock().unwrap().get_mut(&call) {
+            room.legs.insert(leg, (part, true));
+        }
+        self.happens(call, EventKind::LegUp { leg });
     }
 
     /// Both legs come up and the room goes live, if both are there; returns when.
@@ -236,7 +246,7 @@ impl ports::Media for ScriptedMedia {
                 events.push(MediaEvent {
                     room: *call,
                     seq: *seq,
-                    node_epoch: self.epoch,
+                    node_epoch: self.epoch.load(Ordering::Relaxed),
                     age_ms: u64::try_from(now.duration_since(*at).as_millis()).unwrap(),
                     kind: kind.clone(),
                 });
@@ -480,6 +490,13 @@ impl Node {
         }
     }
 
+    /// Makes the process's connection to the database look unbroken for `span` longer. Only on a runtime of one thread.
+    pub async fn age(&self, span: Duration) {
+        tokio::time::pause();
+        tokio::time::advance(span).await;
+        tokio::time::resume();
+    }
+
     /// Waits until media's reports are all applied.
     pub async fn until_applied(&self) {
         let until = Instant::now() + PATIENCE;
@@ -551,6 +568,21 @@ impl Eye {
             .fetch_all(&mut self.0)
             .await
             .unwrap()
+    }
+
+    /// Entries of this kind in the history of a call.
+    pub async fn events_of(&mut self, call: CallId, kind: &str) -> i64 {
+        sqlx::query_scalar("select count(*) from call_events where call_id = $1 and kind = $2")
+            .bind(Uuid::from_u128(call.0))
+            .bind(kind)
+            .fetch_one(&mut self.0)
+            .await
+            .unwrap()
+    }
+
+    /// One real number.
+    pub async fn real(&mut self, sql: &'static str) -> f64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.0).await.unwrap()
     }
 
     /// One real number about one row.
