@@ -4,10 +4,11 @@
 
 mod common;
 
-use call_model::{CallId, LegId};
+use call_model::{CallId, LegId, OfferId};
 use common::{Told, World, customer, service, start};
-use desk::{Code, Created};
-use ports::{Part, RecordCommand, Stance, Tap};
+use desk::{Audience, Code, Created, HubFeed};
+use ports::{EventKind, MediaEvent, Part, RecordCommand, Stance, Tap};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::call::CallStatus;
 use wire::staff::{PresenceSet, PresenceStatus, StaffRole};
@@ -359,4 +360,114 @@ async fn a_waiting_customer_is_kept_by_showing_himself() {
     );
     let (_, started) = world.desk.start_call(&service(), start("u2")).await.unwrap();
     assert_eq!((started.position, started.estimated_wait_seconds), (Some(2), None));
+}
+
+/// The next event of this kind for this audience; whatever else comes before it is kept in `heard`.
+async fn hear(feed: &mut HubFeed, heard: &mut Vec<(Audience, String)>, kind: &str, data: &str) -> serde_json::Value {
+    let wait = async {
+        loop {
+            let event = feed.next().await.expect("nothing is missed");
+            heard.push((event.audience.clone(), event.kind.clone()));
+            if event.kind == kind && event.data.to_string().contains(data) {
+                return event.data.clone();
+            }
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, wait)
+        .await
+        .unwrap_or_else(|_| panic!("no {kind} with {data}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn router_media_and_people_bring_a_call_to_its_end_and_every_browser_hears_its_own() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let mut feed = world.desk.subscribe();
+    let mut heard = Vec::new();
+    let stop = CancellationToken::new();
+    let (desk, ends) = (world.desk.clone(), stop.clone());
+    let running = tokio::spawn(async move { desk.run(ends).await });
+    // The feed begins where it first looks: something told and heard shows that it has looked.
+    for (status, told) in [(PresenceStatus::Away, "away"), (PresenceStatus::Online, "online")]
+        .into_iter()
+        .cycle()
+    {
+        let wanted = PresenceSet {
+            status,
+            reason: None,
+            media_checked: true,
+        };
+        world.desk.set_presence(&agent, wanted).await.unwrap();
+        let next = tokio::time::timeout(std::time::Duration::from_secs(2), feed.next()).await;
+        if told == "online" && next.is_ok_and(|event| event.unwrap().kind == "presence.changed") {
+            break;
+        }
+    }
+
+    let call = world.call("u1").await;
+    let offered = hear(&mut feed, &mut heard, "call.offered", "Customer u1").await;
+    let offer: Uuid = serde_json::from_value(offered["offerId"].clone()).unwrap();
+    let accepted = world.desk.accept_offer(&agent, OfferId(offer.as_u128())).await.unwrap();
+    hear(&mut feed, &mut heard, "call.accepted", "connecting").await;
+    let customers = world.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    let legs = [customers.leg_id, accepted.leg.leg_id].map(|leg| LegId(leg.as_u128()));
+    let kinds = [
+        EventKind::LegUp { leg: legs[0] },
+        EventKind::LegUp { leg: legs[1] },
+        EventKind::FirstRtp { leg: legs[1] },
+        EventKind::RoomLive,
+    ];
+    for (kind, seq) in kinds.into_iter().zip(1..) {
+        world.media.report(MediaEvent {
+            room: call,
+            seq,
+            node_epoch: 1,
+            age_ms: 0,
+            kind,
+        });
+    }
+    hear(&mut feed, &mut heard, "call.answered", "\"recorded\":true").await;
+    assert_eq!(
+        world
+            .texts("select id::text from helpline.recordings where state = 'recording'")
+            .await,
+        [offer.to_string()]
+    );
+    world.desk.hang_up(&customer("u1"), call, None).await.unwrap();
+    hear(&mut feed, &mut heard, "call.completed", "customer_hangup").await;
+    hear(&mut feed, &mut heard, "queue.changed", "\"waiting\":[]").await;
+    assert!(world.desk.snapshot(&agent).await.unwrap().wrap_up.is_some());
+    stop.cancel();
+    running.await.unwrap();
+
+    let own = |wanted: &Audience| {
+        let of: Vec<_> = heard
+            .iter()
+            .filter(|(audience, kind)| audience == wanted && kind.starts_with("call."))
+            .collect();
+        of.into_iter().map(|(_, kind)| kind.as_str()).collect::<Vec<_>>()
+    };
+    let person = Audience::User(call_model::UserId::new("u1").unwrap());
+    assert_eq!(
+        own(&person),
+        [
+            "call.queued",
+            "call.ringing",
+            "call.accepted",
+            "call.answered",
+            "call.completed"
+        ]
+    );
+    let staff = Audience::Staff(call_model::StaffId(common::staff_id(&agent).as_u128()));
+    assert_eq!(
+        own(&staff),
+        [
+            "call.offered",
+            "call.accepted",
+            "call.answered",
+            "call.wrap_up",
+            "call.completed"
+        ]
+    );
 }
