@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides anything; nothing is ever reset but the running second.
 //!
-//! Invariant: every datagram that comes in is in exactly one of `forwarded`-or-consumed and one named drop.
+//! Invariant: every datagram that comes in is counted as consumed or in one named drop ([`Totals::accounted`]).
 
 use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
@@ -33,6 +33,8 @@ pub struct Totals {
     pub rtcp_opened: u64,
     /// Reports sent.
     pub rtcp_sent: u64,
+    /// DTLS datagrams handed to the handshake helper.
+    pub dtls_passed: u64,
     /// Datagrams larger than [`crate::limits::DATAGRAM_BYTES_MAX`] or empty.
     pub drop_size: u64,
     /// Neither STUN, DTLS nor RTP.
@@ -63,6 +65,9 @@ pub struct Totals {
     pub drop_replayed: u64,
     /// More sources than a transport may have.
     pub drop_ssrc_limit: u64,
+    /// Authentic, but its padding, its compound or its redundant blocks are broken. Such a datagram is also in
+    /// [`Totals::rtp_opened`] or [`Totals::rtcp_opened`].
+    pub drop_inside: u64,
     /// A payload type that was not negotiated.
     pub drop_payload_type: u64,
     /// A second source while the first one speaks.
@@ -93,6 +98,20 @@ pub struct Totals {
     pub migrations_refused: u64,
     /// Legs removed after a panic.
     pub panics: u64,
+}
+
+impl Totals {
+    /// The datagrams whose fate is counted: each is in exactly one of these. Equal to [`Totals::datagrams`] as long
+    /// as the caller sends when [`crate::shard::Shard::must_flush`] says so.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        let consumed = self.rtp_opened + self.rtcp_opened + self.checks + self.checks_refused + self.dtls_passed;
+        let unfit = self.drop_size + self.drop_protocol + self.drop_malformed + self.drop_stun_malformed;
+        let strangers = self.drop_unknown_source + self.drop_unknown_ufrag + self.drop_bad_integrity;
+        let keyless = self.drop_no_keys + self.drop_unauthentic + self.drop_replayed + self.drop_ssrc_limit;
+        let bounded = self.drop_rate + self.drop_stun_rate + self.drop_dtls_limit + self.drop_jobs;
+        consumed + unfit + strangers + keyless + bounded + self.uplink_denied
+    }
 }
 
 /// Which way a row of counters looks.

@@ -72,6 +72,21 @@ impl Slot<'_> {
     }
 }
 
+/// Entries of a shard's tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Legs.
+    pub legs: usize,
+    /// Rooms.
+    pub rooms: usize,
+    /// Transports.
+    pub transports: usize,
+    /// Addresses that passed a check.
+    pub addresses: usize,
+    /// User name fragments of ours under which checks are taken.
+    pub ufrags: usize,
+}
+
 /// Whose an address is.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
@@ -226,6 +241,18 @@ impl Shard {
         self.transports.len()
     }
 
+    /// How much each table holds, for watching: without legs and rooms all are zero.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        Tables {
+            legs: self.legs.len().max(self.by_leg.len()),
+            rooms: self.rooms.len().max(self.by_room.len()),
+            transports: self.transports.len().max(self.by_transport.len()),
+            addresses: self.by_address.len(),
+            ufrags: self.by_ufrag.len(),
+        }
+    }
+
     /// After a caught panic: removes the leg that was being worked on, if there was one, and says which.
     ///
     /// Its room and everybody else go on. The counts of this leg may be off by the packet that broke it.
@@ -251,6 +278,3 @@ impl Shard {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

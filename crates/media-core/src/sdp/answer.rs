@@ -115,13 +115,14 @@ fn accepted(
     slot: Option<&SlotParams>,
     first: bool,
 ) -> std::fmt::Result {
-    let red = offer.red.filter(|_| ours.red != Red::Off);
+    let red = offer.red.filter(|_| ours.red != Red::Off && section.red() == offer.red);
+    let dtmf = offer.dtmf.filter(|_| section.dtmf() == offer.dtmf);
     let mut formats = match (ours.red, red) {
         (Red::Prefer, Some(red)) => vec![red, offer.opus],
         (_, Some(red)) => vec![offer.opus, red],
         (_, None) => vec![offer.opus],
     };
-    formats.extend(offer.dtmf.map(|(kind, _)| kind));
+    formats.extend(dtmf);
     let default = ours.candidates.first();
     write!(
         text,
@@ -150,8 +151,8 @@ fn accepted(
         write!(text, "{}{byte:02X}", if n == 0 { "" } else { ":" })?;
     }
     text.push_str("\r\na=setup:passive\r\na=rtcp-mux\r\na=rtcp-rsize\r\n");
-    codecs(text, offer, red)?;
-    if let Some(id) = offer.audio_level {
+    codecs(text, offer.opus, red, dtmf)?;
+    if let Some(id) = offer.audio_level.filter(|_| section.level == offer.audio_level) {
         write!(text, "a=extmap:{id} {AUDIO_LEVEL}\r\n")?;
     }
     let hears = ours.uplink && section.direction.sends();
@@ -177,14 +178,13 @@ const fn direction(hears: bool, sends: bool) -> Direction {
     }
 }
 
-fn codecs(text: &mut String, offer: &Offer, red: Option<u8>) -> std::fmt::Result {
-    let opus = offer.opus;
+fn codecs(text: &mut String, opus: u8, red: Option<u8>, dtmf: Option<u8>) -> std::fmt::Result {
     write!(text, "a=rtpmap:{opus} opus/48000/2\r\na=fmtp:{opus} {OPUS_FORMAT}\r\n")?;
     if let Some(red) = red {
         write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n")?;
     }
-    if let Some((kind, rate)) = offer.dtmf {
-        write!(text, "a=rtpmap:{kind} telephone-event/{rate}\r\na=fmtp:{kind} 0-15\r\n")?;
+    if let Some(kind) = dtmf {
+        write!(text, "a=rtpmap:{kind} telephone-event/48000\r\na=fmtp:{kind} 0-15\r\n")?;
     }
     text.push_str("a=ptime:20\r\na=maxptime:60\r\n");
     Ok(())

@@ -160,9 +160,9 @@ pub(super) struct Section {
     port: u16,
     bundle_only: bool,
     rtcp_mux: bool,
-    /// Payload type to (codec in lower case, clock rate, channels).
-    codecs: HashMap<u8, (String, u32, u32)>,
-    level: Option<u8>,
+    /// Payload type to (codec in lower case, clock rate).
+    codecs: HashMap<u8, (String, u32)>,
+    pub(super) level: Option<u8>,
     facts: Facts,
 }
 
@@ -192,8 +192,9 @@ pub struct Offer {
     pub opus: u8,
     /// Payload type of RED over Opus.
     pub red: Option<u8>,
-    /// Payload type and clock rate of telephone events.
-    pub dtmf: Option<(u8, u32)>,
+    /// Payload type of telephone events at 48 kHz, the clock of Opus. Those at 8 kHz are not taken: in one stream
+    /// with Opus their times cannot be told apart (RFC 7160).
+    pub dtmf: Option<u8>,
     /// Id of the level extension.
     pub audio_level: Option<u8>,
     pub(super) sections: Vec<Section>,
@@ -214,6 +215,10 @@ pub fn read_offer(text: &str) -> Result<Offer, Refused> {
             return Err(Refused::TooLarge);
         }
         if number == 0 && line != "v=0" {
+            return Err(Refused::Malformed);
+        }
+        // A lone carriage return could otherwise come back in our answer as a line of its own.
+        if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
             return Err(Refused::Malformed);
         }
         if !line.is_empty() {
@@ -323,8 +328,11 @@ impl Reader {
             (_, _) => false,
         };
         let first_together = self.sections.get(first).is_some_and(together);
+        // The engine keeps one table of payload types per transport: a section with another Opus is not taken.
+        let opus = self.sections.get(first).and_then(Section::opus);
         for (n, section) in self.sections.iter_mut().enumerate() {
-            section.accepted = section.usable() && (n == first || (first_together && together(section)));
+            let alike = first_together && together(section) && section.opus() == opus;
+            section.accepted = section.usable() && (n == first || alike);
         }
         let main = self.sections.get(first).ok_or(Refused::WithoutOpus)?;
         if !main.rtcp_mux {
@@ -338,16 +346,15 @@ impl Reader {
         }
         let (ufrag, pwd) = credentials(&main.facts, &self.session)?;
         let fingerprint = self.fingerprint()?;
-        let codec = |name: &str, rates: &[u32]| main.codec(name, rates);
-        let (opus, _) = codec("opus", &[48_000]).ok_or(Refused::WithoutOpus)?;
+        let opus = main.opus().ok_or(Refused::WithoutOpus)?;
         Ok(Offer {
             ufrag,
             pwd,
             fingerprint,
             candidates: self.candidates,
             opus,
-            red: codec("red", &[48_000]).map(|(kind, _)| kind),
-            dtmf: codec("telephone-event", &[48_000]).or_else(|| codec("telephone-event", &[8_000])),
+            red: main.red(),
+            dtmf: main.dtmf(),
             audio_level: main.level,
             bundle: first_together,
             sections: self.sections,
@@ -472,10 +479,9 @@ impl Section {
             .next()
             .and_then(|rate| rate.parse().ok())
             .ok_or(Refused::Malformed)?;
-        let channels = parts.next().and_then(|channels| channels.parse().ok()).unwrap_or(1);
         let listed = self.formats.iter().any(|format| format.parse() == Ok(kind));
         if listed && kind <= TYPES_MAX && !(64..=95).contains(&kind) {
-            self.codecs.insert(kind, (name, rate, channels));
+            self.codecs.insert(kind, (name, rate));
         }
         Ok(())
     }
@@ -495,16 +501,30 @@ impl Section {
     }
 
     /// The first payload type of a codec, in the offer's order.
-    fn codec(&self, name: &str, rates: &[u32]) -> Option<(u8, u32)> {
-        let order = self.formats.iter().filter_map(|format| format.parse::<u8>().ok());
-        order
-            .filter_map(|kind| Some((kind, self.codecs.get(&kind)?)))
-            .find_map(|(kind, (codec, rate, _))| (codec == name && rates.contains(rate)).then_some((kind, *rate)))
+    fn codec(&self, name: &str, rate: u32) -> Option<u8> {
+        let mut order = self.formats.iter().filter_map(|format| format.parse::<u8>().ok());
+        order.find(|kind| {
+            self.codecs
+                .get(kind)
+                .is_some_and(|codec| codec.0 == name && codec.1 == rate)
+        })
+    }
+
+    fn opus(&self) -> Option<u8> {
+        self.codec("opus", 48_000)
+    }
+
+    pub(super) fn red(&self) -> Option<u8> {
+        self.codec("red", 48_000)
+    }
+
+    pub(super) fn dtmf(&self) -> Option<u8> {
+        self.codec("telephone-event", 48_000)
     }
 
     fn usable(&self) -> bool {
         let alive = self.port != 0 || self.bundle_only;
-        self.kind == "audio" && alive && self.protocol.ends_with("SAVPF") && self.codec("opus", &[48_000]).is_some()
+        self.kind == "audio" && alive && self.protocol.ends_with("SAVPF") && self.opus().is_some()
     }
 }
 
@@ -535,7 +555,7 @@ impl Offer {
         MediaParams {
             opus: self.opus,
             red: self.red,
-            dtmf: self.dtmf.map(|(kind, _)| kind),
+            dtmf: self.dtmf,
             audio_level: self.audio_level,
             uplink: uplink && self.sends(),
             slots,

@@ -211,8 +211,10 @@ fn judge(
         .clone()
         .filter(|_| payload == Payload::Red)
         .map(|range| red::primary(&plain[range]));
-    let (Some(range), false) = (range, primary == Some(None)) else {
-        totals.drop_malformed += 1;
+    // A redundant packet around anything but Opus is not what was negotiated (RFC 2198 §3).
+    let foreign = primary.is_some_and(|block| block.is_none_or(|block| block.payload_type != transport.media.opus));
+    let (Some(range), false) = (range, foreign) else {
+        totals.drop_inside += 1;
         return None;
     };
     match transport.latch(now, header.ssrc) {
@@ -326,7 +328,10 @@ fn deliver(
         if media.red.is_some() {
             let payload = &mut body[header.len..header.len + packet.payload_bytes];
             // Blocks of several types cannot be renamed; the listener would take them for something else.
-            red::rename(payload, primary.payload_type, media.opus)?;
+            if red::rename(payload, primary.payload_type, media.opus).is_none() {
+                totals.drop_inside += 1;
+                return None;
+            }
         } else {
             body.copy_within(header.len + primary.at..len, header.len);
             len -= primary.at;

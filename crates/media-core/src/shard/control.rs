@@ -209,7 +209,10 @@ impl Shard {
                 self.event(now, room, Kind::LegUp { leg: id });
                 self.check_live(now, room);
             }
-            State::Away => self.event(now, room, Kind::LegBack { leg: id }),
+            State::Away => {
+                self.event(now, room, Kind::LegBack { leg: id });
+                self.check_live(now, room);
+            }
             State::Up => {}
         }
     }

@@ -138,6 +138,7 @@ impl Shard {
             let (room, leg) = (leg.room, leg.id);
             self.event(now, room, Kind::LegBack { leg });
             self.arm_transport(place);
+            self.check_live(now, room);
         }
     }
 
@@ -162,12 +163,12 @@ impl Shard {
                 fingerprint: transport.fingerprint,
             });
         }
-        if transport.helper {
-            self.out.job(Job::Datagram {
+        let passed = transport.helper
+            && self.out.job(Job::Datagram {
                 transport: id,
                 at: now,
                 bytes: datagram.into(),
             });
-        }
+        self.out.totals.dtls_passed += u64::from(passed);
     }
 }

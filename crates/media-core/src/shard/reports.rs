@@ -60,7 +60,7 @@ impl Shard {
         if let Some(leg) = self.legs.get_mut(transport.leg) {
             match rtcp::parse(&slot.packet()[..len]) {
                 Ok(compound) => compound.for_each(|packet| take(leg, packet, ssrc, now, ntp)),
-                Err(_) => totals.drop_malformed += 1,
+                Err(_) => totals.drop_inside += 1,
             }
         }
         self.heard(now, owner.transport);
