@@ -383,8 +383,7 @@ async fn hear(feed: &mut HubFeed, heard: &mut Vec<(Audience, String)>, kind: &st
 async fn router_media_and_people_bring_a_call_to_its_end_and_every_browser_hears_its_own() {
     let Some(mut world) = World::new().await else { return };
     let agent = world.staff("amina", StaffRole::Agent).await;
-    let mut feed = world.desk.subscribe();
-    let mut heard = Vec::new();
+    let (mut feed, mut heard) = (world.desk.subscribe(), Vec::new());
     let stop = CancellationToken::new();
     let (desk, ends) = (world.desk.clone(), stop.clone());
     let running = tokio::spawn(async move { desk.run(ends).await });
@@ -470,4 +469,79 @@ async fn router_media_and_people_bring_a_call_to_its_end_and_every_browser_hears
             "call.completed"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_lost_its_agent_is_answered_by_the_next_one_and_recorded_anew() {
+    let Some(mut world) = World::new().await else { return };
+    let amina = world.staff("amina", StaffRole::Agent).await;
+    let brian = world.staff("brian", StaffRole::Agent).await;
+    let stop = CancellationToken::new();
+    let (desk, ends) = (world.desk.clone(), stop.clone());
+    let running = tokio::spawn(async move { desk.run(ends).await });
+    let call = world.call("u1").await;
+    let first = world.ring(call, &amina).await;
+    let one = world.desk.accept_offer(&amina, first).await.unwrap();
+    let person = world.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    let [person, one] = [person.leg_id, one.leg.leg_id].map(|leg| LegId(leg.as_u128()));
+    let mut seq = 0;
+    let mut report = |world: &World, kind| {
+        seq += 1;
+        world.media.report(MediaEvent {
+            room: call,
+            seq,
+            node_epoch: 1,
+            age_ms: 0,
+            kind,
+        });
+    };
+    for kind in [
+        EventKind::LegUp { leg: person },
+        EventKind::LegUp { leg: one },
+        EventKind::FirstRtp { leg: one },
+        EventKind::RoomLive,
+        EventKind::LegDown {
+            leg: one,
+            cause: ports::Cause::Lost,
+            summary: ports::LegSummary::default(),
+        },
+    ] {
+        report(&world, kind);
+    }
+    until(
+        &mut world,
+        "select count(*) from voice_calls where status = 'queued' and priority = 1",
+    )
+    .await;
+    let heard_of = world.media.heard();
+    assert!(
+        heard_of.contains(&Told::Record(call, RecordCommand::Stop)),
+        "the first agent's recording is finished"
+    );
+
+    let second = world.ring(call, &brian).await;
+    let two = world.desk.accept_offer(&brian, second).await.unwrap();
+    let two = LegId(two.leg.leg_id.as_u128());
+    report(&world, EventKind::LegUp { leg: two });
+    report(&world, EventKind::FirstRtp { leg: two });
+    until(&mut world, "select count(*) from voice_calls where status = 'answered'").await;
+    let kept = "select r.state || ' ' || s.staff_name from helpline.recordings r
+        join helpline.offers o on o.id = r.id join helpline.staff s on s.id = o.staff_id order by r.started_at";
+    assert_eq!(world.texts(kept).await, ["finalising amina", "recording brian"]);
+    let again = world.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!(again.agent_name.as_deref(), Some("brian"));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Looks until the count is one.
+async fn until(world: &mut World, sql: &'static str) {
+    let look = async {
+        while world.count(sql).await != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), look)
+        .await
+        .unwrap_or_else(|_| panic!("never: {sql}"));
 }

@@ -216,6 +216,7 @@ async fn call_step(core: &Core, tx: &mut Tx, work: &mut Work, input: call::Input
     if effects.is_empty() && call == before {
         return Ok(false);
     }
+    let first = work.row.answered_at.is_none();
     rows::write_call(&mut work.row, &call);
     let mut told = Vec::new();
     for effect in effects {
@@ -229,7 +230,7 @@ async fn call_step(core: &Core, tx: &mut Tx, work: &mut Work, input: call::Input
         tx.after.push(After::Count(Count::State(call.status().word())));
     }
     if let (call::Status::Connecting, call::State::Answered { offer, since, .. }) = (before.status(), call.state) {
-        answered(tx, work, offer, since).await?;
+        answered(tx, work, offer, since, first).await?;
     }
     if let call::Input::Offer { offer } = input {
         tell::offered(tx, work, Uuid::from_u128(offer.0), act).await?;
@@ -366,15 +367,17 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Two-way sound: the recording has begun, by the queue's rule.
-async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp) -> Result<(), Refused> {
-    let began = |at: Option<At>| at.map_or(since, |at| at.0);
-    tx.after.push(After::Count(Count::Answered {
-        wait_s: began(work.row.connecting_at)
-            .since(began(work.row.enqueued_at))
-            .as_seconds(),
-        setup_s: since.since(began(work.row.connecting_at)).as_seconds(),
-    }));
+/// Two-way sound: the recording has begun, by the queue's rule. Waiting is counted by the `first` answer only.
+async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, first: bool) -> Result<(), Refused> {
+    if first {
+        let began = |at: Option<At>| at.map_or(since, |at| at.0);
+        tx.after.push(After::Count(Count::Answered {
+            wait_s: began(work.row.connecting_at)
+                .since(began(work.row.enqueued_at))
+                .as_seconds(),
+            setup_s: since.since(began(work.row.connecting_at)).as_seconds(),
+        }));
+    }
     if work.queue.recording == "off" {
         return Ok(());
     }

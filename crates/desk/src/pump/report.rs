@@ -1,7 +1,7 @@
 //! One report of media, in one transaction: the leg's row, the call's history, and what it means for the call.
 //!
-//! A report is applied if it is the next of its room and of this start of the node; a lower number is a repetition, a
-//! higher one waits. A leg that the desk has closed itself says nothing more about its call.
+//! A report is applied if it is of this start of the node and its number is higher than the last one of its room; a lower
+//! number is a repetition. A leg that the desk has closed itself says nothing more about its call.
 
 use std::sync::Arc;
 
@@ -76,7 +76,9 @@ async fn find(core: &Core, tx: &mut Tx, event: &MediaEvent) -> Result<Result<(Ca
         return Ok(Err(Fate::Applied));
     }
     if seq > row.media_seq + 1 {
-        return Ok(Err(Fate::TooEarly));
+        // Media delivers the oldest first and keeps what is not acknowledged: what is missing will not come.
+        let missing = seq - row.media_seq - 1;
+        tracing::warn!(call.id = %row.id, missing, "media has let go of reports");
     }
     Ok(Ok((row, seq)))
 }
@@ -97,9 +99,13 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
                 return Ok(());
             };
             legs::up(tx.conn(), leg.id, at).await?;
-            note(tx, row, "leg.up", at, &about(&leg)).await
+            note(tx, row, "leg.up", at, &about(&leg)).await?;
+            live_again(core, tx, row, at).await
         }
-        EventKind::FirstRtp { leg } => legs::first_rtp(tx.conn(), Uuid::from_u128(leg.0), at).await,
+        EventKind::FirstRtp { leg } => {
+            legs::first_rtp(tx.conn(), Uuid::from_u128(leg.0), at).await?;
+            live_again(core, tx, row, at).await
+        }
         EventKind::LegAway { leg } => away(tx, row, leg.0, at).await,
         EventKind::LegBack { leg } => {
             let Some(leg) = leg_of(tx, row, leg.0).await? else {
@@ -107,7 +113,8 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
             };
             legs::up(tx.conn(), leg.id, at).await?;
             legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
-            note(tx, row, "leg.back", at, &about(&leg)).await
+            note(tx, row, "leg.back", at, &about(&leg)).await?;
+            live_again(core, tx, row, at).await
         }
         EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
         EventKind::UplinkStalled { leg } => note_leg(tx, row, leg.0, "leg.uplink_stalled", at).await,
@@ -127,6 +134,17 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         }
         EventKind::PlanApplied { .. } => Ok(()),
     }
+}
+
+/// A room goes live once. When a call has come back to the queue, the next agent's sound is told by the legs alone.
+async fn live_again(core: &Core, tx: &mut Tx, row: &CallRow, at: Timestamp) -> Result<(), Refused> {
+    let Some(agent) = row.assigned_staff_id.filter(|_| row.status == "connecting") else {
+        return Ok(());
+    };
+    if legs::sounds(tx.conn(), row.id, agent).await? {
+        follow(core, tx, row, Input::Live, at).await?;
+    }
+    Ok(())
 }
 
 /// The leg goes silent; what that means is decided by how long it lasts.

@@ -28,6 +28,9 @@ const INSERT: &str = "insert into call_legs (id, call_id, part, staff_id, node_i
     values ($1, $2, $3, $4, $5, $6, $7)";
 const UP: &str = "update call_legs set state = 'up', up_at = coalesce(up_at, $2), away_at = null
     where id = $1 and state <> 'down'";
+/// Both are up and the agent has been heard: what media calls a live room, which it reports for the first agent only.
+const SOUNDS: &str = "select count(distinct part) = 2 from call_legs where call_id = $1 and state = 'up'
+    and (part = 'customer' or part = 'agent' and staff_id = $2 and first_rtp_at is not null)";
 const FIRST_RTP: &str = "update call_legs set first_rtp_at = coalesce(first_rtp_at, $2) where id = $1";
 const AWAY: &str = "update call_legs set state = 'away', away_at = $2 where id = $1 and state = 'up'";
 const DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
@@ -76,6 +79,15 @@ pub(crate) async fn up(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Resu
 pub(crate) async fn first_rtp(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
     sqlx::query(FIRST_RTP).bind(id).bind(At(at)).execute(conn).await?;
     Ok(())
+}
+
+/// Whether customer and `agent` have two-way sound now.
+pub(crate) async fn sounds(conn: &mut PgConnection, call: Uuid, agent: Uuid) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(SOUNDS)
+        .bind(call)
+        .bind(agent)
+        .fetch_one(conn)
+        .await?)
 }
 
 /// Nothing has come from it for a while.
