@@ -33,7 +33,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Optional<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_large(rejection.status()))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| too_large(rejection.status()))?;
         let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let Json(value) = Json::<T>::from_bytes(bytes).map_err(failure_of)?;
         Ok(Optional(value))
@@ -47,7 +49,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| Failure::not_found())?;
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Failure::not_found())?;
         text.parse().map(Id).map_err(|_| Failure::not_found())
     }
 }

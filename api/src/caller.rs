@@ -85,7 +85,10 @@ impl FromRequestParts<App> for Starter {
 /// The other end of the connection; the unspecified address in a test without a connection, which is no loopback.
 fn peer_of(parts: &Parts) -> IpAddr {
     let unknown = IpAddr::from([0, 0, 0, 0]);
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |ConnectInfo(peer)| peer.ip())
+    parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(unknown, |ConnectInfo(peer)| peer.ip())
 }
 
 /// The client's address, behind the proxies that are trusted.
@@ -111,7 +114,9 @@ async fn identify(parts: &Parts, app: &App, order: Order) -> Result<Caller, Fail
 
 /// Counts a request without a valid credential.
 pub(crate) fn stranger(app: &App, address: IpAddr) -> Result<(), Failure> {
-    app.limits().stranger(address).map_err(|wait| Failure::rate_limited(wait.0))
+    app.limits()
+        .stranger(address)
+        .map_err(|wait| Failure::rate_limited(wait.0))
 }
 
 async fn try_identify(parts: &Parts, app: &App, order: Order) -> Result<Caller, Failure> {
@@ -155,7 +160,11 @@ fn from_our_page(parts: &Parts, app: &App) -> Result<(), Failure> {
     if harmless || is_same_site(parts, &app.options().allowed_origins) {
         return Ok(());
     }
-    Err(Failure::new(StatusCode::FORBIDDEN, "cross_site", "Not from another site"))
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        "cross_site",
+        "Not from another site",
+    ))
 }
 
 /// The call that `/api/support/call/{id}/…` names: a pass speaks for no other.

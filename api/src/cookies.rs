@@ -77,7 +77,13 @@ mod tests {
     use super::*;
 
     fn text(rules: &CookieRules, jar: Jar) -> String {
-        rules.set(jar, "v".to_owned(), 60).unwrap().1.to_str().unwrap().to_owned()
+        rules
+            .set(jar, "v".to_owned(), 60)
+            .unwrap()
+            .1
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -87,7 +93,10 @@ mod tests {
             ..CookieRules::default()
         };
         let staff = text(&rules, Jar::Staff);
-        assert_eq!(staff, "__Host-hl_staff=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60");
+        assert_eq!(
+            staff,
+            "__Host-hl_staff=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"
+        );
         assert!(!text(&rules, Jar::Call).contains("Domain"));
     }
 
@@ -113,6 +122,14 @@ mod tests {
         headers.insert(header::COOKIE, "a=b; hl_staff=hls_x; hl_call=hlp_y".parse().unwrap());
         assert_eq!(rules.read(Jar::Staff, &headers).as_deref(), Some("hls_x"));
         assert_eq!(rules.read(Jar::Call, &headers).as_deref(), Some("hlp_y"));
-        assert!(rules.clear(Jar::Staff).unwrap().1.to_str().unwrap().contains("Max-Age=0"));
+        assert!(
+            rules
+                .clear(Jar::Staff)
+                .unwrap()
+                .1
+                .to_str()
+                .unwrap()
+                .contains("Max-Age=0")
+        );
     }
 }

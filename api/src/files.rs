@@ -25,8 +25,15 @@ struct Embedded;
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Paths of the console; each shows the same page, which finds its way by itself.
-const CONSOLE: [&str; 7] =
-    ["/agent", "/dashboard/support", "/admin", "/admin/support", "/qa", "/wallboard", "/preflight"];
+const CONSOLE: [&str; 7] = [
+    "/agent",
+    "/dashboard/support",
+    "/admin",
+    "/admin/support",
+    "/qa",
+    "/wallboard",
+    "/preflight",
+];
 
 /// Text at `/` while there are no pages.
 const NOT_BUILT: &str = "UI not built: run `cargo xtask web`\n";
@@ -162,7 +169,8 @@ fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
         let mut parts = item.split(';').map(str::trim);
         let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
         let forbidden = parts.any(|part| {
-            part.strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
+            part.strip_prefix("q=")
+                .is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
         });
         named && !forbidden
     })
@@ -190,7 +198,10 @@ fn respond(
     };
     let headers = response.headers_mut();
     let mut set = |name: header::HeaderName, value: &str| {
-        headers.insert(name, HeaderValue::from_str(value).expect("our own header values are visible ASCII"));
+        headers.insert(
+            name,
+            HeaderValue::from_str(value).expect("our own header values are visible ASCII"),
+        );
     };
     set(header::ETAG, &tag);
     set(header::VARY, "Accept-Encoding");
@@ -205,7 +216,10 @@ fn respond(
     if name.starts_with("widget/") {
         // The bank's page loads these from its own origin.
         set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-        set(header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+        set(
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin",
+        );
     }
     response.extensions_mut().insert(policy);
     response
@@ -251,12 +265,33 @@ mod tests {
 
     #[test]
     fn known_routes_show_the_console_and_unknown_ones_nothing() {
-        for path in ["/agent", "/agent/", "/dashboard/support", "/admin/support", "/qa", "/qa/some-call", "/call"] {
-            assert_eq!(target(path, false), Target::Page("index.html", Policy::Console), "{path}");
+        for path in [
+            "/agent",
+            "/agent/",
+            "/dashboard/support",
+            "/admin/support",
+            "/qa",
+            "/qa/some-call",
+            "/call",
+        ] {
+            assert_eq!(
+                target(path, false),
+                Target::Page("index.html", Policy::Console),
+                "{path}"
+            );
         }
         assert_eq!(target("/", false), Target::Root);
         assert_eq!(target("/demo", true), Target::Page("demo.html", Policy::Demo));
-        for path in ["/demo", "/demo.html", "/index.html", "//", "/agent/../x", "/..", "/../Cargo.toml", "/.keep"] {
+        for path in [
+            "/demo",
+            "/demo.html",
+            "/index.html",
+            "//",
+            "/agent/../x",
+            "/..",
+            "/../Cargo.toml",
+            "/.keep",
+        ] {
             assert_eq!(target(path, false), Target::Nothing, "{path}");
         }
         for path in ["/a%2e%2e/b", "/assets/x.js.br", "/assets/.x", "/a\\b", "/a/./b/../c"] {

@@ -93,8 +93,8 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
     let is_api = request.uri().path().starts_with("/api/");
     let origin = header_text(request.headers(), header::ORIGIN).map(str::to_owned);
     let allowed = origin.filter(|origin| is_api && app.options().allowed_origins.iter().any(|one| one == origin));
-    let is_preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let is_preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
 
     let mut response = if is_preflight && allowed.is_some() {
         preflight()
@@ -107,7 +107,9 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         // A reply of the API is one caller's own.
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
     }
     if let Some(origin) = allowed
         && let Ok(value) = HeaderValue::from_str(&origin)
@@ -119,7 +121,10 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
             HeaderValue::from_static("location, link, etag, retry-after, x-request-id"),
         );
         if app.options().cookies.customer_domain.is_some() {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
         }
     }
     response
@@ -133,7 +138,10 @@ fn preflight() -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     };
     set(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE");
-    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, idempotency-key, if-match");
+    set(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "authorization, content-type, idempotency-key, if-match",
+    );
     set(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S);
     response
 }
@@ -148,11 +156,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         policies.apply(&mut headers, Policy::Console);
         let csp = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(csp.contains("connect-src 'self' https://n1.example wss://n1.example;"), "{csp}");
+        assert!(
+            csp.contains("connect-src 'self' https://n1.example wss://n1.example;"),
+            "{csp}"
+        );
         assert!(!csp.contains("unsafe"), "{csp}");
         assert!(headers.contains_key(header::STRICT_TRANSPORT_SECURITY));
         policies.apply(&mut headers, Policy::Api);
-        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], "default-src 'none'; frame-ancestors 'none'");
+        assert_eq!(
+            headers[header::CONTENT_SECURITY_POLICY],
+            "default-src 'none'; frame-ancestors 'none'"
+        );
         assert!(Policies::new(&["https://x\r\ny".to_owned()], false).is_none());
     }
 }

@@ -138,7 +138,10 @@ async fn page(State(app): State<App>, request: Request) -> Response {
 
 /// Hands WebSocket upgrades to the part that speaks them.
 async fn upgrade(State(signaling): State<Router>, request: Request, next: Next) -> Response {
-    let wants = request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let wants = request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if wants && matches!(request.uri().path(), "/" | "/ws") {
         // A router cannot fail; it answers.
         return signaling.oneshot(request).await.into_response();

@@ -15,17 +15,17 @@ use governor::{
 };
 
 /// Calls one customer may start in a minute: one, a mistake, and a second mistake.
-pub const STARTS_PER_MINUTE: u32 = 3;
+pub(crate) const STARTS_PER_MINUTE: u32 = 3;
 /// Calls one customer may start in an hour.
-pub const STARTS_PER_HOUR: u32 = 10;
+pub(crate) const STARTS_PER_HOUR: u32 = 10;
 /// Sign-ins to one account in a quarter of an hour: guessing 480 passwords a day finds none of 12 characters.
-pub const SIGN_INS_PER_ACCOUNT: u32 = 5;
+pub(crate) const SIGN_INS_PER_ACCOUNT: u32 = 5;
 /// Sign-ins from one address in a quarter of an hour: an office behind one address still gets in.
-pub const SIGN_INS_PER_ADDRESS: u32 = 20;
+pub(crate) const SIGN_INS_PER_ADDRESS: u32 = 20;
 /// Requests without a valid credential from one address in a minute.
-pub const STRANGERS_PER_MINUTE: u32 = 60;
+pub(crate) const STRANGERS_PER_MINUTE: u32 = 60;
 /// Keys of one bucket map before the full ones are thrown out: about 10 MB.
-pub const KEYS_MAX: usize = 50_000;
+pub(crate) const KEYS_MAX: usize = 50_000;
 
 type Buckets<C> = RateLimiter<String, DefaultKeyedStateStore<String>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
@@ -53,7 +53,11 @@ impl<C: Clock + Clone> Limits<C> {
         let buckets = |count: u32, per: Duration| {
             let count = NonZeroU32::new(count).expect("every limit is above zero");
             let quota = Quota::with_period(per / count.get()).expect("every period is above zero");
-            RateLimiter::new(quota.allow_burst(count), DefaultKeyedStateStore::default(), clock.clone())
+            RateLimiter::new(
+                quota.allow_burst(count),
+                DefaultKeyedStateStore::default(),
+                clock.clone(),
+            )
         };
         Self {
             start_minute: buckets(STARTS_PER_MINUTE, MINUTE),

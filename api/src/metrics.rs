@@ -43,6 +43,10 @@ mod tests {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
         let response = metrics_router(registry).oneshot(request).await.unwrap();
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
-        assert!(String::from_utf8(body.to_vec()).unwrap().contains("helpline_test_total 3"));
+        assert!(
+            String::from_utf8(body.to_vec())
+                .unwrap()
+                .contains("helpline_test_total 3")
+        );
     }
 }

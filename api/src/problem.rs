@@ -58,10 +58,6 @@ impl Failure {
         Refused::new(Code::Unauthenticated).into()
     }
 
-    pub(crate) fn forbidden() -> Self {
-        Refused::new(Code::Forbidden).into()
-    }
-
     pub(crate) fn not_found() -> Self {
         Refused::new(Code::NotFound).into()
     }
@@ -89,9 +85,10 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
         Code::Validation => (StatusCode::UNPROCESSABLE_ENTITY, "A field is wrong"),
         Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
         Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "It changed in between"),
-        Code::IdempotencyMismatch => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key was used for another request")
-        }
+        Code::IdempotencyMismatch => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The idempotency key was used for another request",
+        ),
         Code::Draining => (StatusCode::SERVICE_UNAVAILABLE, "This server takes no new calls"),
         Code::MediaFull => (StatusCode::SERVICE_UNAVAILABLE, "All lines are busy"),
         Code::MediaUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The sound is not available"),
@@ -187,7 +184,10 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 
 /// True for a response that carries a problem document already.
 fn already_problem(response: &Response) -> bool {
-    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON)
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == PROBLEM_JSON)
 }
 
 /// Writes the document, keeping the headers that the refusal came with.
@@ -233,9 +233,17 @@ mod tests {
 
     #[test]
     fn successes_and_redirects_are_no_failures() {
-        for status in [StatusCode::OK, StatusCode::NOT_MODIFIED, StatusCode::PARTIAL_CONTENT, StatusCode::SEE_OTHER] {
+        for status in [
+            StatusCode::OK,
+            StatusCode::NOT_MODIFIED,
+            StatusCode::PARTIAL_CONTENT,
+            StatusCode::SEE_OTHER,
+        ] {
             assert!(framework_failure(status).is_none(), "{status}");
         }
-        assert_eq!(framework_failure(StatusCode::METHOD_NOT_ALLOWED).unwrap().code, "method_not_allowed");
+        assert_eq!(
+            framework_failure(StatusCode::METHOD_NOT_ALLOWED).unwrap().code,
+            "method_not_allowed"
+        );
     }
 }

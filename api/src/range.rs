@@ -22,7 +22,9 @@ pub(crate) enum Wanted {
 /// Decides for a file of `total` bytes whose strong tag is `etag` (with its quotes).
 pub(crate) fn wanted(headers: &HeaderMap, etag: &str, total: u64) -> Wanted {
     if let Some(tags) = text(headers, header::IF_NONE_MATCH)
-        && tags.split(',').any(|tag| tag.trim() == "*" || tag.trim().trim_start_matches("W/") == etag)
+        && tags
+            .split(',')
+            .any(|tag| tag.trim() == "*" || tag.trim().trim_start_matches("W/") == etag)
     {
         return Wanted::NotModified;
     }
@@ -63,7 +65,11 @@ fn parse(range: &str, total: u64) -> Wanted {
             _ => return Wanted::Whole,
         },
     };
-    if start >= total { Wanted::Unsatisfiable } else { Wanted::Part(start..end) }
+    if start >= total {
+        Wanted::Unsatisfiable
+    } else {
+        Wanted::Part(start..end)
+    }
 }
 
 /// Decimal digits only: no sign, no space.
@@ -114,7 +120,16 @@ mod tests {
 
     #[test]
     fn what_is_no_single_range_is_ignored() {
-        for range in ["bytes=", "bytes=-", "bytes=5-3", "bytes=a-b", "bytes=0-1,4-5", "items=0-1", "bytes=+1-2", "x"] {
+        for range in [
+            "bytes=",
+            "bytes=-",
+            "bytes=5-3",
+            "bytes=a-b",
+            "bytes=0-1,4-5",
+            "items=0-1",
+            "bytes=+1-2",
+            "x",
+        ] {
             assert_eq!(ask(&[(header::RANGE, range)], 10), Wanted::Whole, "{range}");
         }
     }
@@ -124,8 +139,15 @@ mod tests {
         let range = (header::RANGE, "bytes=0-0");
         assert_eq!(ask(&[range.clone(), (header::IF_RANGE, TAG)], 10), Wanted::Part(0..1));
         assert_eq!(ask(&[range.clone(), (header::IF_RANGE, "\"old\"")], 10), Wanted::Whole);
-        assert_eq!(ask(&[range.clone(), (header::IF_RANGE, "W/\"abc\"")], 10), Wanted::Whole, "weak");
-        assert_eq!(ask(&[range.clone(), (header::IF_NONE_MATCH, "\"x\", \"abc\"")], 10), Wanted::NotModified);
+        assert_eq!(
+            ask(&[range.clone(), (header::IF_RANGE, "W/\"abc\"")], 10),
+            Wanted::Whole,
+            "weak"
+        );
+        assert_eq!(
+            ask(&[range.clone(), (header::IF_NONE_MATCH, "\"x\", \"abc\"")], 10),
+            Wanted::NotModified
+        );
         assert_eq!(ask(&[range, (header::IF_NONE_MATCH, "*")], 10), Wanted::NotModified);
     }
 }

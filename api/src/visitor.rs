@@ -52,7 +52,10 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]
     if !is_trusted(client) {
         return client;
     }
-    let hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).collect();
     for hop in hops.into_iter().rev() {
         let Ok(address) = hop.trim().parse::<IpAddr>() else {
@@ -68,9 +71,16 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]
 
 /// True when any header of a proxy came along.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
+    [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "via",
+    ]
+    .iter()
+    .any(|name| headers.contains_key(*name))
 }
 
 /// A header as text.
@@ -89,13 +99,14 @@ pub(crate) fn host(parts: &Parts) -> Option<&str> {
 pub(crate) fn is_same_site(parts: &Parts, allowed_origins: &[String]) -> bool {
     let origin = header_text(&parts.headers, header::ORIGIN);
     let allowed = origin.is_some_and(|origin| allowed_origins.iter().any(|one| one == origin));
-    match (header_text(&parts.headers, header::HeaderName::from_static("sec-fetch-site")), origin) {
+    match (
+        header_text(&parts.headers, header::HeaderName::from_static("sec-fetch-site")),
+        origin,
+    ) {
         (Some("same-origin" | "none"), _) => true,
         (Some(_), _) => allowed,
         (None, None) => true,
-        (None, Some(origin)) => {
-            allowed || host(parts).is_some_and(|host| desk::auth::demo::same_origin(origin, host))
-        }
+        (None, Some(origin)) => allowed || host(parts).is_some_and(|host| desk::auth::demo::same_origin(origin, host)),
     }
 }
 
@@ -126,7 +137,10 @@ mod tests {
     fn only_a_trusted_proxy_speaks_for_its_client() {
         let trusted = [Cidr::parse("10.0.0.0/8").unwrap()];
         let mut headers = HeaderMap::new();
-        headers.insert("x-forwarded-for", "198.51.100.7, 203.0.113.9, 10.0.0.2".parse().unwrap());
+        headers.insert(
+            "x-forwarded-for",
+            "198.51.100.7, 203.0.113.9, 10.0.0.2".parse().unwrap(),
+        );
         assert_eq!(client_address(ip("192.0.2.1"), &headers, &trusted), ip("192.0.2.1"));
         assert_eq!(client_address(ip("10.0.0.1"), &headers, &trusted), ip("203.0.113.9"));
         headers.insert("x-forwarded-for", "garbage".parse().unwrap());
@@ -140,15 +154,27 @@ mod tests {
             for (name, value) in pairs {
                 request = request.header(*name, *value);
             }
-            is_same_site(&request.body(()).unwrap().into_parts().0, &["https://bank.example".to_owned()])
+            is_same_site(
+                &request.body(()).unwrap().into_parts().0,
+                &["https://bank.example".to_owned()],
+            )
         };
         assert!(ask(&[]), "curl");
         assert!(ask(&[("sec-fetch-site", "same-origin")]));
         assert!(ask(&[("sec-fetch-site", "none")]), "typed into the address bar");
         assert!(ask(&[("origin", "https://help.example")]));
-        assert!(ask(&[("sec-fetch-site", "cross-site"), ("origin", "https://bank.example")]), "the list");
-        assert!(!ask(&[("sec-fetch-site", "cross-site"), ("origin", "https://help.example")]));
-        assert!(!ask(&[("sec-fetch-site", "same-site"), ("origin", "https://evil.help.example")]));
+        assert!(
+            ask(&[("sec-fetch-site", "cross-site"), ("origin", "https://bank.example")]),
+            "the list"
+        );
+        assert!(!ask(&[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://help.example")
+        ]));
+        assert!(!ask(&[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.help.example")
+        ]));
         assert!(!ask(&[("origin", "https://evil.example")]));
         assert!(!ask(&[("origin", "null")]));
     }

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 /// Largest message in bytes: an offer is 32 KiB at most, and JSON may double its line ends.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Largest frame that is read at all, in bytes: what lies between the two is refused by name, what is larger ends the
+/// connection.
+pub const FRAME_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Messages per second that a client may send for long; a page trickles a dozen candidates and then falls silent.
 pub const MESSAGES_PER_SECOND: u32 = 20;
 /// Messages that may come at once.
@@ -14,8 +17,14 @@ pub const MESSAGES_BURST: u32 = 60;
 pub const OUTBOUND_MESSAGES_MAX: usize = 256;
 /// Events kept per session for a resume.
 pub const KEPT_EVENTS_MAX: usize = 256;
-/// Commands of one client that are worked on at the same time; further ones are not read meanwhile.
+/// Commands of one client that wait for their turn; further ones are not read meanwhile.
 pub const COMMANDS_MAX: usize = 8;
+/// A command without an outcome by then is answered with `timeout`: no page waits longer.
+pub const COMMAND_WITHIN: Duration = Duration::from_secs(10);
+/// Sockets that have not said their first word, of the whole node: more come only from somebody who wants to do harm.
+pub const SILENT_SOCKETS_MAX: usize = 1_000;
+/// Heartbeats between two looks whether a member of staff is still signed in: a minute.
+pub const SIGNED_IN_EVERY: u32 = 12;
 /// Sessions of one person that are connected at the same time; one more closes the oldest.
 pub const SOCKETS_PER_PERSON_MAX: usize = 5;
 /// Sessions of this node, connected or waiting for a resume: 20,000 at about 4 KiB of state each.
@@ -59,7 +68,9 @@ impl Pace {
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_millis();
         self.at = now;
-        let gained = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(u64::from(MESSAGES_PER_SECOND));
+        let gained = u64::try_from(passed)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(u64::from(MESSAGES_PER_SECOND));
         self.milli = self.milli.saturating_add(gained).min(u64::from(MESSAGES_BURST) * 1_000);
         match self.milli.checked_sub(1_000) {
             Some(left) => {

@@ -50,8 +50,13 @@ pub(crate) struct NotUnderstood {
 
 /// Reads one message of a client.
 pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
-    let message: ClientMessage =
-        serde_json::from_str(text).map_err(|_| refuse(None, "bad_message", "The message is not of the form {v, id, type, data}."))?;
+    let message: ClientMessage = serde_json::from_str(text).map_err(|_| {
+        refuse(
+            None,
+            "bad_message",
+            "The message is not of the form {v, id, type, data}.",
+        )
+    })?;
     let reference = Some(message.id).filter(|id| !id.is_empty());
     if reference.as_ref().is_some_and(|id| id.len() > REFERENCE_BYTES_MAX) {
         return Err(refuse(None, "bad_message", "The id is too long."));
@@ -89,7 +94,11 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
 struct NoFit;
 
 fn read<T: DeserializeOwned>(data: Value) -> Result<T, NoFit> {
-    let data = if data.is_null() { Value::Object(serde_json::Map::new()) } else { data };
+    let data = if data.is_null() {
+        Value::Object(serde_json::Map::new())
+    } else {
+        data
+    };
     serde_json::from_value(data).map_err(|_| NoFit)
 }
 
@@ -173,32 +182,56 @@ mod tests {
         let asked = parse(text).unwrap();
         assert_eq!(asked.reference.as_deref(), Some("7"));
         assert!(matches!(asked.command, Command::Pong(Probe { nonce }) if nonce == "n"));
-        assert!(matches!(parse(r#"{"v":1,"type":"hello"}"#).unwrap().command, Command::Hello(_)));
+        assert!(matches!(
+            parse(r#"{"v":1,"type":"hello"}"#).unwrap().command,
+            Command::Hello(_)
+        ));
         let reject = r#"{"v":1,"type":"offer.reject","data":{"offerId":"00000000-0000-0000-0000-000000000007"}}"#;
         assert!(matches!(parse(reject).unwrap().command, Command::RejectOffer(..)));
     }
 
     #[test]
     fn everything_else_is_refused_by_name() {
-        for text in ["", "{", "[]", "7", "null", r#"{"type":"hello"}"#, r#"{"v":"1","type":"hello"}"#] {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "7",
+            "null",
+            r#"{"type":"hello"}"#,
+            r#"{"v":"1","type":"hello"}"#,
+        ] {
             assert_eq!(code(text), "bad_message", "{text}");
         }
         assert_eq!(code(r#"{"v":2,"type":"hello"}"#), "bad_version");
         assert_eq!(code(r#"{"v":1,"type":"call.listen"}"#), "unknown_type");
-        assert_eq!(code(r#"{"v":1,"type":"leg.offer","data":{"legId":"x"}}"#), "bad_message");
-        let long = format!(r#"{{"v":1,"id":"{}","type":"hello"}}"#, "x".repeat(REFERENCE_BYTES_MAX + 1));
+        assert_eq!(
+            code(r#"{"v":1,"type":"leg.offer","data":{"legId":"x"}}"#),
+            "bad_message"
+        );
+        let long = format!(
+            r#"{{"v":1,"id":"{}","type":"hello"}}"#,
+            "x".repeat(REFERENCE_BYTES_MAX + 1)
+        );
         assert_eq!(code(&long), "bad_message");
     }
 
     #[test]
     fn depth_does_not_overflow_the_reader() {
-        let deep = format!(r#"{{"v":1,"type":"x","data":{}{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
+        let deep = format!(
+            r#"{{"v":1,"type":"x","data":{}{}}}"#,
+            "[".repeat(20_000),
+            "]".repeat(20_000)
+        );
         assert_eq!(code(&deep), "bad_message");
     }
 
     #[test]
     fn a_bad_offers_word_is_what_the_client_hears() {
-        let note = Note::refused(Some("1".to_owned()), &Refused::because(Code::BadOffer, "offer_without_opus"));
+        let note = Note::refused(
+            Some("1".to_owned()),
+            &Refused::because(Code::BadOffer, "offer_without_opus"),
+        );
         assert_eq!(note.data["code"], "offer_without_opus");
         let text = note.text(0, Timestamp(0));
         assert!(text.contains(r#""ref":"1""#) && text.contains(r#""seq":0"#), "{text}");

@@ -6,7 +6,6 @@
 //! Invariant: an event that is kept has the next number of its session, whether somebody is connected or not.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use call_model::{CallId, StaffId, Timestamp, UserId};
 use desk::{Caller, HubEvent};
@@ -15,9 +14,7 @@ use tokio::time::Instant;
 use wire::call::CallStatus;
 
 use crate::{
-    limits::{
-        AFTER_CALL, DETACHED, KEPT_EVENTS_MAX, OUTBOUND_MESSAGES_MAX, SESSIONS_MAX, SOCKETS_PER_PERSON_MAX,
-    },
+    limits::{AFTER_CALL, DETACHED, KEPT_EVENTS_MAX, OUTBOUND_MESSAGES_MAX, SESSIONS_MAX, SOCKETS_PER_PERSON_MAX},
     protocol::Note,
     socket::Close,
 };
@@ -150,8 +147,11 @@ impl Sessions {
         if *person == Person::Visitor {
             return;
         }
-        while let Some(oldest) =
-            self.by_person.get(person).filter(|keys| keys.len() >= SOCKETS_PER_PERSON_MAX).map(|keys| keys[0])
+        while let Some(oldest) = self
+            .by_person
+            .get(person)
+            .filter(|keys| keys.len() >= SOCKETS_PER_PERSON_MAX)
+            .map(|keys| keys[0])
         {
             self.hang_up(oldest, Close::Replaced);
             self.remove(oldest);
@@ -188,7 +188,12 @@ impl Sessions {
         entry.line = Some(Line { out, close });
         entry.generation += 1;
         entry.detached_at = None;
-        let backlog = entry.kept.iter().filter(|(seq, _)| *seq > from).map(|(_, text)| text.clone()).collect();
+        let backlog = entry
+            .kept
+            .iter()
+            .filter(|(seq, _)| *seq > from)
+            .map(|(_, text)| text.clone())
+            .collect();
         let ends = Ends {
             out: out_end,
             close: close_end,
@@ -200,7 +205,11 @@ impl Sessions {
 
     /// The connection of `generation` is gone. True when its person has no connection left.
     pub(crate) fn detach(&mut self, key: Key, generation: u64, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.generation == generation) else {
+        let Some(entry) = self
+            .entries
+            .get_mut(&key)
+            .filter(|entry| entry.generation == generation)
+        else {
             return false;
         };
         entry.line = None;
@@ -211,7 +220,9 @@ impl Sessions {
             self.remove(key);
         }
         let keys = self.by_person.get(&person).map_or(&[][..], Vec::as_slice);
-        !keys.iter().any(|key| self.entries.get(key).is_some_and(|entry| entry.line.is_some()))
+        !keys
+            .iter()
+            .any(|key| self.entries.get(key).is_some_and(|entry| entry.line.is_some()))
     }
 
     /// Ends a session for good.
@@ -234,10 +245,17 @@ impl Sessions {
             let Some(detached) = entry.detached_at else {
                 return false;
             };
-            let ended = entry.over_at.is_some_and(|over| now.saturating_duration_since(over) > AFTER_CALL);
+            let ended = entry
+                .over_at
+                .is_some_and(|over| now.saturating_duration_since(over) > AFTER_CALL);
             ended || now.saturating_duration_since(detached) > DETACHED
         };
-        let dead: Vec<Key> = self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(key, _)| *key).collect();
+        let dead: Vec<Key> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| is_over(entry))
+            .map(|(key, _)| *key)
+            .collect();
         for key in dead {
             self.remove(key);
         }
@@ -256,7 +274,10 @@ impl Sessions {
             desk::Audience::User(user) => self.keys_of(&Person::Customer(user.clone())),
             desk::Audience::Staff(staff) => self.keys_of(&Person::Staff(*staff)),
             desk::Audience::AllStaff => {
-                let staff = self.by_person.iter().filter(|(person, _)| matches!(person, Person::Staff(_)));
+                let staff = self
+                    .by_person
+                    .iter()
+                    .filter(|(person, _)| matches!(person, Person::Staff(_)));
                 staff.flat_map(|(_, keys)| keys.iter().copied()).collect()
             }
         };
@@ -320,7 +341,9 @@ impl Sessions {
         let person = me.person.clone();
         let rivals = self.by_peer.get(peer).map_or(&[][..], Vec::as_slice);
         let taken = rivals.iter().filter(|rival| **rival != key).any(|rival| {
-            self.entries.get(rival).is_some_and(|rival| rival.person != person && same_room(me, rival))
+            self.entries
+                .get(rival)
+                .is_some_and(|rival| rival.person != person && same_room(me, rival))
         });
         if taken {
             return Err(NoEntry::PeerTaken);
@@ -339,7 +362,11 @@ impl Sessions {
         let mine = self.entries.get(&me)?;
         let keys = self.by_peer.get(peer)?;
         keys.iter().rev().copied().find(|key| {
-            *key != me && self.entries.get(key).is_some_and(|entry| entry.line.is_some() && same_room(mine, entry))
+            *key != me
+                && self
+                    .entries
+                    .get(key)
+                    .is_some_and(|entry| entry.line.is_some() && same_room(mine, entry))
         })
     }
 
@@ -423,10 +450,3 @@ fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<Key>>, at: &K, key
         }
     }
 }
-
-/// The registry behind its lock.
-pub(crate) type Shared = Arc<std::sync::Mutex<Sessions>>;
-
-#[cfg(test)]
-#[path = "registry_tests.rs"]
-mod tests;

@@ -5,7 +5,7 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 
 /// One frame, either way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// A message.
     Text(String),
     /// A protocol ping, or the answer to one: a sign of life.
@@ -18,7 +18,7 @@ pub enum Frame {
 
 /// Why a connection ends (RFC 6455 §7.4.2: 4000 and up are ours).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Close {
+pub(crate) enum Close {
     /// The client left.
     Left,
     /// The message was no message of ours, or came too fast.
@@ -41,7 +41,7 @@ pub enum Close {
 
 impl Close {
     /// The code on the wire.
-    pub const fn code(self) -> u16 {
+    pub(crate) const fn code(self) -> u16 {
         match self {
             Close::Left => 1000,
             Close::Dead => 1001,
@@ -56,7 +56,7 @@ impl Close {
     }
 
     /// Stable word for metrics and the close frame.
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Close::Left => "left",
             Close::Dead => "dead",
@@ -71,7 +71,7 @@ impl Close {
     }
 
     /// Every reason.
-    pub const ALL: [Close; 9] = [
+    pub(crate) const ALL: [Close; 9] = [
         Close::Left,
         Close::Dead,
         Close::Bad,
@@ -86,12 +86,19 @@ impl Close {
 
 /// The other end has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub(crate) struct Gone;
 
 /// Splits a WebSocket into frames out and frames in.
-pub(crate) fn split(socket: WebSocket) -> (impl Sink<Frame, Error = Gone> + Unpin, impl Stream<Item = Frame> + Unpin) {
+pub(crate) fn split(
+    socket: WebSocket,
+) -> (
+    impl Sink<Frame, Error = Gone> + Unpin,
+    impl Stream<Item = Frame> + Unpin,
+) {
     let (sink, stream) = socket.split();
-    let sink = sink.sink_map_err(|_| Gone).with(|frame| std::future::ready(Ok::<_, Gone>(message_of(frame))));
+    let sink = sink
+        .sink_map_err(|_| Gone)
+        .with(|frame| std::future::ready(Ok::<_, Gone>(message_of(frame))));
     let stream = stream.map(|received| match received {
         Ok(Message::Text(text)) => Frame::Text(text.as_str().to_owned()),
         Ok(Message::Binary(_)) => Frame::Binary,

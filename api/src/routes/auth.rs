@@ -32,9 +32,15 @@ pub(crate) async fn login(
 ) -> Result<Response, Failure> {
     // Another site must not sign somebody in under its own account.
     if !is_same_site(&parts, &app.options().allowed_origins) {
-        return Err(Failure::new(StatusCode::FORBIDDEN, "cross_site", "Not from another site"));
+        return Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "Not from another site",
+        ));
     }
-    app.limits().sign_in(&body.email, from.address).map_err(|wait| Failure::rate_limited(wait.0))?;
+    app.limits()
+        .sign_in(&body.email, from.address)
+        .map_err(|wait| Failure::rate_limited(wait.0))?;
     let (token, caller) = app.desk().auth().sign_in(body.email, body.password).await?;
     let me = app.desk().me(&caller).await?;
     let mut response = Json(&me).into_response();

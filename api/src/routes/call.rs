@@ -33,7 +33,9 @@ pub(crate) async fn start(
     Payload(body): Payload<CallStart>,
 ) -> Result<Response, Failure> {
     if let Caller::Customer { user_id, .. } = &caller {
-        app.limits().start(user_id.as_str()).map_err(|wait| Failure::rate_limited(wait.0))?;
+        app.limits()
+            .start(user_id.as_str())
+            .map_err(|wait| Failure::rate_limited(wait.0))?;
     }
     // A back end that calls for its customer keeps no cookies for him.
     let wants_cookie = !matches!(caller, Caller::Service { .. });
@@ -45,7 +47,10 @@ pub(crate) async fn start(
     };
     let mut response = (status, Json(&started)).into_response();
     if let (true, Some(user)) = (wants_cookie, user) {
-        let pass = app.desk().auth().issue_pass(user, CallId(started.call_id.as_u128()), started.server_time.0);
+        let pass = app
+            .desk()
+            .auth()
+            .issue_pass(user, CallId(started.call_id.as_u128()), started.server_time.0);
         let seconds = desk::auth::tickets::PASS_LIFE.0 / 1_000_000;
         if let Some((name, value)) = app.options().cookies.set(Jar::Call, pass.expose(), seconds) {
             response.headers_mut().append(name, value);
@@ -73,7 +78,9 @@ pub(crate) async fn hang_up(
     Id(id): Id,
     Optional(body): Optional<HangUp>,
 ) -> Reply<CallView> {
-    Ok(Json(app.desk().hang_up(&caller, CallId(id.as_u128()), body.reason).await?))
+    Ok(Json(
+        app.desk().hang_up(&caller, CallId(id.as_u128()), body.reason).await?,
+    ))
 }
 
 /// The right to attach one's own leg. Only a service key names a part.

@@ -50,7 +50,14 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) 
         media: Some(media),
         draining: Some(draining),
     };
-    (if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+    (
+        if ok {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        Json(health),
+    )
 }
 
 /// Everything has been started: this listener opens last.

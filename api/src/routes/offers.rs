@@ -42,18 +42,16 @@ pub(crate) async fn reject(
     Id(id): Id,
     Optional(body): Optional<OfferReject>,
 ) -> Result<StatusCode, Failure> {
-    app.desk().reject_offer(&caller, OfferId(id.as_u128()), body.reason).await?;
+    app.desk()
+        .reject_offer(&caller, OfferId(id.as_u128()), body.reason)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends the wrap-up of a call: the agent is free.
 #[utoipa::path(post, path = "/api/support/call/{id}/wrapup/end", tag = "agent", params(("id" = uuid::Uuid, Path)),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn end_wrap_up(
-    State(app): State<App>,
-    Who(caller): Who,
-    Id(id): Id,
-) -> Result<StatusCode, Failure> {
+pub(crate) async fn end_wrap_up(State(app): State<App>, Who(caller): Who, Id(id): Id) -> Result<StatusCode, Failure> {
     app.desk().end_wrap_up(&caller, CallId(id.as_u128())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -41,9 +41,11 @@ fn failure_of(fault: RecordingFault) -> Failure {
     match fault {
         RecordingFault::Missing => Refused::new(Code::RecordingMissing).into(),
         RecordingFault::Range => Refused::new(Code::Range).into(),
-        RecordingFault::Store => {
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "storage", "The store of recordings does not answer")
-        }
+        RecordingFault::Store => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage",
+            "The store of recordings does not answer",
+        ),
     }
 }
 
@@ -86,7 +88,10 @@ pub(crate) async fn audio(
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &str| {
-        headers.insert(name, HeaderValue::from_str(value).expect("our own header values are visible ASCII"));
+        headers.insert(
+            name,
+            HeaderValue::from_str(value).expect("our own header values are visible ASCII"),
+        );
     };
     set(header::ETAG, &tag);
     set(header::ACCEPT_RANGES, "bytes");
@@ -94,7 +99,10 @@ pub(crate) async fn audio(
     if status != StatusCode::NOT_MODIFIED {
         set(header::CONTENT_TYPE, "audio/ogg");
         set(header::CONTENT_LENGTH, &length.to_string());
-        set(header::CONTENT_DISPOSITION, &format!("inline; filename=\"recording-{id}.ogg\""));
+        set(
+            header::CONTENT_DISPOSITION,
+            &format!("inline; filename=\"recording-{id}.ogg\""),
+        );
     }
     if status == StatusCode::PARTIAL_CONTENT {
         set(header::CONTENT_RANGE, &content_range);
@@ -105,7 +113,10 @@ pub(crate) async fn audio(
 /// One slice at the start of `range`.
 async fn read(recordings: &Arc<dyn Recordings>, key: &str, range: &Range<u64>) -> Result<Bytes, Failure> {
     let end = range.end.min(range.start.saturating_add(CHUNK_BYTES));
-    let slice = recordings.read(key.to_owned(), range.start..end).await.map_err(failure_of)?;
+    let slice = recordings
+        .read(key.to_owned(), range.start..end)
+        .await
+        .map_err(failure_of)?;
     if slice.bytes.is_empty() {
         // The file is shorter than its row says.
         return Err(failure_of(RecordingFault::Missing));
@@ -170,14 +181,24 @@ pub(crate) async fn waveform(
         return Err(Failure::field("points", "must lie between 1 and 4096"));
     }
     let playback = app.desk().playback(&caller, RecordingId(id.as_u128())).await?;
-    let whole_ms = playback.recording.duration_seconds.map_or(0, |seconds| (seconds * 1000.0).ceil() as u64);
+    let whole_ms = playback
+        .recording
+        .duration_seconds
+        .map_or(0, |seconds| (seconds * 1000.0).ceil() as u64);
     let from = span.from.unwrap_or(0);
     let to = span.to.unwrap_or(whole_ms).min(whole_ms.max(from));
     if from > to {
         return Err(Failure::field("from", "must not lie behind `to`"));
     }
-    let peaks = app.desk().recordings().waveform(playback.peaks_key, from..to, points).await.map_err(failure_of)?;
-    let [customer, agent] = peaks.lanes.map(|lane| lane.into_iter().flat_map(|(low, high)| [low, high]).collect());
+    let peaks = app
+        .desk()
+        .recordings()
+        .waveform(playback.peaks_key, from..to, points)
+        .await
+        .map_err(failure_of)?;
+    let [customer, agent] = peaks
+        .lanes
+        .map(|lane| lane.into_iter().flat_map(|(low, high)| [low, high]).collect());
     Ok(Json(Waveform {
         duration_ms: peaks.duration_ms,
         from_ms: peaks.span_ms.start,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Largest offer in bytes, as media has it; one more is refused here already.
-pub const SDP_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const SDP_BYTES_MAX: usize = 32 * 1024;
 
 /// Candidates taken from one fragment; the rest says nothing new to a lite agent.
 const CANDIDATES_MAX: usize = 64;
@@ -66,8 +66,8 @@ async fn read(app: &App, request: Request, media_type: &str) -> Result<Asked, Fa
     let bytes = Bytes::from_request(Request::from_parts(parts, body), app)
         .await
         .map_err(|rejection| too_large(rejection.status()))?;
-    let text = String::from_utf8(bytes.into())
-        .map_err(|_| Failure::from(Refused::because(Code::BadOffer, "not_text")))?;
+    let text =
+        String::from_utf8(bytes.into()).map_err(|_| Failure::from(Refused::because(Code::BadOffer, "not_text")))?;
     Ok(Asked { grant, body: text })
 }
 
@@ -97,12 +97,18 @@ pub(crate) async fn attach(State(app): State<App>, from: From, request: Request)
     let mut response = (StatusCode::CREATED, answer.sdp.0).into_response();
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &str| {
-        headers.insert(name, HeaderValue::from_str(value).expect("our own header values are visible ASCII"));
+        headers.insert(
+            name,
+            HeaderValue::from_str(value).expect("our own header values are visible ASCII"),
+        );
     };
     set(header::CONTENT_TYPE, "application/sdp");
     set(header::LOCATION, &format!("/api/rtc/{}", grant.name()));
     set(header::ETAG, &tag);
-    set(HeaderName::from_static("accept-patch"), "application/trickle-ice-sdpfrag");
+    set(
+        HeaderName::from_static("accept-patch"),
+        "application/trickle-ice-sdpfrag",
+    );
     for server in &app.options().ice_servers {
         for link in links(server) {
             headers.append(header::LINK, link);
@@ -117,7 +123,11 @@ fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> {
         let mut text = format!("<{url}>; rel=\"ice-server\"");
         if let (Some(name), Some(password)) = (&server.username, &server.credential) {
             let quoted = |text: &str| text.replace(['"', '\\'], "");
-            text.push_str(&format!("; username=\"{}\"; credential=\"{}\"", quoted(name), quoted(password)));
+            text.push_str(&format!(
+                "; username=\"{}\"; credential=\"{}\"",
+                quoted(name),
+                quoted(password)
+            ));
             text.push_str("; credential-type=\"password\"");
         }
         HeaderValue::from_str(&text).ok()
@@ -139,7 +149,11 @@ pub(crate) async fn trickle(
         let asked = read(&app, request, "application/trickle-ice-sdpfrag").await?;
         own(&asked.grant, &resource)?;
         if restart {
-            let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "restart_by_offer", "Not by a fragment");
+            let failure = Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "restart_by_offer",
+                "Not by a fragment",
+            );
             return Err(failure.detail("Post a new offer under the same grant; the leg keeps its place."));
         }
         let lines = asked.body.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
@@ -173,11 +187,18 @@ pub(crate) async fn leave(
 #[utoipa::path(options, path = "/api/rtc", tag = "media", responses((status = 204)))]
 pub(crate) async fn options() -> Response {
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static("accept-post"), HeaderValue::from_static("application/sdp"));
+    headers.insert(
+        HeaderName::from_static("accept-post"),
+        HeaderValue::from_static("application/sdp"),
+    );
     (StatusCode::NO_CONTENT, headers, Body::empty()).into_response()
 }
 
 /// The resource belongs to this grant.
 fn own(grant: &Grant, resource: &str) -> Result<(), Failure> {
-    if grant.name() == resource { Ok(()) } else { Err(Failure::not_found()) }
+    if grant.name() == resource {
+        Ok(())
+    } else {
+        Err(Failure::not_found())
+    }
 }

@@ -66,7 +66,9 @@ pub(crate) async fn update(
     Id(id): Id,
     Payload(body): Payload<StaffUpdate>,
 ) -> Reply<Staff> {
-    Ok(Json(app.desk().staff_update(&caller, StaffId(id.as_u128()), body).await?))
+    Ok(Json(
+        app.desk().staff_update(&caller, StaffId(id.as_u128()), body).await?,
+    ))
 }
 
 /// A session without a password; service keys only.

@@ -113,6 +113,14 @@ impl Desk {
         self.told(queries::call(self.core(), caller, call).await)
     }
 
+    /// Whether the call's sound must pass through our media, because its queue takes no call unrecorded.
+    ///
+    /// # Errors
+    /// `not_found`, `database`.
+    pub async fn must_be_recorded(&self, caller: &Caller, call: CallId) -> Result<bool, Refused> {
+        self.told(queries::must_be_recorded(self.core(), caller, call).await)
+    }
+
     /// Ends a call; twice is once.
     ///
     /// # Errors

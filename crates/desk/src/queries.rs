@@ -22,7 +22,7 @@ use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::reports::ListFilter;
-use crate::store::{calls, offers, quality, recordings, reports, sessions, staff};
+use crate::store::{calls, offers, quality, queues, recordings, reports, sessions, staff};
 use crate::tx::Tx;
 use crate::types::At;
 use crate::views::{self, Reader};
@@ -92,6 +92,18 @@ pub(crate) async fn call(core: &Arc<Core>, caller: &Caller, call: CallId) -> Res
         Box::pin(async move {
             let row = find(tx, call).await?;
             views::call(tx.conn(), &row, reader).await
+        })
+    })
+    .await
+}
+
+/// Whether the queue of a call takes none unrecorded.
+pub(crate) async fn must_be_recorded(core: &Arc<Core>, caller: &Caller, call: CallId) -> Result<bool, Refused> {
+    core.run(caller.ctx(), move |tx| {
+        Box::pin(async move {
+            let row = find(tx, call).await?;
+            let queue = queues::get(tx.conn(), &row.queue).await?;
+            Ok(queue.is_some_and(|queue| queue.recording == "required"))
         })
     })
     .await

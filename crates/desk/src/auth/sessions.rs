@@ -122,10 +122,32 @@ impl Auth {
         reason = "passes move into the database when a site has several nodes"
     )]
     pub async fn call_pass(&self, text: &str, call: CallId) -> Result<Caller, Refused> {
+        match self.pass(text) {
+            Ok((caller, of)) if of == call => Ok(caller),
+            Ok(_) | Err(_) => Err(Refused::new(Code::Unauthenticated)),
+        }
+    }
+
+    /// The customer whose pass this is, and the call it was made for.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub fn pass(&self, text: &str) -> Result<(Caller, CallId), Refused> {
         let token = Token::parse(text).filter(|token| token.kind() == Kind::Pass);
-        let bearer = token.and_then(|token| self.tickets.pass(token.digest(), self.store.clock()));
-        match bearer.filter(|bearer| bearer.call == call) {
-            Some(bearer) => Ok(customer(bearer.user)),
+        match token.and_then(|token| self.tickets.pass(token.digest(), self.store.clock())) {
+            Some(bearer) => Ok((customer(bearer.user), bearer.call)),
+            None => Err(Refused::new(Code::Unauthenticated)),
+        }
+    }
+
+    /// The customer whose call's cookie this is, and the call.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub fn pass_of(&self, text: &str) -> Result<(Caller, CallId), Refused> {
+        let token = Token::parse(text).filter(|token| token.kind() == Kind::Pass);
+        match token.and_then(|token| self.tickets.pass(token.digest(), self.store.clock())) {
+            Some(bearer) => Ok((customer(bearer.user), bearer.call)),
             None => Err(Refused::new(Code::Unauthenticated)),
         }
     }

@@ -1,0 +1,211 @@
+//! Who opened a socket, and where his session stands: the answer to `hello`, and the one to the guide's `join`.
+
+use call_model::CallId;
+use desk::{Caller, Code, Refused, auth::token::sha256};
+use tokio::time::Instant;
+use uuid::Uuid;
+use wire::signal::{Hello, Snapshot, Welcome};
+
+use crate::{
+    clock,
+    door::Door,
+    endpoint::Endpoint,
+    protocol::{Note, bits},
+    registry::{CallNow, Ends, Key, NoEntry, Person},
+};
+
+/// A session with its connection.
+pub(crate) struct Opened {
+    pub(crate) key: Key,
+    pub(crate) caller: Caller,
+    pub(crate) generation: u64,
+    pub(crate) ends: Ends,
+    /// What the client is told first.
+    pub(crate) first: String,
+}
+
+/// Whose session it is; services and nameless visitors have none in our own protocol.
+fn person(caller: &Caller) -> Result<Person, Refused> {
+    match caller {
+        Caller::Customer { user_id, .. } => Ok(Person::Customer(user_id.clone())),
+        Caller::Staff { staff, .. } => Ok(Person::Staff(*staff)),
+        Caller::Service { .. } | Caller::Demo => Err(Refused::new(Code::Unauthenticated)),
+    }
+}
+
+/// Who it is: the token counts before the cookie of the console, and that one before the pass of a call.
+async fn identify(endpoint: &Endpoint, door: &Door, token: Option<&str>) -> Result<Caller, Refused> {
+    let auth = endpoint.desk.auth();
+    if let Some(token) = token {
+        return auth.hello(token).await.map(|(caller, _)| caller);
+    }
+    if let Some(cookie) = &door.staff {
+        match auth.staff_session(cookie).await {
+            // A session that has run out is as good as none.
+            Err(refused) if refused.code == Code::Unauthenticated => {}
+            known => return known,
+        }
+    }
+    match &door.pass {
+        Some(pass) => auth.pass(pass).map(|(caller, _)| caller),
+        None => Err(Refused::new(Code::Unauthenticated)),
+    }
+}
+
+/// The call of a snapshot.
+fn call_of(snapshot: &Snapshot) -> CallNow {
+    let call = snapshot.call.as_ref()?;
+    Some((CallId(bits(call.call_id)), call.status))
+}
+
+/// No room for another session.
+fn no_entry(refusal: NoEntry) -> Refused {
+    match refusal {
+        NoEntry::Full => Refused::because(Code::Draining, "too many sessions"),
+        NoEntry::PeerTaken => Refused::because(Code::Validation, "peer_taken"),
+    }
+}
+
+/// 256 random bits of the operating system, less the ten that say they are UUIDs.
+fn fresh_secret() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Answers `hello`: an earlier session goes on, or a new one begins.
+///
+/// # Errors
+/// `unauthenticated`, `draining` without room, `database`.
+pub(crate) async fn hello(
+    endpoint: &Endpoint,
+    door: &Door,
+    hello: Hello,
+    reference: Option<String>,
+) -> Result<Opened, Refused> {
+    if let Some(resume) = &hello.resume {
+        let found = endpoint
+            .sessions()
+            .resume(sha256(resume.session.as_bytes()), resume.last_seq);
+        if let Some(found) = found {
+            if let Err(refused) = still_signed_in(endpoint, &found.caller).await {
+                endpoint.sessions().remove(found.key);
+                return Err(refused);
+            }
+            endpoint.metrics.resumed.inc();
+            let session = resume.session.clone();
+            return connect(endpoint, found.key, found.caller, session, found.from, reference).await;
+        }
+    }
+    let caller = identify(endpoint, door, hello.token.as_deref()).await?;
+    let person = person(&caller)?;
+    let secret = fresh_secret();
+    let digest = sha256(secret.as_bytes());
+    let key = endpoint
+        .sessions()
+        .open(person, caller.clone(), Some(digest), Instant::now())
+        .map_err(no_entry)?;
+    connect(endpoint, key, caller, secret, None, reference).await
+}
+
+/// Connects a session. `from`: the client's last number, when nothing is missing since.
+async fn connect(
+    endpoint: &Endpoint,
+    key: Key,
+    caller: Caller,
+    session: String,
+    from: Option<u64>,
+    reference: Option<String>,
+) -> Result<Opened, Refused> {
+    // The number is taken before the snapshot is read: what happens meanwhile is heard twice rather than never.
+    let seq = from.unwrap_or_else(|| endpoint.sessions().last_seq(key));
+    let snapshot = match from {
+        Some(_) => None,
+        None => Some(endpoint.desk.snapshot(&caller).await?),
+    };
+    let server_time = endpoint.desk.now().await;
+    let mut sessions = endpoint.sessions();
+    if let Some(snapshot) = &snapshot {
+        sessions.set_call(key, call_of(snapshot), Instant::now());
+    }
+    let welcome = Welcome {
+        session,
+        resumed: from.is_some(),
+        server_time: server_time.into(),
+        snapshot,
+    };
+    let first = Note::answer(reference, "welcome", &welcome).text(seq, clock::now());
+    // Somebody with too many sessions may have lost this one meanwhile.
+    let (generation, ends) = sessions.connect(key, seq).ok_or(Refused::new(Code::Unauthenticated))?;
+    Ok(Opened {
+        key,
+        caller,
+        generation,
+        ends,
+        first,
+    })
+}
+
+/// Answers the guide's `join`: the credential of its `token`, of a cookie, or none at all for a demo's visitor.
+///
+/// # Errors
+/// `unauthenticated`, `validation` for a name that is somebody else's, `draining` without room, `database`.
+pub(crate) async fn join(endpoint: &Endpoint, door: &Door, peer: &str, token: Option<&str>) -> Result<Opened, Refused> {
+    let (caller, person) = match identify(endpoint, door, token).await {
+        Ok(caller) => {
+            let person = person(&caller)?;
+            (caller, person)
+        }
+        Err(refused) if refused.code == Code::Unauthenticated && token.is_none() && door.visitor => {
+            (Caller::Demo, Person::Visitor)
+        }
+        Err(refused) => return Err(refused),
+    };
+    let key = endpoint
+        .sessions()
+        .open(person, caller.clone(), None, Instant::now())
+        .map_err(no_entry)?;
+    let named = async {
+        let snapshot = endpoint.desk.snapshot(&caller).await?;
+        let mut sessions = endpoint.sessions();
+        sessions.set_call(key, call_of(&snapshot), Instant::now());
+        sessions.join(key, peer).map_err(no_entry)?;
+        sessions.connect(key, 0).ok_or(Refused::new(Code::Unauthenticated))
+    };
+    let named: Result<(u64, Ends), Refused> = named.await;
+    let (generation, ends) = named.inspect_err(|_| endpoint.sessions().remove(key))?;
+    Ok(Opened {
+        key,
+        caller,
+        generation,
+        ends,
+        first: serde_json::json!({ "type": "joined", "peerId": peer }).to_string(),
+    })
+}
+
+/// Whether a member of staff is still signed in; everybody else is who he was.
+///
+/// # Errors
+/// `unauthenticated` when the session has ended, `database`.
+pub(crate) async fn still_signed_in(endpoint: &Endpoint, caller: &Caller) -> Result<(), Refused> {
+    match caller {
+        Caller::Staff { .. } => endpoint.desk.me(caller).await.map(|_| ()),
+        Caller::Customer { .. } | Caller::Service { .. } | Caller::Demo => Ok(()),
+    }
+}
+
+/// A page is there: an agent may be rung, a waiting customer keeps his place. Says whether the caller may stay.
+pub(crate) async fn alive(
+    endpoint: Endpoint,
+    caller: Caller,
+    is_waiting: bool,
+    rtt_ms: Option<u32>,
+    look: bool,
+) -> Result<(), Refused> {
+    if look {
+        still_signed_in(&endpoint, &caller).await?;
+    }
+    match &caller {
+        Caller::Staff { staff, .. } => endpoint.desk.staff_alive(*staff, rtt_ms).await,
+        Caller::Customer { user_id, .. } if is_waiting => endpoint.desk.customer_alive(user_id).await,
+        Caller::Customer { .. } | Caller::Service { .. } | Caller::Demo => Ok(()),
+    }
+}
