@@ -1,1 +1,39 @@
-//! UDP shards, recorder, finaliser, storage.
+//! UDP shards that drive the engine; recorder, finaliser, storage; the live view and the outbox of media's events.
+//!
+//! Implements [`ports::Media`] and [`ports::Recordings`]. Knows no person and no database, and waits for nobody but the
+//! kernel: what the desk must know is kept for it until it has taken it.
+//!
+//! # Threads
+//!
+//! | thread | does |
+//! |---|---|
+//! | `hl-shard-K` | sockets and engine of shard K |
+//! | `hl-dtls-K` | its handshakes |
+//! | `hl-control` | events, seconds, metrics, time-outs of the asynchronous side |
+//! | recorder, finaliser | see there |
+//!
+//! Invariant: a full queue between two threads drops and counts, or is tried again; nothing blocks a shard.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+mod control;
+mod convert;
+pub mod events;
+pub mod finaliser;
+pub mod helper;
+pub mod live;
+mod metrics;
+mod plane;
+pub mod recorder;
+pub mod registry;
+mod start;
+pub mod storage;
+pub mod tap;
+mod threads;
+pub mod worker;
+
+pub use config::Config;
+pub use metrics::Metrics;
+pub use plane::Plane;
+pub use start::{MediaServer, StartFailed};

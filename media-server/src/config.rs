@@ -1,0 +1,57 @@
+//! What this part is told at its start. Read by `server` from file, environment and command line; nothing here parses.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Where the first shard listens; shard k has this port plus k.
+pub const BASE_PORT: u16 = 40_000;
+/// Legs that a shard takes before new rooms are refused: twice what a core was measured to carry with room to spare.
+pub const LEGS_PER_SHARD: u32 = 2_000;
+/// Legs kept free in a room's shard for those who come later: agent, partner, two supervisors.
+pub const LEGS_RESERVED_PER_ROOM: u32 = 4;
+/// Most shards: more threads than any machine we know has cores to spare.
+pub const SHARDS_MAX: usize = 64;
+
+/// Settings of media.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Number of shards, 1 to [`SHARDS_MAX`]; each is a thread with a port.
+    pub shards: usize,
+    /// Addresses to bind, one per family; port 0 of [`Config::base_port`] means any free port (tests).
+    pub bind: Vec<IpAddr>,
+    /// See [`BASE_PORT`].
+    pub base_port: u16,
+    /// Addresses told to browsers as host candidates.
+    pub advertise: Vec<IpAddr>,
+    /// Datagrams per system call, 1 to 256.
+    pub batch: usize,
+    /// Legs that a shard takes, see [`LEGS_PER_SHARD`].
+    pub legs_per_shard: u32,
+    /// Epoch of this node's start; stamped on every event.
+    pub node_epoch: u64,
+    /// Name of this node, for the spool.
+    pub node_id: String,
+    /// Folder for spool, journal and stored recordings.
+    pub data: PathBuf,
+    /// Seconds that a spool segment is kept after everything in it is stored and acknowledged.
+    pub keep_after_stored_s: u64,
+}
+
+impl Config {
+    /// Defaults for a node that listens on `bind` and is reached at `advertise`.
+    #[must_use]
+    pub fn new(data: PathBuf, node_id: String, node_epoch: u64, bind: Vec<IpAddr>, advertise: Vec<IpAddr>) -> Config {
+        Config {
+            shards: 1,
+            bind,
+            base_port: BASE_PORT,
+            advertise,
+            batch: udp::BATCH_MAX,
+            legs_per_shard: LEGS_PER_SHARD,
+            node_epoch,
+            node_id,
+            data,
+            keep_after_stored_s: 3_600,
+        }
+    }
+}

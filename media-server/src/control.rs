@@ -1,0 +1,224 @@
+//! The control thread: takes what the shards report and gives it to the outbox, the live view, the metrics and the
+//! recorder; repeats commands that a full queue refused; closes legs that nobody ever attached.
+//!
+//! Never touches a packet and never waits for the desk.
+//!
+//! Invariant: an event is in the outbox before anybody is told that something changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use media_core::counters::{Direction, Second, Totals};
+use media_core::event::{Event, Kind};
+use media_core::quality::window::Scores;
+use ports::EventKind;
+
+use crate::convert;
+use crate::metrics::Metrics;
+use crate::plane::{Shared, lock};
+use crate::recorder;
+use crate::threads::Busy;
+use crate::worker::{Gauges, Report};
+
+/// How long it waits for a report before it looks at what time alone brings.
+const TURN: Duration = Duration::from_millis(100);
+/// Nanoseconds between two looks at gauges and overdue legs.
+const HOUSEKEEPING_EVERY: u64 = 1_000_000_000;
+
+/// See the top of this file.
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+    metrics: Metrics,
+    last: Vec<(Totals, Gauges)>,
+    busy: Vec<Busy>,
+    /// When the first offer of a leg that is not up yet was answered, and its scores once it is.
+    legs: HashMap<media_core::LegId, [Scores; 2]>,
+    housekeeping_at: u64,
+}
+
+impl Control {
+    pub(crate) fn new(shared: Arc<Shared>, metrics: Metrics, busy: Vec<Busy>) -> Control {
+        let shards = shared.shards.len();
+        let last = vec![(Totals::default(), Gauges::default()); shards];
+        Control {
+            shared,
+            metrics,
+            last,
+            busy,
+            legs: HashMap::new(),
+            housekeeping_at: 0,
+        }
+    }
+
+    /// Works until every shard's end of `reports` is gone.
+    pub(crate) fn run(mut self, reports: &Receiver<(usize, Report)>) {
+        loop {
+            match reports.recv_timeout(TURN) {
+                Ok((shard, report)) => self.take(shard, report),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.retry();
+            let now = self.shared.clock.now_ns();
+            if now >= self.housekeeping_at {
+                self.housekeeping_at = now + HOUSEKEEPING_EVERY;
+                self.keep_house(now);
+            }
+        }
+    }
+
+    fn take(&mut self, shard: usize, report: Report) {
+        match report {
+            Report::Event(event) => self.event(&event),
+            Report::Second(second) => self.second(second),
+            Report::Totals(totals, gauges) => {
+                if let Some(last) = self.last.get_mut(shard) {
+                    self.metrics.totals(&last.0, &totals, last.1, gauges);
+                    if totals.tap_dropped > last.0.tap_dropped {
+                        let packets = totals.tap_dropped - last.0.tap_dropped;
+                        self.shared
+                            .recorder
+                            .tell(recorder::Message::TapDropped { shard, packets });
+                    }
+                    *last = (*totals, gauges);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let room = convert::room_out(event.room);
+        self.tell_recorder(event);
+        let leg_down = match &event.kind {
+            Kind::LegDown { leg, cause, summary } => {
+                let id = convert::leg_out(*leg);
+                let part = lock(&self.shared.registry).leg(id).map(|leg| leg.part);
+                if let Some(part) = part {
+                    self.metrics.leg_ended(part, convert::cause_out(*cause), summary);
+                }
+                if let (Some(part), Some(scores)) = (part, self.legs.remove(leg)) {
+                    for (scores, up) in scores.iter().zip([true, false]) {
+                        if let Some(mos) = scores.mos_worst_minute() {
+                            self.metrics.worst_minute(part, up, mos);
+                        }
+                    }
+                }
+                lock(&self.shared.live).remove_leg(room, id);
+                Some(id)
+            }
+            Kind::LegUp { leg } => {
+                let id = convert::leg_out(*leg);
+                let offered_at = lock(&self.shared.registry).leg(id).map(|leg| leg.offered_at);
+                if let Some(offered_at) = offered_at {
+                    self.metrics.connected(event.at.saturating_sub(offered_at) as f64 / 1e9);
+                }
+                None
+            }
+            Kind::FirstRtp { .. }
+            | Kind::RoomLive
+            | Kind::LegAway { .. }
+            | Kind::LegBack { .. }
+            | Kind::LegMigrated { .. }
+            | Kind::UplinkStalled { .. }
+            | Kind::Quality { .. }
+            | Kind::PlanApplied { .. } => None,
+        };
+        {
+            let mut outbox = lock(&self.shared.outbox);
+            outbox.add(room, event.at, convert::event(&event.kind));
+            if leg_down.is_some_and(|leg| lock(&self.shared.registry).leg_ended(room, leg)) {
+                outbox.close(room);
+            }
+        }
+        self.shared.changed.notify_one();
+    }
+
+    fn tell_recorder(&self, event: &Event) {
+        let recorder = &self.shared.recorder;
+        match &event.kind {
+            Kind::RoomLive => recorder.tell(recorder::Message::RoomLive {
+                room: event.room.0,
+                at_ns: event.at,
+            }),
+            Kind::LegDown { leg, .. } => {
+                recorder.tell(recorder::Message::LegLeft {
+                    room: event.room.0,
+                    leg: leg.0,
+                    at_ns: event.at,
+                });
+            }
+            Kind::LegUp { .. }
+            | Kind::FirstRtp { .. }
+            | Kind::LegAway { .. }
+            | Kind::LegBack { .. }
+            | Kind::LegMigrated { .. }
+            | Kind::UplinkStalled { .. }
+            | Kind::Quality { .. }
+            | Kind::PlanApplied { .. } => {}
+        }
+    }
+
+    fn second(&mut self, second: Second) {
+        self.metrics.second(&second);
+        if let Some(rating) = second.rating {
+            let scores = self.legs.entry(second.leg).or_default();
+            scores[usize::from(second.direction == Direction::Down)].add(f64::from(rating));
+        }
+        // A leg's last row may come behind its end; it must not bring the room back.
+        if lock(&self.shared.registry).leg(convert::leg_out(second.leg)).is_some() {
+            lock(&self.shared.live).update(&second);
+        }
+        self.shared.recorder.tell(recorder::Message::Second(Box::new(second)));
+    }
+
+    /// Says of a room that its recording has a hole.
+    pub(crate) fn degraded(shared: &Shared, room: u128, packets: u64) {
+        let room = call_model::CallId(room);
+        if lock(&shared.registry).shard_of(room).is_some() {
+            lock(&shared.outbox).add(room, shared.clock.now_ns(), EventKind::RecordingDegraded { packets });
+            shared.changed.notify_one();
+        }
+    }
+
+    fn retry(&self) {
+        let mut pending = lock(&self.shared.pending);
+        while let Some((shard, command)) = pending.pop_front() {
+            let Some(link) = self.shared.shards.get(shard) else {
+                continue;
+            };
+            if let Err(command) = link.hand(command) {
+                pending.push_front((shard, command));
+                return;
+            }
+        }
+    }
+
+    fn keep_house(&mut self, now: u64) {
+        {
+            let mut registry = lock(&self.shared.registry);
+            for leg in registry.overdue(now) {
+                registry.remove_leg(leg);
+            }
+        }
+        for (shard, busy) in self.busy.iter_mut().enumerate() {
+            self.metrics.shard_busy(shard, busy.look(now));
+        }
+        let busiest = self.busy.iter().map(Busy::share).fold(0.0, f64::max);
+        let counts = {
+            let mut live = lock(&self.shared.live);
+            live.set_busy(busiest as f32);
+            live.counts()
+        };
+        let rooms = lock(&self.shared.registry).counts().1;
+        let (waiting, oldest) = {
+            let outbox = lock(&self.shared.outbox);
+            (outbox.len(), outbox.oldest(now))
+        };
+        self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
+        self.metrics
+            .offers_refused(self.shared.offers_refused.load(Ordering::Relaxed));
+    }
+}

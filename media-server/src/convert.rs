@@ -1,0 +1,158 @@
+//! The words of the border and the words of the engine: one `match` each, so that neither grows without the other.
+
+use call_model::{CallId, LegId};
+use media_core::event::{self, Kind, Summary};
+use media_core::{matrix, sdp};
+use ports::{Cause, EventKind, Flag, LegSummary, Part, Plan, Red, Stance, Tap};
+
+pub(crate) const fn room(id: CallId) -> media_core::RoomId {
+    media_core::RoomId(id.0)
+}
+
+pub(crate) const fn leg(id: LegId) -> media_core::LegId {
+    media_core::LegId(id.0)
+}
+
+pub(crate) const fn leg_out(id: media_core::LegId) -> LegId {
+    LegId(id.0)
+}
+
+pub(crate) const fn room_out(id: media_core::RoomId) -> CallId {
+    CallId(id.0)
+}
+
+pub(crate) const fn part(part: Part) -> matrix::Part {
+    match part {
+        Part::Customer => matrix::Part::Customer,
+        Part::Agent => matrix::Part::Agent,
+        Part::Partner => matrix::Part::Partner,
+        Part::Supervisor => matrix::Part::Supervisor,
+        Part::Preflight => matrix::Part::Preflight,
+    }
+}
+
+pub(crate) const fn part_out(part: matrix::Part) -> Part {
+    match part {
+        matrix::Part::Customer => Part::Customer,
+        matrix::Part::Agent => Part::Agent,
+        matrix::Part::Partner => Part::Partner,
+        matrix::Part::Supervisor => Part::Supervisor,
+        matrix::Part::Preflight => Part::Preflight,
+    }
+}
+
+pub(crate) const fn red(red: Red) -> sdp::Red {
+    match red {
+        Red::Off => sdp::Red::Off,
+        Red::Offer => sdp::Red::Offer,
+        Red::Prefer => sdp::Red::Prefer,
+    }
+}
+
+pub(crate) fn plan(plan: Plan) -> matrix::Plan {
+    let stance = |stance| match stance {
+        Stance::Waiting => matrix::Stance::Waiting,
+        Stance::Talk => matrix::Stance::Talk,
+        Stance::Muted => matrix::Stance::Muted,
+    };
+    matrix::Plan {
+        room: room(plan.room),
+        epoch: plan.epoch,
+        stances: plan
+            .stances
+            .into_iter()
+            .map(|(id, how)| (leg(id), stance(how)))
+            .collect(),
+        tap: match plan.tap {
+            Tap::Off => matrix::Tap::Off,
+            Tap::On => matrix::Tap::On,
+            Tap::Paused => matrix::Tap::Paused,
+        },
+    }
+}
+
+pub(crate) const fn cause_in(cause: Cause) -> event::Cause {
+    match cause {
+        Cause::HangUp => event::Cause::HangUp,
+        Cause::Lost => event::Cause::Lost,
+        Cause::Replaced => event::Cause::Replaced,
+        Cause::Kicked => event::Cause::Kicked,
+        Cause::IceTimeout => event::Cause::IceTimeout,
+        Cause::DtlsTimeout => event::Cause::DtlsTimeout,
+        Cause::Fingerprint => event::Cause::Fingerprint,
+        Cause::DtlsFailed => event::Cause::DtlsFailed,
+        Cause::Limit => event::Cause::Limit,
+        Cause::Drain => event::Cause::Drain,
+        Cause::Panic => event::Cause::Panic,
+    }
+}
+
+pub(crate) const fn cause_out(cause: event::Cause) -> Cause {
+    match cause {
+        event::Cause::HangUp => Cause::HangUp,
+        event::Cause::Lost => Cause::Lost,
+        event::Cause::Replaced => Cause::Replaced,
+        event::Cause::Kicked => Cause::Kicked,
+        event::Cause::IceTimeout => Cause::IceTimeout,
+        event::Cause::DtlsTimeout => Cause::DtlsTimeout,
+        event::Cause::Fingerprint => Cause::Fingerprint,
+        event::Cause::DtlsFailed => Cause::DtlsFailed,
+        event::Cause::Limit => Cause::Limit,
+        event::Cause::Drain => Cause::Drain,
+        event::Cause::Panic => Cause::Panic,
+    }
+}
+
+const fn flag(flag: event::Flag) -> Flag {
+    match flag {
+        event::Flag::HighRtt => Flag::HighRtt,
+        event::Flag::HighJitter => Flag::HighJitter,
+        event::Flag::HighLoss => Flag::HighLoss,
+        event::Flag::LowMos => Flag::LowMos,
+        event::Flag::DeadMicrophone => Flag::DeadMicrophone,
+    }
+}
+
+const fn summary(summary: &Summary) -> LegSummary {
+    LegSummary {
+        packets_received: summary.packets_received,
+        packets_lost: summary.packets_lost,
+        packets_sent: summary.packets_sent,
+        rtt_ms_mean: summary.rtt_ms_mean,
+        jitter_ms_mean: summary.jitter_ms_mean,
+        mos_up: summary.mos_up,
+        mos_down: summary.mos_down,
+        seconds: summary.seconds,
+    }
+}
+
+pub(crate) fn event(kind: &Kind) -> EventKind {
+    match kind {
+        Kind::LegUp { leg } => EventKind::LegUp { leg: leg_out(*leg) },
+        Kind::FirstRtp { leg } => EventKind::FirstRtp { leg: leg_out(*leg) },
+        Kind::RoomLive => EventKind::RoomLive,
+        Kind::LegAway { leg } => EventKind::LegAway { leg: leg_out(*leg) },
+        Kind::LegBack { leg } => EventKind::LegBack { leg: leg_out(*leg) },
+        Kind::LegMigrated { leg } => EventKind::LegMigrated { leg: leg_out(*leg) },
+        Kind::UplinkStalled { leg } => EventKind::UplinkStalled { leg: leg_out(*leg) },
+        Kind::Quality {
+            leg,
+            flag: what,
+            raised,
+        } => EventKind::Quality {
+            leg: leg_out(*leg),
+            flag: flag(*what),
+            raised: *raised,
+        },
+        Kind::LegDown {
+            leg,
+            cause,
+            summary: totals,
+        } => EventKind::LegDown {
+            leg: leg_out(*leg),
+            cause: cause_out(*cause),
+            summary: summary(totals),
+        },
+        Kind::PlanApplied { epoch, .. } => EventKind::PlanApplied { epoch: *epoch },
+    }
+}

@@ -1,0 +1,206 @@
+//! The last second of every room, for the consoles' live view and for the gauges.
+//!
+//! Lossy by design and never stored: what lasts goes into the quality timeline.
+//!
+//! Invariant: a room that is gone leaves nothing behind.
+
+use std::collections::HashMap;
+
+use call_model::{CallId, LegId};
+use media_core::counters::{Direction, Second};
+use media_core::tap::LEVEL_UNKNOWN;
+use ports::{DownlinkSecond, LegSnapshot, RoomSnapshot};
+
+use crate::convert;
+
+/// Below this opinion score a second is a bad one (recording-and-quality, alert on live legs).
+pub const LOW_MOS: f32 = 3.5;
+/// Score of a leg that has sent nothing that could be judged: nothing is wrong yet.
+const UNJUDGED_MOS: f32 = 4.5;
+/// Seconds in a row after which a leg counts as bad.
+const LOW_FOR: u8 = 10;
+
+#[derive(Clone, Debug)]
+struct Leg {
+    seen: LegSnapshot,
+    /// Bad seconds in a row, up and down.
+    low: [u8; 2],
+}
+
+/// See the top of this file.
+#[derive(Debug, Default)]
+pub struct Live {
+    rooms: HashMap<CallId, Vec<Leg>>,
+    busy: f32,
+}
+
+impl Live {
+    /// Takes one second of one leg.
+    pub fn update(&mut self, second: &Second) {
+        let legs = self.rooms.entry(convert::room_out(second.room)).or_default();
+        let id = convert::leg_out(second.leg);
+        let place = legs.iter().position(|leg| leg.seen.leg == id).unwrap_or_else(|| {
+            legs.push(Leg {
+                seen: fresh(id, second),
+                low: [0; 2],
+            });
+            legs.len() - 1
+        });
+        let Some(leg) = legs.get_mut(place) else { return };
+        let loss = share(second.lost, second.expected);
+        let jitter_ms = second.jitter_us as f32 / 1_000.0;
+        let direction = match second.direction {
+            Direction::Up => {
+                leg.seen.up = second.up;
+                leg.seen.loss = loss;
+                leg.seen.jitter_ms = jitter_ms;
+                leg.seen.rtt_ms = second.rtt_us.map(|us| us as f32 / 1_000.0);
+                leg.seen.mos = second.mos.unwrap_or(leg.seen.mos);
+                leg.seen.level = if second.level_max == LEVEL_UNKNOWN {
+                    0
+                } else {
+                    second.level_max
+                };
+                0
+            }
+            Direction::Down => {
+                if let Some(mos) = second.mos {
+                    leg.seen.down = Some(DownlinkSecond { loss, jitter_ms, mos });
+                }
+                1
+            }
+        };
+        let low = second.mos.is_some_and(|mos| mos < LOW_MOS);
+        leg.low[direction] = if low { leg.low[direction].saturating_add(1) } else { 0 };
+    }
+
+    /// Forgets a leg.
+    pub fn remove_leg(&mut self, room: CallId, id: LegId) {
+        if let Some(legs) = self.rooms.get_mut(&room) {
+            legs.retain(|leg| leg.seen.leg != id);
+            if legs.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+    }
+
+    /// Forgets a room.
+    pub fn remove(&mut self, room: CallId) {
+        self.rooms.remove(&room);
+    }
+
+    /// The last second of a room.
+    #[must_use]
+    pub fn room(&self, room: CallId) -> Option<RoomSnapshot> {
+        let legs = self.rooms.get(&room)?;
+        Some(RoomSnapshot {
+            legs: legs.iter().map(|leg| leg.seen).collect(),
+        })
+    }
+
+    /// Legs that are up, and of those how many were bad for [`LOW_FOR`] seconds: up, down.
+    #[must_use]
+    pub fn counts(&self) -> (u64, [u64; 2]) {
+        let mut counts = (0, [0; 2]);
+        for leg in self.rooms.values().flatten().filter(|leg| leg.seen.up) {
+            counts.0 += 1;
+            for (sum, low) in counts.1.iter_mut().zip(leg.low) {
+                *sum += u64::from(low >= LOW_FOR);
+            }
+        }
+        counts
+    }
+
+    /// Busiest shard thread, 0 to 1.
+    #[must_use]
+    pub const fn busy(&self) -> f32 {
+        self.busy
+    }
+
+    /// Says how busy the busiest shard is.
+    pub fn set_busy(&mut self, busy: f32) {
+        self.busy = busy;
+    }
+}
+
+fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
+    LegSnapshot {
+        leg,
+        part: convert::part_out(second.part),
+        up: second.up,
+        loss: 0.0,
+        jitter_ms: 0.0,
+        rtt_ms: None,
+        mos: UNJUDGED_MOS,
+        level: 0,
+        down: None,
+    }
+}
+
+/// `part` of `whole` as a share; 0 of nothing.
+pub(crate) fn share(part: u32, whole: u32) -> f32 {
+    if whole == 0 { 0.0 } else { part as f32 / whole as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_core::TapId;
+    use media_core::matrix::Part;
+
+    fn second(direction: Direction, mos: f32) -> Second {
+        Second {
+            leg: media_core::LegId(1),
+            room: media_core::RoomId(2),
+            tap: TapId(3),
+            part: Part::Agent,
+            direction,
+            at: 0,
+            up: true,
+            expected: 50,
+            received: 45,
+            lost: 5,
+            late: 0,
+            duplicate: 0,
+            burst_max: 1,
+            jitter_us: 2_500,
+            delay_us_min: 0,
+            delay_us_mean: 0,
+            delay_us_max: 0,
+            rtt_us: Some(40_000),
+            payload_bytes: 0,
+            voiced: 50,
+            dtx: 0,
+            level_mean: 60,
+            level_max: 90,
+            rating: None,
+            mos: Some(mos),
+        }
+    }
+
+    #[test]
+    fn directions_are_never_merged() {
+        let mut live = Live::default();
+        live.update(&second(Direction::Up, 2.0));
+        live.update(&second(Direction::Down, 4.0));
+        let room = live.room(CallId(2)).unwrap();
+        let [leg] = room.legs[..] else { panic!("one leg") };
+        assert_eq!((leg.mos, leg.down.unwrap().mos, leg.level), (2.0, 4.0, 90));
+        assert!((leg.loss - 0.1).abs() < 1e-6 && (leg.jitter_ms - 2.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_leg_is_bad_after_ten_bad_seconds_in_a_row_and_not_after_nine() {
+        let mut live = Live::default();
+        for _ in 1..LOW_FOR {
+            live.update(&second(Direction::Up, 2.0));
+        }
+        assert_eq!(live.counts(), (1, [0, 0]));
+        live.update(&second(Direction::Up, 2.0));
+        assert_eq!(live.counts(), (1, [1, 0]));
+        live.update(&second(Direction::Up, 4.0));
+        assert_eq!(live.counts(), (1, [0, 0]));
+        live.remove_leg(CallId(2), LegId(1));
+        assert!(live.room(CallId(2)).is_none());
+    }
+}

@@ -1,0 +1,349 @@
+//! Series of media for Prometheus: base units, bounded labels, every value there at 0 from the start.
+//!
+//! Never touched by a shard: the control thread writes what the shards have told. No label names a call, a leg or an
+//! address.
+
+use media_core::counters::{Direction, Second, Totals};
+use media_core::event::Summary;
+use ports::{Cause, Part};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+use crate::live::share;
+use crate::worker::Gauges;
+
+/// The one path that there is before the relay: straight to the media port.
+const DIRECT: &str = "direct";
+const DIRECTIONS: [&str; 2] = ["up", "down"];
+const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
+const ICE_REASONS: [&str; 1] = ["ice_timeout"];
+const DTLS_REASONS: [&str; 3] = ["dtls_timeout", "fingerprint", "dtls_failed"];
+const LOSS: [f64; 9] = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5];
+const JITTER_S: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+const RTT_S: [f64; 8] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0];
+const ICE_S: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0];
+
+/// The dashboards' word of a part.
+pub(crate) const fn role(part: Part) -> &'static str {
+    match part {
+        Part::Customer => "customer",
+        Part::Agent => "agent",
+        Part::Partner => "partner",
+        Part::Supervisor => "supervisor",
+        Part::Preflight => "preflight",
+    }
+}
+
+/// See the top of this file.
+#[derive(Clone)]
+pub struct Metrics {
+    live_legs: IntGaugeVec,
+    live_rooms: IntGauge,
+    low_mos: IntGaugeVec,
+    ice_connect: Histogram,
+    loss: HistogramVec,
+    jitter: HistogramVec,
+    rtt: HistogramVec,
+    leg_mos: HistogramVec,
+    worst_minute: HistogramVec,
+    ice_failures: IntCounterVec,
+    dtls_failures: IntCounterVec,
+    packets: IntCounterVec,
+    packets_lost: IntCounterVec,
+    leg_seconds: IntCounterVec,
+    drops: IntCounterVec,
+    forwarded: IntCounter,
+    migrations: IntCounter,
+    panics: IntCounter,
+    send_refused: IntCounter,
+    busy: GaugeVec,
+    events_waiting: IntGauge,
+    offers_refused: IntCounter,
+    oldest_event: Gauge,
+}
+
+fn mos_buckets() -> Vec<f64> {
+    (0..=14).map(|n| 1.0 + 0.25 * f64::from(n)).collect()
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// A name that is registered already.
+    pub fn new(registry: &Registry, shards: usize) -> Result<Metrics, prometheus::Error> {
+        let counters = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let histogram =
+            |name: &str, help: &str, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let dir_path = ["dir", "path"];
+        let loss = histogram(
+            "helpline_rtp_residual_loss_ratio",
+            "Loss that no repair mended, per leg second",
+            &LOSS,
+        );
+        let jitter = histogram(
+            "helpline_rtp_jitter_seconds",
+            "Interarrival jitter per leg second",
+            &JITTER_S,
+        );
+        let rtt = histogram("helpline_rtp_round_trip_seconds", "Round trip per leg second", &RTT_S);
+        let mos = histogram(
+            "helpline_leg_mos",
+            "Mean opinion score of a leg, once per leg",
+            &mos_buckets(),
+        );
+        let worst = histogram(
+            "helpline_leg_worst_minute_mos",
+            "Worst second of a live leg's last minute",
+            &mos_buckets(),
+        );
+        let metrics = Metrics {
+            live_legs: IntGaugeVec::new(Opts::new("helpline_live_legs", "Legs that are up"), &["path"])?,
+            live_rooms: IntGauge::new("helpline_live_rooms", "Rooms")?,
+            low_mos: IntGaugeVec::new(
+                Opts::new(
+                    "helpline_live_leg_low_mos",
+                    "Legs whose estimated score was below 3.5 for 10 s",
+                ),
+                &["dir"],
+            )?,
+            ice_connect: Histogram::with_opts(histogram(
+                "helpline_ice_connect_seconds",
+                "From the first offer of a leg to its keys",
+                &ICE_S,
+            ))?,
+            loss: HistogramVec::new(loss, &dir_path)?,
+            jitter: HistogramVec::new(jitter, &["dir"])?,
+            rtt: HistogramVec::new(rtt, &["path"])?,
+            leg_mos: HistogramVec::new(mos, &["dir", "role", "path"])?,
+            worst_minute: HistogramVec::new(worst, &["dir", "role"])?,
+            ice_failures: counters("helpline_ice_failures_total", "Legs that never connected", "reason")?,
+            dtls_failures: counters("helpline_dtls_failures_total", "Legs whose handshake failed", "reason")?,
+            packets: counters("helpline_rtp_packets_total", "Audio packets", "dir")?,
+            packets_lost: counters(
+                "helpline_rtp_packets_lost_total",
+                "Audio packets that did not come",
+                "dir",
+            )?,
+            leg_seconds: counters("helpline_leg_seconds_total", "Seconds that legs were up", "path")?,
+            drops: counters(
+                "helpline_media_drops_total",
+                "Datagrams and packets that were dropped",
+                "reason",
+            )?,
+            forwarded: IntCounter::new("helpline_rtp_forwarded_total", "Packets sent to listeners")?,
+            migrations: IntCounter::new("helpline_leg_migrations_total", "Changes of a leg's address")?,
+            panics: IntCounter::new("helpline_media_panics_total", "Legs ended by a defect of ours")?,
+            send_refused: IntCounter::new("helpline_media_send_refused_total", "Datagrams the kernel refused")?,
+            busy: GaugeVec::new(
+                Opts::new("helpline_shard_busy_ratio", "Share of a core, last 5 s"),
+                &["shard"],
+            )?,
+            events_waiting: IntGauge::new("helpline_media_events_waiting", "Events that the desk has not taken")?,
+            offers_refused: IntCounter::new("helpline_media_offers_refused_total", "SDP offers that were refused")?,
+            oldest_event: Gauge::new("helpline_media_oldest_event_seconds", "Age of the oldest such event")?,
+        };
+        metrics.register(registry)?;
+        metrics.begin_at_zero(shards);
+        Ok(metrics)
+    }
+
+    fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.live_legs.clone()))?;
+        registry.register(Box::new(self.live_rooms.clone()))?;
+        registry.register(Box::new(self.low_mos.clone()))?;
+        registry.register(Box::new(self.ice_connect.clone()))?;
+        registry.register(Box::new(self.loss.clone()))?;
+        registry.register(Box::new(self.jitter.clone()))?;
+        registry.register(Box::new(self.rtt.clone()))?;
+        registry.register(Box::new(self.leg_mos.clone()))?;
+        registry.register(Box::new(self.worst_minute.clone()))?;
+        for counter in [
+            &self.ice_failures,
+            &self.dtls_failures,
+            &self.packets,
+            &self.packets_lost,
+            &self.leg_seconds,
+            &self.drops,
+        ] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        for counter in [
+            &self.forwarded,
+            &self.migrations,
+            &self.panics,
+            &self.send_refused,
+            &self.offers_refused,
+        ] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        registry.register(Box::new(self.busy.clone()))?;
+        registry.register(Box::new(self.events_waiting.clone()))?;
+        registry.register(Box::new(self.oldest_event.clone()))
+    }
+
+    /// Panels and rules see a series only once it has a value.
+    fn begin_at_zero(&self, shards: usize) {
+        self.live_legs.with_label_values(&[DIRECT]).set(0);
+        self.leg_seconds.with_label_values(&[DIRECT]).inc_by(0);
+        self.rtt.with_label_values(&[DIRECT]);
+        for dir in DIRECTIONS {
+            self.low_mos.with_label_values(&[dir]).set(0);
+            self.loss.with_label_values(&[dir, DIRECT]);
+            self.jitter.with_label_values(&[dir]);
+            self.packets.with_label_values(&[dir]).inc_by(0);
+            self.packets_lost.with_label_values(&[dir]).inc_by(0);
+            for role in ROLES {
+                self.leg_mos.with_label_values(&[dir, role, DIRECT]);
+                self.worst_minute.with_label_values(&[dir, role]);
+            }
+        }
+        for reason in ICE_REASONS {
+            self.ice_failures.with_label_values(&[reason]).inc_by(0);
+        }
+        for reason in DTLS_REASONS {
+            self.dtls_failures.with_label_values(&[reason]).inc_by(0);
+        }
+        for (reason, _) in drops(&Totals::default()) {
+            self.drops.with_label_values(&[reason]).inc_by(0);
+        }
+        for shard in 0..shards {
+            self.busy.with_label_values(&[&shard.to_string()]).set(0.0);
+        }
+    }
+
+    /// One second of one leg.
+    pub(crate) fn second(&self, second: &Second) {
+        let dir = match second.direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        };
+        self.packets_lost
+            .with_label_values(&[dir])
+            .inc_by(u64::from(second.lost));
+        if second.expected > 0 {
+            self.loss
+                .with_label_values(&[dir, DIRECT])
+                .observe(f64::from(share(second.lost, second.expected)));
+            self.jitter
+                .with_label_values(&[dir])
+                .observe(f64::from(second.jitter_us) / 1e6);
+        }
+        if second.direction == Direction::Up {
+            if second.up {
+                self.leg_seconds.with_label_values(&[DIRECT]).inc();
+            }
+            if let Some(rtt) = second.rtt_us {
+                self.rtt.with_label_values(&[DIRECT]).observe(f64::from(rtt) / 1e6);
+            }
+        }
+    }
+
+    /// The totals of a leg that ended.
+    pub(crate) fn leg_ended(&self, part: Part, cause: Cause, summary: &Summary) {
+        for (dir, mos) in DIRECTIONS.into_iter().zip([summary.mos_up, summary.mos_down]) {
+            if let Some(mos) = mos {
+                self.leg_mos.with_label_values(&[dir, role(part), DIRECT]).observe(mos);
+            }
+        }
+        match cause {
+            Cause::IceTimeout => self.ice_failures.with_label_values(&[cause.word()]).inc(),
+            Cause::DtlsTimeout | Cause::Fingerprint | Cause::DtlsFailed => {
+                self.dtls_failures.with_label_values(&[cause.word()]).inc();
+            }
+            Cause::HangUp
+            | Cause::Lost
+            | Cause::Replaced
+            | Cause::Kicked
+            | Cause::Limit
+            | Cause::Drain
+            | Cause::Panic => {}
+        }
+    }
+
+    /// A leg's worst minute, once it ended.
+    pub(crate) fn worst_minute(&self, part: Part, up: bool, mos: f64) {
+        self.worst_minute
+            .with_label_values(&[DIRECTIONS[usize::from(!up)], role(part)])
+            .observe(mos);
+    }
+
+    /// From the first offer to the keys, seconds.
+    pub(crate) fn connected(&self, seconds: f64) {
+        self.ice_connect.observe(seconds);
+    }
+
+    /// What a shard counted since its last totals.
+    pub(crate) fn totals(&self, before: &Totals, now: &Totals, gauges_before: Gauges, gauges: Gauges) {
+        for ((reason, old), (_, new)) in drops(before).into_iter().zip(drops(now)) {
+            self.drops.with_label_values(&[reason]).inc_by(new.saturating_sub(old));
+        }
+        let rtp = self.packets.with_label_values(&["up"]);
+        rtp.inc_by(now.rtp_opened.saturating_sub(before.rtp_opened));
+        let forwarded = now.rtp_forwarded.saturating_sub(before.rtp_forwarded);
+        self.packets.with_label_values(&["down"]).inc_by(forwarded);
+        self.forwarded.inc_by(forwarded);
+        self.migrations.inc_by(now.migrations.saturating_sub(before.migrations));
+        self.panics.inc_by(now.panics.saturating_sub(before.panics));
+        self.send_refused
+            .inc_by(gauges.send_refused.saturating_sub(gauges_before.send_refused));
+    }
+
+    /// What is true now.
+    pub(crate) fn gauges(&self, live: (u64, [u64; 2]), rooms: usize, events: usize, oldest_event_s: f64) {
+        self.live_legs.with_label_values(&[DIRECT]).set(live.0 as i64);
+        for (dir, low) in DIRECTIONS.into_iter().zip(live.1) {
+            self.low_mos.with_label_values(&[dir]).set(low as i64);
+        }
+        self.live_rooms.set(rooms as i64);
+        self.events_waiting.set(events as i64);
+        self.oldest_event.set(oldest_event_s);
+    }
+
+    /// Share of a core that a shard's thread used.
+    pub(crate) fn shard_busy(&self, shard: usize, busy: f64) {
+        self.busy.with_label_values(&[&shard.to_string()]).set(busy);
+    }
+
+    /// Offers refused so far.
+    pub(crate) fn offers_refused(&self, total: u64) {
+        self.offers_refused
+            .inc_by(total.saturating_sub(self.offers_refused.get()));
+    }
+}
+
+/// Everything that a shard drops, by the name of the reason.
+fn drops(totals: &Totals) -> [(&'static str, u64); 28] {
+    [
+        ("size", totals.drop_size),
+        ("protocol", totals.drop_protocol),
+        ("stun_malformed", totals.drop_stun_malformed),
+        ("unknown_ufrag", totals.drop_unknown_ufrag),
+        ("bad_integrity", totals.drop_bad_integrity),
+        ("stun_rate", totals.drop_stun_rate),
+        ("check_refused", totals.checks_refused),
+        ("unknown_source", totals.drop_unknown_source),
+        ("no_keys", totals.drop_no_keys),
+        ("uplink_denied", totals.uplink_denied),
+        ("rate", totals.drop_rate),
+        ("malformed", totals.drop_malformed),
+        ("unauthentic", totals.drop_unauthentic),
+        ("replayed", totals.drop_replayed),
+        ("ssrc_limit", totals.drop_ssrc_limit),
+        ("payload_type", totals.drop_payload_type),
+        ("second_ssrc", totals.drop_second_ssrc),
+        ("slot", totals.drop_slot),
+        ("no_slot", totals.drop_no_slot),
+        ("dtmf", totals.drop_dtmf),
+        ("dtls_limit", totals.drop_dtls_limit),
+        ("jobs", totals.drop_jobs),
+        ("events", totals.drop_events),
+        ("seconds", totals.drop_seconds),
+        ("arena", totals.drop_arena),
+        ("seal", totals.drop_seal),
+        ("tap", totals.tap_dropped),
+        ("migration", totals.migrations_refused),
+    ]
+}

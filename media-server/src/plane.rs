@@ -1,0 +1,407 @@
+//! Media as the desk, the signalling and the API see it: grants, offers, plans, ends.
+//!
+//! Everything here runs on the caller's thread at the rate of calls. A shard is told by its command queue and never
+//! waited for; SDP is parsed and answered here, so no shard ever sees a document.
+//!
+//! Invariant: a command that a shard's queue could not take is an error to the caller, or is tried again by the
+//! control thread; it is never lost.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use call_model::{CallId, LegId};
+use media_core::command::{AddLeg, Command, IceCredentials, MediaParams, NewTransport, SlotParams};
+use media_core::limits::SLOTS_PER_LEG_MAX;
+use media_core::{TapId, TransportId, sdp};
+use ports::{
+    Answer, Cause, Later, LegGrant, Load, Media, MediaEvent, Plan, RecordCommand, Refusal, RoomSnapshot, Sdp, Secret,
+};
+use tokio::sync::Notify;
+use udp::Bell;
+
+use crate::clock::Clock;
+use crate::config::{Config, LEGS_RESERVED_PER_ROOM};
+use crate::convert;
+use crate::events::Outbox;
+use crate::live::Live;
+use crate::recorder;
+use crate::registry::{Digest, FIRST_OFFER_S_MAX, NewLeg, Registry};
+
+/// Characters of our user name fragment: 48 bits (RFC 8839 §5.4 asks for 24).
+const UFRAG_CHARS: usize = 8;
+/// Characters of our password: 144 bits (RFC 8839 §5.4 asks for 128).
+const PWD_CHARS: usize = 24;
+/// The alphabet of both: 64 characters, so a random byte gives one without bias (RFC 8839 `ice-char`).
+const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The way to one shard.
+pub(crate) struct ShardLink {
+    pub(crate) commands: SyncSender<Command>,
+    pub(crate) bell: Bell,
+    /// What browsers are told.
+    pub(crate) candidates: Vec<SocketAddr>,
+}
+
+impl ShardLink {
+    /// Hands over a command, or gives it back when the queue is full or the shard is gone.
+    pub(crate) fn hand(&self, command: Command) -> Result<(), Command> {
+        match self.commands.try_send(command) {
+            Ok(()) => {
+                self.bell.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
+        }
+    }
+
+    /// The same for a caller who can say no to somebody.
+    fn tell(&self, command: Command) -> Result<(), Refusal> {
+        self.hand(command).map_err(|_| Refusal::Unavailable)
+    }
+}
+
+/// What the plane and the control thread share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) shards: Vec<ShardLink>,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) outbox: Mutex<Outbox>,
+    pub(crate) live: Mutex<Live>,
+    pub(crate) changed: Notify,
+    /// Commands that found a shard's queue full; the control thread tries again.
+    pub(crate) pending: Mutex<VecDeque<(usize, Command)>>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) next_transport: AtomicU64,
+    pub(crate) candidates_seen: AtomicU64,
+    pub(crate) offers_refused: AtomicU64,
+    pub(crate) recorder: recorder::Handle,
+}
+
+/// A lock whose holder panicked still holds sound tables: every change of them is a single call.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn registry_for(config: &Config) -> Registry {
+        Registry::new(config.shards, config.legs_per_shard, LEGS_RESERVED_PER_ROOM)
+    }
+
+    /// Tells a room's shard something, at once or as soon as it listens. A room that nobody knows has no shard.
+    pub(crate) fn tell_room(&self, room: CallId, command: Command) {
+        let shard = lock(&self.registry).shard_of(room);
+        let Some((shard, link)) = shard.and_then(|shard| Some((shard, self.shards.get(shard)?))) else {
+            return;
+        };
+        if let Err(command) = link.hand(command) {
+            lock(&self.pending).push_back((shard, command));
+        }
+    }
+
+    fn link(&self, shard: usize) -> Result<&ShardLink, Refusal> {
+        self.shards.get(shard).ok_or(Refusal::Unavailable)
+    }
+
+    fn admit_now(&self, grant: &LegGrant) -> Result<(), Refusal> {
+        let secret = digest(&grant.secret);
+        let mut slots = [SlotParams {
+            ssrc: 0,
+            sequence: 0,
+            timestamp: 0,
+        }; SLOTS_PER_LEG_MAX];
+        for slot in &mut slots {
+            *slot = fresh_slot()?;
+        }
+        let mut registry = lock(&self.registry);
+        if self.draining.load(Ordering::Relaxed) && registry.shard_of(grant.room).is_none() {
+            return Err(Refusal::Draining);
+        }
+        let first_offer_s = grant.first_offer_s.clamp(1, FIRST_OFFER_S_MAX);
+        let new = NewLeg {
+            leg: grant.leg,
+            room: grant.room,
+            part: grant.part,
+            uplink: grant.uplink,
+            red: grant.red,
+            first_offer_by: self.clock.now_ns() + u64::from(first_offer_s) * 1_000_000_000,
+            slots,
+        };
+        registry.admit(new, secret)
+    }
+
+    fn answer_offer(&self, secret: &Secret, text: &str) -> Result<Answer, Refusal> {
+        let secret = digest(secret);
+        lock(&self.registry).by_secret(&secret)?;
+        let offer = self.read(text)?;
+        let ice = fresh_ice(&offer)?;
+        let mut registry = lock(&self.registry);
+        let (id, shard, leg) = registry.by_secret(&secret)?;
+        let slots = leg.slots.map(Some);
+        let media: MediaParams = offer.media_params(leg.uplink, slots);
+        let transport = NewTransport {
+            id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
+            ice: ice.clone(),
+            fingerprint: offer.fingerprint.0,
+            media,
+        };
+        let link = self.link(shard)?;
+        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, &leg.slots, link);
+        let command = if leg.attached {
+            Command::Attach {
+                leg: convert::leg(id),
+                transport: Box::new(transport),
+            }
+        } else {
+            self.recorder.tell(recorder::Message::LegJoined {
+                room: leg.room.0,
+                leg: id.0,
+                part: leg.part,
+                tap: leg.tap,
+            });
+            Command::AddLeg(Box::new(AddLeg {
+                room: convert::room(leg.room),
+                leg: convert::leg(id),
+                part: convert::part(leg.part),
+                tap: TapId(leg.tap),
+                transport,
+            }))
+        };
+        link.tell(command)?;
+        if !leg.attached {
+            leg.attached = true;
+            leg.offered_at = self.clock.now_ns();
+        }
+        leg.ice = Some(ice);
+        registry.used(&secret);
+        Ok(Answer {
+            leg: id,
+            sdp: Sdp(answer),
+        })
+    }
+
+    fn answer_restart(&self, secret: &Secret, text: &str) -> Result<Answer, Refusal> {
+        let secret = digest(secret);
+        let offer = self.read(text)?;
+        let ice = fresh_ice(&offer)?;
+        let mut registry = lock(&self.registry);
+        let (id, shard, leg) = registry.by_secret(&secret)?;
+        if leg.ice.is_none() {
+            return Err(Refusal::BadOffer {
+                reason: "restart_without_transport",
+            });
+        }
+        let link = self.link(shard)?;
+        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, &leg.slots, link);
+        link.tell(Command::Restart {
+            leg: convert::leg(id),
+            ice: Box::new(ice.clone()),
+        })?;
+        leg.ice = Some(ice);
+        Ok(Answer {
+            leg: id,
+            sdp: Sdp(answer),
+        })
+    }
+
+    fn read(&self, text: &str) -> Result<sdp::Offer, Refusal> {
+        sdp::read_offer(text).map_err(|refused| {
+            self.offers_refused.fetch_add(1, Ordering::Relaxed);
+            Refusal::BadOffer { reason: refused.word() }
+        })
+    }
+
+    fn answer_text(
+        &self,
+        offer: &sdp::Offer,
+        ice: &IceCredentials,
+        uplink: bool,
+        red: ports::Red,
+        slots: &[SlotParams],
+        link: &ShardLink,
+    ) -> String {
+        let ours = sdp::Ours {
+            ufrag: &ice.local_ufrag,
+            pwd: &ice.local_pwd,
+            fingerprint: media_core::dtls::Fingerprint(self.fingerprint),
+            candidates: &link.candidates,
+            session: self.next_transport.load(Ordering::Relaxed),
+            red: convert::red(red),
+            uplink,
+            slots,
+        };
+        sdp::answer(offer, &ours)
+    }
+
+    fn leave_now(&self, secret: &Secret) -> Result<(), Refusal> {
+        let mut registry = lock(&self.registry);
+        let (id, shard, leg) = registry.by_secret(&digest(secret))?;
+        if leg.attached {
+            let command = Command::RemoveLeg {
+                leg: convert::leg(id),
+                cause: media_core::event::Cause::HangUp,
+            };
+            return self.link(shard)?.tell(command);
+        }
+        registry.remove_leg(id);
+        Ok(())
+    }
+}
+
+/// The media plane of a node.
+#[derive(Clone)]
+pub struct Plane(pub(crate) Arc<Shared>);
+
+impl Media for Plane {
+    fn admit(&self, grant: LegGrant) -> Later<'_, Result<(), Refusal>> {
+        Box::pin(async move { self.0.admit_now(&grant) })
+    }
+
+    fn offer(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
+        Box::pin(async move { self.0.answer_offer(&secret, &sdp.0) })
+    }
+
+    fn restart(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
+        Box::pin(async move { self.0.answer_restart(&secret, &sdp.0) })
+    }
+
+    fn candidate(&self, secret: Secret, _candidate: &str) -> Result<(), Refusal> {
+        lock(&self.0.registry).by_secret(&digest(&secret))?;
+        self.0.candidates_seen.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn leave(&self, secret: Secret) -> Result<(), Refusal> {
+        self.0.leave_now(&secret)
+    }
+
+    fn plan(&self, plan: Plan) {
+        let room = plan.room;
+        if lock(&self.0.registry).shard_of(room).is_none() {
+            tracing::debug!(room = %uuid::Uuid::from_u128(room.0), "a plan for a room that is not here");
+        }
+        self.0.tell_room(room, Command::Plan(Box::new(convert::plan(plan))));
+    }
+
+    fn record(&self, room: CallId, command: RecordCommand) {
+        self.0.recorder.tell(match command {
+            RecordCommand::Start {
+                recording,
+                policy,
+                customer_left,
+            } => recorder::Message::Start {
+                room: room.0,
+                recording: recording.0,
+                policy,
+                customer_left,
+            },
+            RecordCommand::Stop => recorder::Message::Stop { room: room.0 },
+        });
+    }
+
+    fn close_leg(&self, leg: LegId, cause: Cause) {
+        let known = lock(&self.0.registry).leg(leg).map(|leg| (leg.room, leg.attached));
+        let Some((room, attached)) = known else { return };
+        if !attached {
+            lock(&self.0.registry).remove_leg(leg);
+            return;
+        }
+        self.0.tell_room(
+            room,
+            Command::RemoveLeg {
+                leg: convert::leg(leg),
+                cause: convert::cause_in(cause),
+            },
+        );
+    }
+
+    fn close_room(&self, room: CallId, cause: Cause) {
+        let known = lock(&self.0.registry).shard_of(room).is_some();
+        if !known {
+            return;
+        }
+        self.0.tell_room(
+            room,
+            Command::CloseRoom {
+                room: convert::room(room),
+                cause: convert::cause_in(cause),
+            },
+        );
+        if lock(&self.0.registry).remove_room(room) {
+            lock(&self.0.outbox).close(room);
+        }
+        self.0.recorder.tell(recorder::Message::RoomClosed {
+            room: room.0,
+            at_ns: self.0.clock.now_ns(),
+            cause: cause.word(),
+        });
+        lock(&self.0.live).remove(room);
+    }
+
+    fn outstanding(&self, max: usize) -> Vec<MediaEvent> {
+        lock(&self.0.outbox).outstanding(max, self.0.clock.now_ns(), self.0.config.node_epoch)
+    }
+
+    fn changed(&self) -> Later<'_, ()> {
+        Box::pin(self.0.changed.notified())
+    }
+
+    fn acknowledge(&self, room: CallId, seq: u64) {
+        lock(&self.0.outbox).acknowledge(room, seq);
+    }
+
+    fn snapshot(&self, room: CallId) -> Option<RoomSnapshot> {
+        lock(&self.0.live).room(room)
+    }
+
+    fn load(&self) -> Load {
+        let registry = lock(&self.0.registry);
+        Load {
+            legs: registry.counts().0 as u32,
+            capacity_legs: registry.capacity(),
+            busy: lock(&self.0.live).busy(),
+            draining: self.0.draining.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn digest(secret: &Secret) -> Digest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose());
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Refusal> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Refusal::Unavailable)?;
+    Ok(bytes)
+}
+
+/// A stream's first numbers; sequences start below 2^15, so that a wrap is never near the start (RFC 3711 §3.3.1).
+fn fresh_slot() -> Result<SlotParams, Refusal> {
+    let [a, b, c, d, e, f, g, h, i, j] = random::<10>()?;
+    Ok(SlotParams {
+        ssrc: u32::from_be_bytes([a, b, c, d]).max(1),
+        sequence: u16::from_be_bytes([e, f]) & 0x7fff,
+        timestamp: u32::from_be_bytes([g, h, i, j]),
+    })
+}
+
+fn fresh_ice(offer: &sdp::Offer) -> Result<IceCredentials, Refusal> {
+    let text = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| char::from(ICE_CHARS[usize::from(byte & 63)]))
+            .collect()
+    };
+    Ok(IceCredentials {
+        local_ufrag: text(&random::<UFRAG_CHARS>()?),
+        local_pwd: text(&random::<PWD_CHARS>()?),
+        remote_ufrag: offer.ufrag.clone(),
+    })
+}

@@ -1,0 +1,386 @@
+//! Which room lies on which shard, which leg belongs to which room, and which secret stands for which leg.
+//!
+//! Plain tables without thread, clock or random source; the plane locks them at the rate of calls, never of packets.
+//!
+//! Invariant: a secret names a leg that is in the table; whoever removes a leg removes its secrets.
+
+use std::collections::HashMap;
+
+use call_model::{CallId, LegId};
+use media_core::command::{IceCredentials, SlotParams};
+use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
+use ports::{Part, Red, Refusal};
+
+/// SHA-256 of a grant's secret.
+pub type Digest = [u8; 32];
+
+/// Secrets that one leg may have at a time: the one in use, and renewed ones on their way.
+pub const SECRETS_PER_LEG_MAX: usize = 4;
+/// Longest time in seconds until a grant's first offer, whatever the desk asks for.
+pub const FIRST_OFFER_S_MAX: u32 = 600;
+
+/// One leg as the asynchronous side knows it.
+#[derive(Clone)]
+pub struct Leg {
+    /// Its room.
+    pub room: CallId,
+    /// What it is.
+    pub part: Part,
+    /// Whether it may speak.
+    pub uplink: bool,
+    /// Redundancy by the grant.
+    pub red: Red,
+    /// Its number in tap records.
+    pub tap: u32,
+    /// Its outgoing streams, the same over all transports.
+    pub slots: [SlotParams; SLOTS_PER_LEG_MAX],
+    /// True once an offer was answered.
+    pub attached: bool,
+    /// When the first offer was answered, nanoseconds.
+    pub offered_at: u64,
+    /// Until when the first offer must have come, nanoseconds.
+    pub first_offer_by: u64,
+    /// The credentials of the transport that was made last.
+    pub ice: Option<IceCredentials>,
+    secrets: Vec<Digest>,
+}
+
+/// One room as the asynchronous side knows it.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// On which shard.
+    pub shard: usize,
+    /// Its legs.
+    pub legs: Vec<LegId>,
+}
+
+/// See the top of this file.
+#[derive(Default)]
+pub struct Registry {
+    rooms: HashMap<CallId, Room>,
+    legs: HashMap<LegId, Leg>,
+    secrets: HashMap<Digest, LegId>,
+    /// Rooms that are closed while the ends of so many of their legs are still to be reported.
+    closing: HashMap<CallId, usize>,
+    /// Per shard: legs, and rooms.
+    load: Vec<(u32, u32)>,
+    legs_per_shard: u32,
+    reserve: u32,
+    next_tap: u32,
+}
+
+/// What a new leg is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLeg {
+    /// Which leg.
+    pub leg: LegId,
+    /// Which room.
+    pub room: CallId,
+    /// What it is.
+    pub part: Part,
+    /// Whether it may speak.
+    pub uplink: bool,
+    /// Redundancy by the grant.
+    pub red: Red,
+    /// Until when the first offer must have come, nanoseconds.
+    pub first_offer_by: u64,
+    /// Its outgoing streams.
+    pub slots: [SlotParams; SLOTS_PER_LEG_MAX],
+}
+
+impl Registry {
+    /// Empty tables for `shards` shards that take `legs_per_shard` legs each, `reserve` of them kept per room.
+    #[must_use]
+    pub fn new(shards: usize, legs_per_shard: u32, reserve: u32) -> Registry {
+        Registry {
+            load: vec![(0, 0); shards.max(1)],
+            legs_per_shard,
+            reserve,
+            ..Registry::default()
+        }
+    }
+
+    /// Makes a leg and its secret known; a known leg only gets a further secret.
+    ///
+    /// # Errors
+    /// `Full`, `Limit("legs_per_room")`, `Limit("secrets_per_leg")`.
+    pub fn admit(&mut self, new: NewLeg, secret: Digest) -> Result<(), Refusal> {
+        if let Some(leg) = self.legs.get_mut(&new.leg) {
+            if !leg.secrets.contains(&secret) {
+                if leg.secrets.len() >= SECRETS_PER_LEG_MAX {
+                    let oldest = leg.secrets.remove(0);
+                    self.secrets.remove(&oldest);
+                }
+                leg.secrets.push(secret);
+                self.secrets.insert(secret, new.leg);
+            }
+            return Ok(());
+        }
+        let room = self.room(new.room)?;
+        if room.legs.len() >= LEGS_PER_ROOM_MAX {
+            return Err(Refusal::Limit("legs_per_room"));
+        }
+        room.legs.push(new.leg);
+        let shard = room.shard;
+        self.load[shard].0 += 1;
+        self.next_tap = self.next_tap.wrapping_add(1);
+        let leg = Leg {
+            room: new.room,
+            part: new.part,
+            uplink: new.uplink,
+            red: new.red,
+            tap: self.next_tap,
+            slots: new.slots,
+            attached: false,
+            offered_at: 0,
+            first_offer_by: new.first_offer_by,
+            ice: None,
+            secrets: vec![secret],
+        };
+        self.legs.insert(new.leg, leg);
+        self.secrets.insert(secret, new.leg);
+        Ok(())
+    }
+
+    /// The room, placed on the shard with the fewest legs and promises if it is new.
+    ///
+    /// # Errors
+    /// `Full` when no shard has room for a whole call.
+    pub fn room(&mut self, id: CallId) -> Result<&mut Room, Refusal> {
+        if !self.rooms.contains_key(&id) {
+            let reserve = self.reserve;
+            let weight = |(legs, rooms): (u32, u32)| legs.max(rooms.saturating_mul(reserve));
+            let best = self
+                .load
+                .iter()
+                .enumerate()
+                .min_by_key(|(n, load)| (weight(**load), *n));
+            let (shard, load) = best.ok_or(Refusal::Unavailable)?;
+            if weight(*load) + reserve > self.legs_per_shard {
+                return Err(Refusal::Full { retry_after_s: 5 });
+            }
+            self.load[shard].1 += 1;
+            self.rooms.insert(
+                id,
+                Room {
+                    shard,
+                    legs: Vec::new(),
+                },
+            );
+        }
+        self.rooms.get_mut(&id).ok_or(Refusal::Unavailable)
+    }
+
+    /// The shard of a room that is known.
+    #[must_use]
+    pub fn shard_of(&self, room: CallId) -> Option<usize> {
+        self.rooms.get(&room).map(|room| room.shard)
+    }
+
+    /// The leg that a secret stands for.
+    ///
+    /// # Errors
+    /// `UnknownGrant`.
+    pub fn by_secret(&mut self, secret: &Digest) -> Result<(LegId, usize, &mut Leg), Refusal> {
+        let id = *self.secrets.get(secret).ok_or(Refusal::UnknownGrant)?;
+        let leg = self.legs.get_mut(&id).ok_or(Refusal::UnknownGrant)?;
+        let shard = self
+            .rooms
+            .get(&leg.room)
+            .map(|room| room.shard)
+            .ok_or(Refusal::UnknownGrant)?;
+        Ok((id, shard, leg))
+    }
+
+    /// A secret was used: older ones of the same leg are dead from now on.
+    pub fn used(&mut self, secret: &Digest) {
+        let Some(leg) = self.secrets.get(secret).and_then(|id| self.legs.get_mut(id)) else {
+            return;
+        };
+        let Some(place) = leg.secrets.iter().position(|known| known == secret) else {
+            return;
+        };
+        for older in leg.secrets.drain(..place) {
+            self.secrets.remove(&older);
+        }
+    }
+
+    /// A leg that is known.
+    #[must_use]
+    pub fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.get(&id)
+    }
+
+    /// Forgets a leg and its secrets.
+    pub fn remove_leg(&mut self, id: LegId) -> Option<Leg> {
+        let leg = self.legs.remove(&id)?;
+        for secret in &leg.secrets {
+            self.secrets.remove(secret);
+        }
+        if let Some(room) = self.rooms.get_mut(&leg.room) {
+            room.legs.retain(|known| *known != id);
+            self.load[room.shard].0 = self.load[room.shard].0.saturating_sub(1);
+        }
+        Some(leg)
+    }
+
+    /// Forgets a room and all its legs. True when the shard has nothing more to report of it.
+    pub fn remove_room(&mut self, id: CallId) -> bool {
+        let Some(room) = self.rooms.remove(&id) else {
+            return !self.closing.contains_key(&id);
+        };
+        let removed = room.legs.iter().filter_map(|leg| self.remove_leg(*leg));
+        let to_come = removed.filter(|leg| leg.attached).count();
+        let load = &mut self.load[room.shard];
+        *load = (load.0.saturating_sub(room.legs.len() as u32), load.1.saturating_sub(1));
+        if to_come > 0 {
+            self.closing.insert(id, to_come);
+        }
+        to_come == 0
+    }
+
+    /// A shard has reported the end of a leg. True when it was the last one of a room that is closed.
+    pub fn leg_ended(&mut self, room: CallId, leg: LegId) -> bool {
+        self.remove_leg(leg);
+        let Some(to_come) = self.closing.get_mut(&room) else {
+            return false;
+        };
+        *to_come = to_come.saturating_sub(1);
+        if *to_come > 0 {
+            return false;
+        }
+        self.closing.remove(&room);
+        true
+    }
+
+    /// Legs whose first offer never came.
+    #[must_use]
+    pub fn overdue(&self, now: u64) -> Vec<LegId> {
+        let overdue = self
+            .legs
+            .iter()
+            .filter(|(_, leg)| !leg.attached && leg.first_offer_by <= now);
+        overdue.map(|(id, _)| *id).collect()
+    }
+
+    /// Legs and rooms that are known.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.legs.len(), self.rooms.len())
+    }
+
+    /// Legs that all shards together take.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.legs_per_shard.saturating_mul(self.load.len() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(leg: u128, room: u128) -> NewLeg {
+        let slots = [SlotParams {
+            ssrc: 1,
+            sequence: 1,
+            timestamp: 1,
+        }; SLOTS_PER_LEG_MAX];
+        NewLeg {
+            leg: LegId(leg),
+            room: CallId(room),
+            part: Part::Customer,
+            uplink: true,
+            red: Red::Offer,
+            first_offer_by: 100,
+            slots,
+        }
+    }
+
+    fn digest(n: u8) -> Digest {
+        [n; 32]
+    }
+
+    #[test]
+    fn a_secret_leads_to_its_leg_until_a_newer_one_is_used() {
+        let mut registry = Registry::new(1, 100, 4);
+        registry.admit(new(1, 9), digest(1)).unwrap();
+        registry.admit(new(1, 9), digest(2)).unwrap();
+        assert!(registry.by_secret(&digest(1)).is_ok());
+        registry.used(&digest(2));
+        assert!(matches!(registry.by_secret(&digest(1)), Err(Refusal::UnknownGrant)));
+        assert_eq!(registry.by_secret(&digest(2)).unwrap().0, LegId(1));
+        registry.remove_leg(LegId(1));
+        assert!(matches!(registry.by_secret(&digest(2)), Err(Refusal::UnknownGrant)));
+    }
+
+    #[test]
+    fn a_leg_keeps_only_so_many_secrets() {
+        let mut registry = Registry::new(1, 100, 4);
+        for n in 0..=SECRETS_PER_LEG_MAX as u8 {
+            registry.admit(new(1, 9), digest(n)).unwrap();
+        }
+        assert!(registry.by_secret(&digest(0)).is_err());
+        assert!(registry.by_secret(&digest(SECRETS_PER_LEG_MAX as u8)).is_ok());
+    }
+
+    #[test]
+    fn a_room_takes_eight_legs_and_not_nine() {
+        let mut registry = Registry::new(1, 100, 4);
+        for n in 0..LEGS_PER_ROOM_MAX as u8 {
+            registry.admit(new(u128::from(n), 9), digest(n)).unwrap();
+        }
+        assert_eq!(
+            registry.admit(new(99, 9), digest(99)),
+            Err(Refusal::Limit("legs_per_room"))
+        );
+    }
+
+    #[test]
+    fn rooms_spread_over_shards_and_are_refused_when_all_are_full() {
+        let mut registry = Registry::new(2, 8, 4);
+        for room in 0..4 {
+            registry.admit(new(room, room), digest(room as u8)).unwrap();
+        }
+        let shards: Vec<_> = (0..4).map(|room| registry.shard_of(CallId(room)).unwrap()).collect();
+        assert_eq!(shards, [0, 1, 0, 1]);
+        assert_eq!(
+            registry.admit(new(9, 9), digest(9)),
+            Err(Refusal::Full { retry_after_s: 5 })
+        );
+        registry
+            .admit(new(10, 0), digest(10))
+            .expect("a room that lives may add legs");
+        assert!(registry.remove_room(CallId(1)));
+        registry.admit(new(9, 9), digest(9)).expect("there is room again");
+        assert_eq!(registry.counts(), (5, 4));
+    }
+
+    #[test]
+    fn a_closed_room_is_over_with_the_last_report_of_its_attached_legs() {
+        let mut registry = Registry::new(1, 100, 4);
+        for n in 1..=3 {
+            registry.admit(new(n, 9), digest(n as u8)).unwrap();
+        }
+        for n in 1..=2 {
+            registry.by_secret(&digest(n)).unwrap().2.attached = true;
+        }
+        assert!(!registry.remove_room(CallId(9)));
+        assert!(!registry.remove_room(CallId(9)), "closing twice changes nothing");
+        assert!(!registry.leg_ended(CallId(9), LegId(1)));
+        assert!(registry.leg_ended(CallId(9), LegId(2)));
+        assert!(!registry.leg_ended(CallId(9), LegId(2)));
+        assert!(registry.remove_room(CallId(9)));
+        assert_eq!((registry.counts(), registry.load[0]), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn a_leg_without_an_offer_is_overdue_at_its_time() {
+        let mut registry = Registry::new(1, 100, 4);
+        registry.admit(new(1, 9), digest(1)).unwrap();
+        assert!(registry.overdue(99).is_empty());
+        assert_eq!(registry.overdue(100), [LegId(1)]);
+        registry.by_secret(&digest(1)).unwrap().2.attached = true;
+        assert!(registry.overdue(100).is_empty());
+    }
+}

@@ -1,0 +1,329 @@
+//! Puts the threads together and ends them in order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use media_core::command::Command;
+use media_core::dtls::Certificate;
+use media_core::limits::{CONSENT, JOBS_MAX};
+use media_core::shard::{self, Shard};
+use ports::{Media, Recordings};
+use prometheus::Registry;
+use tokio::sync::Notify;
+use udp::{Batch, Bell, Socket};
+
+use crate::clock::Clock;
+use crate::config::{Config, SHARDS_MAX};
+use crate::control::Control;
+use crate::events::Outbox;
+use crate::finaliser::{self, Finaliser, Stored};
+use crate::helper::Helper;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::plane::{Plane, ShardLink, Shared};
+use crate::recorder::{self, Recorder};
+use crate::storage::{Storage, StorageFault};
+use crate::tap::{self, Producer};
+use crate::threads::{self, Busy, Started};
+use crate::worker::{COMMANDS_MAX, REPORTS_MAX, Report, Worker};
+
+/// Why media could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFailed {
+    /// A media port is taken, or the address is not ours.
+    #[error("media cannot listen on udp {address}: {source}; other ports go into media.base_port")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// [`Config::shards`] is not between 1 and [`SHARDS_MAX`].
+    #[error("media.shards must be between 1 and {SHARDS_MAX}")]
+    Shards,
+    /// No random source for the certificate.
+    #[error("the certificate of media could not be made")]
+    Certificate,
+    /// The folder of the recordings cannot be used.
+    #[error("the folder for recordings cannot be used: {0}")]
+    Storage(#[from] StorageFault),
+    /// A thread, a descriptor or the spool's folder.
+    #[error("media could not start: {0}")]
+    System(#[from] io::Error),
+    /// A metric's name is taken.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The running media plane. Dropping it without [`MediaServer::stop`] leaves the threads to the end of the process.
+pub struct MediaServer {
+    plane: Plane,
+    stored: Arc<Stored>,
+    stop: Arc<AtomicBool>,
+    /// Shards and helpers; they end first, then control by itself.
+    threads: Vec<Started>,
+    control: Started,
+    recorder: Recorder,
+    finaliser: Finaliser,
+    addresses: Vec<SocketAddr>,
+}
+
+/// What a shard's threads are made of.
+struct Parts {
+    number: usize,
+    sockets: Vec<Socket>,
+    bell: Bell,
+    link: ShardLink,
+    commands: Receiver<Command>,
+    tap: Producer,
+}
+
+impl MediaServer {
+    /// Binds the ports and starts the threads.
+    ///
+    /// # Errors
+    /// [`StartFailed`].
+    pub fn start(config: Config, registry: &Registry) -> Result<MediaServer, StartFailed> {
+        if !(1..=SHARDS_MAX).contains(&config.shards) {
+            return Err(StartFailed::Shards);
+        }
+        let clock = Clock::start();
+        let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
+        let (mut parts, mut taps) = (Vec::new(), Vec::new());
+        for number in 0..config.shards {
+            let (part, tap) = bind(&config, number)?;
+            parts.push(part);
+            taps.push(tap);
+        }
+        let addresses = parts
+            .iter()
+            .flat_map(|part| part.sockets.iter().map(Socket::local))
+            .collect();
+        let metrics = Metrics::new(registry, config.shards)?;
+        let storage = Storage::local(&config.data.join("recordings"))?;
+        let handle = recorder::Handle::new();
+        let (jobs, finished) = std::sync::mpsc::channel();
+        let late: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
+        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late))?;
+        let settings = finaliser::Settings {
+            node: config.node_id.clone(),
+            node_epoch: config.node_epoch,
+        };
+        let (finaliser, stored) = Finaliser::start(
+            settings,
+            clock,
+            storage,
+            recorder.ledger(),
+            finished,
+            handle.clone(),
+            registry,
+        )?;
+        let (reports_in, reports) = sync_channel(REPORTS_MAX);
+        let (links, parts): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .map(|part| {
+                (
+                    part.link,
+                    (part.number, part.sockets, part.bell, part.commands, part.tap),
+                )
+            })
+            .unzip();
+        let shared = Arc::new(share(config, clock, &certificate, links, handle));
+        // The recorder started before what it reports to; nothing can be degraded before the first call.
+        let _ = late.set(Arc::downgrade(&shared));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (mut running, mut busy) = (Vec::new(), Vec::new());
+        for (number, sockets, bell, commands, tap) in parts {
+            let (jobs, jobs_out) = sync_channel(JOBS_MAX);
+            let worker = Worker {
+                shard: Shard::new(
+                    clock.now_ns(),
+                    shard::Config {
+                        ntp_at_zero: clock.ntp_at_zero(),
+                        consent: CONSENT,
+                    },
+                ),
+                sockets,
+                batch: Batch::new(shared.config.batch),
+                bell,
+                commands,
+                jobs,
+                reports: reports_in.clone(),
+                number,
+                tap,
+                clock,
+                stop: Arc::clone(&stop),
+            };
+            let started = threads::start(&format!("hl-shard-{number}"), move || worker.run())?;
+            busy.push(Busy::new(started.account.clone()));
+            running.push(started);
+            let helper = Helper::new(clock, certificate.clone());
+            let to = Arc::clone(&shared);
+            running.push(threads::start(&format!("hl-dtls-{number}"), move || {
+                helper.run(&jobs_out, |command| report_back(&to, number, command));
+            })?);
+        }
+        drop(reports_in);
+        let control = start_control(&shared, metrics, busy, reports)?;
+        Ok(MediaServer {
+            plane: Plane(shared),
+            stored,
+            stop,
+            threads: running,
+            control,
+            recorder,
+            finaliser,
+            addresses,
+        })
+    }
+
+    /// The media plane.
+    #[must_use]
+    pub fn media(&self) -> Arc<dyn Media> {
+        Arc::new(self.plane.clone())
+    }
+
+    /// The stored recordings.
+    #[must_use]
+    pub fn recordings(&self) -> Arc<dyn Recordings> {
+        let stored: Arc<Stored> = Arc::clone(&self.stored);
+        stored
+    }
+
+    /// Where the shards listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// Takes no new rooms from now on, or takes them again.
+    pub fn set_draining(&self, draining: bool) {
+        self.plane.0.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Ends all threads: shards first, then the recorder, which closes what is open, then the finaliser with the job
+    /// it is at. What is not finalised by then is taken up by the next start.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for shard in &self.plane.0.shards {
+            shard.bell.ring();
+        }
+        for started in self.threads.into_iter().chain([self.control]) {
+            if started.handle.join().is_err() {
+                tracing::error!("a thread of media panicked");
+            }
+        }
+        self.recorder.stop();
+        self.finaliser.stop();
+    }
+}
+
+fn bind(config: &Config, number: usize) -> Result<(Parts, tap::Consumer), StartFailed> {
+    let wanted = match config.base_port {
+        0 => 0,
+        base => base.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)),
+    };
+    let mut sockets: Vec<Socket> = Vec::new();
+    for ip in config.bind.iter().take(2) {
+        // The second family takes the port that the first one got.
+        let port = sockets.first().map_or(wanted, |first| first.local().port());
+        let address = SocketAddr::new(*ip, port);
+        sockets.push(Socket::bind(address).map_err(|source| StartFailed::Bind { address, source })?);
+    }
+    let Some(port) = sockets.first().map(|socket| socket.local().port()) else {
+        return Err(StartFailed::System(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "media.bind is empty",
+        )));
+    };
+    let bell = Bell::new()?;
+    let (commands_in, commands) = sync_channel(COMMANDS_MAX);
+    let candidates = config.advertise.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+    let link = ShardLink {
+        commands: commands_in,
+        bell: bell.clone(),
+        candidates,
+    };
+    let (producer, consumer) = tap::ring(tap::CELLS);
+    Ok((
+        Parts {
+            number,
+            sockets,
+            bell,
+            link,
+            commands,
+            tap: producer,
+        },
+        consumer,
+    ))
+}
+
+fn start_recorder(
+    config: &Config,
+    clock: Clock,
+    handle: &recorder::Handle,
+    taps: Vec<tap::Consumer>,
+    jobs: std::sync::mpsc::Sender<recorder::Job>,
+    late: Arc<OnceLock<std::sync::Weak<Shared>>>,
+) -> io::Result<Recorder> {
+    let settings = recorder::Settings {
+        folder: config.data.join("spool"),
+        node: config.node_id.clone(),
+        node_epoch: config.node_epoch,
+        keep_after_stored_ns: config.keep_after_stored_s.saturating_mul(1_000_000_000),
+    };
+    let degraded = Box::new(move |room: u128, packets: u64| {
+        if let Some(shared) = late.get().and_then(std::sync::Weak::upgrade) {
+            Control::degraded(&shared, room, packets);
+        }
+    });
+    Recorder::start(settings, handle.clone(), clock, taps, jobs, degraded)
+}
+
+fn share(
+    config: Config,
+    clock: Clock,
+    certificate: &Certificate,
+    shards: Vec<ShardLink>,
+    recorder: recorder::Handle,
+) -> Shared {
+    Shared {
+        clock,
+        fingerprint: certificate.fingerprint().0,
+        shards,
+        registry: Mutex::new(Shared::registry_for(&config)),
+        outbox: Mutex::new(Outbox::default()),
+        live: Mutex::new(Live::default()),
+        changed: Notify::new(),
+        pending: Mutex::new(VecDeque::new()),
+        draining: AtomicBool::new(false),
+        next_transport: AtomicU64::new(1),
+        candidates_seen: AtomicU64::new(0),
+        offers_refused: AtomicU64::new(0),
+        recorder,
+        config,
+    }
+}
+
+/// The helper may wait for its shard; the shard never waits for the helper.
+fn report_back(shared: &Shared, shard: usize, command: Command) {
+    let Some(link) = shared.shards.get(shard) else { return };
+    // A shard that has ended takes nothing any more, and nobody needs it.
+    if link.commands.send(command).is_ok() {
+        link.bell.ring();
+    }
+}
+
+fn start_control(
+    shared: &Arc<Shared>,
+    metrics: Metrics,
+    busy: Vec<Busy>,
+    reports: Receiver<(usize, Report)>,
+) -> io::Result<Started> {
+    let control = Control::new(Arc::clone(shared), metrics, busy);
+    threads::start("hl-control", move || control.run(&reports))
+}

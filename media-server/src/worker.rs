@@ -1,0 +1,282 @@
+//! A shard's thread: sockets and clock around the pure engine.
+//!
+//! Takes what the kernel has, hands it to the engine, sends what the engine says, waits. Never blocks on anybody but
+//! the kernel's `poll`: a full queue to the helper or to the control thread keeps its content in the engine's own.
+//!
+//! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+
+use media_core::command::Command;
+use media_core::counters::{Second, Totals};
+use media_core::event::Event;
+use media_core::shard::{Job, Place, Shard, Slot};
+use media_core::tap::TapSink;
+use udp::{Batch, Bell, Outgoing, Socket};
+
+use crate::clock::Clock;
+
+/// Commands waiting for a shard: a second of joins at full rate.
+pub const COMMANDS_MAX: usize = 1_024;
+/// Reports waiting for the control thread: two rows of every leg of a full shard, twice.
+pub const REPORTS_MAX: usize = 16_384;
+/// Commands taken between two batches, so that a storm of joins cannot hold up the audio.
+const COMMANDS_PER_TURN: usize = 64;
+/// Milliseconds between two looks when something could not be handed on.
+const RETRY_MS: i32 = 5;
+/// Longest wait in milliseconds: the totals go out every second.
+const WAIT_MAX_MS: i32 = 250;
+/// Nanoseconds between two copies of the totals.
+const TOTALS_EVERY: u64 = 1_000_000_000;
+
+/// What a shard tells the control thread.
+#[derive(Debug)]
+pub enum Report {
+    /// Something happened to a leg or room.
+    Event(Event),
+    /// One second of one leg in one direction.
+    Second(Second),
+    /// Totals since the start.
+    Totals(Box<Totals>, Gauges),
+}
+
+/// What stands beside the totals.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// Living legs.
+    pub legs: usize,
+    /// Living rooms.
+    pub rooms: usize,
+    /// Living transports.
+    pub transports: usize,
+    /// Datagrams that the kernel refused to send.
+    pub send_refused: u64,
+    /// Reads that failed.
+    pub receive_failed: u64,
+}
+
+/// Everything a shard's thread owns.
+pub struct Worker<T> {
+    /// The engine.
+    pub shard: Shard,
+    /// One or two sockets, one per address family.
+    pub sockets: Vec<Socket>,
+    /// Buffers.
+    pub batch: Batch,
+    /// Rung when a command waits.
+    pub bell: Bell,
+    /// Commands from the plane and from the helper.
+    pub commands: Receiver<Command>,
+    /// To the handshake helper.
+    pub jobs: SyncSender<Job>,
+    /// To the control thread, with this shard's number.
+    pub reports: SyncSender<(usize, Report)>,
+    /// Number of this shard.
+    pub number: usize,
+    /// The recorder's ring.
+    pub tap: T,
+    /// The clock.
+    pub clock: Clock,
+    /// Set to end the thread.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What waits because a queue was full.
+#[derive(Default)]
+struct Held {
+    job: Option<Job>,
+    report: Option<Report>,
+    gauges: Gauges,
+    totals_at: u64,
+}
+
+impl<T: TapSink> Worker<T> {
+    /// Works until told to stop.
+    pub fn run(mut self) {
+        let mut held = Held::default();
+        let mut first = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            let received = self.receive(first, &mut held.gauges);
+            first = (first + 1) % self.sockets.len().max(1);
+            let now = self.clock.now_ns();
+            let more = self.take_commands(now, &mut held.gauges);
+            self.take_datagrams(now, received, &mut held.gauges);
+            self.tick(now, &mut held.gauges);
+            self.flush(&mut held.gauges);
+            self.hand_on(now, &mut held);
+            if received < self.batch.size() && !more {
+                self.wait(now, &held);
+            }
+        }
+    }
+
+    /// Fills the buffers from both sockets, beginning with another one each turn.
+    fn receive(&mut self, first: usize, gauges: &mut Gauges) -> usize {
+        let mut received = 0;
+        for n in 0..self.sockets.len() {
+            let socket = &self.sockets[(first + n) % self.sockets.len()];
+            match self.batch.receive(socket, received) {
+                Ok(more) => received += more,
+                Err(_) => gauges.receive_failed += 1,
+            }
+        }
+        received
+    }
+
+    /// True when more commands may wait.
+    fn take_commands(&mut self, now: u64, gauges: &mut Gauges) -> bool {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Ok(command) = self.commands.try_recv() else {
+                return false;
+            };
+            let shard = &mut self.shard;
+            match catch_unwind(AssertUnwindSafe(|| shard.command(now, command))) {
+                Ok(Ok(())) => {}
+                Ok(Err(refused)) => tracing::debug!(shard = self.number, %refused, "command refused"),
+                Err(_) => self.bury(now),
+            }
+            if self.shard.must_flush() {
+                self.flush(gauges);
+            }
+        }
+        true
+    }
+
+    fn take_datagrams(&mut self, now: u64, received: usize, gauges: &mut Gauges) {
+        let mut next = 0;
+        while next < received {
+            let Worker {
+                shard,
+                batch,
+                sockets,
+                tap,
+                ..
+            } = self;
+            let batch_done = catch_unwind(AssertUnwindSafe(|| {
+                while next < received {
+                    let index = next;
+                    next += 1;
+                    let Some((from, len)) = batch.received(index) else {
+                        continue;
+                    };
+                    let slot = Slot {
+                        index: index as u16,
+                        buffer: batch.slot_mut(index),
+                        len,
+                    };
+                    shard.datagram(now, from, slot, tap);
+                    if shard.must_flush() {
+                        flush(batch, shard, sockets, gauges);
+                    }
+                }
+            }));
+            if batch_done.is_err() {
+                self.bury(now);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: u64, gauges: &mut Gauges) {
+        loop {
+            let shard = &mut self.shard;
+            if catch_unwind(AssertUnwindSafe(|| shard.tick(now))).is_err() {
+                self.bury(now);
+            }
+            if !self.shard.must_flush() {
+                return;
+            }
+            self.flush(gauges);
+        }
+    }
+
+    /// After a panic: the leg goes, everybody else stays.
+    fn bury(&mut self, now: u64) {
+        let leg = self.shard.remove_after_panic(now);
+        let leg = leg.map(|leg| uuid::Uuid::from_u128(leg.0));
+        tracing::error!(shard = self.number, ?leg, "a defect ended a leg");
+    }
+
+    fn flush(&mut self, gauges: &mut Gauges) {
+        flush(&mut self.batch, &mut self.shard, &self.sockets, gauges);
+    }
+
+    fn hand_on(&mut self, now: u64, held: &mut Held) {
+        while let Some(job) = held.job.take().or_else(|| self.shard.poll_job()) {
+            if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
+                held.job = Some(job);
+                break;
+            }
+        }
+        if now >= held.totals_at && held.report.is_none() {
+            held.totals_at = now + TOTALS_EVERY;
+            held.gauges.legs = self.shard.legs();
+            held.gauges.rooms = self.shard.rooms();
+            held.gauges.transports = self.shard.transports();
+            held.report = Some(Report::Totals(Box::new(*self.shard.totals()), held.gauges));
+        }
+        loop {
+            let report = held.report.take();
+            let report = report.or_else(|| self.shard.poll_event().map(Report::Event));
+            let Some(report) = report.or_else(|| self.shard.poll_second().map(Report::Second)) else {
+                return;
+            };
+            if let Err(TrySendError::Full((_, report))) = self.reports.try_send((self.number, report)) {
+                held.report = Some(report);
+                return;
+            }
+        }
+    }
+
+    fn wait(&self, now: u64, held: &Held) {
+        let due = self.shard.wake_at().map_or(WAIT_MAX_MS, |at| {
+            let ms = at.saturating_sub(now).div_ceil(1_000_000);
+            i32::try_from(ms).unwrap_or(WAIT_MAX_MS).min(WAIT_MAX_MS)
+        });
+        let due = if held.job.is_some() || held.report.is_some() {
+            due.min(RETRY_MS)
+        } else {
+            due
+        };
+        let mut sockets: [&Socket; 2] = [&self.sockets[0]; 2];
+        for (place, socket) in sockets.iter_mut().zip(&self.sockets) {
+            *place = socket;
+        }
+        let sockets = &sockets[..self.sockets.len().min(2)];
+        if let Err(fault) = udp::wait(sockets, &self.bell, due) {
+            tracing::error!(shard = self.number, %fault, "waiting for datagrams failed");
+        }
+    }
+}
+
+/// Sends what the engine has ready, each datagram by the socket of its family.
+fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], gauges: &mut Gauges) {
+    let transmissions = shard.transmissions();
+    if transmissions.is_empty() {
+        shard.flushed();
+        return;
+    }
+    for socket in sockets {
+        let v4 = socket.local().is_ipv4();
+        let engine = &*shard;
+        let refused = batch.send(socket, transmissions.len(), |n, slots| {
+            let transmission = engine.transmissions().get(n)?;
+            if SocketAddr::is_ipv4(&transmission.to) != v4 {
+                return None;
+            }
+            let slot: &[u8] = match transmission.place {
+                Place::Slot(index) => slots.slot(usize::from(index)),
+                Place::Arena(_) => &[],
+            };
+            Some(Outgoing {
+                bytes: engine.bytes(transmission, slot),
+                to: transmission.to,
+            })
+        });
+        gauges.send_refused += refused as u64;
+    }
+    shard.flushed();
+}

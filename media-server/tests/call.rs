@@ -1,0 +1,167 @@
+//! Two clients with real sockets, ICE, DTLS and SRTP talk through a running server.
+
+mod common;
+
+use call_model::{CallId, LegId};
+use common::{Client, Server, until};
+use ports::{Cause, EventKind, Part, Refusal, Sdp, Tap};
+
+const ROOM: CallId = CallId(0xCA11);
+const CUSTOMER: LegId = LegId(1);
+const AGENT: LegId = LegId(2);
+
+/// A frame of 20 ms whose bytes say which it is (RFC 6716: 0x78 is CELT, full band, 20 ms, one frame).
+fn frame(n: u16) -> Vec<u8> {
+    let mut payload = vec![0xF8, n as u8, (n >> 8) as u8];
+    payload.resize(80, 0x55);
+    payload
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_people_hear_each_other_with_their_own_numbers() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&*server.media, to_customer.clone()).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    for n in 0..50 {
+        customer.say(&frame(n));
+        agent.say(&frame(1_000 + n));
+        customer.turn();
+        agent.turn();
+    }
+    until(&mut [&mut customer, &mut agent], "fifty frames each", |all| {
+        all.iter().all(|client| client.heard.len() >= 50)
+    });
+    for (client, first, kind) in [(&customer, 1_000, 111), (&agent, 0, 96)] {
+        for (n, (payload_type, _, payload)) in client.heard.iter().enumerate() {
+            assert_eq!(
+                (*payload_type, payload),
+                (kind, &frame(first + n as u16)),
+                "untouched, in order, with my numbers"
+            );
+        }
+        let sequences: Vec<u16> = client.heard.iter().map(|heard| heard.1).collect();
+        assert!(
+            sequences.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)),
+            "{sequences:?}"
+        );
+    }
+    let events = server
+        .events_until(|event| matches!(event.kind, EventKind::RoomLive))
+        .await;
+    let ups = events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::LegUp { .. }))
+        .count();
+    assert_eq!(ups, 2);
+    assert!(
+        events
+            .iter()
+            .enumerate()
+            .all(|(n, event)| event.seq == n as u64 + 1 && event.room == ROOM)
+    );
+    server.media.leave(to_customer.clone()).expect("the leg is there");
+    let down = |event: &ports::MediaEvent| matches!(&event.kind, EventKind::LegDown { leg: CUSTOMER, cause: Cause::HangUp, summary } if summary.packets_received >= 50);
+    server.events_until(down).await;
+    assert_eq!(server.media.leave(to_customer), Err(Refusal::UnknownGrant));
+    server.media.close_room(ROOM, Cause::HangUp);
+    server
+        .events_until(|event| matches!(event.kind, EventKind::LegDown { leg: AGENT, .. }))
+        .await;
+    assert_eq!(server.media.load().legs, 0);
+    assert!(server.media.outstanding(10).is_empty());
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&server.registry.gather())
+        .expect("text");
+    assert!(text.contains("helpline_ice_connect_seconds_count 2"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_reloads_takes_its_leg_over() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&*server.media, to_customer.clone()).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    let mut again = Client::new(120, 5, 30);
+    again.join(&*server.media, to_customer).await;
+    until(&mut [&mut again, &mut agent], "new keys", |all| all[0].peer.is_up());
+    let mut n = 0;
+    while again.heard.is_empty() || agent.heard.is_empty() {
+        again.say(&frame(n));
+        agent.say(&frame(n));
+        again.turn();
+        agent.turn();
+        n += 1;
+        assert!(n < 1_000, "no sound on the new line");
+    }
+    assert_eq!(server.media.load().legs, 2, "the same leg, not a third");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_media_refuses_it_refuses_by_name() {
+    let server = Server::start();
+    let secret = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let stranger = ports::Secret::new([9; 32]);
+    let offer = || Sdp(Client::new(111, 1, 10).peer.offer());
+    assert_eq!(
+        server.media.offer(stranger.clone(), offer()).await.unwrap_err(),
+        Refusal::UnknownGrant
+    );
+    assert_eq!(
+        server.media.candidate(stranger, "candidate:1"),
+        Err(Refusal::UnknownGrant)
+    );
+    let bad = server
+        .media
+        .offer(secret.clone(), Sdp("v=0\r\n".to_owned()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        bad,
+        Refusal::BadOffer {
+            reason: "offer_without_opus"
+        }
+    );
+    let early = server.media.restart(secret.clone(), offer()).await.unwrap_err();
+    assert_eq!(
+        early,
+        Refusal::BadOffer {
+            reason: "restart_without_transport"
+        }
+    );
+    server.server.as_ref().expect("it runs").set_draining(true);
+    let grant = ports::LegGrant {
+        secret: ports::Secret::new([5; 32]),
+        leg: LegId(77),
+        room: CallId(78),
+        part: Part::Customer,
+        uplink: true,
+        red: ports::Red::Off,
+        first_offer_s: 1,
+    };
+    assert_eq!(
+        server.media.admit(grant.clone()).await,
+        Err(Refusal::Draining),
+        "no new rooms"
+    );
+    server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.server.as_ref().expect("it runs").set_draining(false);
+    assert_eq!(server.media.admit(grant).await, Ok(()), "draining is undone");
+    server
+        .media
+        .offer(secret, offer())
+        .await
+        .expect("a refused offer has broken nothing");
+}
