@@ -165,6 +165,25 @@ pub struct Block<'a> {
     pub body: Body<'a>,
 }
 
+impl Block<'_> {
+    /// The newest moment that the block tells of, monotonic nanoseconds.
+    #[must_use]
+    pub fn newest_ns(&self) -> u64 {
+        match &self.body {
+            Body::Start(start) => start.start_ns,
+            Body::Audio(audio) => audio.packets().map(|packet| packet.arrival_ns).max().unwrap_or(0),
+            Body::Event(event) => event.at_ns,
+            Body::Quality(quality) => {
+                let rows = (quality.rows.len() / ROW_BYTES) as u64;
+                quality
+                    .first_second_ns
+                    .saturating_add(rows.saturating_sub(1) * 1_000_000_000)
+            }
+            Body::End(end) => end.at_ns,
+        }
+    }
+}
+
 /// Iterates over the sound blocks of a slice.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
