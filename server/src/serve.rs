@@ -1,0 +1,338 @@
+//! Starts the parts in their order, connects them, and ends them in the reverse order.
+//!
+//! Never decides for a part; what can fail by configuration fails before anything that lasts has begun.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use desk::{DeskConfig, DeskOptions, IceConfig, NodeStart, Store, migrations};
+use local_postgres::Cluster;
+use media_server::MediaServer;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use turn_relay::StunServer;
+use wire::leg::IceServer;
+
+use crate::Fault;
+use crate::cli::Serve;
+use crate::listeners;
+use crate::plan::Plan;
+use crate::random;
+use crate::settings::Settings;
+use crate::told::{self, Demo, Listening};
+
+/// How long the desk and the listeners have to finish what is under way.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// The ports that are bound first.
+struct Ports {
+    http: TcpListener,
+    compat: Option<TcpListener>,
+    metrics: TcpListener,
+}
+
+/// The database, and the private server of it if there is one.
+struct Database {
+    store: Store,
+    cluster: Option<Cluster>,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps a part from starting.
+pub(crate) async fn run(settings: Settings, serve: &Serve) -> Result<(), Fault> {
+    let plan = Plan::of(&settings)?;
+    if serve.demo && !settings.http.listen.ip().is_loopback() {
+        return Err(Fault::Configuration(
+            "--demo serves this machine only: http.listen must be a loopback address".into(),
+        ));
+    }
+    if !serve.demo {
+        tracing::warn!(
+            "recordings and their spool lie on the disk unsealed in this version; use an encrypted volume (SECURITY.md)"
+        );
+    }
+    let ports = bind(&settings, &plan).await?;
+    let http = ports.http.local_addr().map_err(Fault::other)?;
+    let database = open_database(&settings, serve).await?;
+    let outcome = run_parts(&settings, serve, &plan, ports, http, database.store.clone()).await;
+    database.store.close().await;
+    if let Some(cluster) = database.cluster {
+        cluster.stop().await;
+    }
+    outcome
+}
+
+async fn bind(settings: &Settings, plan: &Plan) -> Result<Ports, Fault> {
+    let http = listeners::bind("HTTP", settings.http.listen, "http.listen")
+        .await
+        .map_err(Fault::other)?;
+    let compat = match plan.compat {
+        Some(address) => {
+            let setting = "signaling.compat_listen";
+            Some(
+                listeners::bind("signalling", address, setting)
+                    .await
+                    .map_err(Fault::other)?,
+            )
+        }
+        None => None,
+    };
+    let metrics = listeners::bind("metrics", settings.metrics.listen, "metrics.listen").await;
+    Ok(Ports {
+        http,
+        compat,
+        metrics: metrics.map_err(Fault::other)?,
+    })
+}
+
+async fn open_database(settings: &Settings, serve: &Serve) -> Result<Database, Fault> {
+    let (app_url, owner_url, cluster) = match &settings.database.url {
+        Some(url) => (
+            url.clone(),
+            settings.database.owner_url.clone().unwrap_or_else(|| url.clone()),
+            None,
+        ),
+        None => {
+            let folder = settings.data_dir.join("postgres");
+            tracing::info!(folder = %folder.display(), "no DATABASE_URL: starting a private PostgreSQL");
+            let config = local_postgres::Config {
+                folder,
+                durability: local_postgres::Durability::Kept,
+            };
+            let cluster = Cluster::start(config).await.map_err(Fault::other)?;
+            (cluster.app_url(), cluster.owner_url(), Some(cluster))
+        }
+    };
+    if cluster.is_some() || serve.auto_migrate {
+        let status = migrations::migrate(&owner_url).await.map_err(Fault::other)?;
+        tracing::info!(migrations = status.applied.len(), "the schema is up to date");
+    }
+    let store = Store::connect(&DeskConfig { database_url: app_url })
+        .await
+        .map_err(Fault::other)?;
+    Ok(Database { store, cluster })
+}
+
+fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::Config {
+    media_server::Config {
+        shards: plan.shards,
+        base_port: settings.media.base_port,
+        batch: settings.media.batch,
+        legs_per_shard: settings.media.legs_per_shard,
+        keep_after_stored_s: settings.recording.keep_after_stored_s,
+        ..media_server::Config::new(
+            settings.data_dir.join("media"),
+            settings.node_id.clone(),
+            epoch,
+            settings.media.bind.clone(),
+            plan.advertise.clone(),
+        )
+    }
+}
+
+/// STUN of our own, and a foreign TURN service if one is configured.
+fn ice_servers(settings: &Settings, plan: &Plan, stun: Option<&StunServer>) -> Vec<IceServer> {
+    let mut servers = Vec::new();
+    if let Some(stun) = stun {
+        let host = settings
+            .stun
+            .public_host
+            .clone()
+            .or_else(|| Some(host(plan.advertise.first()?.to_string())));
+        if let (Some(host), Some(first)) = (host, stun.addresses().first()) {
+            servers.push(IceServer {
+                urls: vec![format!("stun:{host}:{}", first.port())],
+                username: None,
+                credential: None,
+            });
+        }
+    }
+    servers.extend(plan.foreign_turn.clone());
+    servers
+}
+
+/// An IPv6 literal stands in brackets (RFC 7064 §3.1).
+fn host(address: String) -> String {
+    if address.contains(':') {
+        format!("[{address}]")
+    } else {
+        address
+    }
+}
+
+async fn run_parts(
+    settings: &Settings,
+    serve: &Serve,
+    plan: &Plan,
+    ports: Ports,
+    http: SocketAddr,
+    store: Store,
+) -> Result<(), Fault> {
+    let registry = Registry::new();
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process)).map_err(Fault::other)?;
+    let ws_url = plan.ws_url(http);
+    let node = NodeStart {
+        node_id: settings.node_id.clone(),
+        ws_url: ws_url.clone(),
+        udp_addr: plan.advertise.first().map(ToString::to_string).unwrap_or_default(),
+    };
+    let epoch = store.start_node(node).await.map_err(Fault::other)?;
+    let media = MediaServer::start(media_config(settings, plan, epoch.epoch), &registry).map_err(Fault::other)?;
+    let stun = start_stun(settings, &registry)?;
+    let ice = IceConfig {
+        servers: ice_servers(settings, plan, stun.as_ref()),
+    };
+    let service_key = serve.demo.then(random::hex::<32>);
+    let options = DeskOptions {
+        random: Arc::new(random::System),
+        ice: ice.clone(),
+        demo: serve.demo,
+        registry: registry.clone(),
+    };
+    let auth = plan.auth(settings, service_key.as_deref())?;
+    let desk = desk::Desk::new(store, epoch, media.media(), media.recordings(), options, auth).map_err(Fault::other)?;
+    let stop = CancellationToken::new();
+    let deciding = tokio::spawn({
+        let (desk, stop) = (desk.clone(), stop.clone());
+        async move { desk.run(stop).await }
+    });
+    let demo = match service_key {
+        Some(service_key) => Some(Demo {
+            accounts: desk.seed_demo().await.map_err(Fault::other)?,
+            service_key,
+        }),
+        None => None,
+    };
+    let listening = Listening {
+        http,
+        compat: ports.compat.as_ref().and_then(|listener| listener.local_addr().ok()),
+        metrics: ports.metrics.local_addr().map_err(Fault::other)?,
+        stun: stun.as_ref().map(|stun| stun.addresses().to_vec()).unwrap_or_default(),
+        media: media.addresses(),
+        url: plan.url(http),
+        ws_url,
+    };
+    let closing = CancellationToken::new();
+    let served = open_doors(
+        settings, serve, plan, ports, &desk, &registry, ice, &closing, &listening,
+    )?;
+    if serve.print_addresses {
+        println!("{}", told::addresses(&listening, demo.as_ref()));
+    } else if let Some(demo) = &demo {
+        println!("{}", told::welcome(&listening, demo));
+    }
+    wait_for_signal().await?;
+    tracing::info!("stopping");
+    closing.cancel();
+    if tokio::time::timeout(STOP_LIMIT, served).await.is_err() {
+        tracing::warn!("some connections were cut");
+    }
+    // Media ends first, so that the desk can still store how the calls and their recordings ended.
+    media.stop();
+    stop.cancel();
+    if tokio::time::timeout(STOP_LIMIT, deciding).await.is_err() {
+        tracing::warn!("the desk did not come to an end in time; the next start finishes its work");
+    }
+    Ok(())
+}
+
+fn start_stun(settings: &Settings, registry: &Registry) -> Result<Option<StunServer>, Fault> {
+    if settings.stun.ports.is_empty() {
+        return Ok(None);
+    }
+    let metrics = turn_relay::Metrics::new(registry).map_err(Fault::other)?;
+    let addresses: Vec<_> = settings
+        .stun
+        .ports
+        .iter()
+        .map(|port| SocketAddr::new(settings.stun.bind, *port))
+        .collect();
+    let started = StunServer::start(&addresses, metrics);
+    started
+        .map(Some)
+        .map_err(|fault| Fault::Other(format!("{fault}; other ports go into stun.ports")))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
+fn open_doors(
+    settings: &Settings,
+    serve: &Serve,
+    plan: &Plan,
+    ports: Ports,
+    desk: &desk::Desk,
+    registry: &Registry,
+    ice: IceConfig,
+    closing: &CancellationToken,
+    listening: &Listening,
+) -> Result<impl Future<Output = ()> + use<>, Fault> {
+    let mut allowed = settings.http.allowed_origins.clone();
+    allowed.push(listening.url.clone());
+    let signaling = signaling::Options {
+        demo: serve.demo,
+        allowed_origins: allowed,
+    };
+    let signaling = signaling::router(desk.clone(), signaling, registry, closing.clone()).map_err(Fault::other)?;
+    let options = api::Options {
+        demo: serve.demo,
+        https: plan.cookies.secure,
+        origins: vec![listening.url.clone(), origin_of(&listening.ws_url)],
+        allowed_origins: settings.http.allowed_origins.clone(),
+        trusted_proxies: plan.trusted.clone(),
+        cookies: plan.cookies.clone(),
+        ice_servers: ice.servers,
+        ui_dir: settings.http.ui_dir.clone(),
+    };
+    let app = api::App::new(desk.clone(), options).map_err(Fault::other)?;
+    let http = listeners::serve(ports.http, api::router(app, signaling.clone()), closing.clone());
+    let compat = ports
+        .compat
+        .map(|listener| listeners::serve(listener, signaling, closing.clone()));
+    let metrics = listeners::serve(ports.metrics, api::metrics_router(registry.clone()), closing.clone());
+    let served = [
+        Some(tokio::spawn(http)),
+        compat.map(tokio::spawn),
+        Some(tokio::spawn(metrics)),
+    ];
+    Ok(async move {
+        for task in served.into_iter().flatten() {
+            // A panic of a listener's task was logged; there is nothing left to wait for.
+            let _ = task.await;
+        }
+    })
+}
+
+/// `scheme://host[:port]` of a URL.
+fn origin_of(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
+        None => url.to_owned(),
+    }
+}
+
+async fn wait_for_signal() -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::other)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::other)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_of_a_url_ends_before_its_path() {
+        assert_eq!(origin_of("ws://localhost:3000/ws"), "ws://localhost:3000");
+        assert_eq!(origin_of("wss://a.example"), "wss://a.example");
+        assert_eq!(host("::1".to_owned()), "[::1]");
+    }
+}

@@ -1,0 +1,304 @@
+//! The process's settings: what the file, the environment and the command line may say, with defaults and meanings.
+//!
+//! Business settings (queues, hours, masks) live in the database and never here. This file reads nothing; the template
+//! that operators get is generated from its doc comments.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use confique::Config;
+
+/// Helpline's process configuration.
+///
+/// Order: command line, environment, this file, default. Every secret can also be given as a file by the environment
+/// name with `_FILE` behind it.
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Settings {
+    /// Name of this node; two processes on one database must not share it.
+    #[config(env = "HELPLINE_NODE_ID", default = "node-1")]
+    pub(crate) node_id: String,
+
+    /// Folder for recordings, spool, and the private database of a first run.
+    #[config(env = "HELPLINE_DATA_DIR", default = "helpline-data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Where pages, API and signalling are served.
+    #[config(nested)]
+    pub(crate) http: Http,
+
+    /// What the outside world sees.
+    #[config(nested)]
+    pub(crate) public: Public,
+
+    /// The guide's second signalling address.
+    #[config(nested)]
+    pub(crate) signaling: Signaling,
+
+    /// Prometheus.
+    #[config(nested)]
+    pub(crate) metrics: MetricsSettings,
+
+    /// The media shards.
+    #[config(nested)]
+    pub(crate) media: MediaSettings,
+
+    /// STUN.
+    #[config(nested)]
+    pub(crate) stun: Stun,
+
+    /// A foreign TURN service that browsers are told of.
+    #[config(nested)]
+    pub(crate) turn: Turn,
+
+    /// PostgreSQL.
+    #[config(nested)]
+    pub(crate) database: Database,
+
+    /// Who may come in.
+    #[config(nested)]
+    pub(crate) auth: AuthSettings,
+
+    /// Cookies.
+    #[config(nested)]
+    pub(crate) cookie: Cookie,
+
+    /// Recordings.
+    #[config(nested)]
+    pub(crate) recording: Recording,
+
+    /// Logs.
+    #[config(nested)]
+    pub(crate) log: Log,
+}
+
+/// See [`Settings::http`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Http {
+    /// Address and port.
+    #[config(env = "HELPLINE_HTTP_LISTEN", default = "127.0.0.1:3000")]
+    pub(crate) listen: SocketAddr,
+
+    /// Proxies (CIDR) whose `X-Forwarded-For` is believed.
+    #[config(env = "HELPLINE_HTTP_TRUSTED_PROXIES", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) trusted_proxies: Vec<String>,
+
+    /// Foreign origins whose pages may call the API, such as `https://bank.example`.
+    #[config(env = "HELPLINE_HTTP_ALLOWED_ORIGINS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) allowed_origins: Vec<String>,
+
+    /// A folder whose files are served before the built-in pages.
+    #[config(env = "HELPLINE_HTTP_UI_DIR")]
+    pub(crate) ui_dir: Option<PathBuf>,
+}
+
+/// See [`Settings::public`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Public {
+    /// Address of the pages as browsers see it, such as `https://support.bank.example`. Default: the listen address.
+    #[config(env = "HELPLINE_PUBLIC_URL")]
+    pub(crate) url: Option<String>,
+
+    /// WebSocket address that clients are told. Default: made from `url`.
+    #[config(env = "HELPLINE_PUBLIC_SIGNALING_URL")]
+    pub(crate) signaling_url: Option<String>,
+}
+
+/// See [`Settings::signaling`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Signaling {
+    /// Second listener for clients of the integration guide; an empty text switches it off.
+    #[config(env = "HELPLINE_SIGNALING_COMPAT_LISTEN", default = "127.0.0.1:3001")]
+    pub(crate) compat_listen: String,
+}
+
+/// See [`Settings::metrics`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct MetricsSettings {
+    /// Address and port; keep it private.
+    #[config(env = "HELPLINE_METRICS_LISTEN", default = "127.0.0.1:9464")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// See [`Settings::media`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct MediaSettings {
+    /// Number of shards (threads with a UDP port each). Default: cores less one, at least one.
+    #[config(env = "HELPLINE_MEDIA_SHARDS")]
+    pub(crate) shards: Option<usize>,
+
+    /// UDP port of the first shard; shard k has this plus k. 0 takes any free port.
+    #[config(env = "HELPLINE_MEDIA_BASE_PORT", default = 40000)]
+    pub(crate) base_port: u16,
+
+    /// Addresses to bind, one per family.
+    #[config(env = "HELPLINE_MEDIA_BIND", parse_env = confique::env::parse::list_by_comma, default = ["0.0.0.0"])]
+    pub(crate) bind: Vec<IpAddr>,
+
+    /// Addresses that browsers are told. Default: those of this machine's interfaces that lead anywhere.
+    #[config(env = "HELPLINE_MEDIA_ADVERTISE", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) advertise: Vec<IpAddr>,
+
+    /// Datagrams per system call, 1 to 256.
+    #[config(env = "HELPLINE_MEDIA_BATCH", default = 256)]
+    pub(crate) batch: usize,
+
+    /// Legs that a shard takes before new rooms are refused.
+    #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 2000)]
+    pub(crate) legs_per_shard: u32,
+}
+
+/// See [`Settings::stun`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Stun {
+    /// Address to bind.
+    #[config(env = "HELPLINE_STUN_BIND", default = "0.0.0.0")]
+    pub(crate) bind: IpAddr,
+
+    /// UDP ports; an empty list switches STUN off.
+    #[config(env = "HELPLINE_STUN_PORTS", parse_env = confique::env::parse::list_by_comma, default = [3478, 3479])]
+    pub(crate) ports: Vec<u16>,
+
+    /// Host name or address that browsers are told. Default: the host of the public address.
+    #[config(env = "HELPLINE_STUN_PUBLIC_HOST")]
+    pub(crate) public_host: Option<String>,
+}
+
+/// See [`Settings::turn`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Turn {
+    /// URL such as `turn:turn.example:3478`.
+    #[config(env = "NEXT_PUBLIC_TURN_URL")]
+    pub(crate) url: Option<String>,
+
+    /// User name of that service.
+    #[config(env = "TURN_USERNAME")]
+    pub(crate) username: Option<String>,
+
+    /// Password of that service.
+    #[config(env = "TURN_CREDENTIAL")]
+    pub(crate) credential: Option<String>,
+}
+
+/// See [`Settings::database`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Database {
+    /// Connection string of the program's own login role. Without it a private PostgreSQL runs in the data folder.
+    #[config(env = "DATABASE_URL")]
+    pub(crate) url: Option<String>,
+
+    /// Connection string of the schema's owner, for `helpline migrate`. Default: the same as `url`.
+    #[config(env = "HELPLINE_DATABASE_OWNER_URL")]
+    pub(crate) owner_url: Option<String>,
+}
+
+/// See [`Settings::auth`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct AuthSettings {
+    /// Supabase project whose tokens customers bring; its published keys are fetched.
+    #[config(env = "NEXT_PUBLIC_SUPABASE_URL")]
+    pub(crate) supabase_url: Option<String>,
+
+    /// Secret of older projects that sign by HS256.
+    #[config(env = "HELPLINE_AUTH_JWT_SECRET")]
+    pub(crate) jwt_secret: Option<String>,
+
+    /// `iss` of the tokens. Default: made from `supabase_url`.
+    #[config(env = "HELPLINE_AUTH_ISSUER")]
+    pub(crate) issuer: Option<String>,
+
+    /// `aud` of the tokens.
+    #[config(env = "HELPLINE_AUTH_AUDIENCE", default = "authenticated")]
+    pub(crate) audience: String,
+
+    /// Keys of other systems as `name=key`, 32 bytes of key at least.
+    #[config(env = "HELPLINE_AUTH_SERVICE_KEYS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) service_keys: Vec<String>,
+}
+
+/// See [`Settings::cookie`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Cookie {
+    /// Domain of the customer's cookie, such as `.bank.example`. Default: this host alone.
+    #[config(env = "HELPLINE_COOKIE_DOMAIN")]
+    pub(crate) domain: Option<String>,
+
+    /// Whether the staff's cookie takes the same domain.
+    #[config(env = "HELPLINE_COOKIE_STAFF_DOMAIN", default = false)]
+    pub(crate) staff_domain: bool,
+}
+
+/// See [`Settings::recording`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Recording {
+    /// Seconds that a spool segment is kept after everything in it is stored.
+    #[config(env = "HELPLINE_RECORDING_KEEP_AFTER_STORED_S", default = 3600)]
+    pub(crate) keep_after_stored_s: u64,
+}
+
+/// See [`Settings::log`].
+#[derive(Config, Clone, Debug)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub(crate) struct Log {
+    /// Filter in the form of `tracing`, such as `info,media_server=debug`.
+    #[config(env = "HELPLINE_LOG_FILTER", default = "info")]
+    pub(crate) filter: String,
+
+    /// One JSON object per line instead of text.
+    #[config(env = "HELPLINE_LOG_JSON", default = false)]
+    pub(crate) json: bool,
+}
+
+/// The sample file for operators.
+pub(crate) fn template() -> String {
+    confique::toml::template::<Settings>(confique::toml::FormatOptions::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_in_deploy_is_the_template() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config.sample.toml");
+        let sample = std::fs::read_to_string(path).expect("the sample is there");
+        assert!(
+            sample == template(),
+            "write it anew: helpline config template > deploy/config.sample.toml"
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ports() {
+        let settings = Settings::builder().load().expect("defaults load");
+        assert_eq!(settings.http.listen.port(), 3000);
+        assert_eq!(settings.signaling.compat_listen, "127.0.0.1:3001");
+        assert_eq!(settings.metrics.listen.to_string(), "127.0.0.1:9464");
+        assert_eq!(settings.stun.ports, turn_relay::PORTS);
+        assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
+        assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let folder = std::env::temp_dir().join(format!("helpline-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("bad.toml");
+        std::fs::write(&file, "[http]\nlissen = \"127.0.0.1:1\"\n").expect("written");
+        let fault = Settings::builder().file(&file).load().expect_err("a wrong key");
+        let text = format!("{fault:?}");
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert!(text.contains("lissen"), "{text}");
+    }
+}
