@@ -1,4 +1,4 @@
-//! Shows queues as they move: the waiting line to staff, his own place to each waiting customer.
+//! Shows queues as they move: to staff the waiting lines that they may see, to each waiting customer his own place.
 //!
 //! A state, not an event: never stored, at most twice a second, and only what has changed. Whoever misses one sees the
 //! next.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_model::UserId;
+use call_model::{StaffId, UserId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::call::QueueSnapshot;
@@ -18,6 +18,7 @@ use crate::hub::Audience;
 use crate::refusal::Refused;
 use crate::shared::Core;
 use crate::store::queues::{self, Strength};
+use crate::store::staff;
 use crate::tx::{Ctx, Tx};
 use crate::views;
 
@@ -26,16 +27,20 @@ const PICTURE_EVERY: Duration = Duration::from_millis(500);
 /// Without a bell (another node's change) a picture is drawn this often.
 const POLL: Duration = Duration::from_secs(2);
 
+/// The queues that somebody sees; `None` for all.
+type Scope = Option<Vec<String>>;
+
 /// One look at all queues.
 struct Picture {
     queue: QueueSnapshot,
+    viewers: HashMap<Scope, Vec<Uuid>>,
     places: Vec<(String, QueuePosition)>,
 }
 
 /// What was shown last.
 #[derive(Default)]
 struct Shown {
-    queue: Option<QueueSnapshot>,
+    queues: HashMap<Scope, QueueSnapshot>,
     places: HashMap<Uuid, QueuePosition>,
 }
 
@@ -81,26 +86,35 @@ async fn look(tx: &mut Tx) -> Result<Picture, Refused> {
         };
         places.push((row.user_id, place));
     }
+    let mut viewers: HashMap<Scope, Vec<Uuid>> = HashMap::new();
+    for (id, scope) in staff::viewers(tx.conn()).await? {
+        viewers.entry(scope).or_default().push(id);
+    }
     Ok(Picture {
         queue: views::queue(tx).await?,
+        viewers,
         places,
     })
 }
 
 /// Tells what differs from the last picture.
 fn show(core: &Core, shown: &mut Shown, picture: Picture) {
-    let same = shown.queue.as_ref().is_some_and(|before| {
-        // The clock alone is no news.
-        let mut now = picture.queue.clone();
-        now.server_time = before.server_time;
-        now == *before
-    });
-    if !same {
-        if let Ok(data) = views::json(&picture.queue) {
-            core.hub.show(Audience::AllStaff, "queue.changed", data);
+    let mut queues = HashMap::new();
+    for (scope, viewers) in picture.viewers {
+        let mut seen = picture.queue.clone();
+        seen.waiting
+            .retain(|call| scope.as_ref().is_none_or(|names| names.contains(&call.queue)));
+        if !shown.queues.get(&scope).is_some_and(|before| is_same(before, &seen))
+            && let Ok(data) = views::json(&seen)
+        {
+            for id in viewers {
+                core.hub
+                    .show(Audience::Staff(StaffId(id.as_u128())), "queue.changed", data.clone());
+            }
         }
-        shown.queue = Some(picture.queue);
+        queues.insert(scope, seen);
     }
+    shown.queues = queues;
     let mut places = HashMap::new();
     for (user, place) in picture.places {
         if shown.places.get(&place.call_id) != Some(&place)
@@ -111,4 +125,32 @@ fn show(core: &Core, shown: &mut Shown, picture: Picture) {
         places.insert(place.call_id, place);
     }
     shown.places = places;
+}
+
+/// Whether nothing but the clock differs.
+fn is_same(before: &QueueSnapshot, now: &QueueSnapshot) -> bool {
+    let mut before = before.clone();
+    before.server_time = now.server_time;
+    before == *now
+}
+
+#[cfg(test)]
+mod tests {
+    use call_model::Timestamp;
+    use wire::Time;
+
+    use super::*;
+
+    #[test]
+    fn the_clock_alone_is_no_news() {
+        let at = |us, idle| QueueSnapshot {
+            waiting: Vec::new(),
+            agents_idle: idle,
+            agents_busy: 0,
+            queue_timeout_seconds: 300,
+            server_time: Time(Timestamp(us)),
+        };
+        assert!(is_same(&at(1, 1), &at(2, 1)));
+        assert!(!is_same(&at(1, 1), &at(1, 2)));
+    }
 }

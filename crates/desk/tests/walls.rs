@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use call_model::call;
 use common::{World, customer, service, start};
-use desk::{CallFilter, Code};
+use desk::{Audience, CallFilter, Code};
+use tokio_util::sync::CancellationToken;
 use wire::call::CallStatus;
 use wire::staff::StaffRole;
 
@@ -232,4 +233,57 @@ async fn the_demo_has_its_people_and_their_new_passwords() {
         3,
         "only agents are asked"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consoles_are_shown_the_lines_of_their_own_queues() {
+    let Some(mut world) = World::new().await else { return };
+    let amina = world.staff("amina", StaffRole::Agent).await;
+    let far = world.staff("far", StaffRole::Agent).await;
+    world
+        .run(
+            "insert into helpline.queues (name, title) values ('cards', 'Cards');
+            update helpline.queue_members m set queue = 'cards' from helpline.staff s
+                where s.id = m.staff_id and s.staff_name = 'far'",
+        )
+        .await;
+    let id = |caller| call_model::StaffId(common::staff_id(caller).as_u128());
+    for caller in [&amina, &far] {
+        world.desk.staff_alive(id(caller), None).await.unwrap();
+    }
+    let mut feed = world.desk.subscribe();
+    let stop = CancellationToken::new();
+    let (desk, ends) = (world.desk.clone(), stop.clone());
+    let running = tokio::spawn(async move { desk.run(ends).await });
+    world.call("u1").await;
+    let mut cards = start("u2");
+    cards.queue = Some("cards".to_owned());
+    world.desk.start_call(&customer("u2"), cards).await.unwrap();
+    let (mut own, mut foreign) = (BTreeSet::new(), 0);
+    let look = async {
+        while own.len() < 2 {
+            let event = feed.next().await.unwrap();
+            if event.kind != "queue.changed" {
+                continue;
+            }
+            let wanted = if event.audience == Audience::Staff(id(&amina)) {
+                "support"
+            } else {
+                "cards"
+            };
+            for call in event.data["waiting"].as_array().unwrap() {
+                if call["queue"] == wanted {
+                    own.insert(wanted);
+                } else {
+                    foreign += 1;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), look)
+        .await
+        .expect("both consoles are shown their line");
+    assert_eq!(foreign, 0, "nobody is shown another queue's customers");
+    stop.cancel();
+    running.await.unwrap();
 }

@@ -59,6 +59,14 @@ const ALIVE: &str = "insert into staff_presence (staff_id, lease_until, last_see
 const GONE: &str = "update staff_presence set lease_until = least(lease_until, $2) where staff_id = $1";
 const STRIKE: &str = "update staff_presence set strikes = strikes + 1 where staff_id = $1 returning strikes";
 const FORGIVE: &str = "update staff_presence set strikes = 0 where staff_id = $1 and strikes > 0";
+/// Whoever has a console open, and the queues he sees: as the row policies have it, null for all.
+const VIEWERS: &str = "select s.id, case when s.role in ('admin', 'super_admin') then null else array(
+        select distinct m.queue from queue_members m join staff o on o.id = m.staff_id
+        where o.id = s.id or s.role in ('team_lead', 'supervisor') and (o.team_id = s.team_id
+            or o.team_id in (select t.team_id from staff_teams t where t.staff_id = s.id))
+        order by m.queue) end as queues
+    from staff s join staff_presence p on p.staff_id = s.id and p.lease_until > clock_timestamp()
+    where s.is_active order by s.id";
 const QUEUES_OF: &str = "select queue from queue_members where staff_id = $1 order by queue";
 
 /// One member of staff, as far as the role sees him.
@@ -222,6 +230,11 @@ pub(crate) async fn strike(conn: &mut PgConnection, id: Uuid) -> Result<i32, Ref
 pub(crate) async fn forgive(conn: &mut PgConnection, id: Uuid) -> Result<(), Refused> {
     sqlx::query(FORGIVE).bind(id).execute(conn).await?;
     Ok(())
+}
+
+/// Whoever has a console open, and the queues whose calls he may see; `None` for all.
+pub(crate) async fn viewers(conn: &mut PgConnection) -> Result<Vec<(Uuid, Option<Vec<String>>)>, Refused> {
+    Ok(sqlx::query_as(VIEWERS).fetch_all(conn).await?)
 }
 
 /// The queues that an agent serves.
