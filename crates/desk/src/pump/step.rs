@@ -127,6 +127,7 @@ async fn keep_quality(tx: &mut Tx, row: &CallRow, tracks: &[QualityTrack]) -> Re
 
 /// The reason as far as its column holds it; a word of ours is never longer.
 fn short(reason: &str) -> &str {
+    /// Characters, as the column `recordings.reason` has it.
     const REASON_CHARS_MAX: usize = 64;
     match reason.char_indices().nth(REASON_CHARS_MAX) {
         Some((end, _)) => &reason[..end],
