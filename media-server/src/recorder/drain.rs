@@ -26,7 +26,7 @@ pub const BATCH_EVERY_NS: u64 = 500_000_000;
 /// Nanoseconds that a closed room is kept for its last packets and rows, which come by other ways.
 const LINGER_NS: u64 = 500_000_000;
 /// Packets that are kept one turn for a message that is under way; a ring's turn holds no more of a new leg.
-const ORPHANS_MAX: usize = 4_096;
+pub(super) const ORPHANS_MAX: usize = 4_096;
 /// Bytes that a packet costs beside its payload, about.
 const PACKET_OVERHEAD: usize = 16;
 /// How a room ends that the process leaves behind.

@@ -116,9 +116,13 @@ impl Handle {
         self.inner.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the recorder. Takes a lock for as long as a push takes; for control threads, not for a shard's.
+    /// Tells the recorder; once it has ended nobody listens. Takes a lock for as long as a push takes; for control
+    /// threads, not for a shard's.
     pub fn tell(&self, message: Message) {
         let mut letters = self.letters();
+        if letters.closed {
+            return;
+        }
         if matches!(message, Message::Second(_)) && letters.queue.len() >= MESSAGES_MAX {
             self.inner.seconds_dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -151,7 +155,7 @@ impl Handle {
         (std::mem::take(&mut letters.queue), !letters.closed)
     }
 
-    /// Ends the recorder once it has emptied the box.
+    /// Ends the recorder once it has emptied the box; nothing more is taken in.
     pub(super) fn close(&self) {
         self.letters().closed = true;
         self.inner.bell.notify_all();
@@ -182,5 +186,7 @@ mod tests {
         let (told, open) = handle.take(Duration::ZERO);
         assert_eq!((told.len(), open), (MESSAGES_MAX + 1, false));
         assert!(matches!(told.back(), Some(Message::Stop { room: 5 })));
+        handle.tell(Message::Stop { room: 6 });
+        assert!(handle.take(Duration::ZERO).0.is_empty(), "nobody listens any more");
     }
 }

@@ -35,6 +35,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -123,6 +124,7 @@ impl Recorder {
             jobs.clone(),
             Arc::clone(&stats),
         );
+        stats.running.store(true, Ordering::Relaxed);
         let drain = Drain::new(stats, degraded);
         let (batches, to_write) = channel();
         let told = handle.clone();
@@ -166,11 +168,21 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     Builder::new().name(name.to_owned()).spawn(work)
 }
 
+/// Says that the drain works, for as long as it lives; then closes the box, so that nobody fills it in vain.
+struct Running(Handle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stats().running.store(false, Ordering::Relaxed);
+        self.0.close();
+    }
+}
+
 fn drain_thread(mut drain: Drain, told: &Handle, clock: &Clock, mut taps: Vec<Consumer>, batches: &Sender<Batch>) {
+    let _running = Running(told.clone());
     loop {
         let (messages, open) = told.take(DRAIN_EVERY);
-        let mut batch = drain.step(clock.now_ns(), messages, &mut taps);
-        if let Some(batch) = batch.take() {
+        if let Some(batch) = drain.step(clock.now_ns(), messages, &mut taps) {
             send(batches, batch);
         }
         if !open {

@@ -20,6 +20,7 @@ pub(super) struct Stats {
     pub(super) sync_ns_max: AtomicU64,
     pub(super) write_failures: AtomicU64,
     pub(super) failing: AtomicBool,
+    pub(super) running: AtomicBool,
     /// Bytes handed to the writer and not yet synced.
     pub(super) backlog: AtomicUsize,
 }
@@ -47,6 +48,8 @@ pub struct Figures {
     pub write_failures: u64,
     /// True from a failure to the next success: the disk is full or broken.
     pub failing: bool,
+    /// True while the recorder's drain works; false before its start and after its end, a panic included.
+    pub running: bool,
     /// Bytes in memory that wait for the disk.
     pub backlog_bytes: u64,
     /// Counter rows that found the box full.
@@ -67,6 +70,7 @@ impl Stats {
             sync_ns_max: read(&self.sync_ns_max),
             write_failures: read(&self.write_failures),
             failing: self.failing.load(Ordering::Relaxed),
+            running: self.running.load(Ordering::Relaxed),
             backlog_bytes: self.backlog.load(Ordering::Relaxed) as u64,
             seconds_dropped: 0,
         }

@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use media_core::tap::Flags as TapFlags;
 use recording::{Flags, Packet};
 
+use super::drain::ORPHANS_MAX;
 use super::recover::{recover, segments};
+use super::writer::Mark;
 use super::*;
 pub(crate) use rig::Folder;
 use rig::{EPOCH, Rig, SECOND, Shaky, TURN, leg, tap, tracks};
@@ -287,4 +289,55 @@ fn a_ring_that_overflows_marks_the_rooms_of_its_shard() {
     rig.close(1);
     rig.turns(60);
     assert_eq!(read_call(&rig.jobs.try_recv().unwrap()).unwrap().dropped_packets, 3);
+}
+
+#[test]
+fn packets_of_a_leg_not_yet_known_are_kept_up_to_their_bound() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    let beyond = 2;
+    for n in 0..ORPHANS_MAX as u32 + beyond {
+        let packet = Packet {
+            ext_seq: n,
+            rtp_ts: n * 960,
+            arrival_ns: SECOND,
+            flags: Flags::VOICE,
+            level: 1,
+            payload: vec![1; 4],
+        };
+        assert!(rig.push(tap(1, 0), TapFlags::VOICE, &packet));
+    }
+    rig.drained();
+    rig.room(1, true);
+    rig.drained();
+    let figures = rig.stats.figures();
+    assert_eq!(
+        (figures.packets, figures.packets_unwanted),
+        (ORPHANS_MAX as u64, u64::from(beyond))
+    );
+}
+
+#[test]
+fn a_segment_takes_no_byte_beyond_its_size() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.writer = rig
+        .writer
+        .with_segment_bytes(recording::spool::SEGMENT_HEADER_BYTES + 100);
+    let mut sizes = Vec::new();
+    for bytes in [60, 40, 1, 99] {
+        rig.stats.backlog.fetch_add(bytes, Ordering::Relaxed);
+        let mark = Mark {
+            call: 1,
+            bytes: bytes as u32,
+            ending: None,
+        };
+        rig.writer.push(writer::Batch {
+            bytes: vec![7; bytes],
+            marks: vec![mark],
+        });
+        rig.written();
+        sizes.push(segments(folder.path()).unwrap().len());
+    }
+    assert_eq!(sizes, [1, 1, 2, 2]);
 }

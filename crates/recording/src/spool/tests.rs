@@ -451,6 +451,22 @@ fn rows_join_over_blocks_and_short_gaps() {
     );
 }
 
+#[test]
+fn a_gap_is_filled_up_to_its_bound_and_begins_a_new_run_beyond() {
+    let second = 1_000_000_000;
+    let runs = |gap: u64| {
+        let mut log = Vec::new();
+        header().encode(&mut log).unwrap();
+        for (counter, first) in [(0, second), (1, (2 + gap) * second)] {
+            quality(&mut log, tag(counter), true, first, &[Row::default()]).unwrap();
+        }
+        let call = collect([log.as_slice()]).remove(0);
+        call.quality.iter().map(|run| run.rows.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(runs(120), [122]);
+    assert_eq!(runs(121), [1, 1]);
+}
+
 fn any_packet() -> impl Strategy<Value = Packet> {
     let payload = proptest::collection::vec(any::<u8>(), 0..200);
     (

@@ -274,7 +274,7 @@ fn the_threads_record_stop_and_take_up_again() {
     let call = read_call(&job).unwrap();
     assert_eq!(call.tracks[0].packets[0].payload, b"opus");
     assert!(!call.required && !call.customer_left);
-    assert_eq!(handle.figures().packets, 1);
+    assert_eq!((handle.figures().packets, handle.figures().running), (1, false));
     let (_, recorder, jobs) = start(2, Vec::new());
     recorder.stop();
     assert_eq!(jobs.iter().collect::<Vec<_>>(), std::slice::from_ref(&job));
