@@ -450,3 +450,7 @@ fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<Key>>, at: &K, key
         }
     }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;
