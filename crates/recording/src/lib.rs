@@ -8,6 +8,7 @@
 
 mod align;
 pub mod clock;
+pub mod manifest;
 pub mod master;
 pub mod ogg;
 pub mod opus_packet;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::align::Cause;
 use crate::align::{self, Laid, Placed, SHORT_GAP, Unit};
 use crate::clock::{self, Rejects, Run};
+use crate::manifest::hex;
 use crate::ogg::{PRE_SKIP, Sides, Writer};
 use crate::opus_packet::{self, RATE, Toc};
 use crate::packet::{Lane, Track};
@@ -77,6 +78,8 @@ pub struct Hole {
     pub ms: u64,
     /// Why.
     pub cause: Cause,
+    /// The call's events say so; else it is concluded from the packets.
+    pub known: bool,
 }
 
 /// Exact place of one side's packets at some moment.
@@ -426,6 +429,7 @@ fn describe(side: &Side<'_>, laid: &Laid<'_>, fillers: &[Filler], grid: u32, sam
             at_ms: ms(from),
             ms: lasts,
             cause: filler.cause,
+            known: false,
         });
     }
     let mut noted: Option<(u64, i64)> = None;
@@ -458,15 +462,6 @@ fn removed(side: &Side<'_>, unit: &Unit<'_>) -> Vec<Removed> {
     each.collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(|d| char::from(DIGITS[usize::from(d)]))
-        .collect()
-}
-
 /// Gives holes the cause that the call's events know: the one that covers most of the hole, if at least half.
 fn explain(holes: &mut [Hole], input: &Assembly<'_>, lane: Lane) {
     for hole in holes {
@@ -483,7 +478,7 @@ fn explain(holes: &mut [Hole], input: &Assembly<'_>, lane: Lane) {
             .filter(|e| e.lane == lane)
             .max_by_key(|e| overlap(e));
         if let Some(best) = best.filter(|e| overlap(e) > 0 && overlap(e) * 2 >= hole.ms) {
-            hole.cause = best.cause;
+            (hole.cause, hole.known) = (best.cause, true);
         }
     }
 }
@@ -496,7 +491,7 @@ fn covered(lane: &LaneSide, duration_ms: u64) -> f32 {
     let explained = |hole: &Hole| match hole.cause {
         Cause::Dtx | Cause::Mute | Cause::Hold | Cause::Pause => true,
         // Before its first packet a leg had not come; after its last one nothing says that it was meant to go.
-        Cause::Absent => hole.at_ms == 0,
+        Cause::Absent => hole.known || hole.at_ms == 0,
         Cause::Network | Cause::CaptureStall | Cause::Disconnect | Cause::Corrupt | Cause::Server => false,
     };
     let missing: u64 = lane

@@ -1,0 +1,202 @@
+//! Makes everything that is stored of a call from what the spool holds of it: master, side data, peaks, quality.
+//!
+//! Never touches a file: bytes come from the recorder's reader and go to the store.
+//!
+//! Invariant: the same call gives the same bytes, so an attempt after a crash finds its own objects again.
+
+use bytes::Bytes;
+use call_model::LegId;
+use ports::{QualitySecond, QualityTrack};
+use recording::Lane;
+use recording::master::{self, Assembly, Cause, Explained, Master};
+use recording::spool::{EventKind, Part, QualityRun, RecordedCall};
+use recording::{manifest, peaks};
+
+/// A made recording, not yet stored.
+pub(super) struct Made {
+    pub(super) master: Master,
+    pub(super) audio: Bytes,
+    pub(super) second: Option<Bytes>,
+    pub(super) side: Bytes,
+    pub(super) peaks: Bytes,
+}
+
+/// Makes a recording. Takes some seconds of a core per hour of call: the peaks are decoded.
+pub(super) fn make(call: &RecordedCall) -> Made {
+    let recording = manifest::uuid(call.recording.unwrap_or(0));
+    let id = manifest::uuid(call.call);
+    let layout = if call.customer_left {
+        "customer left, agent right"
+    } else {
+        "agent left, customer right"
+    };
+    let explained = explained(call);
+    let mut master = master::assemble(&Assembly {
+        tracks: &call.tracks,
+        start_ns: call.start_ns,
+        end_ns: call.audio_end_ns(),
+        customer_left: call.customer_left,
+        serial: serial(call.recording.unwrap_or(call.call)),
+        tags: &[
+            ("HELPLINE_RECORDING", &recording),
+            ("HELPLINE_CALL", &id),
+            ("HELPLINE_LAYOUT", layout),
+        ],
+        explained: &explained,
+    });
+    let peaks = peaks::of(&master, call.customer_left).into();
+    let side = serde_json::to_vec(&master.side)
+        .expect("plain values always serialise")
+        .into();
+    let audio = std::mem::take(&mut master.audio).into();
+    let second = master.second_file.take().map(Bytes::from);
+    Made {
+        master,
+        audio,
+        second,
+        side,
+        peaks,
+    }
+}
+
+/// The Ogg stream's number: the id folded, so that it is the same at every attempt (RFC 3533 §6 asks for unique
+/// numbers within a file only).
+const fn serial(id: u128) -> u32 {
+    (id ^ id >> 32 ^ id >> 64 ^ id >> 96) as u32
+}
+
+/// The silences that the call's events explain: pauses on both sides, and the time after a side's last leg left.
+fn explained(call: &RecordedCall) -> Vec<Explained> {
+    let end = call.audio_end_ns();
+    let mut out = Vec::new();
+    for (at, event) in call.events.iter().enumerate() {
+        let later = call.events.get(at + 1..).unwrap_or_default();
+        let until = |wanted: &dyn Fn(&recording::spool::Event) -> bool| {
+            event.at_ns
+                ..later
+                    .iter()
+                    .find(|e| wanted(e))
+                    .map_or(end, |e| e.at_ns)
+                    .max(event.at_ns)
+        };
+        match event.kind {
+            EventKind::Paused => {
+                let span_ns = until(&|e| e.kind == EventKind::Resumed);
+                for lane in [Lane::Customer, Lane::Agent] {
+                    out.push(Explained {
+                        lane,
+                        span_ns: span_ns.clone(),
+                        cause: Cause::Pause,
+                    });
+                }
+            }
+            EventKind::LegLeft => {
+                let Some(lane) = lane_of(call, event.leg) else { continue };
+                let joined =
+                    |e: &recording::spool::Event| e.kind == EventKind::LegJoined && lane_of(call, e.leg) == Some(lane);
+                out.push(Explained {
+                    lane,
+                    span_ns: until(&joined),
+                    cause: Cause::Absent,
+                });
+            }
+            EventKind::LegJoined
+            | EventKind::Dropped
+            | EventKind::Stopped
+            | EventKind::Resumed
+            | EventKind::Other(_) => {}
+        }
+    }
+    out
+}
+
+fn lane_of(call: &RecordedCall, leg: u128) -> Option<Lane> {
+    call.legs
+        .iter()
+        .find(|(other, _)| *other == leg)
+        .map(|(_, part)| part.lane())
+}
+
+/// The quality of every leg and direction in the words of the border.
+pub(super) fn quality(call: &RecordedCall) -> Vec<QualityTrack> {
+    call.quality.iter().map(|run| track(call, run)).collect()
+}
+
+fn track(call: &RecordedCall, run: &QualityRun) -> QualityTrack {
+    /// A row stands for the second that ends at its time.
+    const ROW_NS: i128 = 1_000_000_000;
+    let start = i128::from(run.first_second_ns) - ROW_NS - i128::from(call.start_ns);
+    let seconds = run.rows.iter().map(|row| QualitySecond {
+        expected: row.expected,
+        received: row.received,
+        lost: row.lost,
+        residual_lost: row.residual_lost(),
+        jitter_ms: row.jitter_ms(),
+        rtt_ms: f32::from(row.rtt),
+        level: row.level().unwrap_or(0),
+        // The border knows no "none"; its scale begins at 1.
+        mos: row.mos().unwrap_or(0.0),
+    });
+    QualityTrack {
+        leg: LegId(run.leg),
+        part: part(run.part),
+        uplink: run.uplink,
+        start_ms: i64::try_from(start / 1_000_000).unwrap_or(0),
+        seconds: seconds.collect(),
+    }
+}
+
+const fn part(part: Part) -> ports::Part {
+    match part {
+        Part::Customer => ports::Part::Customer,
+        Part::Agent => ports::Part::Agent,
+        Part::Partner => ports::Part::Partner,
+        Part::Supervisor => ports::Part::Supervisor,
+        Part::Preflight => ports::Part::Preflight,
+    }
+}
+
+/// The layout in the words of the border.
+pub(super) const fn layout(layout: master::Layout) -> ports::Layout {
+    match layout {
+        master::Layout::TwoChannel => ports::Layout::TwoChannel,
+        master::Layout::Split => ports::Layout::Split,
+        master::Layout::Empty => ports::Layout::Empty,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recording::spool::Event;
+
+    #[test]
+    fn pauses_and_departures_explain_silence() {
+        let event = |at_ns, kind, leg| Event {
+            at_ns,
+            kind,
+            value: 0,
+            leg,
+        };
+        let mut call = crate::finaliser::tests::call(3, Some(4), 1);
+        call.events = vec![
+            event(10, EventKind::Paused, 0),
+            event(20, EventKind::LegLeft, 2),
+            event(30, EventKind::Resumed, 0),
+            event(40, EventKind::LegJoined, 2),
+            event(50, EventKind::LegLeft, 1),
+        ];
+        let end = call.audio_end_ns();
+        let spans: Vec<_> = explained(&call)
+            .into_iter()
+            .map(|e| (e.lane, e.span_ns, e.cause))
+            .collect();
+        let wanted = vec![
+            (Lane::Customer, 10..30, Cause::Pause),
+            (Lane::Agent, 10..30, Cause::Pause),
+            (Lane::Agent, 20..40, Cause::Absent),
+            (Lane::Customer, 50..end, Cause::Absent),
+        ];
+        assert_eq!(spans, wanted);
+    }
+}
