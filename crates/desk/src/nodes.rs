@@ -123,18 +123,17 @@ async fn close_lost(core: &Arc<Core>, call: Uuid, last_seen: Option<Timestamp>) 
     let held = Arc::clone(core);
     core.write("node", move |tx| {
         Box::pin(async move {
-            let Some(row) = calls::lock(tx.conn(), call).await? else {
+            if calls::lock(tx.conn(), call).await?.is_none() {
                 return Ok(());
-            };
+            }
             if !due::is_lost(tx.conn(), call, &held.node.node_id).await? {
                 return Ok(());
             }
             // Nothing ends before it has begun, whatever the node's last heartbeat says.
-            let began = [Some(row.created_at), row.connecting_at, row.answered_at];
-            let began = began.into_iter().flatten().map(|At(at)| at).max();
+            let told = due::last_told(tx.conn(), call, None).await?.map(|At(at)| at);
             let act = Act {
                 actor: Actor::system("node"),
-                at: last_seen.max(began),
+                at: last_seen.max(told),
                 word: None,
             };
             call_input(&held, tx, call, Input::NodeLost, &act).await?;

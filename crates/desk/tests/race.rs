@@ -30,6 +30,16 @@ const SECONDS: u64 = 10;
 /// What must be zero afterwards, and what it means.
 const INVARIANTS: &[(&str, &str)] = &[
     (
+        "an offer that goes back in time",
+        "select count(*) from offers where accepted_at < created_at or wrapping_at < accepted_at
+            or ended_at < greatest(created_at, accepted_at, wrapping_at)",
+    ),
+    (
+        "a call that goes back in time",
+        "select count(*) from voice_calls where enqueued_at < created_at or connecting_at < enqueued_at
+            or answered_at < enqueued_at or ended_at < greatest(created_at, connecting_at, answered_at)",
+    ),
+    (
         "two agents had one call at the same time",
         "select count(*) from offers a join offers b on a.call_id = b.call_id and a.id < b.id
             where a.accepted_at is not null and b.accepted_at is not null
@@ -355,7 +365,9 @@ async fn judge(field: &Field, eye: &mut Eye) {
     for (meaning, sql) in INVARIANTS {
         let n = eye.count(sql).await;
         if n != 0 {
-            violations.push(format!("{n} × {meaning}"));
+            // At once: when time is wrong, later ones cannot even be computed.
+            println!("{n:>8}  {meaning}");
+            violations.push(*meaning);
         }
     }
     println!("{:>8}  invariants hold", INVARIANTS.len() - violations.len());

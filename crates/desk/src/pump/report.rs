@@ -19,7 +19,7 @@ use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
 use crate::store::legs::{self, LegRow};
-use crate::store::{events, recordings};
+use crate::store::{due, events, recordings};
 use crate::tx::Tx;
 
 /// Actor of what media reports.
@@ -83,12 +83,16 @@ async fn find(core: &Core, tx: &mut Tx, event: &MediaEvent) -> Result<Result<(Ca
     Ok(Ok((row, seq)))
 }
 
-/// When it happened, by the database's clock; never before the call was accepted.
+/// When it happened, by the database's clock. Ages count whole milliseconds, so two reports of one millisecond could
+/// change places: never before the one that came before it, nor before the call was accepted.
 async fn moment(tx: &mut Tx, row: &CallRow, age_ms: u64, pulled: Instant) -> Result<Timestamp, Refused> {
     let now = tx.read_clock().await?;
-    let age = age(age_ms, pulled);
-    let began = row.connecting_at.unwrap_or(row.created_at);
-    Ok(now.minus(age).max(began.0))
+    let before = due::last_told(tx.conn(), row.id, Some(ACTOR)).await?;
+    let began = row
+        .connecting_at
+        .unwrap_or(row.created_at)
+        .max(before.unwrap_or(row.created_at));
+    Ok(now.minus(age(age_ms, pulled)).max(began.0))
 }
 
 async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: Timestamp) -> Result<(), Refused> {

@@ -86,13 +86,15 @@ const SUPERSEDED: &str = "select c.id, c.node_id, c.node_epoch, n.started_at as 
         and c.node_epoch < n.epoch and n.id <> $1 and n.started_at <= clock_timestamp() - interval '30 seconds'
     order by c.created_at, c.id limit $2";
 /// Calls of other nodes that have not shown themselves in time, or have left.
-const DEAD: &str = "select c.id, c.node_id, c.node_epoch, n.lease_until - make_interval(secs => $2) as last_seen
+const DEAD: &str = "select c.id, c.node_id, c.node_epoch,
+    case n.state when 'down' then n.lease_until else n.lease_until - make_interval(secs => $2) end as last_seen
     from voice_calls c join media_nodes n on n.id = c.node_id
     where c.status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered')
         and c.node_epoch = n.epoch and n.id <> $1 and n.lease_until <= clock_timestamp()
     order by c.created_at, c.id limit $3";
 const IS_LOST: &str = "select exists (select from voice_calls c join media_nodes n on n.id = c.node_id
     where c.id = $1 and (c.node_epoch < n.epoch or (n.id <> $2 and n.lease_until <= clock_timestamp())))";
+const LAST_TOLD: &str = "select max(at) from call_events where call_id = $1 and ($2::text is null or actor = $2)";
 const CUSTOMER_UP: &str = "select exists (select from call_legs
     where call_id = $1 and part = 'customer' and state = 'up')";
 const FORGET_IDEMPOTENCY: &str =
@@ -204,6 +206,15 @@ pub(crate) async fn dead(
 /// Whether the node of a locked call is still gone, as seen by `me`.
 pub(crate) async fn is_lost(conn: &mut PgConnection, call: Uuid, me: &str) -> Result<bool, Refused> {
     Ok(sqlx::query_scalar(IS_LOST).bind(call).bind(me).fetch_one(conn).await?)
+}
+
+/// When the last entry of the call's history happened, of one actor or of all: every decision has one.
+pub(crate) async fn last_told(conn: &mut PgConnection, call: Uuid, actor: Option<&str>) -> Result<Option<At>, Refused> {
+    Ok(sqlx::query_scalar(LAST_TOLD)
+        .bind(call)
+        .bind(actor)
+        .fetch_one(conn)
+        .await?)
 }
 
 /// Whether the customer's leg is up, by what its node has reported.

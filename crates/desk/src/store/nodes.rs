@@ -18,7 +18,9 @@ const BEGIN: &str = "insert into media_nodes (id, epoch, ws_url, udp_addr, lease
         udp_addr = excluded.udp_addr, state = 'up', load_legs = 0, busy = 0, lease_until = excluded.lease_until,
         started_at = excluded.started_at
     returning epoch";
-const LAST_SEEN: &str = "select lease_until - make_interval(secs => $2) from media_nodes where id = $1 for update";
+/// Who says good-bye gives his lease back at that moment.
+const LAST_SEEN: &str = "select case state when 'down' then lease_until
+    else lease_until - make_interval(secs => $2) end from media_nodes where id = $1 for update";
 const HEARTBEAT: &str = "update media_nodes set lease_until = clock_timestamp() + make_interval(secs => $3),
     capacity_legs = $4, load_legs = $5, busy = $6, state = $7 where id = $1 and epoch = $2";
 const LEAVE: &str =
