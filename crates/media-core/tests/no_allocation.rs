@@ -1,0 +1,217 @@
+//! A hundred thousand audio packets through a whole shard, with tap, reports and checks: not one allocation.
+//!
+//! The counter is the thread's own and looks only while the shard works; clients and test runner allocate as they like.
+
+#![expect(unsafe_code, reason = "counting allocations means being the allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use media_core::limits::{HEADROOM_BYTES, MS, SLOT_BYTES};
+use media_core::matrix::{Part, Stance, Tap};
+use media_core::shard::Slot;
+use media_core::srtp::Profile;
+use media_core::tap::{Record, TapSink};
+use testkit::bed::{Bed, Client, FRAME, Sent};
+
+struct Counting;
+
+thread_local! {
+    static LOOKING: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    if LOOKING.get() {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    }
+}
+
+// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn looking<T>(work: impl FnOnce() -> T) -> T {
+    LOOKING.set(true);
+    let result = work();
+    LOOKING.set(false);
+    result
+}
+
+/// A ring like the recorder's: memory made once, records copied into it.
+struct Ring {
+    cells: Vec<u8>,
+    at: usize,
+    records: u64,
+}
+
+impl TapSink for Ring {
+    fn push(&mut self, record: Record<'_>) -> bool {
+        let end = self.at + record.packet.len();
+        let (from, to) = if end > self.cells.len() {
+            (0, record.packet.len())
+        } else {
+            (self.at, end)
+        };
+        self.cells[from..to].copy_from_slice(record.packet);
+        self.at = to;
+        self.records += 1;
+        true
+    }
+}
+
+struct Run {
+    bed: Bed,
+    ring: Ring,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Run {
+    /// One turn as the shard's thread makes it: a batch in, timers, everything out.
+    fn turn(&mut self, batch: &[(SocketAddr, Vec<u8>)]) -> Vec<Sent> {
+        let Run { bed, ring, buffers } = self;
+        let mut sent = Vec::new();
+        for (buffer, (_, bytes)) in buffers.iter_mut().zip(batch) {
+            buffer[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
+        }
+        for (index, (from, bytes)) in batch.iter().enumerate() {
+            looking(|| {
+                let slot = Slot {
+                    index: index as u16,
+                    buffer: &mut buffers[index],
+                    len: bytes.len(),
+                };
+                bed.shard.datagram(bed.now, *from, slot, ring);
+            });
+            assert!(!bed.shard.must_flush());
+        }
+        looking(|| bed.shard.tick(bed.now));
+        for transmission in bed.shard.transmissions() {
+            let slot = match transmission.place {
+                media_core::shard::Place::Slot(index) => &buffers[usize::from(index)],
+                media_core::shard::Place::Arena(_) => &buffers[0],
+            };
+            let bytes = bed.shard.bytes(transmission, slot).to_vec();
+            sent.push(Sent {
+                to: transmission.to,
+                bytes,
+            });
+        }
+        looking(|| {
+            bed.shard.flushed();
+            while bed.shard.poll_second().is_some() {}
+        });
+        while bed.shard.poll_event().is_some() {}
+        sent
+    }
+}
+
+/// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks.
+#[test]
+fn the_packet_path_allocates_nothing() {
+    let mut legs = [
+        Client::new(1, Part::Customer),
+        Client::with_profile(2, Part::Agent, Profile::AesCm128Sha1),
+        Client::with_profile(3, Part::Partner, Profile::AeadAes256Gcm),
+        Client::new(4, Part::Supervisor),
+    ];
+    legs[0].numbers.red = None;
+    legs[3].uplink = false;
+    let mut bed = Bed::default();
+    for leg in &mut legs {
+        bed.bring_up(leg);
+    }
+    let stances: Vec<_> = legs.iter().map(|leg| (leg.leg, Stance::Talk)).collect();
+    bed.plan(&stances, Tap::On);
+    let ring = Ring {
+        cells: vec![0; 1 << 20],
+        at: 0,
+        records: 0,
+    };
+    let mut run = Run {
+        bed,
+        ring,
+        buffers: vec![vec![0; SLOT_BYTES]; 32],
+    };
+
+    // The counter counts; otherwise the end of this test could not fail.
+    let kept = looking(|| vec![1u8; 100]);
+    assert_eq!((kept.len(), ALLOCATIONS.get()), (100, 1));
+
+    let warm_up = 100u32;
+    let turns = 100_000 / 3 + 1 + warm_up;
+    for turn in 0..turns {
+        if turn == warm_up {
+            ALLOCATIONS.set(0);
+        }
+        let mut batch = Vec::new();
+        for (number, leg) in legs.iter_mut().enumerate() {
+            if number == 2 && turn % 2 == 0 {
+                let (red, opus) = (leg.numbers.red.unwrap(), leg.numbers.opus);
+                let packet = leg.packet(red, &[0x80 | opus, 0, 0, 3, opus, 1, 2, 3, 9, 9, 9]);
+                leg.index += 1;
+                leg.timestamp = leg.timestamp.wrapping_add(960);
+                batch.push((leg.address, packet));
+            } else if number < 3 {
+                batch.push((leg.address, leg.speak(&[turn as u8; 90])));
+            }
+            if turn % 100 == number as u32 {
+                batch.push((leg.address, leg.check(true)));
+                batch.push((leg.address, leg.report(0, (turn % 7) as u8)));
+            }
+        }
+        // What is dropped must not allocate either.
+        let mut forged = batch[0].1.clone();
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        batch.push((legs[1].address, forged));
+        batch.push((SocketAddr::from(([203, 0, 113, 1], 9)), vec![0x80; 50]));
+        run.bed.now += FRAME / 2;
+        let quiet = run.turn(&[]);
+        run.bed.now += FRAME / 2;
+        let sent = run.turn(&batch);
+        if turn % 1_000 == 0 {
+            for leg in &mut legs {
+                let heard = leg.open_all(&sent).len();
+                assert!((2..=3).contains(&heard), "everybody hears everybody else");
+                leg.open_reports(&quiet);
+            }
+        }
+    }
+    let totals = *run.bed.shard.totals();
+    assert!(
+        totals.rtp_opened >= 100_000 && totals.rtp_forwarded >= 300_000 - 1_000,
+        "{totals:?}"
+    );
+    assert!(
+        totals.rtcp_sent > 400 && totals.rtcp_opened > 1_000 && totals.checks > 1_000,
+        "{totals:?}"
+    );
+    assert_eq!(totals.accounted(), totals.datagrams);
+    assert!(run.ring.records > 99_000, "{}", run.ring.records);
+    assert!(
+        run.bed.now > testkit::bed::BEGIN + 600_000 * MS,
+        "ten minutes of a call"
+    );
+    assert_eq!(ALLOCATIONS.get(), 0, "allocations on the packet path");
+}

@@ -1,0 +1,58 @@
+//! The shard from outside: legs come, speak, move, fall silent and go, on a virtual clock.
+//!
+//! Keys are injected as the handshake helper would report them; handshakes have their own tests.
+
+mod audio;
+mod faults;
+mod ice;
+mod legs;
+mod life;
+
+use media_core::LegId;
+use media_core::event::{Event, Kind};
+use media_core::matrix::{Part, Stance, Tap};
+use testkit::bed::{Bed, Client};
+
+/// A customer and an agent, up and in talk; events so far are taken out.
+struct Call {
+    bed: Bed,
+    customer: Client,
+    agent: Client,
+}
+
+impl Call {
+    fn new() -> Call {
+        let (mut customer, mut agent) = (Client::new(1, Part::Customer), Client::new(2, Part::Agent));
+        let mut bed = Bed::default();
+        bed.bring_up(&mut customer);
+        bed.bring_up(&mut agent);
+        let mut call = Call { bed, customer, agent };
+        call.talk();
+        call.bed.events();
+        call
+    }
+
+    fn talk(&mut self) {
+        let stances = [(self.customer.leg, Stance::Talk), (self.agent.leg, Stance::Talk)];
+        self.bed.plan(&stances, Tap::On);
+    }
+
+    /// One packet of the customer; true if the agent heard exactly it.
+    fn customer_is_heard(&mut self) -> bool {
+        let payload = self.customer.index.to_be_bytes();
+        let heard = self.bed.say(&mut self.customer, &payload, &mut self.agent);
+        heard.len() == 1 && heard[0].payload == payload
+    }
+}
+
+fn kinds(events: &[Event]) -> Vec<Kind> {
+    events.iter().map(|event| event.kind.clone()).collect()
+}
+
+/// The cause of the leg's end, if it ended.
+fn down(events: &[Event], leg: LegId) -> Option<media_core::event::Cause> {
+    events.iter().find_map(|event| match &event.kind {
+        Kind::LegDown { leg: down, cause, .. } if *down == leg => Some(*cause),
+        _ => None,
+    })
+}
