@@ -29,6 +29,8 @@ struct Rows {
 pub(super) struct Leg {
     pub(super) id: u128,
     part: Part,
+    /// Left, and not back.
+    gone: bool,
     audio: AudioBlock,
     up: Rows,
     down: Rows,
@@ -144,6 +146,14 @@ impl Room {
     /// The place of the leg; `None` when the room is full.
     pub(super) fn join(&mut self, leg: u128, part: Part, at_ns: u64) -> Option<usize> {
         if let Some(place) = self.place(leg) {
+            if std::mem::take(&mut self.legs[place].gone) {
+                self.events.push(Event {
+                    at_ns,
+                    kind: EventKind::LegJoined,
+                    value: 0,
+                    leg,
+                });
+            }
             return Some(place);
         }
         if self.legs.len() >= LEGS_MAX {
@@ -152,6 +162,7 @@ impl Room {
         self.legs.push(Leg {
             id: leg,
             part,
+            gone: false,
             audio: AudioBlock::new(),
             up: Rows::default(),
             down: Rows::default(),
@@ -170,7 +181,8 @@ impl Room {
     }
 
     pub(super) fn left(&mut self, leg: u128, at_ns: u64) {
-        if self.place(leg).is_some() {
+        let Some(place) = self.place(leg) else { return };
+        if !std::mem::replace(&mut self.legs[place].gone, true) {
             self.events.push(Event {
                 at_ns,
                 kind: EventKind::LegLeft,

@@ -7,6 +7,7 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use media_core::tap::Flags as TapFlags;
+use recording::spool::EventKind;
 use recording::{Flags, Packet};
 
 use super::drain::ORPHANS_MAX;
@@ -340,4 +341,42 @@ fn a_segment_takes_no_byte_beyond_its_size() {
         sizes.push(segments(folder.path()).unwrap().len());
     }
     assert_eq!(sizes, [1, 1, 2, 2]);
+}
+
+#[test]
+fn who_leaves_and_comes_back_is_told_once_each() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.turn();
+    let (room, leg, at_ns) = (1, leg(1, 1), rig.now.get());
+    for _ in 0..2 {
+        rig.told.push_back(Message::LegLeft { room, leg, at_ns });
+    }
+    rig.turn();
+    for tap in [90, 91] {
+        let part = ports::Part::Agent;
+        rig.told.push_back(Message::LegJoined { room, leg, part, tap });
+    }
+    rig.turn();
+    let packet = Packet {
+        ext_seq: 1,
+        rtp_ts: 2,
+        arrival_ns: at_ns,
+        flags: Flags::VOICE,
+        level: 3,
+        payload: vec![4],
+    };
+    assert!(rig.push(91, TapFlags::VOICE, &packet));
+    rig.close(1);
+    rig.turns(60);
+    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
+    let kinds: Vec<_> = call
+        .events
+        .iter()
+        .filter(|event| event.leg == leg)
+        .map(|event| event.kind)
+        .collect();
+    assert_eq!(kinds, [EventKind::LegJoined, EventKind::LegLeft, EventKind::LegJoined]);
+    assert_eq!(tracks(&call)[1], [packet], "the new number leads to the same leg");
 }
