@@ -53,7 +53,7 @@ pub(crate) async fn run_reports(core: Arc<Core>, stop: CancellationToken) {
             Ok(n) if n >= PULL_MAX => continue,
             Ok(_) => POLL,
             Err(refused) => {
-                tracing::warn!(code = refused.code.word(), "media's reports wait");
+                tracing::debug!(code = refused.code.word(), "media's reports wait");
                 BACK_OFF
             }
         };
@@ -145,7 +145,7 @@ pub(crate) async fn run_steps(core: Arc<Core>, stop: CancellationToken) {
             Ok(n) if n >= PULL_MAX => continue,
             Ok(_) => POLL,
             Err(refused) => {
-                tracing::warn!(code = refused.code.word(), "the recorder's steps wait");
+                tracing::debug!(code = refused.code.word(), "the recorder's steps wait");
                 BACK_OFF
             }
         };

@@ -10,7 +10,7 @@ use scene::{Eye, Node, customer, database, staff_id};
 use uuid::Uuid;
 
 /// Calls of the fairness test.
-const WAITING: usize = 40;
+const WAITING: usize = 120;
 
 /// Pairs of which the one that came later was offered first.
 const INVERSIONS: &str = "with first as (
@@ -37,8 +37,8 @@ async fn two_processes_offer_a_queue_in_its_order_without_one_inversion() {
     )
     .await;
     let mut agents = Vec::new();
-    for n in 0..8 {
-        agents.push(one.agent(&format!("agent{n}"), 5).await);
+    for n in 0..12 {
+        agents.push(one.agent(&format!("agent{n}"), 10).await);
     }
     one.run();
     two.run();
@@ -48,11 +48,15 @@ async fn two_processes_offer_a_queue_in_its_order_without_one_inversion() {
     eye.until("select count(*) from offers where state = 'pending'", WAITING as i64)
         .await;
     assert_eq!(eye.count(INVERSIONS).await, 0);
+    let took = eye
+        .count("select (extract(epoch from max(created_at) - min(created_at)) * 1000)::bigint from offers")
+        .await;
+    println!("{WAITING} calls offered in {took} ms");
     assert_eq!(
         eye.count("select count(distinct call_id) from offers").await,
         WAITING as i64
     );
-    let over = "select count(*) from (select staff_id from offers group by staff_id having count(*) > 5) too_many";
+    let over = "select count(*) from (select staff_id from offers group by staff_id having count(*) > 10) too_many";
     assert_eq!(eye.count(over).await, 0);
     one.stop().await;
     two.stop().await;
