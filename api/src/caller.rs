@@ -92,7 +92,7 @@ fn peer_of(parts: &Parts) -> IpAddr {
 }
 
 /// The client's address, behind the proxies that are trusted.
-fn address_of(parts: &Parts, app: &App) -> IpAddr {
+pub(crate) fn address_of(parts: &Parts, app: &App) -> IpAddr {
     client_address(peer_of(parts), &parts.headers, &app.options().trusted_proxies)
 }
 
@@ -175,7 +175,7 @@ fn call_in_path(parts: &Parts) -> Option<CallId> {
 }
 
 /// Somebody at this machine, in a demo.
-fn is_visitor(parts: &Parts) -> bool {
+pub(crate) fn is_visitor(parts: &Parts) -> bool {
     is_local(Visitor {
         peer: peer_of(parts),
         host: host(parts),

@@ -121,7 +121,7 @@ pub fn router(app: App, signaling: Router) -> Router {
     let (api, _) = openapi::described().split_for_parts();
     api.fallback(page)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(signaling, upgrade))
+        .layer(middleware::from_fn_with_state((app.clone(), signaling), upgrade))
         .layer(middleware::from_fn_with_state(app.clone(), headers::dress))
         .layer(middleware::from_fn(problem::finish))
         .with_state(app)
@@ -137,14 +137,21 @@ async fn page(State(app): State<App>, request: Request) -> Response {
 }
 
 /// Hands WebSocket upgrades to the part that speaks them.
-async fn upgrade(State(signaling): State<Router>, request: Request, next: Next) -> Response {
-    let wants = request
-        .headers()
-        .get(header::UPGRADE)
-        .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if wants && matches!(request.uri().path(), "/" | "/ws") {
-        // A router cannot fail; it answers.
-        return signaling.oneshot(request).await.into_response();
+async fn upgrade(State((app, signaling)): State<(App, Router)>, request: Request, next: Next) -> Response {
+    let to = request.headers().get(header::UPGRADE);
+    let wants = to.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !wants || !matches!(request.uri().path(), "/" | "/ws") {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let (parts, body) = request.into_parts();
+    // The load generator of a demo opens thousands from this machine.
+    let unlimited = app.options().demo && caller::is_visitor(&parts);
+    if !unlimited && let Err(wait) = app.limits().handshake(caller::address_of(&parts, &app)) {
+        return problem::Failure::rate_limited(wait.0).into_response();
+    }
+    // A router cannot fail; it answers.
+    signaling
+        .oneshot(Request::from_parts(parts, body))
+        .await
+        .into_response()
 }

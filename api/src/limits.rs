@@ -24,6 +24,8 @@ pub(crate) const SIGN_INS_PER_ACCOUNT: u32 = 5;
 pub(crate) const SIGN_INS_PER_ADDRESS: u32 = 20;
 /// Requests without a valid credential from one address in a minute.
 pub(crate) const STRANGERS_PER_MINUTE: u32 = 60;
+/// WebSockets that one address may open in a second: an office whose network comes back reconnects in a few.
+pub(crate) const HANDSHAKES_PER_SECOND: u32 = 10;
 /// Keys of one bucket map before the full ones are thrown out: about 10 MB.
 pub(crate) const KEYS_MAX: usize = 50_000;
 
@@ -37,12 +39,14 @@ pub(crate) struct Limits<C: Clock = DefaultClock> {
     sign_in_account: Buckets<C>,
     sign_in_address: Buckets<C>,
     stranger: Buckets<C>,
+    handshake: Buckets<C>,
 }
 
 /// Seconds after which asking again makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany(pub(crate) u32);
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -65,6 +69,7 @@ impl<C: Clock + Clone> Limits<C> {
             sign_in_account: buckets(SIGN_INS_PER_ACCOUNT, QUARTER),
             sign_in_address: buckets(SIGN_INS_PER_ADDRESS, QUARTER),
             stranger: buckets(STRANGERS_PER_MINUTE, MINUTE),
+            handshake: buckets(HANDSHAKES_PER_SECOND, SECOND),
             clock,
         }
     }
@@ -84,6 +89,11 @@ impl<C: Clock + Clone> Limits<C> {
     /// One more request without a valid credential.
     pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), TooMany> {
         self.take(&self.stranger, network(address))
+    }
+
+    /// One more WebSocket from `address`.
+    pub(crate) fn handshake(&self, address: IpAddr) -> Result<(), TooMany> {
+        self.take(&self.handshake, network(address))
     }
 
     fn take(&self, buckets: &Buckets<C>, key: String) -> Result<(), TooMany> {
@@ -156,6 +166,18 @@ mod tests {
             assert_eq!(limits.sign_in(&n.to_string(), home), Ok(()));
         }
         assert!(limits.sign_in("another", home).is_err());
+    }
+
+    #[test]
+    fn the_eleventh_socket_in_a_second_waits() {
+        let (clock, limits) = limits();
+        let home: IpAddr = "192.0.2.1".parse().unwrap();
+        for _ in 0..HANDSHAKES_PER_SECOND {
+            assert_eq!(limits.handshake(home), Ok(()));
+        }
+        assert_eq!(limits.handshake(home), Err(TooMany(1)));
+        clock.advance(SECOND);
+        assert_eq!(limits.handshake(home), Ok(()));
     }
 
     #[test]

@@ -28,7 +28,7 @@ async fn visitor(server: &Server, peer: &str) -> Line {
 /// Joins a call by the cookie that starting it has set.
 async fn caller(server: &Server, user: &str, peer: &str) -> Line {
     let started = server.world.call(user).await;
-    let user = call_model::UserId::new(user).unwrap();
+    let user = call_model::UserId::new(user).expect("a name");
     let call = call_model::CallId(started.call_id.as_u128());
     let pass = server.world.desk.auth().issue_pass(user, call, started.server_time.0);
     let cookie = format!("hl_call={}", pass.expose());

@@ -330,6 +330,6 @@ impl Sending for tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsS
     async fn send_binary(&mut self) {
         futures_util::SinkExt::send(self, Message::binary(vec![1, 2, 3]))
             .await
-            .unwrap();
+            .expect("the connection is open");
     }
 }

@@ -66,6 +66,9 @@ async fn read(app: &App, request: Request, media_type: &str) -> Result<Asked, Fa
     let bytes = Bytes::from_request(Request::from_parts(parts, body), app)
         .await
         .map_err(|rejection| too_large(rejection.status()))?;
+    if bytes.len() > SDP_BYTES_MAX {
+        return Err(too_large(StatusCode::PAYLOAD_TOO_LARGE));
+    }
     let text =
         String::from_utf8(bytes.into()).map_err(|_| Failure::from(Refused::because(Code::BadOffer, "not_text")))?;
     Ok(Asked { grant, body: text })
