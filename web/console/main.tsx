@@ -1,6 +1,6 @@
 // The console's page: words first, then who is here, then the view.
 
-import { render } from "preact";
+import { Component, render } from "preact";
 import "../shared/design/tokens.css";
 import "../shared/design/components.css";
 import "./console.css";
@@ -8,6 +8,10 @@ import { App } from "./app.tsx";
 import { applyTheme } from "./rail.tsx";
 import { loadMe, watchLinks } from "./state.ts";
 import { setLanguage, wishedLanguage } from "./words.ts";
+
+// `@preact/signals` skips a component whose props are the same objects as before. The desk, the line and the leg are
+// machines that change in place, so their views must be drawn whenever their parent is.
+delete Component.prototype.shouldComponentUpdate;
 
 applyTheme();
 watchLinks();

@@ -8,5 +8,7 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     maxWorkers: 1,
+    // A scenario is one story: after a broken step the next ones say nothing.
+    bail: 1,
   },
 });

@@ -1,6 +1,6 @@
 // The call in one line, while the agent looks at another page of the console.
 
-import { useEffect, useReducer } from "preact/hooks";
+import { useLayoutEffect, useReducer } from "preact/hooks";
 import { phone } from "../../../shared/design/icons.ts";
 import { EverySecond, HangUpIcon, Icon } from "../../../shared/design/parts.tsx";
 import { clock } from "../../../shared/format.ts";
@@ -9,7 +9,7 @@ import type { Desk } from "./desk.ts";
 
 export function DeskBar({ desk }: { desk: Desk }) {
   const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
+  useLayoutEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
   const { stage } = desk;
   if (stage.at === "idle") return null;
   const talking = stage.at === "connecting" || stage.at === "talking";
@@ -20,7 +20,7 @@ export function DeskBar({ desk }: { desk: Desk }) {
         ? stage.offer.customerName
         : stage.call.customerName;
   return (
-    <aside class="desk-bar" role="status" data-testid="desk-bar" data-state={stage.at}>
+    <aside class="desk-bar" aria-label={t("my_calls")} data-testid="desk-bar" data-state={stage.at}>
       <b class="strong clip">{name || t("unknown_customer")}</b>
       <span class="number muted">
         {talking ? (

@@ -1,6 +1,6 @@
 // /agent: the desk of one agent. Queue at the left, the call in the middle, the customer at the right.
 
-import { useEffect, useReducer, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
 import { list, phone, user } from "../../../shared/design/icons.ts";
 import { Icon } from "../../../shared/design/parts.tsx";
 import { live } from "../../live.ts";
@@ -76,7 +76,7 @@ function Elsewhere() {
 export function DeskView({ desk }: { desk: Desk }) {
   const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
   const [pane, setPane] = useState<Pane>("main");
-  useEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
+  useLayoutEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
   useEffect(() => {
     const keys = (event: KeyboardEvent): void => pressed(desk, event);
     addEventListener("keydown", keys);
