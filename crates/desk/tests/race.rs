@@ -15,7 +15,7 @@ use call_model::{CallId, OfferId};
 use desk::{Caller, Code, Desk, Refused};
 use ports::{Cause, Part};
 use scene::{Dice, Eye, Node, ScriptedMedia, customer, database, start};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use wire::staff::{PresenceSet, PresenceStatus};
 
 /// Clients; half of them customers, half agents.
@@ -24,6 +24,8 @@ const CLIENTS: u64 = 16;
 const USERS: u64 = 24;
 /// Agents; each is played by all agents' clients, so two windows of one agent collide.
 const AGENTS: u64 = 8;
+/// How often the pauses between offers are forgotten.
+const NO_REST: Duration = Duration::from_millis(200);
 /// Without the variable.
 const SECONDS: u64 = 10;
 
@@ -149,6 +151,8 @@ struct Field {
     media: Vec<Arc<ScriptedMedia>>,
     agents: Vec<Caller>,
     calls: Mutex<Vec<(u64, CallId)>>,
+    /// Calls with the agent who took them.
+    taken: Mutex<Vec<(usize, CallId)>>,
     dice: Dice,
     tally: Tally,
 }
@@ -156,6 +160,11 @@ struct Field {
 impl Field {
     fn desk(&self) -> &Desk {
         &self.desks[usize::try_from(self.dice.below(self.desks.len() as u64)).unwrap()]
+    }
+
+    /// The desk of the node that carries this customer's calls; legs are only given there.
+    fn desk_of(&self, user: u64) -> &Desk {
+        &self.desks[usize::try_from(user).unwrap() % self.desks.len()]
     }
 
     /// A call that somebody has started lately.
@@ -175,7 +184,7 @@ async fn customer_acts(field: &Field) {
     let user = format!("u{n}");
     match field.dice.below(40) {
         0..14 => {
-            let result = field.desk().start_call(&customer(&user), start(&user)).await;
+            let result = field.desk_of(n).start_call(&customer(&user), start(&user)).await;
             if let Ok((_, started)) = &result {
                 let call = CallId(started.call_id.as_u128());
                 field.calls.lock().unwrap().push((n, call));
@@ -192,7 +201,7 @@ async fn customer_acts(field: &Field) {
         16..39 => {
             if let Some((n, call)) = field.some_call() {
                 let who = customer(&format!("u{n}"));
-                let result = field.desk().grant_leg(&who, call, None).await;
+                let result = field.desk_of(n).grant_leg(&who, call, None).await;
                 field.tally.add("customer leg", result.map(|_| ()));
                 for media in &field.media {
                     media.connect(call);
@@ -219,7 +228,8 @@ fn lose(field: &Field, call: CallId, part: Part, what: &str) {
 
 /// One thing that an agent does.
 async fn agent_acts(field: &Field) {
-    let agent = &field.agents[usize::try_from(field.dice.below(AGENTS)).unwrap()];
+    let n = usize::try_from(field.dice.below(AGENTS)).unwrap();
+    let agent = &field.agents[n];
     let desk = field.desk();
     match field.dice.below(40) {
         0..30 => {
@@ -230,19 +240,40 @@ async fn agent_acts(field: &Field) {
                 field.tally.add("reject", desk.reject_offer(agent, id, None).await);
                 return;
             }
-            let result = desk.accept_offer(agent, id).await;
+            let user = offer
+                .customer_name
+                .rsplit('u')
+                .next()
+                .and_then(|n| n.parse().ok())
+                .unwrap();
+            let result = field.desk_of(user).accept_offer(agent, id).await;
             let taken = result.is_ok();
             field.tally.add("accept", result.map(|_| ()));
             if taken {
+                field.taken.lock().unwrap().push((n, call));
+                // Most customers' pages are quick; the others come later or never.
+                if field.dice.below(4) > 0 {
+                    let who = customer(&format!("u{user}"));
+                    let result = field.desk_of(user).grant_leg(&who, call, None).await;
+                    field.tally.add("customer leg", result.map(|_| ()));
+                }
                 for media in &field.media {
                     media.connect(call);
                 }
             }
         }
         30..32 => {
+            let own = field.taken.lock().unwrap().pop();
+            if let Some((owner, call)) = own {
+                let result = desk.hang_up(&field.agents[owner], call, None).await;
+                field.tally.add("agent hang-up", result.map(|_| ()));
+                field
+                    .tally
+                    .add("end wrap-up", desk.end_wrap_up(&field.agents[owner], call).await);
+            }
             if let Some((_, call)) = field.some_call() {
                 let result = desk.hang_up(agent, call, None).await;
-                field.tally.add("agent hang-up", result.map(|_| ()));
+                field.tally.add("somebody's hang-up", result.map(|_| ()));
             }
         }
         32..36 => {
@@ -304,6 +335,7 @@ async fn sixteen_clients_leave_nothing_wrong() {
         media: nodes.iter().map(|node| Arc::clone(&node.media)).collect(),
         agents,
         calls: Mutex::default(),
+        taken: Mutex::default(),
         dice: Dice::new(7),
         tally: Tally::default(),
     });
@@ -320,6 +352,12 @@ async fn sixteen_clients_leave_nothing_wrong() {
                 }
             }
         });
+    }
+    // Whoever has just failed would rest for a quarter of a minute; here he must not.
+    while Instant::now() < end {
+        eye.run("delete from cooldowns; update staff_presence set strikes = 0")
+            .await;
+        sleep(NO_REST).await;
     }
     while let Some(done) = clients.join_next().await {
         done.unwrap();
