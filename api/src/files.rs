@@ -124,7 +124,7 @@ impl Ui {
 
 /// What `path` asks for.
 fn target(path: &str, demo: bool) -> Target<'_> {
-    let page = path.strip_suffix('/').filter(|page| !page.is_empty()).unwrap_or(path);
+    let page = path.strip_suffix('/').filter(|page| page.len() > 1).unwrap_or(path);
     match page {
         "/" => Target::Root,
         "/demo" if demo => Target::Page("demo.html", Policy::Demo),

@@ -1,0 +1,181 @@
+//! Playing a recording: ranges and their conditions, peaks, and who may listen.
+
+mod common;
+
+use axum::http::StatusCode;
+use common::Server;
+use serde_json::json;
+
+/// A file longer than one slice of the store, so that slices are joined.
+const BYTES: usize = 600_000;
+const ID: &str = "00000000-0000-0000-0000-0000000000aa";
+const TAG: &str = "\"abababababababababababababababababababababababababababababababab\"";
+
+fn path(what: &str) -> String {
+    format!("/api/support/recordings/{ID}/{what}")
+}
+
+fn sound() -> Vec<u8> {
+    (0..BYTES).map(|n| (n % 251) as u8).collect()
+}
+
+/// A stored recording of an ended call, and the token of somebody who may play it.
+async fn stored(server: &mut Server) -> String {
+    let call = server.world.call("u1").await;
+    let id = call_model::CallId(call.call_id.as_u128());
+    server
+        .world
+        .desk
+        .hang_up(&common::world::service(), id, None)
+        .await
+        .unwrap();
+    let insert =
+        "insert into helpline.recordings (id, call_id, node_id, state, policy, started_at, ended_at, stored_at,
+            duration_ms, layout, audio_key, audio_size, audio_sha256, peaks_key, manifest_key)
+        select '00000000-0000-0000-0000-0000000000aa', id, 'n', 'stored', 'optional', now(), now(), now(),
+            2000, 'two_channel', 'a.ogg', 600000, decode(repeat('ab', 32), 'hex'), 'a.peaks', 'a.json'
+        from public.voice_calls";
+    server.world.run(insert).await;
+    {
+        let mut files = server.world.recordings.files.lock().unwrap();
+        files.insert("a.ogg".to_owned(), sound());
+        files.insert("a.peaks".to_owned(), Vec::new());
+    }
+    server
+        .promoted(
+            "qa",
+            "update helpline.staff set role = 'supervisor' where staff_name = 'qa'",
+        )
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_answered_as_the_rfc_has_it() {
+    let mut server = server!(false);
+    let token = stored(&mut server).await;
+    let all = sound();
+    let last = BYTES - 1;
+    let table: [(&[(&'static str, &str)], u16, std::ops::Range<usize>); 11] = [
+        (&[], 200, 0..BYTES),
+        (&[("range", "bytes=0-0")], 206, 0..1),
+        (&[("range", "bytes=5-")], 206, 5..BYTES),
+        (&[("range", "bytes=-5")], 206, BYTES - 5..BYTES),
+        (&[("range", "bytes=262143-262145")], 206, 262_143..262_146),
+        (&[("range", "bytes=1-9999999")], 206, 1..BYTES),
+        (&[("range", "bytes=0-1,4-5")], 200, 0..BYTES),
+        (&[("range", "bytes=0-0"), ("if-range", TAG)], 206, 0..1),
+        (&[("range", "bytes=0-0"), ("if-range", "\"old\"")], 200, 0..BYTES),
+        (&[("if-none-match", TAG)], 304, 0..0),
+        (&[("range", "bytes=600000-")], 416, 0..0),
+    ];
+    for method in ["GET", "HEAD"] {
+        for (headers, status, bytes) in &table {
+            let mut ask = server.ask(method, path("audio")).bearer(&token);
+            for (name, value) in *headers {
+                ask = ask.header(name, *value);
+            }
+            let reply = ask.send().await;
+            assert_eq!(reply.status.as_u16(), *status, "{method} {headers:?}");
+            if *status == 416 {
+                assert_eq!(reply.header("content-range"), "bytes */600000");
+                continue;
+            }
+            assert_eq!(reply.header("etag"), TAG);
+            assert_eq!(reply.header("accept-ranges"), "bytes");
+            assert_eq!(reply.header("cache-control"), "private, no-store");
+            let expected = if method == "HEAD" { &[][..] } else { &all[bytes.clone()] };
+            assert!(
+                reply.body == expected,
+                "{method} {headers:?}: {} bytes",
+                reply.body.len()
+            );
+            if *status != 304 {
+                assert_eq!(
+                    reply.header("content-length"),
+                    bytes.len().to_string(),
+                    "{method} {headers:?}"
+                );
+                assert_eq!(reply.header("content-type"), "audio/ogg");
+            }
+            if *status == 206 {
+                let range = format!("bytes {}-{}/{BYTES}", bytes.start, (bytes.end - 1).min(last));
+                assert_eq!(reply.header("content-range"), range);
+            }
+        }
+    }
+    let reply = server
+        .ask("GET", path("audio"))
+        .bearer(&token)
+        .header("range", "bytes=600000-")
+        .send()
+        .await;
+    assert_eq!(reply.code(), "range");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peaks_are_for_a_span_and_a_number_of_points() {
+    let mut server = server!(false);
+    let token = stored(&mut server).await;
+    let ask = |query: &str| server.ask("GET", format!("{}{query}", path("waveform"))).bearer(&token);
+    let whole = ask("").send().await.json();
+    assert_eq!(
+        whole,
+        json!({ "durationMs": 2000, "fromMs": 0, "toMs": 2000,
+        "customer": [-3, 4, -3, 4], "agent": [-3, 4, -3, 4] })
+    );
+    let part = ask("?from=500&to=700&points=1").send().await.json();
+    assert_eq!(
+        (&part["fromMs"], &part["toMs"], &part["agent"]),
+        (&json!(500), &json!(700), &json!([-3, 4]))
+    );
+    assert_eq!(ask("?points=4096").send().await.status, StatusCode::OK);
+    for wrong in ["?points=0", "?points=4097", "?from=9&to=8", "?from=x", "?lane=1"] {
+        assert_eq!(ask(wrong).send().await.code(), "validation", "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_listen_does_not_and_what_is_not_there_is_not_played() {
+    let mut server = server!(false);
+    let token = stored(&mut server).await;
+    let agent = server.staff("ann").await;
+    assert_eq!(
+        server.ask("GET", path("audio")).bearer(&agent).send().await.code(),
+        "forbidden"
+    );
+    let customer = common::jwt("u1", |_| {});
+    assert_eq!(
+        server.ask("GET", path("audio")).bearer(&customer).send().await.code(),
+        "forbidden"
+    );
+    let ask = |what: &str| server.ask("GET", path(what)).bearer(&token);
+    let nothing = format!("/api/support/recordings/{}/audio", uuid::Uuid::from_u128(9));
+    assert_eq!(
+        server.ask("GET", nothing).bearer(&token).send().await.code(),
+        "not_found"
+    );
+    assert_eq!(
+        server
+            .ask("GET", "/api/support/recordings/x/audio")
+            .bearer(&token)
+            .send()
+            .await
+            .code(),
+        "not_found"
+    );
+
+    *server.world.recordings.down.lock().unwrap() = true;
+    assert_eq!(ask("audio").send().await.code(), "storage");
+    *server.world.recordings.down.lock().unwrap() = false;
+    server.world.recordings.files.lock().unwrap().clear();
+    assert_eq!(ask("audio").send().await.code(), "recording_missing");
+    assert_eq!(ask("waveform").send().await.code(), "recording_missing");
+    server
+        .world
+        .run("update helpline.recordings set state = 'finalising'")
+        .await;
+    assert_eq!(
+        server.ask("GET", path("audio")).bearer(&token).send().await.code(),
+        "recording_missing"
+    );
+}
