@@ -16,7 +16,10 @@ impl Clock {
     }
 
     /// Milliseconds since the start.
-    #[expect(clippy::disallowed_methods, reason = "the edge of this part: everybody else is handed the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the edge of this part: everybody else is handed the time"
+    )]
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

@@ -21,6 +21,7 @@ pub(crate) fn clippy() -> Outcome {
         "--locked",
         "--workspace",
         "--all-targets",
+        "--all-features",
         "--",
         "-D",
         "warnings",
@@ -35,6 +36,7 @@ pub(crate) fn document() -> Outcome {
         "--locked",
         "--workspace",
         "--no-deps",
+        "--all-features",
         "--document-private-items",
         "--quiet",
     ];
@@ -64,6 +66,7 @@ pub(crate) fn tests(tally: &mut Tally, long: bool, require_tools: bool) -> Outco
         "--workspace",
         "--profile",
         PROFILE,
+        "--all-features",
         "--no-fail-fast",
     ];
     let mut cargo = command("", "cargo", &words);
@@ -76,17 +79,16 @@ pub(crate) fn tests(tally: &mut Tally, long: bool, require_tools: bool) -> Outco
     shell::watch(&mut cargo, |line| tally.cargo_line(line))
 }
 
-/// The binary under test and the load generator.
+/// The binary under test, the load generator and the judge of sounds, with the features of the tests' build.
 pub(crate) fn binaries() -> Outcome {
     let words = [
         "build",
         "--locked",
+        "--workspace",
+        "--bins",
         "--profile",
         PROFILE,
-        "--package",
-        "helpline",
-        "--package",
-        "loadtest",
+        "--all-features",
     ];
     shell::run(&mut command("", "cargo", &words))
 }
