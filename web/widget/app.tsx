@@ -67,16 +67,18 @@ export class App extends Component<AppProps, { open: boolean; language?: Languag
           <Mini expand={floats ? open : undefined} />
         ) : (
           mode !== "bar" && (
-            <button
-              class="launcher"
-              data-testid="launcher"
-              aria-expanded="false"
-              aria-controls="helpline-panel"
-              onClick={open}
-            >
-              <Icon d={chat} />
-              {t("help")}
-            </button>
+            <section aria-label={t("help")}>
+              <button
+                class="launcher"
+                data-testid="launcher"
+                aria-expanded="false"
+                aria-controls="helpline-panel"
+                onClick={open}
+              >
+                <Icon d={chat} />
+                {t("help")}
+              </button>
+            </section>
           )
         )}
       </div>

@@ -36,7 +36,7 @@ const MOVEMENTS = [
 function Bank({ name }: { name: string }) {
   return (
     <div class="bank">
-      <p class="bank-demo">
+      <aside class="bank-demo" aria-label="About this demo">
         <b>Demo.</b> A pretend bank with the real widget: press Help. Answer in a second window at{" "}
         <a href="/agent" target="_blank" rel="noopener">
           the agent desk
@@ -46,7 +46,7 @@ function Bank({ name }: { name: string }) {
           the call list
         </a>
         .
-      </p>
+      </aside>
       <header class="bank-head">
         <span class="bank-name">
           <svg viewBox="0 0 24 24" aria-hidden="true">

@@ -312,7 +312,7 @@ export function Mini({ expand }: { expand: (() => void) | undefined }) {
   const talking = session.phase.at === "talking";
   const label = name ? t("mini", { name: firstName(name) }) : t("your_call");
   return (
-    <div class="mini" role="group" aria-label={label}>
+    <section class="mini" aria-label={label}>
       {name && <Avatar name={name} size="avatar-small" />}
       {expand ? (
         <button
@@ -346,7 +346,7 @@ export function Mini({ expand }: { expand: (() => void) | undefined }) {
       >
         <HangUpIcon />
       </button>
-    </div>
+    </section>
   );
 }
 

@@ -11,6 +11,7 @@ export default function CallPage() {
   }, []);
   return (
     <main>
+      <h1 class="visually-hidden">Helpline</h1>
       <support-widget mode="page" user-id="guest" />
     </main>
   );

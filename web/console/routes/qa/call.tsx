@@ -316,7 +316,7 @@ function TenSeconds(props: {
   const rows = useMemo(() => rowsOf(props.samples), [props.samples]);
   const scores = props.samples.map((sample) => sample.mos);
   return (
-    <section aria-label={t("qa.every10")}>
+    <section>
       <div class="part-head part-head-tight">
         <h2 class="title-part">{t("qa.every10")}</h2>
         <span class="end">

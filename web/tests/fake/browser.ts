@@ -1,0 +1,133 @@
+// A Chromium for page tests: a fake microphone, and a peer connection that the test moves by hand.
+
+import { existsSync } from "node:fs";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+
+const CANDIDATES = [
+  process.env["CHROME_BIN"],
+  "/usr/lib/chromium/chromium",
+  "/usr/bin/chromium",
+  "/usr/bin/google-chrome",
+];
+
+export const chromiumPath = (): string | undefined => CANDIDATES.find((path) => path && existsSync(path));
+
+export async function launch(microphone: "granted" | "denied" = "granted"): Promise<Browser> {
+  const executablePath = chromiumPath();
+  if (!executablePath) throw new Error("no Chromium here; set CHROME_BIN");
+  return chromium.launch({
+    executablePath,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--autoplay-policy=no-user-gesture-required",
+      "--use-fake-device-for-media-stream",
+      microphone === "granted" ? "--use-fake-ui-for-media-stream" : "--deny-permission-prompts",
+    ],
+  });
+}
+
+export interface Look {
+  width: number;
+  height: number;
+  dark: boolean;
+  /** False leaves motion on; pictures of moving lines want it. */
+  calm?: boolean;
+  microphone?: "granted" | "denied";
+}
+
+export interface Visit {
+  page: Page;
+  context: BrowserContext;
+  /** Errors of the page, among them reports of its content policy. */
+  faults: string[];
+}
+
+export async function visit(browser: Browser, look: Look): Promise<Visit> {
+  const context = await browser.newContext({
+    viewport: { width: look.width, height: look.height },
+    colorScheme: look.dark ? "dark" : "light",
+    // Pictures and rules are about what stands still.
+    reducedMotion: look.calm === false ? "no-preference" : "reduce",
+    locale: "en-GB",
+    timezoneId: "Africa/Nairobi",
+    permissions: look.microphone === "denied" ? [] : ["microphone"],
+  });
+  const page = await context.newPage();
+  const faults: string[] = [];
+  page.on("pageerror", (fault) => faults.push(fault.message));
+  page.on("console", (message) => {
+    // A reply with an error status is what a test asked for; everything else is a fault of the page.
+    const planned = /Failed to load resource|WebSocket connection to/.test(message.text());
+    if (message.type() === "error" && !planned) faults.push(message.text());
+  });
+  await page.addInitScript(installPeer);
+  return { page, context, faults };
+}
+
+/** Runs in the page: a peer connection that is up as soon as it has an answer, and is heard as a wavering tone. */
+function installPeer(): void {
+  type State = RTCPeerConnectionState;
+  class FakePeer {
+    connectionState: State = "new";
+    onconnectionstatechange: (() => void) | null = null;
+    ontrack: ((event: { track: MediaStreamTrack }) => void) | null = null;
+    addTransceiver(): unknown {
+      return { sender: { replaceTrack: () => Promise.resolve() } };
+    }
+    createOffer(): Promise<unknown> {
+      return Promise.resolve({ type: "offer", sdp: "v=0\r\n" });
+    }
+    setLocalDescription(): Promise<void> {
+      return Promise.resolve();
+    }
+    setRemoteDescription(): Promise<void> {
+      this.go("connected");
+      this.ontrack?.({ track: voice() });
+      return Promise.resolve();
+    }
+    getStats(): Promise<Map<string, unknown>> {
+      const packets = Math.floor(performance.now() / 20);
+      const row = {
+        type: "inbound-rtp",
+        kind: "audio",
+        packetsReceived: packets,
+        packetsLost: 0,
+        bytesReceived: packets * 80,
+        jitter: 0.004,
+        jitterBufferDelay: packets * 0.04,
+        jitterBufferEmittedCount: packets,
+      };
+      const pair = { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.048 };
+      return Promise.resolve(new Map<string, unknown>([["a", row], ["b", pair]])); // prettier-ignore
+    }
+    close(): void {
+      this.connectionState = "closed";
+    }
+    go(state: State): void {
+      this.connectionState = state;
+      this.onconnectionstatechange?.();
+    }
+    constructor() {
+      (window as unknown as { peer: FakePeer }).peer = this;
+    }
+  }
+  function voice(): MediaStreamTrack {
+    const context = new AudioContext();
+    const tone = context.createOscillator();
+    const slow = context.createOscillator();
+    const depth = context.createGain();
+    const out = context.createMediaStreamDestination();
+    slow.frequency.value = 0.7;
+    depth.gain.value = 0.06;
+    slow.connect(depth.gain);
+    tone.frequency.value = 220;
+    tone.connect(depth).connect(out);
+    tone.start();
+    slow.start();
+    return out.stream.getAudioTracks()[0]!;
+  }
+  Object.assign(window, { RTCPeerConnection: FakePeer });
+}

@@ -1,0 +1,286 @@
+// Invented calls, people and numbers for page tests and pictures.
+
+import type { CallEvent } from "../../shared/gen/CallEvent.ts";
+import type { CallRow } from "../../shared/gen/CallRow.ts";
+import type { CallStarted } from "../../shared/gen/CallStarted.ts";
+import type { CallView } from "../../shared/gen/CallView.ts";
+import type { LegGrant } from "../../shared/gen/LegGrant.ts";
+import type { LegQuality } from "../../shared/gen/LegQuality.ts";
+import type { Me } from "../../shared/gen/Me.ts";
+import type { Offer } from "../../shared/gen/Offer.ts";
+import type { QualityTrack } from "../../shared/gen/QualityTrack.ts";
+import type { QueueSnapshot } from "../../shared/gen/QueueSnapshot.ts";
+import type { Recording } from "../../shared/gen/Recording.ts";
+import type { Waveform } from "../../shared/gen/Waveform.ts";
+
+export const CALL = "4f1c2a90-6b1e-4d0a-9c7e-2f7a6a1b0c11";
+export const OFFER = "0b7d53aa-3f52-4a9e-8f0a-1c9c7d2f9e01";
+export const LEG = "77c1d0de-51b5-4b8d-a2c4-9a86d1f4b301";
+export const RECORDING = "a35c7d10-9f66-4b38-8d51-5d6a3f2b7e21";
+const STAFF = "c0ffee00-1111-4222-8333-444455556666";
+
+/** `seconds` from now, negative for the past. */
+export const at = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
+
+export const call = (status: CallView["status"], more: Partial<CallView> = {}): CallView => ({
+  callId: CALL,
+  status,
+  queue: "Cards",
+  customerName: "Amina Wanjiru",
+  customerEmail: "amina.wanjiru@example.com",
+  recorded: false,
+  createdAt: at(-390),
+  enqueuedAt: at(-386),
+  ...more,
+});
+
+export const answered = (): CallView =>
+  call("answered", { agentName: "Joyce Atieno", recorded: true, answeredAt: at(-252) });
+
+export const started = (socketUrl: string): CallStarted => ({
+  callId: CALL,
+  status: "queued",
+  position: 3,
+  estimatedWaitSeconds: 200,
+  token: "ticket",
+  signalingUrl: socketUrl,
+  iceServers: [],
+  serverTime: at(0),
+});
+
+export const grant = (part: LegGrant["part"]): LegGrant => ({
+  callId: CALL,
+  legId: LEG,
+  grant: "secret",
+  part,
+  iceServers: [],
+  expiresAt: at(60),
+});
+
+const quality = (part: LegQuality["part"], mos: number): LegQuality => ({
+  part,
+  up: true,
+  loss: mos > 4 ? 0.002 : 0.06,
+  jitterMs: mos > 4 ? 6 : 41,
+  rttMs: mos > 4 ? 46 : 180,
+  mos,
+  mosDown: mos,
+  level: 64,
+});
+
+export const heard = (customer: number, agent: number): { callId: string; legs: LegQuality[] } => ({
+  callId: CALL,
+  legs: [quality("customer", customer), quality("agent", agent)],
+});
+
+export const me = (presence: Me["presence"]): Me => ({
+  staffId: STAFF,
+  staffName: "Joyce Atieno",
+  email: "joyce.atieno@example.com",
+  role: "supervisor",
+  permissions: ["recording.play", "qa.review"],
+  presence,
+  sessionEndsAt: at(8 * 3600),
+});
+
+export const offer = (): Offer => ({
+  offerId: OFFER,
+  callId: CALL,
+  customerName: "Otieno Odhiambo",
+  queue: "Loans",
+  enqueuedAt: at(-64),
+  offeredAt: at(-6),
+  expiresAt: at(14),
+});
+
+const waiting = (n: number, customerName: string, queue: string, seconds: number) => ({
+  callId: `00000000-0000-4000-8000-00000000000${n}`,
+  customerName,
+  queue,
+  status: "queued" as const,
+  enqueuedAt: at(-seconds),
+  position: n,
+});
+
+export const queue = (): QueueSnapshot => ({
+  waiting: [
+    waiting(1, "Otieno Odhiambo", "Loans", 278),
+    waiting(2, "Grace Mutiso", "Cards", 171),
+    waiting(3, "Kiprono Chebet", "Accounts", 64),
+    waiting(4, "Zawadi Achieng", "Cards", 22),
+  ],
+  agentsIdle: 2,
+  agentsBusy: 5,
+  queueTimeoutSeconds: 300,
+  serverTime: at(0),
+});
+
+const PEOPLE = [
+  "Amina Wanjiru", "Grace Mutiso", "Patrick Omondi", "Kiprono Chebet", "Salma Njoroge", "Elijah Kiptoo",
+  "Zawadi Achieng", "Fatuma Hassan", "Josphat Maina", "Lilian Auma", "Hassan Noor", "Mercy Wekesa",
+  "Beatrice Ochieng", "Tom Lagat", "Rehema Mwakio",
+]; // prettier-ignore
+const AGENTS = ["Joyce Atieno", "Halima Noor", "David Kimani", "Peter Mutua", "Samuel Koech"];
+const QUEUES = ["Cards", "Loans", "Accounts", "Mobile app"];
+const SCORES = [2.7, 4.3, 4.1, 4.4, 2.9, 4.2, 4.3, 4.0, 4.3, 4.4, 3.6, 4.3, 4.2, 4.4, 4.1];
+
+export const rows = (): CallRow[] =>
+  PEOPLE.map((customerName, n): CallRow => {
+    const left = n === 6;
+    const failed = n === 4;
+    const base: CallRow = {
+      callId: n === 0 ? CALL : `00000000-0000-4000-8000-0000000001${String(n).padStart(2, "0")}`,
+      status: left ? "abandoned" : failed ? "failed" : "completed",
+      endReason: left ? "customer_hangup" : failed ? "media_lost" : "agent_hangup",
+      customerName,
+      queue: QUEUES[n % QUEUES.length]!,
+      createdAt: at(-600 - n * 780),
+      waitSeconds: 12 + ((n * 37) % 140),
+    };
+    return left
+      ? base
+      : {
+          ...base,
+          agentName: AGENTS[n % AGENTS.length]!,
+          talkSeconds: 120 + ((n * 97) % 600),
+          mosCustomer: SCORES[n]!,
+          mosAgent: Math.min(4.4, SCORES[n]! + 0.3),
+          recordingId: RECORDING,
+        };
+  });
+
+/** Length of the reviewed call, seconds. */
+export const LENGTH = 495;
+/** The seconds in which its line was bad. */
+const BAD = { from: 318, to: 342 };
+
+/** Chance with a fixed start, so that pictures stay alike. */
+function chance(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function lane(points: number, seed: number, quietFrom: number, quietTo: number): number[] {
+  const next = chance(seed);
+  const peaks: number[] = [];
+  let loud = 0;
+  let left = 0;
+  for (let n = 0; n < points; n++) {
+    if (left-- <= 0) {
+      loud = loud > 0 ? 0 : 0.35 + next() * 0.65;
+      left = (loud > 0 ? 14 : 8) + Math.floor(next() * 34);
+    }
+    const second = (n / points) * LENGTH;
+    const quiet = second > quietFrom && second < quietTo;
+    const top = quiet ? 1 : Math.round(loud * (0.35 + 0.65 * next()) * 112) + 1;
+    peaks.push(-Math.round(top * (0.8 + 0.2 * next())), top);
+  }
+  return peaks;
+}
+
+export const waveform = (points: number): Waveform => ({
+  durationMs: LENGTH * 1000,
+  fromMs: 0,
+  toMs: LENGTH * 1000,
+  customer: lane(points, 7, BAD.from + 14, BAD.from + 18),
+  agent: lane(points, 99, BAD.from + 2, BAD.to + 6),
+});
+
+export function track(part: "customer" | "agent"): QualityTrack {
+  const next = chance(part === "customer" ? 3 : 5);
+  const seconds = Array.from({ length: LENGTH }, (_, n) => {
+    const bad = part === "customer" && n >= BAD.from && n < BAD.to;
+    return bad
+      ? { mos: 2.3 + next() * 0.5, loss: 0.04 + next() * 0.05, jitter: 38 + next() * 14, rtt: 120 }
+      : { mos: 4.25 + next() * 0.1, loss: next() * 0.003, jitter: 5 + next() * 3, rtt: 44 };
+  });
+  return {
+    legId: LEG,
+    part,
+    uplink: true,
+    startMs: 0,
+    mos: seconds.map((one) => one.mos),
+    loss: seconds.map((one) => one.loss),
+    residualLoss: seconds.map((one) => one.loss / 2),
+    jitterMs: seconds.map((one) => one.jitter),
+    rttMs: seconds.map((one) => one.rtt),
+    level: seconds.map(() => 60),
+    mosMean: 4.1,
+  };
+}
+
+/** Start of the reviewed recording. */
+const START = Date.now() - 3600_000;
+const from = (seconds: number): string => new Date(START + seconds * 1000).toISOString();
+
+export const reviewed = (): CallView =>
+  call("completed", {
+    agentName: "Joyce Atieno",
+    recorded: true,
+    createdAt: from(-136),
+    enqueuedAt: from(-134),
+    answeredAt: from(0),
+    endedAt: from(LENGTH),
+    endReason: "customer_hangup",
+  });
+
+export function events(): CallEvent[] {
+  const list: [kind: string, seconds: number, actor: string, data?: Record<string, unknown>][] = [
+    ["call.initiated", -136, "customer"],
+    ["call.queued", -134, "system:queue"],
+    ["call.ringing", -9, "system:router"],
+    ["call.accepted", -3, "staff:Joyce Atieno"],
+    ["call.answered", 0, "system:media"],
+    ["recording.started", 0, "system:recording"],
+    ["leg.lost", 333, "system:media"],
+    ["call.completed", LENGTH, "customer", { reason: "customer_hangup" }],
+    ["recording.stored", LENGTH + 2, "system:recording"],
+  ];
+  // A bigint of the generated type is a number in JSON.
+  return list.map(([kind, seconds, actor, data], n) => ({
+    seq: (n + 1) as unknown as bigint,
+    kind,
+    at: from(seconds),
+    actor,
+    data: data ?? {},
+  }));
+}
+
+export const recording = (state: Recording["state"] = "stored"): Recording => ({
+  recordingId: RECORDING,
+  callId: CALL,
+  state,
+  durationSeconds: LENGTH,
+  sizeBytes: 3_140_000,
+  sha256: "9f2c41d70be86a53c1e077b4d82f15aa30c6e94b5d18f7a2b036ec1442d9a0f5",
+  layout: "two_channel",
+  customerLeft: true,
+  coverage: [0.993, 1],
+  degraded: false,
+  startedAt: from(0),
+  audioUrl: `/api/support/recordings/${RECORDING}/audio`,
+  waveformUrl: `/api/support/recordings/${RECORDING}/waveform`,
+});
+
+/** A silent WAV of the reviewed call's length: 8 kHz, 8 bit. */
+export function wav(): Buffer {
+  const rate = 8000;
+  const size = rate * LENGTH;
+  const head = Buffer.alloc(44);
+  head.write("RIFF", 0);
+  head.writeUInt32LE(36 + size, 4);
+  head.write("WAVEfmt ", 8);
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate, 28);
+  head.writeUInt16LE(1, 32);
+  head.writeUInt16LE(8, 34);
+  head.write("data", 36);
+  head.writeUInt32LE(size, 40);
+  return Buffer.concat([head, Buffer.alloc(size, 128)]);
+}
