@@ -2,9 +2,14 @@
 
 mod common;
 
+use std::ops::Range;
+
 use axum::http::StatusCode;
 use common::Server;
 use serde_json::json;
+
+/// Headers of one request.
+type Headers = &'static [(&'static str, &'static str)];
 
 /// A file longer than one slice of the store, so that slices are joined.
 const BYTES: usize = 600_000;
@@ -28,7 +33,7 @@ async fn stored(server: &mut Server) -> String {
         .desk
         .hang_up(&common::world::service(), id, None)
         .await
-        .unwrap();
+        .expect("the call is there");
     let insert =
         "insert into helpline.recordings (id, call_id, node_id, state, policy, started_at, ended_at, stored_at,
             duration_ms, layout, audio_key, audio_size, audio_sha256, peaks_key, manifest_key)
@@ -37,7 +42,12 @@ async fn stored(server: &mut Server) -> String {
         from public.voice_calls";
     server.world.run(insert).await;
     {
-        let mut files = server.world.recordings.files.lock().unwrap();
+        let mut files = server
+            .world
+            .recordings
+            .files
+            .lock()
+            .expect("no test falls while it holds this");
         files.insert("a.ogg".to_owned(), sound());
         files.insert("a.peaks".to_owned(), Vec::new());
     }
@@ -55,7 +65,7 @@ async fn ranges_are_answered_as_the_rfc_has_it() {
     let token = stored(&mut server).await;
     let all = sound();
     let last = BYTES - 1;
-    let table: [(&[(&'static str, &str)], u16, std::ops::Range<usize>); 11] = [
+    let table: [(Headers, u16, Range<usize>); 11] = [
         (&[], 200, 0..BYTES),
         (&[("range", "bytes=0-0")], 206, 0..1),
         (&[("range", "bytes=5-")], 206, 5..BYTES),
