@@ -2,7 +2,7 @@
 
 use super::lab::*;
 use recording::Lane;
-use recording::master::{Cause, LaneSide, assemble};
+use recording::master::{Assembly, Cause, DURATION_MS_MAX, Explained, LaneSide, assemble};
 
 /// Where clicks are: every `every` seconds from the second second on, off the rhythm of the packets.
 fn every(every: usize, seconds: usize) -> Vec<usize> {
@@ -241,4 +241,49 @@ fn everything_at_once() {
     let master = assemble(&assembly(&track, 140_000));
     on_time(&play_both(&master)[0], &sender, &at, stalled);
     assert_eq!(master.side.lanes[0].rejects.timestamps, 1);
+}
+
+#[test]
+fn a_silence_that_events_explain_has_their_cause_and_is_covered() {
+    let encoded = encode(&tones(300.0, 900.0, 10.0), FRAME);
+    let sender = Sender::new(Lane::Customer);
+    let track = [sender.track(sender.send(&encoded, |i, t| (!(100..200).contains(&i)).then_some(t)))];
+    let plain = assemble(&assembly(&track, 10_020));
+    assert_eq!(holes(&plain.side.lanes[0], Cause::Network), [2_000]);
+    let span_ns = START + 2 * SECOND..START + 4 * SECOND;
+    let pause = |lane, span_ns| Explained {
+        lane,
+        span_ns,
+        cause: Cause::Pause,
+    };
+    let explained = [pause(Lane::Customer, span_ns.clone())];
+    let master = assemble(&Assembly {
+        explained: &explained,
+        ..assembly(&track, 10_020)
+    });
+    assert_eq!(holes(&master.side.lanes[0], Cause::Pause), [2_000]);
+    assert!(plain.coverage[0] < 0.81 && master.coverage[0] > 0.99);
+    // The other side's pause, or one of less than half the hole, explains nothing.
+    let short = span_ns.start..span_ns.start + SECOND / 2;
+    let others = [pause(Lane::Agent, span_ns), pause(Lane::Customer, short)];
+    let master = assemble(&Assembly {
+        explained: &others,
+        ..assembly(&track, 10_020)
+    });
+    assert_eq!(holes(&master.side.lanes[0], Cause::Network), [2_000]);
+}
+
+#[test]
+fn a_recording_lasts_a_day_at_most_and_says_so() {
+    for (asked, reason) in [
+        (DURATION_MS_MAX, "no packets"),
+        (DURATION_MS_MAX + 1, "cut at the longest recording"),
+    ] {
+        let master = assemble(&assembly(&[], asked));
+        assert_eq!(
+            (master.duration_ms, master.side.reason.as_deref()),
+            (DURATION_MS_MAX, Some(reason))
+        );
+        assert_eq!(packets_of(&master.audio).1, DURATION_MS_MAX * 48 + 312);
+    }
 }
