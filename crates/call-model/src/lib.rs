@@ -3,10 +3,12 @@
 //! No clock, no randomness, no database, no serialisation: `now` and ids are arguments, decisions are return values.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod call;
 pub mod ids;
 pub mod offer;
 mod refusal;
+pub mod routing;
 pub mod time;
 
 pub use ids::{CallId, LegId, OfferId, RecordingId, SegmentId, StaffId, TeamId, UserId};

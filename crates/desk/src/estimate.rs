@@ -6,25 +6,10 @@
 
 use crate::store::queues::Strength;
 
-/// Mean time an agent is held by a call, ring and wrap-up included, while nothing is measured.
-const HANDLING_S: f64 = 300.0;
-/// Share of the waiting who give up each second, while nothing is measured.
-const GIVE_UP_PER_S: f64 = 1.0 / 300.0;
-
 /// Seconds until the call at `position` (1 is next) is taken; `None` when nobody is there to take it.
 pub(crate) fn wait_seconds(position: u32, strength: Strength) -> Option<u32> {
-    let (idle, agents) = (strength.idle.max(0), strength.idle.max(0) + strength.busy.max(0));
-    if agents == 0 {
-        return None;
-    }
-    if i64::from(position) <= idle {
-        return Some(0);
-    }
-    #[expect(clippy::cast_precision_loss, reason = "agents of one queue are counted in hundreds")]
-    let served_per_s = agents as f64 / HANDLING_S;
-    let wait: f64 = (0..position)
-        .map(|ahead| 1.0 / (served_per_s + f64::from(ahead) * GIVE_UP_PER_S))
-        .sum();
+    let count = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
+    let wait = call_model::routing::expected_wait_s(position, count(strength.idle), count(strength.busy))?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

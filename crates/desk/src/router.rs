@@ -12,8 +12,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_model::agent::{Agent, Chosen};
 use call_model::call::Input;
-use call_model::{OfferId, Span, Timestamp};
+use call_model::routing::{Standing, Strategy, before};
+use call_model::{OfferId, Span, StaffId, Timestamp};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,8 +34,6 @@ use crate::types::At;
 const TICK: Duration = Duration::from_secs(1);
 /// Calls at the head of a queue that are tried for the free agents: those in front may all be cooled down for them.
 const HEADS_MAX: i64 = 64;
-/// Round trip above which a console is too slow to be asked: the offer would be half over before it is seen.
-const RTT_MS_MAX: i32 = 2_000;
 /// Pause before a pass is repeated because the wanted agent's row was held by somebody else: a transaction's length.
 const CONTENDED_PAUSE: Duration = Duration::from_millis(5);
 /// Such repetitions before the pass is left to the next wake or tick.
@@ -212,34 +212,51 @@ async fn reserve(core: &Core, tx: &mut Tx, queue: &QueueRow, call: Uuid, agent: 
     }
 }
 
-/// Those who may be asked at all, first who is asked first. Equal in everything: by id, so that every process agrees.
-fn in_order(mut agents: Vec<CandidateRow>, now: Timestamp, strategy: &str) -> Vec<CandidateRow> {
-    agents.retain(|agent| {
-        agent.held < agent.slots
-            && agent.lease_until.0 > now
-            && agent.cools_until.is_none_or(|At(until)| until <= now)
-            && agent.rtt_ms.is_none_or(|ms| ms < RTT_MS_MAX)
-    });
-    let never = At(Timestamp(i64::MIN));
-    agents.sort_by(|a, b| {
-        let by_strategy = match strategy {
-            "least_occupied" => a.occupied_s.total_cmp(&b.occupied_s),
-            "round_robin" => a.asked_at.unwrap_or(never).cmp(&b.asked_at.unwrap_or(never)),
-            _ => std::cmp::Ordering::Equal,
-        };
-        // Longest idle is the rule itself and what decides between equals of the others.
-        a.tier
-            .cmp(&b.tier)
-            .then(by_strategy)
-            .then(a.idle_since.cmp(&b.idle_since))
-            .then(a.id.cmp(&b.id))
-    });
-    agents
+/// Those who may be asked at all, first who is asked first, by the rules of the model.
+fn in_order(agents: Vec<CandidateRow>, now: Timestamp, strategy: &str) -> Vec<CandidateRow> {
+    let strategy = Strategy::from_word(strategy).unwrap_or(Strategy::LongestIdle);
+    let mut fit: Vec<(Standing, StaffId, CandidateRow)> = Vec::new();
+    for row in agents {
+        let agent = model_of(&row);
+        if agent.routable(now).is_ok() {
+            fit.push((standing_of(&row), agent.id, row));
+        }
+    }
+    fit.sort_by(|a, b| before(strategy, (&a.0, a.1), (&b.0, b.1)));
+    fit.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// The row as the model sees it. The query has already left out who is not online, not active or unchecked.
+fn model_of(row: &CandidateRow) -> Agent {
+    let count = |n: i32| u32::try_from(n).unwrap_or(0);
+    Agent {
+        id: StaffId(row.id.as_u128()),
+        active: true,
+        chosen: Chosen::Online,
+        lease_until: row.lease_until.0,
+        round_trip: row.rtt_ms.map(|ms| Span::millis(i64::from(ms))),
+        media_checked: true,
+        slots: count(row.slots),
+        held: count(row.held),
+        cools_until: row.cools_until.map(|At(until)| until),
+    }
+}
+
+fn standing_of(row: &CandidateRow) -> Standing {
+    Standing {
+        tier: i32::from(row.tier),
+        idle_since: row.idle_since.0,
+        asked_at: row.asked_at.map(|At(at)| at),
+        occupied_s: row.occupied_s,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// [`call_model::agent::ROUND_TRIP_MAX`] in the column's unit.
+    const RTT_MS_MAX: i32 = 2_000;
 
     fn agent(id: u128, idle_since: i64) -> CandidateRow {
         CandidateRow {

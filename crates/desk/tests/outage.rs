@@ -82,7 +82,7 @@ async fn what_a_crash_leaves_is_closed_by_the_next_start_and_nobody_is_busy() {
         )
         .await,
         [
-            "answered completed node_lost",
+            "answered failed node_lost",
             "connecting failed node_lost",
             "queued failed node_lost",
             "ringing failed node_lost",

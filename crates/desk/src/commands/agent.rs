@@ -20,8 +20,7 @@ use crate::store::{calls, offers, staff};
 use crate::tx::Tx;
 use crate::views::{self, Reader, presence_word};
 
-/// How long an agent counts as present after his console was last heard: six missed heartbeats.
-pub(crate) const PRESENCE_LEASE: Span = Span::seconds(30);
+pub(crate) use call_model::agent::PRESENCE_LEASE;
 /// How long after the last console closed: a reload takes less.
 const GONE_GRACE: Span = Span::seconds(10);
 /// Longest reason for being away, characters; the column's own limit.

@@ -2,6 +2,7 @@
 //!
 //! Never touches the call; says when the call must follow.
 
+use call_model::agent::{CONTACT_COOL_DOWN, MISSED_COOL_DOWN, STRIKES_MAX};
 use call_model::{OfferId, Span, offer};
 use uuid::Uuid;
 
@@ -12,13 +13,6 @@ use crate::refusal::{Code, Refused};
 use crate::store::{offers, staff};
 use crate::tx::Tx;
 use crate::types::At;
-
-/// How long an agent is not asked again for a contact that he did not take.
-const CONTACT_COOL_DOWN: Span = Span::seconds(60);
-/// How long an agent who missed an offer is not asked for anything: time to notice and to say so.
-const MISSED_COOL_DOWN: Span = Span::seconds(15);
-/// Offers missed in a row after which the agent is away.
-const STRIKES_MAX: i32 = 3;
 
 /// What the call must do after a step of its offer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,7 +134,7 @@ async fn strike(tx: &mut Tx, work: &Work, place: usize, act: &Act) -> Result<(),
     let until = tx.now.plus(MISSED_COOL_DOWN);
     offers::cool(tx.conn(), offer.staff_id, Uuid::nil(), until, &offer.state).await?;
     let strikes = staff::strike(tx.conn(), offer.staff_id).await?;
-    if strikes >= STRIKES_MAX {
+    if u32::try_from(strikes).unwrap_or(0) >= STRIKES_MAX {
         staff::set_status(tx.conn(), offer.staff_id, "away", Some("missed_offers")).await?;
         tell::put_away(tx, work, offer, act).await?;
     }
