@@ -98,6 +98,8 @@ impl Drop for Server {
         if let Some(server) = self.server.take() {
             server.stop();
         }
+        // A folder that stays behind is no reason for a test to fail.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
