@@ -99,7 +99,7 @@ fn spooled(folder: &Folder, id: u128, recording: Option<u128>, seconds: u64) -> 
     std::fs::write(&path, &bytes).unwrap();
     let places = vec![Place {
         path,
-        ranges: Vec::from([began..bytes.len() as u32]),
+        ranges: std::iter::once(began..bytes.len() as u32).collect(),
     }];
     Job {
         node_epoch: EPOCH,

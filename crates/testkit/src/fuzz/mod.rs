@@ -1,0 +1,50 @@
+//! The bodies of the fuzz targets: any bytes in, and either everything holds or it panics.
+//!
+//! They are plain functions so that `cargo test` can replay the kept corpus; `fuzz/` only hands them to the fuzzer.
+//!
+//! Invariant: the same input does the same thing every time, but for [`dtls`], whose handshakes need fresh keys.
+
+mod dtls;
+mod parsers;
+mod script;
+mod seeds;
+
+pub use dtls::{dtls, feed};
+pub use parsers::{rtcp, rtp, sdp, stun};
+pub use script::script;
+pub use seeds::{Seed, seeds};
+
+/// A fuzz target's body.
+pub type Body = fn(&[u8]);
+
+/// Every target: its folder in `fuzz/corpus` and its body.
+pub const TARGETS: [(&str, Body); 6] = [
+    ("stun", stun),
+    ("rtp", rtp),
+    ("rtcp", rtcp),
+    ("sdp", sdp),
+    ("dtls", dtls),
+    ("script", script),
+];
+
+/// Reads an input as numbers; at its end everything is 0.
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().unwrap_or(0)
+    }
+
+    /// As many of `len` bytes as are left.
+    pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}

@@ -1,0 +1,213 @@
+//! Where the corpus began: good traffic of every kind, and the shapes that once hurt somebody.
+//!
+//! `hl-seeds` writes them; what a fuzzer finds lies beside them.
+
+use media_core::dtls::{Certificate, Handshake, Output};
+use media_core::matrix::Part;
+use media_core::rtcp::{self, Block, SenderInfo};
+use media_core::srtp::Profile;
+use std::time::Instant;
+use stun::binding::success;
+use stun::{Class, Key, Writer, method};
+
+use crate::bed::Client;
+
+/// One input of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// The target.
+    pub target: &'static str,
+    /// Its file in the target's folder.
+    pub name: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// All seeds. `now`: any instant. Those of `dtls` hold a fresh handshake; all others are the same every time.
+///
+/// # Panics
+/// Never: everything in here is well-formed.
+#[must_use]
+pub fn seeds(now: Instant) -> Vec<Seed> {
+    let mut all = Vec::new();
+    let mut put = |target, name, bytes: &[u8]| {
+        all.push(Seed {
+            target,
+            name,
+            bytes: bytes.to_vec(),
+        });
+    };
+    stun(&mut put);
+    rtp(&mut put);
+    control(&mut put);
+    let offers = [
+        (
+            "chromium-156",
+            include_str!("../../../media-core/src/sdp/offers/chromium-156.sdp").to_owned(),
+        ),
+        ("firefox-like", firefox()),
+    ];
+    for (name, offer) in &offers {
+        put(
+            "sdp",
+            name,
+            offer.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes(),
+        );
+    }
+    put("sdp", "first-line-only", b"v=0\r\n");
+    put("dtls", "handshake", &recorded(now));
+    put(
+        "dtls",
+        "torn-record",
+        &[0, 0, 14, 22, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 1],
+    );
+    put("dtls", "two-lost", &[1, 0, 0, 0, 0, 3, 0, 0, 0]);
+    put("dtls", "proof-changed", &[1, 4, 0, 200, 255]);
+    put(
+        "script",
+        "talk",
+        &[0x01, 0x11, 0x00, 1, 0x01, 0x11, 0x02, 0x12, 0x03, 9, 0x13, 0],
+    );
+    put(
+        "script",
+        "move-and-reload",
+        &[0x01, 0x0D, 2, 0x42, 0x01, 0x0B, 0x42, 0x0E, 0x01, 0x00, 200],
+    );
+    put(
+        "script",
+        "silence",
+        &[0x01, 0x00, 255, 0x00, 255, 0x00, 255, 0x11, 0x1A, 0x12, 0x1E, 0x11],
+    );
+    put(
+        "script",
+        "conference",
+        &[
+            0x2A, 0x22, 0x2E, 0x3A, 0x32, 0x3E, 0x07, 0x55, 0x21, 0x01, 0x31, 0x0F, 0x11,
+        ],
+    );
+    put(
+        "script",
+        "inside",
+        &[
+            0x08, 0x30, 96, 8, 0xBE, 0xDE, 0, 1, 0x10, 5, 0, 0, 0x09, 4, 1, 2, 3, 4, 1,
+        ],
+    );
+    all
+}
+
+fn stun(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    let mut bystander = Client::new(3, Part::Partner);
+    put("stun", "check", &bystander.check(true));
+    put("stun", "check-without-nomination", &bystander.check(false));
+    bystander.controlled = true;
+    put("stun", "check-controlled", &bystander.check(true));
+    put("stun", "check-joining", &Client::new(4, Part::Partner).check(true));
+    let mut buffer = [0; 256];
+    let from = "[2001:db8::1]:5000".parse().expect("an address");
+    let len = success(&mut buffer, [9; 12], from, &mut Key::new(b"x")).expect("it fits");
+    put("stun", "answer-v6", &buffer[..len]);
+    let mut writer = Writer::new(&mut buffer, Class::Request, method::BINDING, [1; 12]).expect("it fits");
+    writer.attribute(0x7FFF, b"unknown").expect("it fits");
+    writer.fingerprint().expect("it fits");
+    let len = writer.finish();
+    put("stun", "unknown-attribute", &buffer[..len]);
+}
+
+fn rtp(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    let mut bystander = Client::new(3, Part::Partner);
+    put("rtp", "sealed", &bystander.speak(&[5; 60]));
+    put("rtp", "sealed-dtx", &bystander.speak(&[0xF8]));
+    let red = bystander.numbers.red.expect("it offers RED");
+    put(
+        "rtp",
+        "sealed-red",
+        &bystander.packet(red, &[0x80 | 99, 0, 0, 2, 99, 1, 2, 3]),
+    );
+    put(
+        "rtp",
+        "plain-red",
+        &[0x80, 63, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xEF, 0, 0, 2, 111, 1, 2, 7, 8],
+    );
+    put("rtp", "padded", &[0xA0, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 0, 2]);
+    put(
+        "rtp",
+        "two-byte-extension",
+        &[
+            0x90, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0x10, 0, 0, 2, 1, 1, 0x85, 0, 20, 2, 7, 7, 42,
+        ],
+    );
+    put(
+        "rtp",
+        "sources",
+        &[0x82, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 42],
+    );
+}
+
+fn control(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    let mut bystander = Client::new(3, Part::Partner);
+    put("rtcp", "sealed-report", &bystander.report(0, 12));
+    put(
+        "rtcp",
+        "sealed-rubbish",
+        &bystander.seal_rtcp(&[0x81, 201, 0, 1, 0, 0, 0, 9]),
+    );
+    let info = SenderInfo {
+        ssrc: 7,
+        ntp: 1 << 40,
+        rtp: 8,
+        packets: 9,
+        octets: 10,
+    };
+    let mut buffer = [0; 256];
+    let len = rtcp::sender_report(&mut buffer, &info, &[Block::default(); 2], "name").expect("it fits");
+    put("rtcp", "sender-report", &buffer[..len]);
+    let len = rtcp::bye(&mut buffer, 7).expect("it fits");
+    put("rtcp", "bye", &buffer[..len]);
+    put("rtcp", "nack", &[0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 5, 0, 3]);
+    put(
+        "rtcp",
+        "extended",
+        &[0x80, 207, 0, 4, 0, 0, 0, 1, 4, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2],
+    );
+}
+
+fn firefox() -> String {
+    format!(
+        "v=0\r\no=mozilla...THIS_IS_SDPARTA-99.0 123 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=sendrecv\r\n\
+         a=fingerprint:sha-256 {}\r\na=group:BUNDLE 0 1\r\na=ice-options:trickle\r\na=msid-semantic:WMS *\r\n\
+         m=audio 50000 UDP/TLS/RTP/SAVPF 109 9 0 8 101\r\nc=IN IP4 192.0.2.7\r\n\
+         a=candidate:0 1 UDP 2122252543 192.0.2.7 50000 typ host\r\n\
+         a=candidate:0 2 UDP 2122252542 192.0.2.7 50001 typ host\r\na=candidate:\r\na=sendrecv\r\n\
+         a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
+         a=extmap:2/recvonly urn:ietf:params:rtp-hdrext:csrc-audio-level\r\n\
+         a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\na=ice-pwd:00112233445566778899aabbccddeeff\r\n\
+         a=ice-ufrag:fa1b2c3d\r\na=mid:0\r\na=rtcp-mux\r\na=rtpmap:109 opus/48000/2\r\na=rtpmap:9 G722/8000/1\r\n\
+         a=rtpmap:101 telephone-event/8000/1\r\na=setup:actpass\r\na=ssrc:1 cname:x\r\n\
+         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sctp-port:5000\r\n",
+        vec!["5A"; 32].join(":")
+    )
+}
+
+/// What a client sends in one handshake, as a feed.
+fn recorded(now: Instant) -> Vec<u8> {
+    let make = || Certificate::generate().expect("the provider makes keys");
+    let (ours, theirs) = (make(), make());
+    let mut client = Handshake::client(&theirs, ours.fingerprint(), &[Profile::AeadAes128Gcm], now);
+    let mut server = Handshake::server(&ours, theirs.fingerprint());
+    let mut feed = vec![0];
+    for _ in 0..10 {
+        while let Some(output) = client.poll() {
+            if let Output::Datagram(datagram) = output {
+                feed.extend_from_slice(&(datagram.len() as u16).to_be_bytes());
+                feed.extend_from_slice(&datagram);
+                server.datagram(now, &datagram);
+            }
+        }
+        while let Some(output) = server.poll() {
+            if let Output::Datagram(datagram) = output {
+                client.datagram(now, &datagram);
+            }
+        }
+    }
+    feed
+}
