@@ -5,7 +5,7 @@ use confique::Config as _;
 use crate::Fault;
 use crate::cli::Place;
 use crate::secrets;
-use crate::settings::{Log, Settings};
+use crate::settings::{Log, Settings, explain};
 
 /// Loads and completes the settings and starts the log.
 ///
@@ -22,9 +22,7 @@ pub(crate) fn settings(place: &Place) -> Result<Settings, Fault> {
         }
         builder = builder.file(file);
     }
-    let mut settings = builder
-        .load()
-        .map_err(|fault| Fault::Configuration(format!("{fault:?}")))?;
+    let mut settings = builder.load().map_err(|fault| Fault::Configuration(explain(&fault)))?;
     if let Some(folder) = &place.data_dir {
         settings.data_dir.clone_from(folder);
     }

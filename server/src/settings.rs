@@ -260,6 +260,18 @@ pub(crate) struct Log {
     pub(crate) json: bool,
 }
 
+/// A fault with what is behind it: the key at fault stands in the cause.
+pub(crate) fn explain(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut behind = fault.source();
+    while let Some(cause) = behind {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        behind = cause.source();
+    }
+    text
+}
+
 /// The sample file for operators.
 pub(crate) fn template() -> String {
     confique::toml::template::<Settings>(confique::toml::FormatOptions::default())
@@ -297,7 +309,7 @@ mod tests {
         let file = folder.join("bad.toml");
         std::fs::write(&file, "[http]\nlissen = \"127.0.0.1:1\"\n").expect("written");
         let fault = Settings::builder().file(&file).load().expect_err("a wrong key");
-        let text = format!("{fault:?}");
+        let text = explain(&fault);
         std::fs::remove_dir_all(&folder).expect("removed");
         assert!(text.contains("lissen"), "{text}");
     }

@@ -2,7 +2,7 @@
 //!
 //! They are plain functions so that `cargo test` can replay the kept corpus; `fuzz/` only hands them to the fuzzer.
 //!
-//! Invariant: the same input does the same thing every time, but for [`dtls`], whose handshakes need fresh keys.
+//! Invariant: the same input does the same thing every time, but for [`dtls()`], whose handshakes need fresh keys.
 
 mod dtls;
 mod parsers;
