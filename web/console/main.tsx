@@ -1,8 +1,6 @@
 // The console's page: words first, then who is here, then the view.
 
 import { Component, render } from "preact";
-import "../shared/design/tokens.css";
-import "../shared/design/components.css";
 import "./console.css";
 import { App } from "./app.tsx";
 import { applyTheme } from "./rail.tsx";

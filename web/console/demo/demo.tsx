@@ -3,8 +3,6 @@
 // The people and the numbers are invented. `?customer=Name` plays another customer, so that several can wait at once.
 
 import { render } from "preact";
-import "../../shared/design/tokens.css";
-import "../../shared/design/components.css";
 import "./demo.css";
 import { card, home, phone, right, user } from "../../shared/design/icons.ts";
 import { Avatar, Icon } from "../../shared/design/parts.tsx";
