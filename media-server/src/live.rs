@@ -98,7 +98,7 @@ impl Live {
         })
     }
 
-    /// Legs that are up, and of those how many were bad for [`LOW_FOR`] seconds: up, down.
+    /// Legs that are up, and of those how many were bad for ten seconds: up, down.
     #[must_use]
     pub fn counts(&self) -> (u64, [u64; 2]) {
         let mut counts = (0, [0; 2]);

@@ -63,13 +63,15 @@ fn web_side(tally: &mut Tally) -> bool {
             shell::run(&mut web::npm(&["run", "--silent", script])?)
         });
     }
+    // The pages are tested as they are built.
+    let built = tally.check("web build", web::build)
+        && tally.check("web size", || shell::run(&mut web::npm(&["run", "--silent", "size"])?));
     tally.suite("web unit tests", |tally| {
         shell::watch(&mut web::npm(&["run", "--silent", "test"])?, |line| {
             tally.vitest_line(line)
         })
     });
-    tally.check("web build", web::build)
-        && tally.check("web size", || shell::run(&mut web::npm(&["run", "--silent", "size"])?))
+    built
 }
 
 fn browsers(tally: &mut Tally, only: Option<&str>, long: bool) -> Outcome {
