@@ -29,7 +29,7 @@ pub(crate) fn clippy() -> Outcome {
     shell::run(&mut command("", "cargo", &words))
 }
 
-/// `rustdoc` over everything, warnings are errors.
+/// `rustdoc` over everything, warnings are errors. Private items are documented too, so links to them lead somewhere.
 pub(crate) fn document() -> Outcome {
     let words = [
         "doc",
@@ -40,7 +40,7 @@ pub(crate) fn document() -> Outcome {
         "--document-private-items",
         "--quiet",
     ];
-    shell::run(command("", "cargo", &words).env("RUSTDOCFLAGS", "-D warnings"))
+    shell::run(command("", "cargo", &words).env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"))
 }
 
 /// The rules of the architecture.

@@ -37,7 +37,7 @@
 //! * The address family of the destination says which of the two sockets sends. A send error skips that datagram.
 //! * Jobs go, in order, to one helper thread per shard that owns a `dtls::Handshake` per transport
 //!   ([`shard::Job::Start`] makes it, [`shard::Job::Stop`] drops it); what it says comes back as
-//!   [`shard::Command::Handshake`]. Flights are sent by the shard, which alone knows the address.
+//!   [`command::Command::Handshake`]. Flights are sent by the shard, which alone knows the address.
 //! * Every output queue is bounded. A full one drops and counts ([`counters::Totals`]); nothing ever waits.
 //! * `catch_unwind` goes round a batch. After a panic call [`shard::Shard::remove_after_panic`], which removes the leg
 //!   that was being worked on from every table, and go on with the next datagram.
