@@ -271,10 +271,12 @@ async fn an_agent_takes_a_call_by_rest() {
         .json(&json!({ "reason": "done" }))
         .send()
         .await;
+    // There was no sound yet: either the customer's leg has ended the call already, or an agent who lays down gives
+    // the customer back to the queue.
     assert!(
         matches!(
             over.json()["status"].as_str(),
-            Some("completed" | "failed" | "abandoned")
+            Some("completed" | "failed" | "abandoned" | "queued")
         ),
         "{over:?}"
     );

@@ -79,13 +79,15 @@ pub(crate) fn tests(tally: &mut Tally, long: bool, require_tools: bool) -> Outco
     shell::watch(&mut cargo, |line| tally.cargo_line(line))
 }
 
-/// The binary under test, the load generator and the judge of sounds, with the features of the tests' build.
+/// The binary under test, the load generator and the judge of sounds. The tests are named too: without them the
+/// dependencies would be built again with fewer features.
 pub(crate) fn binaries() -> Outcome {
     let words = [
         "build",
         "--locked",
         "--workspace",
         "--bins",
+        "--tests",
         "--profile",
         PROFILE,
         "--all-features",
