@@ -295,8 +295,21 @@ impl Talk {
                 },
             };
             if let Err(close) = done {
+                self.finish(&ends).await;
                 return close;
             }
+        }
+    }
+
+    /// Carries out what was heard already: a page that says "hang up" and leaves means it. Each command has a limit.
+    async fn finish(&mut self, ends: &Ends) {
+        loop {
+            self.start_next(ends);
+            if self.running.is_none() {
+                return;
+            }
+            // The reply has nobody to go to any more.
+            let _ = outcome(&mut self.running).await;
         }
     }
 
