@@ -181,6 +181,29 @@ fn doubled_and_reversed_datagrams_do_no_harm() {
     let mut wire = Wire::new(GCM);
     wire.run(LONG, |_, _, datagram| vec![datagram.clone(), datagram]);
     assert!(wire.both_have_keys());
+
+    // Any one datagram is overtaken by the next one that goes the same way.
+    let count = wire.sent;
+    for late in 0..count {
+        let mut wire = Wire::new(GCM);
+        let mut held = None;
+        wire.run(LONG, |number, to, datagram| {
+            if number == late {
+                held = Some((to, datagram));
+                return vec![];
+            }
+            match held.take_if(|(way, _)| *way == to) {
+                Some((_, older)) => vec![datagram, older],
+                None => vec![datagram],
+            }
+        });
+        assert!(wire.both_have_keys(), "{late} came late: {:?}", wire.at_server.failed);
+        assert!(
+            wire.took() <= Duration::from_secs(2),
+            "{late} came late: {:?}",
+            wire.took()
+        );
+    }
 }
 
 /// Cuts the first handshake message of a datagram into two fragments at `cut`, each in a datagram of its own.
