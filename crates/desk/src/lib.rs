@@ -33,6 +33,7 @@ mod types;
 mod views;
 
 pub use caller::{Caller, Created, CustomerVia};
+pub use commands::accounts::{Account, MADE_PASSWORD_BYTES, NewAccount, create_account, list_accounts, reset_password};
 pub use commands::agent::AWAY_REASON_CHARS_MAX;
 pub use commands::contact::REASON_CHARS_MAX;
 pub use commands::people::{CALLS_MAX, DemoAccount, STAFF_EMAIL_BYTES_MAX, STAFF_NAME_CHARS_MAX};

@@ -34,7 +34,7 @@ pub const SEARCH_CHARS_MAX: usize = 200;
 /// Entries of one history; a call of four hours has some dozens.
 const EVENTS_MAX: i64 = 1_000;
 /// Staff in one list.
-const STAFF_MAX: i64 = 2_000;
+pub(crate) const STAFF_MAX: i64 = 2_000;
 /// Playing the same recording again within this time is the same listening.
 const PLAYBACK_AUDIT_S: f64 = 600.0;
 

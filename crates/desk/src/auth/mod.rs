@@ -12,4 +12,5 @@ mod sessions;
 pub mod tickets;
 pub mod token;
 
+pub(crate) use sessions::refused as password_refused;
 pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX};

@@ -312,7 +312,8 @@ fn customer(user_id: UserId) -> Caller {
     }
 }
 
-fn refused(fault: PasswordFault) -> Refused {
+/// What a caller hears of a password that was not taken.
+pub(crate) fn refused(fault: PasswordFault) -> Refused {
     match fault {
         PasswordFault::Length => Refused::field("password", fault.to_string()),
         PasswordFault::Busy => Refused::because(Code::RateLimited, fault.to_string()).retry_after(BUSY_RETRY_S),

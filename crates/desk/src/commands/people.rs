@@ -65,7 +65,7 @@ fn may_write(caller: &Caller, role: StaffRole) -> Result<(), Refused> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refused> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
     let long = name.chars().count() > STAFF_NAME_CHARS_MAX;
     if name.trim().is_empty() || long || name.chars().any(char::is_control) {
         return Err(Refused::field("staffName", "must be 1 to 100 characters of one line"));
@@ -73,7 +73,7 @@ fn check_name(name: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_email(email: &str) -> Result<(), Refused> {
+pub(crate) fn check_email(email: &str) -> Result<(), Refused> {
     let (local, domain) = email.split_once('@').unwrap_or_default();
     let odd = email.chars().any(|c| c.is_control() || c.is_whitespace());
     if local.is_empty() || domain.is_empty() || odd || email.len() > STAFF_EMAIL_BYTES_MAX {
@@ -86,6 +86,14 @@ fn check_calls(calls: Option<u32>) -> Result<Option<i32>, Refused> {
     match calls {
         Some(n) if n > CALLS_MAX => Err(Refused::field("maxConcurrentCalls", "must lie between 0 and 10")),
         other => Ok(other.and_then(|n| i32::try_from(n).ok())),
+    }
+}
+
+/// The refusal of an e-mail that somebody has already, with its field.
+pub(crate) fn taken(refused: Refused) -> Refused {
+    match refused.code {
+        Code::Validation => Refused::field("email", "is taken"),
+        _ => refused,
     }
 }
 
@@ -112,10 +120,6 @@ pub(crate) async fn staff_create(
     core.write("api", move |tx| {
         Box::pin(async move {
             let (name, role) = (body.staff_name.trim(), role_word(body.role));
-            let taken = |refused: Refused| match refused.code {
-                Code::Validation => Refused::field("email", "is taken"),
-                _ => refused,
-            };
             staff::insert(tx.conn(), id, &body.email, name, role, calls)
                 .await
                 .map_err(taken)?;
@@ -131,7 +135,7 @@ pub(crate) async fn staff_create(
 }
 
 /// Lets a member of staff serve queues; the default one when none is named.
-async fn join(tx: &mut Tx, id: Uuid, names: Vec<String>) -> Result<(), Refused> {
+pub(crate) async fn join(tx: &mut Tx, id: Uuid, names: Vec<String>) -> Result<(), Refused> {
     let names = if names.is_empty() {
         queues::default(tx.conn())
             .await?
@@ -185,12 +189,12 @@ pub(crate) async fn staff_update(
     .await
 }
 
-async fn row(tx: &mut Tx, id: Uuid) -> Result<Staff, Refused> {
+pub(crate) async fn row(tx: &mut Tx, id: Uuid) -> Result<Staff, Refused> {
     let row = staff::get(tx.conn(), id).await?.ok_or(Refused::new(Code::Internal))?;
     Ok(views::staff_row(row))
 }
 
-async fn audit(tx: &mut Tx, actor: &str, role: &str, action: &str, subject: Uuid) -> Result<(), Refused> {
+pub(crate) async fn audit(tx: &mut Tx, actor: &str, role: &str, action: &str, subject: Uuid) -> Result<(), Refused> {
     let subject = subject.to_string();
     let entry = Audit {
         actor_id: actor,
