@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{Method, StatusCode, header, request::Parts},
+    http::{HeaderName, Method, StatusCode, header, request::Parts},
 };
 use call_model::CallId;
 use desk::{
-    Caller, Code,
+    Caller, Code, IdempotencyKey,
     auth::demo::{Visitor, is_local},
 };
 use uuid::Uuid;
@@ -22,6 +22,9 @@ use crate::{
     problem::Failure,
     visitor::{client_address, header_text, host, is_forwarded, is_same_site},
 };
+
+/// The header that names a request (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whose word counts first on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +111,41 @@ async fn identify(parts: &Parts, app: &App, order: Order) -> Result<Caller, Fail
             stranger(app, address_of(parts, app))?;
             Err(failure)
         }
+        Ok(caller) => {
+            if let Caller::Staff { staff, .. } = &caller {
+                let taken = app.limits().staff(*staff);
+                taken.map_err(|wait| Failure::rate_limited(wait.0))?;
+            }
+            Ok(caller)
+        }
         other => other,
+    }
+}
+
+/// The key of a request that is to have one effect.
+pub(crate) struct Key(pub(crate) Option<IdempotencyKey>);
+
+impl FromRequestParts<App> for Key {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Failure> {
+        let mut values = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let (first, second) = (values.next(), values.next());
+        let Some(first) = first else {
+            return Ok(Key(None));
+        };
+        let key = first
+            .to_str()
+            .ok()
+            .filter(|_| second.is_none())
+            .and_then(IdempotencyKey::new);
+        match key {
+            Some(key) => Ok(Key(Some(key))),
+            None => Err(Failure::field(
+                "Idempotency-Key",
+                "must be 1 to 128 visible ASCII characters, once",
+            )),
+        }
     }
 }
 

@@ -1,23 +1,18 @@
-//! How often somebody may ask: buckets per user, account and address.
+//! How often somebody may ask: buckets per member of staff, account and address. The ones for calls are the desk's.
 //!
 //! Service keys and the demo's visitor have no limits; they are not asked here. Addresses of IPv6 count by /64, because
 //! one customer has all of it.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::NoOpMiddleware,
-    state::keyed::DefaultKeyedStateStore,
-};
+use call_model::StaffId;
+use desk::limits::{Buckets, TooMany};
+use governor::clock::{Clock, DefaultClock};
 
-/// Calls one customer may start in a minute: one, a mistake, and a second mistake.
-pub(crate) const STARTS_PER_MINUTE: u32 = 3;
-/// Calls one customer may start in an hour.
-pub(crate) const STARTS_PER_HOUR: u32 = 10;
+/// Requests of one member of staff in a minute: ten a second for a console that is looked through, whatever the number
+/// of its windows, and no more for a script that has lost its way.
+pub const STAFF_REQUESTS_PER_MINUTE: u32 = 600;
 /// Sign-ins to one account in a quarter of an hour: guessing 480 passwords a day finds none of 12 characters.
 pub(crate) const SIGN_INS_PER_ACCOUNT: u32 = 5;
 /// Sign-ins from one address in a quarter of an hour: an office behind one address still gets in.
@@ -26,85 +21,51 @@ pub(crate) const SIGN_INS_PER_ADDRESS: u32 = 20;
 pub(crate) const STRANGERS_PER_MINUTE: u32 = 60;
 /// WebSockets that one address may open in a second: an office whose network comes back reconnects in a few.
 pub(crate) const HANDSHAKES_PER_SECOND: u32 = 10;
-/// Keys of one bucket map before the full ones are thrown out: about 10 MB.
-pub(crate) const KEYS_MAX: usize = 50_000;
-
-type Buckets<C> = RateLimiter<String, DefaultKeyedStateStore<String>, C, NoOpMiddleware<<C as Clock>::Instant>>;
-
 /// All buckets.
 pub(crate) struct Limits<C: Clock = DefaultClock> {
-    clock: C,
-    start_minute: Buckets<C>,
-    start_hour: Buckets<C>,
+    staff: Buckets<C>,
     sign_in_account: Buckets<C>,
     sign_in_address: Buckets<C>,
     stranger: Buckets<C>,
     handshake: Buckets<C>,
 }
 
-/// Seconds after which asking again makes sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany(pub(crate) u32);
-
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
 
 impl<C: Clock + Clone> Limits<C> {
     /// Full buckets by `clock`.
     pub(crate) fn new(clock: C) -> Self {
-        let buckets = |count: u32, per: Duration| {
-            let count = NonZeroU32::new(count).expect("every limit is above zero");
-            let quota = Quota::with_period(per / count.get()).expect("every period is above zero");
-            RateLimiter::new(
-                quota.allow_burst(count),
-                DefaultKeyedStateStore::default(),
-                clock.clone(),
-            )
-        };
+        let buckets = |count: u32, per: Duration| Buckets::new(count, per, clock.clone());
         Self {
-            start_minute: buckets(STARTS_PER_MINUTE, MINUTE),
-            start_hour: buckets(STARTS_PER_HOUR, HOUR),
+            staff: buckets(STAFF_REQUESTS_PER_MINUTE, MINUTE),
             sign_in_account: buckets(SIGN_INS_PER_ACCOUNT, QUARTER),
             sign_in_address: buckets(SIGN_INS_PER_ADDRESS, QUARTER),
             stranger: buckets(STRANGERS_PER_MINUTE, MINUTE),
             handshake: buckets(HANDSHAKES_PER_SECOND, SECOND),
-            clock,
         }
     }
 
-    /// One more call of `user`.
-    pub(crate) fn start(&self, user: &str) -> Result<(), TooMany> {
-        self.take(&self.start_minute, user.to_owned())?;
-        self.take(&self.start_hour, user.to_owned())
+    /// One more request of a member of staff.
+    pub(crate) fn staff(&self, staff: StaffId) -> Result<(), TooMany> {
+        self.staff.take(&format!("{:x}", staff.0))
     }
 
     /// One more sign-in to `account` from `address`.
     pub(crate) fn sign_in(&self, account: &str, address: IpAddr) -> Result<(), TooMany> {
-        self.take(&self.sign_in_address, network(address))?;
-        self.take(&self.sign_in_account, account.trim().to_lowercase())
+        self.sign_in_address.take(&network(address))?;
+        self.sign_in_account.take(&account.trim().to_lowercase())
     }
 
     /// One more request without a valid credential.
     pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), TooMany> {
-        self.take(&self.stranger, network(address))
+        self.stranger.take(&network(address))
     }
 
     /// One more WebSocket from `address`.
     pub(crate) fn handshake(&self, address: IpAddr) -> Result<(), TooMany> {
-        self.take(&self.handshake, network(address))
-    }
-
-    fn take(&self, buckets: &Buckets<C>, key: String) -> Result<(), TooMany> {
-        if buckets.len() >= KEYS_MAX {
-            // A bucket that is full again says nothing more than no bucket.
-            buckets.retain_recent();
-        }
-        buckets.check_key(&key).map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            TooMany(u32::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u32::MAX))
-        })
+        self.handshake.take(&network(address))
     }
 }
 
@@ -131,26 +92,21 @@ mod tests {
     }
 
     #[test]
-    fn the_fourth_call_in_a_minute_waits_and_others_do_not() {
+    fn the_601st_request_of_a_member_of_staff_in_a_minute_waits_and_his_neighbour_does_not() {
         let (clock, limits) = limits();
-        for _ in 0..STARTS_PER_MINUTE {
-            assert_eq!(limits.start("a"), Ok(()));
+        for n in 0..STAFF_REQUESTS_PER_MINUTE {
+            assert_eq!(limits.staff(StaffId(1)), Ok(()), "{n}");
         }
-        let TooMany(seconds) = limits.start("a").unwrap_err();
-        assert!((1..=21).contains(&seconds), "{seconds}");
-        assert_eq!(limits.start("b"), Ok(()));
-        clock.advance(Duration::from_secs(u64::from(seconds)));
-        assert_eq!(limits.start("a"), Ok(()));
-    }
-
-    #[test]
-    fn the_eleventh_call_in_an_hour_waits() {
-        let (clock, limits) = limits();
-        for _ in 0..STARTS_PER_HOUR {
-            assert_eq!(limits.start("a"), Ok(()));
-            clock.advance(Duration::from_secs(20));
+        assert_eq!(limits.staff(StaffId(1)), Err(TooMany(1)));
+        assert_eq!(limits.staff(StaffId(2)), Ok(()));
+        clock.advance(MINUTE / STAFF_REQUESTS_PER_MINUTE);
+        assert_eq!(limits.staff(StaffId(1)), Ok(()), "a tenth of a second is one request");
+        assert!(limits.staff(StaffId(1)).is_err());
+        clock.advance(MINUTE);
+        for n in 0..STAFF_REQUESTS_PER_MINUTE {
+            assert_eq!(limits.staff(StaffId(1)), Ok(()), "{n} of the next minute");
         }
-        assert!(limits.start("a").is_err());
+        assert!(limits.staff(StaffId(1)).is_err());
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Media type of a problem document.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Marks a response that is no success and whose body says all there is to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsItIs;
+
 /// A refusal on its way out; [`finish`] turns it into a document.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
@@ -84,7 +88,6 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
         Code::IllegalTransition => (StatusCode::CONFLICT, "Not possible in the present state"),
         Code::Validation => (StatusCode::UNPROCESSABLE_ENTITY, "A field is wrong"),
         Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
-        Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "It changed in between"),
         Code::IdempotencyMismatch => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "The idempotency key was used for another request",
@@ -145,7 +148,6 @@ fn framework_failure(status: StatusCode) -> Option<Failure> {
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "The body is too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Not this media type"),
         StatusCode::UNPROCESSABLE_ENTITY => ("validation", "A field is wrong"),
-        StatusCode::REQUEST_TIMEOUT => ("timeout", "The request took too long"),
         _ if status.is_client_error() => ("refused", "The request was refused"),
         _ => ("internal", "Something went wrong on our side"),
     };
@@ -164,7 +166,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let status = response.status();
     let failure = match response.extensions_mut().remove::<Failure>() {
         Some(failure) => Some(failure),
-        None if already_problem(&response) => None,
+        None if already_problem(&response) || response.extensions().get::<AsItIs>().is_some() => None,
         None => framework_failure(status),
     };
     span.in_scope(|| {

@@ -186,9 +186,14 @@ async fn a_full_or_emptied_node_and_a_lost_database_say_so() {
     server.world.media.load.lock().unwrap().legs = 100;
     let full = start("u1").send().await;
     assert_eq!((full.code().as_str(), full.header("retry-after")), ("media_full", "10"));
+    let ready = server.ask("GET", "/health/ready").send().await;
     assert_eq!(
-        server.ask("GET", "/health/ready").send().await.status,
-        StatusCode::SERVICE_UNAVAILABLE
+        (ready.status, ready.json()),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({ "status": "unavailable", "database": true, "media": false, "draining": false })
+        ),
+        "a probe reads what is amiss"
     );
     *server.world.media.load.lock().unwrap() = ports::Load {
         capacity_legs: 100,

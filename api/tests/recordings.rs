@@ -5,58 +5,16 @@ mod common;
 use std::ops::Range;
 
 use axum::http::StatusCode;
-use common::Server;
+use common::{BYTES, ID, sound, stored};
 use serde_json::json;
 
 /// Headers of one request.
 type Headers = &'static [(&'static str, &'static str)];
 
-/// A file longer than one slice of the store, so that slices are joined.
-const BYTES: usize = 600_000;
-const ID: &str = "00000000-0000-0000-0000-0000000000aa";
 const TAG: &str = "\"abababababababababababababababababababababababababababababababab\"";
 
 fn path(what: &str) -> String {
     format!("/api/support/recordings/{ID}/{what}")
-}
-
-fn sound() -> Vec<u8> {
-    (0..BYTES).map(|n| (n % 251) as u8).collect()
-}
-
-/// A stored recording of an ended call, and the token of somebody who may play it.
-async fn stored(server: &mut Server) -> String {
-    let call = server.world.call("u1").await;
-    let id = call_model::CallId(call.call_id.as_u128());
-    server
-        .world
-        .desk
-        .hang_up(&common::world::service(), id, None)
-        .await
-        .expect("the call is there");
-    let insert =
-        "insert into helpline.recordings (id, call_id, node_id, state, policy, started_at, ended_at, stored_at,
-            duration_ms, layout, audio_key, audio_size, audio_sha256, peaks_key, manifest_key)
-        select '00000000-0000-0000-0000-0000000000aa', id, 'n', 'stored', 'optional', now(), now(), now(),
-            2000, 'two_channel', 'a.ogg', 600000, decode(repeat('ab', 32), 'hex'), 'a.peaks', 'a.json'
-        from public.voice_calls";
-    server.world.run(insert).await;
-    {
-        let mut files = server
-            .world
-            .recordings
-            .files
-            .lock()
-            .expect("no test falls while it holds this");
-        files.insert("a.ogg".to_owned(), sound());
-        files.insert("a.peaks".to_owned(), Vec::new());
-    }
-    server
-        .promoted(
-            "qa",
-            "update helpline.staff set role = 'supervisor' where staff_name = 'qa'",
-        )
-        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::{CallId, OfferId};
-use desk::{Caller, Code, Refused};
+use desk::{Caller, Code, Created, Refused};
 use ports::{Part, Sdp, Secret};
 use serde_json::json;
 use tokio::time::timeout;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use wire::{
     leg::{LegAnswer, LegOffer},
     quality::{CallQuality, LegQuality},
-    signal::{CallChanged, LegGranted, SignalError},
+    signal::{CallBegun, CallChanged, LegGranted, SignalError},
 };
 
 use crate::{
@@ -31,6 +31,7 @@ pub(crate) async fn perform(endpoint: Endpoint, caller: Caller, asked: Asked) ->
             let error = SignalError {
                 code: "timeout".to_owned(),
                 message: "There was no outcome in time.".to_owned(),
+                retry_after_seconds: None,
             };
             Some(Note::answer(reference, "error", &error))
         }
@@ -44,6 +45,11 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
     Ok(Some(match command {
         Command::Hello(_) => return Err(Refused::because(Code::Validation, "hello was said already")),
         Command::Snapshot => Note::of("snapshot", &desk.snapshot(caller).await?),
+        Command::Start(wanted) => {
+            let (created, started) = desk.request_call(caller, wanted, None).await?;
+            let created = created == Created::New;
+            Note::of("call.started", &CallBegun { created, started })
+        }
         Command::HangUp(it) => {
             let call = desk.hang_up(caller, call(it.call_id), None).await?;
             Note::of("call.changed", &CallChanged { call })

@@ -6,6 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::{
+    call::CallStart,
     leg::{LegCandidate, LegOffer, LegRenew},
     offer::OfferReject,
     signal::{CallCommand, ClientMessage, Hello, OfferCommand, Probe, ServerMessage, SignalError, VERSION},
@@ -20,6 +21,7 @@ const REFERENCE_BYTES_MAX: usize = 64;
 pub(crate) enum Command {
     Hello(Hello),
     Snapshot,
+    Start(CallStart),
     HangUp(CallCommand),
     LegOffer(LegOffer),
     LegRestart(LegOffer),
@@ -68,6 +70,7 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
     let command = match message.kind.as_str() {
         "hello" => read(data).map(Command::Hello),
         "snapshot" => Ok(Command::Snapshot),
+        "call.start" => read(data).map(Command::Start),
         "call.hangup" => read(data).map(Command::HangUp),
         "leg.offer" => read(data).map(Command::LegOffer),
         "leg.restart" => read(data).map(Command::LegRestart),
@@ -108,6 +111,7 @@ fn refuse(reference: Option<String>, code: &str, message: &str) -> NotUnderstood
         error: SignalError {
             code: code.to_owned(),
             message: message.to_owned(),
+            retry_after_seconds: None,
         },
     }
 }
@@ -138,15 +142,21 @@ impl Note {
         }
     }
 
-    /// A refusal. A refusal without a sentence of its own says its word.
+    /// A refusal. One without a sentence of its own names its wrong field, or says its word.
     pub(crate) fn refused(reference: Option<String>, refused: &Refused) -> Self {
         let code = match (refused.code, &refused.detail) {
             // The word of a bad offer is in the detail, and it is the one a client can act on.
             (Code::BadOffer, Some(word)) => word.clone(),
             (code, _) => code.word().to_owned(),
         };
-        let message = refused.detail.clone().unwrap_or_else(|| code.clone());
-        Self::answer(reference, "error", &SignalError { code, message })
+        let field = refused.fields.first().map(|(name, wrong)| format!("{name} {wrong}"));
+        let message = refused.detail.clone().or(field).unwrap_or_else(|| code.clone());
+        let error = SignalError {
+            code,
+            message,
+            retry_after_seconds: refused.retry_after_s,
+        };
+        Self::answer(reference, "error", &error)
     }
 
     /// The text on the wire.

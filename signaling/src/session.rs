@@ -91,6 +91,7 @@ async fn begin(
             let error = SignalError {
                 code: "no_hello".to_owned(),
                 message: "The first message must be `hello`.".to_owned(),
+                retry_after_seconds: None,
             };
             let note = Note::answer(asked.reference, "error", &error);
             return refuse(sink, note.text(0, clock::now()), Close::Bad).await;

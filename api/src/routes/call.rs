@@ -14,33 +14,29 @@ use wire::{
     problem::Problem,
 };
 
-use super::Reply;
+use super::{IdempotencyParam, Reply};
 use crate::{
     App,
     body::{Id, Optional, Payload},
-    caller::{CustomerFirst, Starter, Who},
+    caller::{CustomerFirst, Key, Starter, Who},
     cookies::Jar,
     problem::Failure,
 };
 
 /// Starts a call, or answers with the one that is already live.
-#[utoipa::path(post, path = "/api/support/call/start", tag = "call", request_body = CallStart,
+#[utoipa::path(post, path = "/api/support/call/start", tag = "call", request_body = CallStart, params(IdempotencyParam),
     responses((status = 201, body = CallStarted), (status = 200, body = CallStarted),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
     State(app): State<App>,
     Starter(caller): Starter,
+    Key(key): Key,
     Payload(body): Payload<CallStart>,
 ) -> Result<Response, Failure> {
-    if let Caller::Customer { user_id, .. } = &caller {
-        app.limits()
-            .start(user_id.as_str())
-            .map_err(|wait| Failure::rate_limited(wait.0))?;
-    }
     // A back end that calls for its customer keeps no cookies for him.
     let wants_cookie = !matches!(caller, Caller::Service { .. });
     let user = call_model::UserId::new(body.user_id.clone());
-    let (created, started) = app.desk().start_call(&caller, body).await?;
+    let (created, started) = app.desk().request_call(&caller, body, key).await?;
     let status = match created {
         Created::New => StatusCode::CREATED,
         Created::Existing => StatusCode::OK,

@@ -1,9 +1,9 @@
 //! Is the process alive, may it get new calls, has it started.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde::Serialize;
 
-use crate::App;
+use crate::{App, problem::AsItIs};
 
 /// One word, and what it is made of.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -38,7 +38,7 @@ pub(crate) async fn live() -> Json<Health> {
 /// New calls may come here. Not ready means no new calls; live ones go on.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
-pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) {
+pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Extension<AsItIs>, Json<Health>) {
     let readiness = app.desk().ready().await;
     let load = app.desk().media().load();
     let media = load.capacity_legs > load.legs;
@@ -56,6 +56,8 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) 
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         },
+        // A probe reads what is amiss.
+        Extension(AsItIs),
         Json(health),
     )
 }

@@ -13,5 +13,16 @@ use axum::Json;
 
 use crate::problem::Failure;
 
+/// The header of a request that is to have one effect, as the description has it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by `caller::Key`; this one only describes it")]
+pub(crate) struct IdempotencyParam {
+    /// 1 to 128 visible ASCII characters. The same request with the same key within 24 hours has no second effect; with
+    /// another body it is refused as `idempotency_mismatch`.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128)]
+    idempotency_key: Option<String>,
+}
+
 /// What most handlers return.
 pub(crate) type Reply<T> = Result<Json<T>, Failure>;

@@ -7,11 +7,11 @@ use wire::{
     staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, StaffUpdate},
 };
 
-use super::Reply;
+use super::{IdempotencyParam, Reply};
 use crate::{
     App,
     body::{Id, Payload},
-    caller::Who,
+    caller::{Key, Who},
     problem::Failure,
 };
 
@@ -45,14 +45,17 @@ pub(crate) async fn list(State(app): State<App>, Who(caller): Who) -> Reply<Staf
 
 /// Adds a member of staff.
 #[utoipa::path(post, path = "/api/support/staff", tag = "staff", request_body = StaffCreate,
+    params(IdempotencyParam),
     responses((status = 201, body = Staff),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(app): State<App>,
     Who(caller): Who,
+    Key(key): Key,
     Payload(body): Payload<StaffCreate>,
 ) -> Result<(StatusCode, Json<Staff>), Failure> {
-    Ok((StatusCode::CREATED, Json(app.desk().staff_create(&caller, body).await?)))
+    let made = app.desk().staff_create_once(&caller, body, key).await?;
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Changes a member of staff; absent fields stay.
@@ -72,14 +75,19 @@ pub(crate) async fn update(
 }
 
 /// A session without a password; service keys only.
-#[utoipa::path(post, path = "/api/support/staff/{id}/sessions", tag = "staff", params(("id" = uuid::Uuid, Path)),
+#[utoipa::path(post, path = "/api/support/staff/{id}/sessions", tag = "staff",
+    params(("id" = uuid::Uuid, Path), IdempotencyParam),
     responses((status = 201, body = StaffSession),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn session(
     State(app): State<App>,
     Who(caller): Who,
+    Key(key): Key,
     Id(id): Id,
 ) -> Result<(StatusCode, Json<StaffSession>), Failure> {
-    let session = app.desk().staff_session(&caller, StaffId(id.as_u128())).await?;
+    let session = app
+        .desk()
+        .staff_session_once(&caller, StaffId(id.as_u128()), key)
+        .await?;
     Ok((StatusCode::CREATED, Json(session)))
 }

@@ -1,7 +1,12 @@
 //! The API before a running desk, asked without a network in between.
 
 #![cfg(test)]
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test file uses its own part of this"
+)]
 
 #[path = "../../../signaling/tests/common/world.rs"]
 pub mod world;
@@ -13,11 +18,11 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wire::staff::StaffRole;
-use world::{ISSUER, JWT_SECRET, SERVICE_KEY, World};
+pub use world::jwt;
+use world::{SERVICE_KEY, World};
 
 /// An origin whose pages may call the API.
 pub const BANK: &str = "https://bank.test";
@@ -210,19 +215,47 @@ pub fn body(user: &str) -> Value {
     })
 }
 
-/// A customer's token; `change` may spoil its claims.
-pub fn jwt(user: &str, change: impl FnOnce(&mut Value)) -> String {
-    let mut claims = json!({
-        "sub": user,
-        "iss": ISSUER,
-        "aud": "authenticated",
-        "exp": 4_000_000_000_u64,
-    });
-    change(&mut claims);
-    encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &EncodingKey::from_secret(JWT_SECRET),
-    )
-    .unwrap()
+/// A file longer than one slice of the store, so that slices are joined.
+pub const BYTES: usize = 600_000;
+/// The stored recording.
+pub const ID: &str = "00000000-0000-0000-0000-0000000000aa";
+
+/// What is in that file.
+pub fn sound() -> Vec<u8> {
+    (0..BYTES).map(|n| (n % 251) as u8).collect()
+}
+
+/// A stored recording of an ended call, and the token of somebody who may play it.
+pub async fn stored(server: &mut Server) -> String {
+    let call = server.world.call("u1").await;
+    let id = call_model::CallId(call.call_id.as_u128());
+    server
+        .world
+        .desk
+        .hang_up(&world::service(), id, None)
+        .await
+        .expect("the call is there");
+    let insert =
+        "insert into helpline.recordings (id, call_id, node_id, state, policy, started_at, ended_at, stored_at,
+            duration_ms, layout, audio_key, audio_size, audio_sha256, peaks_key, manifest_key)
+        select '00000000-0000-0000-0000-0000000000aa', id, 'n', 'stored', 'optional', now(), now(), now(),
+            2000, 'two_channel', 'a.ogg', 600000, decode(repeat('ab', 32), 'hex'), 'a.peaks', 'a.json'
+        from public.voice_calls";
+    server.world.run(insert).await;
+    {
+        let mut files = server
+            .world
+            .recordings
+            .files
+            .lock()
+            .expect("no test falls while it holds this");
+        files.insert("a.ogg".to_owned(), sound());
+        files.insert("a.peaks".to_owned(), Vec::new());
+    }
+    server
+        .promoted(
+            "qa",
+            "update helpline.staff set role = 'supervisor' where staff_name = 'qa'",
+        )
+        .await
 }

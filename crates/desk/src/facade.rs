@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use call_model::{CallId, OfferId, RecordingId, StaffId, Timestamp, UserId};
+use governor::clock::DefaultClock;
 use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
 use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot};
@@ -16,9 +17,11 @@ use wire::staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, 
 
 use crate::auth::Auth;
 use crate::caller::{Caller, Created};
+use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
 use crate::commands::{agent, contact, people, start};
 use crate::hub::{Hub, HubFeed};
+use crate::limits::Starts;
 use crate::metrics::Metrics;
 use crate::queries::{self, CallFilter, Playback, Readiness};
 use crate::refusal::{Code, Refused};
@@ -46,6 +49,7 @@ pub struct Desk(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     auth: Auth,
+    starts: Starts,
 }
 
 impl Desk {
@@ -78,6 +82,7 @@ impl Desk {
         Ok(Desk(Arc::new(Inner {
             core: Arc::new(core),
             auth,
+            starts: Starts::new(DefaultClock::default()),
         })))
     }
 
@@ -97,12 +102,27 @@ impl Desk {
         })
     }
 
+    /// What API and signalling ask when somebody wants a call: [`Desk::start_call`] within the limits of one customer.
+    /// With `key` one request has one effect for a day, however often it arrives.
+    ///
+    /// # Errors
+    /// Those of [`Desk::start_call`]; `rate_limited`; `idempotency_mismatch`.
+    pub async fn request_call(
+        &self,
+        caller: &Caller,
+        body: CallStart,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(Created, CallStarted), Refused> {
+        self.told(self.0.starts.admit(caller))?;
+        self.told(start::start_call(self.core(), &self.0.auth, caller, body, key).await)
+    }
+
     /// Makes a call, or answers with the customer's live one; the token is a fresh ticket either way.
     ///
     /// # Errors
     /// `validation`, `forbidden`, `draining`, `media_full`, `database`.
     pub async fn start_call(&self, caller: &Caller, body: CallStart) -> Result<(Created, CallStarted), Refused> {
-        self.told(start::start_call(self.core(), &self.0.auth, caller, body).await)
+        self.told(start::start_call(self.core(), &self.0.auth, caller, body, None).await)
     }
 
     /// One call, as the caller may see it.
@@ -278,7 +298,20 @@ impl Desk {
     /// # Errors
     /// `forbidden`, `validation`, `database`.
     pub async fn staff_create(&self, caller: &Caller, body: StaffCreate) -> Result<Staff, Refused> {
-        self.told(people::staff_create(self.core(), &self.0.auth, caller, body).await)
+        self.staff_create_once(caller, body, None).await
+    }
+
+    /// The same; with `key` one request adds one person, however often it arrives within a day.
+    ///
+    /// # Errors
+    /// Those of [`Desk::staff_create`]; `idempotency_mismatch`, also when the password is another one by now.
+    pub async fn staff_create_once(
+        &self,
+        caller: &Caller,
+        body: StaffCreate,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Staff, Refused> {
+        self.told(people::staff_create(self.core(), &self.0.auth, caller, body, key).await)
     }
 
     /// Changes a member of staff.
@@ -294,7 +327,20 @@ impl Desk {
     /// # Errors
     /// `forbidden`, `not_found`, `database`.
     pub async fn staff_session(&self, caller: &Caller, staff: StaffId) -> Result<StaffSession, Refused> {
-        self.told(people::staff_session(&self.0.auth, caller, staff).await)
+        self.staff_session_once(caller, staff, None).await
+    }
+
+    /// The same; with `key` one request leaves one session open: the token of a lost reply opens nothing any more.
+    ///
+    /// # Errors
+    /// Those of [`Desk::staff_session`]; `idempotency_mismatch`.
+    pub async fn staff_session_once(
+        &self,
+        caller: &Caller,
+        staff: StaffId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<StaffSession, Refused> {
+        self.told(people::staff_session(&self.0.auth, caller, staff, key).await)
     }
 
     /// The signed-in member of staff.

@@ -25,8 +25,6 @@ pub enum Code {
     Validation,
     /// Too many; see `retry_after_s`.
     RateLimited,
-    /// The row changed in between.
-    VersionMismatch,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
     /// This node takes no new calls.
@@ -51,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 20] = [
+    pub const ALL: [Code; 19] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -61,7 +59,6 @@ impl Code {
         Code::IllegalTransition,
         Code::Validation,
         Code::RateLimited,
-        Code::VersionMismatch,
         Code::IdempotencyMismatch,
         Code::Draining,
         Code::MediaFull,
@@ -86,7 +83,6 @@ impl Code {
             Code::IllegalTransition => "illegal_transition",
             Code::Validation => "validation",
             Code::RateLimited => "rate_limited",
-            Code::VersionMismatch => "version_mismatch",
             Code::IdempotencyMismatch => "idempotency_mismatch",
             Code::Draining => "draining",
             Code::MediaFull => "media_full",

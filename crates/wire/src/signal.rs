@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Time,
-    call::{CallView, QueueSnapshot},
+    call::{CallStarted, CallView, QueueSnapshot},
     leg::LegGrant,
     offer::{Offer, WrapUp},
     staff::{Me, PresenceStatus},
@@ -135,6 +135,18 @@ wire! {
 }
 
 wire! {
+    /// Answer to `call.start` (`call.started`), whose data are the body of `POST /api/support/call/start`: what that
+    /// request replies.
+    pub struct CallBegun {
+        /// True for a new call, false for one that the customer had already: 201 and 200 of the request.
+        pub created: bool,
+        /// The reply.
+        #[serde(flatten)]
+        pub started: CallStarted,
+    }
+}
+
+wire! {
     /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.requeued`,
     /// `call.completed`, `call.abandoned`, `call.failed`).
     pub struct CallChanged {
@@ -177,6 +189,10 @@ wire! {
         pub code: String,
         /// One sentence.
         pub message: String,
+        /// Seconds after which asking again makes sense.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub retry_after_seconds: Option<u32>,
     }
 }
 

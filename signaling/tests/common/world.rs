@@ -14,12 +14,14 @@ use desk::auth::customers::CustomerTokens;
 use desk::auth::jws::Expected;
 use desk::auth::service_keys::ServiceKeys;
 use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, IceConfig, NodeStart, Random, Store};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local_postgres::testing::{self, Database};
 use ports::{
     Answer, AudioSlice, Cause, EventKind, Later, LegGrant, LegSummary, Load, MediaEvent, Part, Plan, RecordCommand,
     RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform,
 };
 use prometheus::Registry;
+use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
@@ -69,6 +71,8 @@ pub struct FakeMedia {
     rooms: Mutex<Rooms>,
     bell: Notify,
     pub load: Mutex<Load>,
+    /// When set, every offer is refused like this.
+    pub refuses: Mutex<Option<Refusal>>,
 }
 
 impl FakeMedia {
@@ -82,6 +86,7 @@ impl FakeMedia {
             rooms: Mutex::default(),
             bell: Notify::new(),
             load: Mutex::new(load),
+            refuses: Mutex::default(),
         }
     }
 
@@ -105,6 +110,9 @@ impl FakeMedia {
     }
 
     fn attach(&self, secret: &Secret, sdp: &Sdp) -> Result<Answer, Refusal> {
+        if let Some(refusal) = self.refuses.lock().unwrap().clone() {
+            return Err(refusal);
+        }
         if !sdp.0.starts_with("v=0") {
             return Err(Refusal::BadOffer {
                 reason: "offer_without_opus",
@@ -255,7 +263,7 @@ pub struct World {
     pub eye: PgConnection,
     pub stop: CancellationToken,
     running: JoinHandle<()>,
-    _database: Database,
+    database: Database,
 }
 
 impl World {
@@ -310,7 +318,7 @@ impl World {
             eye,
             stop,
             running,
-            _database: database,
+            database,
         })
     }
 
@@ -342,6 +350,11 @@ impl World {
     /// A call of `user`, with its ticket.
     pub async fn call(&self, user: &str) -> CallStarted {
         self.desk.start_call(&customer(user), start(user)).await.unwrap().1
+    }
+
+    /// Where a connection that sees everything may be opened.
+    pub fn superuser_url(&self) -> &str {
+        &self.database.superuser_url
     }
 
     /// A statement that must succeed.
@@ -377,4 +390,21 @@ pub fn start(user: &str) -> CallStart {
         queue: None,
         consent_version: Some("2026-01".to_owned()),
     }
+}
+
+/// A customer's token; `change` may spoil its claims.
+pub fn jwt(user: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = json!({
+        "sub": user,
+        "iss": ISSUER,
+        "aud": "authenticated",
+        "exp": 4_000_000_000_u64,
+    });
+    change(&mut claims);
+    encode(
+        &Header::new(Algorithm::HS256),
+        &claims,
+        &EncodingKey::from_secret(JWT_SECRET),
+    )
+    .unwrap()
 }

@@ -11,4 +11,8 @@ code: string,
 /**
  * One sentence.
  */
-message: string, };
+message: string, 
+/**
+ * Seconds after which asking again makes sense.
+ */
+retryAfterSeconds?: number | null, };

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::{CallId, Span, StaffId, Timestamp, UserId};
+use serde_json::json;
 
 use super::customers::CustomerTokens;
 use super::passwords::{PasswordFault, Passwords};
@@ -12,6 +14,7 @@ use super::service_keys::ServiceKeys;
 use super::tickets::{Bearer, Tickets};
 use super::token::{Kind, Token};
 use crate::caller::{Caller, CustomerVia};
+use crate::commands::once::{self, Once};
 use crate::refusal::{Code, Refused};
 use crate::shared::Random;
 use crate::store::events::{self, Audit};
@@ -202,10 +205,12 @@ impl Auth {
         let Some((staff, ..)) = account.filter(|_| known) else {
             return Err(Refused::new(Code::Unauthenticated));
         };
-        let opened = self
-            .open(staff, "password")
-            .await?
-            .ok_or(Refused::new(Code::Unauthenticated))?;
+        let opened = self.open(staff, "password", None).await;
+        let opened = opened.map_err(|refused| match refused.code {
+            // Somebody has made the account inactive this very moment.
+            Code::NotFound => Refused::new(Code::Unauthenticated),
+            _ => refused,
+        })?;
         let caller = Caller::Staff {
             staff,
             role: staff_role(&opened.role),
@@ -227,16 +232,26 @@ impl Auth {
             .await
     }
 
-    /// Opens a session for an active member of staff; `None` when there is no such person.
-    pub(crate) async fn open(&self, staff: StaffId, via: &'static str) -> Result<Option<Opened>, Refused> {
+    /// Opens a session for an active member of staff. The one that an earlier request with the same key has opened ends.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such person, `idempotency_mismatch`, `database`.
+    pub(crate) async fn open(&self, staff: StaffId, via: &'static str, once: Option<Once>) -> Result<Opened, Refused> {
         let token = self.fresh(Kind::StaffSession);
         let digest = token.digest();
-        let opened = self
+        let (role, ends_at) = self
             .tx(move |tx| {
                 Box::pin(async move {
-                    let Some(role) = sessions::role(tx, staff).await? else {
-                        return Ok(None);
-                    };
+                    if let Some(outcome) = once::begin(tx, once.as_ref()).await? {
+                        let earlier = outcome["digest"]
+                            .as_str()
+                            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+                        let earlier = earlier.and_then(|bytes| bytes.try_into().ok());
+                        sessions::revoke(tx, earlier.ok_or(Refused::new(Code::Internal))?).await?;
+                    }
+                    let role = sessions::role(tx, staff).await?.ok_or(Refused::new(Code::NotFound))?;
+                    let outcome = json!({ "digest": URL_SAFE_NO_PAD.encode(digest) });
+                    once::keep(tx, once.as_ref(), 201, &outcome).await?;
                     let ends_at = sessions::insert(tx, digest, staff, via, SESSION_LIFE, SESSIONS_KEPT_MAX).await?;
                     let id = uuid::Uuid::from_u128(staff.0).to_string();
                     let entry = Audit {
@@ -249,11 +264,11 @@ impl Auth {
                     };
                     let now = tx.now;
                     events::audit(tx.conn(), now, &entry).await?;
-                    Ok(Some((role, ends_at)))
+                    Ok((role, ends_at))
                 })
             })
             .await?;
-        Ok(opened.map(|(role, ends_at)| Opened { token, role, ends_at }))
+        Ok(Opened { token, role, ends_at })
     }
 
     /// The hash of a new password.
@@ -261,6 +276,19 @@ impl Auth {
         let mut salt = [0; 16];
         self.random.fill(&mut salt);
         self.passwords.hash(password, salt).await.map_err(refused)
+    }
+
+    /// Whether `password` is the one of `stored`, or neither is there.
+    pub(crate) async fn same_password(
+        &self,
+        password: Option<String>,
+        stored: Option<String>,
+    ) -> Result<bool, Refused> {
+        match (password, stored) {
+            (Some(password), Some(stored)) => self.passwords.check(password, Some(stored)).await.map_err(refused),
+            (None, None) => Ok(true),
+            _ => Ok(false),
+        }
     }
 
     async fn session(&self, token: &Token) -> Result<Caller, Refused> {

@@ -7,6 +7,7 @@ pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod contact;
 mod offer_step;
+pub(crate) mod once;
 pub(crate) mod people;
 pub(crate) mod rows;
 pub(crate) mod start;

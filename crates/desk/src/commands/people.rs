@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::StaffId;
+use serde_json::json;
 use uuid::Uuid;
 use wire::Time;
 use wire::staff::{Staff, StaffCreate, StaffRole, StaffSession, StaffUpdate};
 
+use super::once::{self, IdempotencyKey, Once};
 use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::permissions::{self, ROLE_GRANT, STAFF_WRITE};
@@ -102,7 +104,8 @@ pub(crate) async fn staff_create(
     core: &Arc<Core>,
     auth: &Auth,
     caller: &Caller,
-    body: StaffCreate,
+    mut body: StaffCreate,
+    key: Option<IdempotencyKey>,
 ) -> Result<Staff, Refused> {
     may_write(caller, body.role)?;
     check_name(&body.staff_name)?;
@@ -111,14 +114,22 @@ pub(crate) async fn staff_create(
     if body.queues.len() > QUEUES_MAX {
         return Err(Refused::field("queues", "must be at most 64"));
     }
-    let hash = match body.password {
+    let password = body.password.take();
+    // The digest of a request is kept for a day, and is no place for a password: that one is compared with its hash.
+    let once = Once::of(key, caller, "staff.create", &body);
+    let hash = match password.clone() {
         Some(password) => Some(auth.hash(password).await?),
         None => None,
     };
     let id = Uuid::from_u128(core.fresh_id());
     let (actor, actor_role) = caller.audit_name();
-    core.write("api", move |tx| {
+    let made = core.write("api", move |tx| {
         Box::pin(async move {
+            if let Some(outcome) = once::begin(tx, once.as_ref()).await? {
+                let id = outcome["staffId"].as_str().and_then(|id| id.parse().ok());
+                let id = id.ok_or(Refused::new(Code::Internal))?;
+                return Ok((row(tx, id).await?, Some(sessions::password(tx, id).await?)));
+            }
             let (name, role) = (body.staff_name.trim(), role_word(body.role));
             staff::insert(tx.conn(), id, &body.email, name, role, calls)
                 .await
@@ -128,10 +139,17 @@ pub(crate) async fn staff_create(
             }
             join(tx, id, body.queues).await?;
             audit(tx, &actor, actor_role, "staff.created", id).await?;
-            row(tx, id).await
+            once::keep(tx, once.as_ref(), 201, &json!({ "staffId": id })).await?;
+            Ok((row(tx, id).await?, None))
         })
-    })
-    .await
+    });
+    let (staff, earlier) = made.await?;
+    if let Some(hash) = earlier
+        && !auth.same_password(password, hash).await?
+    {
+        return Err(Refused::new(Code::IdempotencyMismatch));
+    }
+    Ok(staff)
 }
 
 /// Lets a member of staff serve queues; the default one when none is named.
@@ -208,14 +226,21 @@ pub(crate) async fn audit(tx: &mut Tx, actor: &str, role: &str, action: &str, su
     events::audit(tx.conn(), now, &entry).await
 }
 
-/// A session without a password, for a service that has signed the person in itself.
-pub(crate) async fn staff_session(auth: &Auth, caller: &Caller, id: StaffId) -> Result<StaffSession, Refused> {
+/// A session without a password, for a service that has signed the person in itself. With a key that was used before,
+/// the session of that time ends, since nobody got its token.
+pub(crate) async fn staff_session(
+    auth: &Auth,
+    caller: &Caller,
+    id: StaffId,
+    key: Option<IdempotencyKey>,
+) -> Result<StaffSession, Refused> {
     let via = match caller {
         Caller::Service { .. } => "service",
         Caller::Demo => "demo",
         Caller::Customer { .. } | Caller::Staff { .. } => return Err(Refused::new(Code::Forbidden)),
     };
-    let opened = auth.open(id, via).await?.ok_or(Refused::new(Code::NotFound))?;
+    let once = Once::of(key, caller, "staff.session", &Uuid::from_u128(id.0));
+    let opened = auth.open(id, via, once).await?;
     Ok(StaffSession {
         staff_id: Uuid::from_u128(id.0),
         token: opened.token.expose(),

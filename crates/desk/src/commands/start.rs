@@ -9,10 +9,11 @@ use wire::Time;
 use wire::call::{CallStart, CallStarted, CallView};
 
 use super::apply::{Act, Actor, call_input};
+use super::once::{self, IdempotencyKey, Once};
 use super::tell;
 use crate::after::After;
 use crate::auth::Auth;
-use crate::caller::{Caller, Created};
+use crate::caller::{Caller, Created, CustomerVia};
 use crate::refusal::{Code, Refused};
 use crate::settings::Settings;
 use crate::shared::Core;
@@ -51,18 +52,21 @@ struct Made {
     now: call_model::Timestamp,
 }
 
-/// Makes a call or finds the live one; the token is a fresh ticket either way.
+/// Makes a call or finds the live one; the token is a fresh ticket either way. With a key that was used before, it is
+/// the call of that time, however it stands now.
 pub(crate) async fn start_call(
     core: &Arc<Core>,
     auth: &Auth,
     caller: &Caller,
     body: CallStart,
+    key: Option<IdempotencyKey>,
 ) -> Result<(Created, CallStarted), Refused> {
+    let once = Once::of(key, caller, "call.start", &body);
     let wanted = check(caller, body)?;
     let mut tries = 0;
     let made = loop {
         tries += 1;
-        match attempt(core, caller, wanted.clone()).await {
+        match attempt(core, caller, wanted.clone(), once.clone()).await {
             Err(refused) if refused.code == Code::AlreadyInCall && tries < TRIES => {}
             other => break other?,
         }
@@ -88,6 +92,10 @@ fn check(caller: &Caller, body: CallStart) -> Result<Wanted, Refused> {
     let (name, email) = match caller {
         Caller::Customer { user_id, .. } if *user_id != user => {
             return Err(Refused::because(Code::Forbidden, "the token speaks for another user"));
+        }
+        // A ticket or pass speaks for the one call it was made for.
+        Caller::Customer { via, .. } if *via == CustomerVia::Ticket => {
+            return Err(Refused::because(Code::Forbidden, "a ticket starts no call"));
         }
         Caller::Customer { name, email, .. } => (name.clone(), email.clone()),
         Caller::Service { .. } | Caller::Demo => (None, None),
@@ -126,16 +134,24 @@ fn check(caller: &Caller, body: CallStart) -> Result<Wanted, Refused> {
     })
 }
 
-async fn attempt(core: &Arc<Core>, caller: &Caller, wanted: Wanted) -> Result<Made, Refused> {
+async fn attempt(core: &Arc<Core>, caller: &Caller, wanted: Wanted, once: Option<Once>) -> Result<Made, Refused> {
     let (core_in, caller) = (Arc::clone(core), caller.clone());
     core.write("api", move |tx| {
         Box::pin(async move {
-            let (created, row) = match calls::live_of_user(tx.conn(), wanted.user.as_str()).await? {
-                Some(id) => (
-                    Created::Existing,
-                    calls::get(tx.conn(), id).await?.ok_or(Refused::new(Code::Internal))?,
-                ),
-                None => (Created::New, insert(&core_in, tx, &caller, wanted).await?),
+            let (created, row) = match once::begin(tx, once.as_ref()).await? {
+                Some(outcome) => earlier(tx, &outcome).await?,
+                None => {
+                    let found = find_or_insert(&core_in, tx, &caller, wanted).await?;
+                    let outcome = json!({ "callId": found.1.id, "created": found.0 == Created::New });
+                    once::keep(
+                        tx,
+                        once.as_ref(),
+                        if found.0 == Created::New { 201 } else { 200 },
+                        &outcome,
+                    )
+                    .await?;
+                    found
+                }
             };
             Ok(Made {
                 created,
@@ -146,6 +162,35 @@ async fn attempt(core: &Arc<Core>, caller: &Caller, wanted: Wanted) -> Result<Ma
         })
     })
     .await
+}
+
+/// The call that an earlier request with the same key has led to.
+async fn earlier(tx: &mut Tx, outcome: &serde_json::Value) -> Result<(Created, CallRow), Refused> {
+    let id = outcome["callId"].as_str().and_then(|id| id.parse().ok());
+    let id = id.ok_or(Refused::new(Code::Internal))?;
+    let created = match outcome["created"].as_bool() {
+        Some(true) => Created::New,
+        _ => Created::Existing,
+    };
+    // It may have outlived its retention.
+    let row = calls::get(tx.conn(), id).await?.ok_or(Refused::new(Code::NotFound))?;
+    Ok((created, row))
+}
+
+/// The customer's live call, or a new one.
+async fn find_or_insert(
+    core: &Core,
+    tx: &mut Tx,
+    caller: &Caller,
+    wanted: Wanted,
+) -> Result<(Created, CallRow), Refused> {
+    match calls::live_of_user(tx.conn(), wanted.user.as_str()).await? {
+        Some(id) => {
+            let row = calls::get(tx.conn(), id).await?;
+            Ok((Created::Existing, row.ok_or(Refused::new(Code::Internal))?))
+        }
+        None => Ok((Created::New, insert(core, tx, caller, wanted).await?)),
+    }
 }
 
 /// The row, its first event, and its place in the queue.

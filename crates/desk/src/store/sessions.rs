@@ -28,6 +28,7 @@ pub(crate) const ACCOUNT: &str = "select t.id, t.role, p.hash
     from helpline.staff t left join helpline.staff_passwords p on p.staff_id = t.id
     where lower(t.email) = lower($1) and t.is_active";
 pub(crate) const ROLE: &str = "select role from helpline.staff where id = $1 and is_active";
+pub(crate) const PASSWORD: &str = "select hash from helpline.staff_passwords where staff_id = $1";
 pub(crate) const SET_PASSWORD: &str = "insert into helpline.staff_passwords (staff_id, hash, changed_at)
     values ($1, $2, $3) on conflict (staff_id) do update set hash = excluded.hash, changed_at = excluded.changed_at";
 
@@ -126,6 +127,14 @@ pub(crate) async fn account(tx: &mut Tx, email: &str) -> Result<Option<(StaffId,
 pub(crate) async fn role(tx: &mut Tx, staff: StaffId) -> Result<Option<String>, Refused> {
     Ok(sqlx::query_scalar(ROLE)
         .bind(Uuid::from_u128(staff.0))
+        .fetch_optional(tx.conn())
+        .await?)
+}
+
+/// The hash of somebody's password, if he has one.
+pub(crate) async fn password(tx: &mut Tx, staff: Uuid) -> Result<Option<String>, Refused> {
+    Ok(sqlx::query_scalar(PASSWORD)
+        .bind(staff)
         .fetch_optional(tx.conn())
         .await?)
 }
