@@ -43,6 +43,8 @@ export interface SignalEnv {
 export const TRIES_MAX = 10;
 /** A request without an answer fails after this time, milliseconds. */
 export const REQUEST_TIMEOUT_MS = 10_000;
+/** A line on which nothing came for this time is dead, milliseconds: three heartbeats of the server. */
+export const SILENCE_MS = 15_000;
 /** Our own close code: this side wants a fresh connection. */
 const CLOSE_AGAIN = 4000;
 
@@ -98,12 +100,12 @@ export class Signal {
   }
 
   /** Gives the connection up for a new one; used when the page hears that the network is gone. */
-  drop(): void {
+  drop(attempt = 1): void {
     const socket = this.#socket;
     if (!socket) return;
     this.#forgetSocket();
     socket.close(CLOSE_AGAIN);
-    this.#lost(1);
+    this.#lost(attempt);
   }
 
   close(): void {
@@ -145,15 +147,11 @@ export class Signal {
     try {
       socket = this.env.connect(this.env.url());
     } catch {
-      this.#lost(attempt);
+      this.#lost(attempt + 1);
       return;
     }
     this.#socket = socket;
-    this.#cancelTimer = this.env.clock.after(REQUEST_TIMEOUT_MS, () => {
-      this.#forgetSocket();
-      socket.close(CLOSE_AGAIN);
-      this.#lost(attempt);
-    });
+    this.#cancelTimer = this.env.clock.after(REQUEST_TIMEOUT_MS, () => this.drop(attempt + 1));
     socket.onopen = () => void this.#hello(socket);
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => {
@@ -175,6 +173,10 @@ export class Signal {
       message = JSON.parse(String(raw)) as ServerMessage;
     } catch {
       return;
+    }
+    if (this.state.at === "open" || message.type === "welcome") {
+      this.#cancelTimer();
+      this.#cancelTimer = this.env.clock.after(SILENCE_MS, () => this.drop());
     }
     if (message.type === "welcome") this.#welcome(message.data as Welcome, message.seq);
     else if (message.seq > 0 && this.#resume) {
@@ -198,7 +200,6 @@ export class Signal {
   }
 
   #welcome(welcome: Welcome, seq: number): void {
-    this.#cancelTimer();
     this.#retriedWithToken = false;
     this.clockOffset = Date.parse(welcome.serverTime) - this.env.clock.now();
     const lastSeq = welcome.resumed && this.#resume ? this.#resume.lastSeq : seq;
