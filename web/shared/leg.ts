@@ -96,14 +96,13 @@ export class Leg {
     void this.#build(grant);
   }
 
-  /** The answer, wherever it came from. */
-  async answered(answer: LegAnswer): Promise<void> {
-    const peer = this.#peer;
-    if (!peer || answer.legId !== this.#grant?.legId) return;
+  /** The answer to this connection's offer; one to a former connection must not get here. */
+  async #answered(peer: Peer, answer: LegAnswer): Promise<void> {
+    if (answer.legId !== this.#grant?.legId) return;
     try {
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     } catch {
-      // An answer that does not fit: an older one, or the second copy of this one.
+      // An answer that the browser refuses: the timer repairs.
       return;
     }
     if (this.state.at === "offering") this.#set({ at: "connecting" });
@@ -158,7 +157,7 @@ export class Leg {
       const sent = await this.env.request(restart ? "leg.restart" : "leg.offer", data);
       if (this.#peer !== peer) return;
       if (sent.ok) {
-        if (sent.type === "leg.answer") await this.answered(sent.data as LegAnswer);
+        if (sent.type === "leg.answer") await this.#answered(peer, sent.data as LegAnswer);
       } else if (sent.code !== "ws_unreachable" && sent.code !== "timeout") {
         // The server refused this offer: another grant may be what is missing, the same one never helps.
         this.#rebuild(sent.code);

@@ -13,7 +13,6 @@ import type { CallQuality } from "../shared/gen/CallQuality.ts";
 import type { CallStart } from "../shared/gen/CallStart.ts";
 import type { CallStarted } from "../shared/gen/CallStarted.ts";
 import type { CallView } from "../shared/gen/CallView.ts";
-import type { LegAnswer } from "../shared/gen/LegAnswer.ts";
 import type { LegGranted } from "../shared/gen/LegGranted.ts";
 import type { QueuePosition } from "../shared/gen/QueuePosition.ts";
 import type { Resume } from "../shared/gen/Resume.ts";
@@ -176,10 +175,12 @@ export class Session {
     if (this.phase.at !== "checking" || !this.#stream) return;
     const generation = ++this.#generation;
     this.#to({ at: "starting" });
-    if (!(await this.env.lock.acquire())) {
-      if (generation === this.#generation) this.#release({ at: "elsewhere" });
+    const free = await this.env.lock.acquire();
+    if (generation !== this.#generation) {
+      if (!this.live) this.env.lock.release();
       return;
     }
+    if (!free) return this.#release({ at: "elsewhere" });
     const { userId, email, name } = this.env.customer();
     const body: CallStart = {
       userId,
@@ -198,8 +199,9 @@ export class Session {
     this.clockOffset = Date.parse(started.serverTime) - this.env.clock.now();
     this.#url = started.signalingUrl;
     this.#ticket = started.token;
-    this.#to({ at: "waiting", call: viewOf(started, name) });
     this.env.report("callstart", { callId: started.callId });
+    this.#show(viewOf(started, name));
+    if (!this.live) return;
     this.signal.open();
     this.#tick();
   }
@@ -212,12 +214,14 @@ export class Session {
   }
 
   hangUp(): void {
-    const call = this.call;
-    const wasTalking = this.phase.at === "talking";
     if (!this.live) return;
-    this.#generation++;
+    const call = this.phase.at === "resuming" ? this.env.keep.read()?.call : this.call;
+    this.#hangUp(call);
+    this.#ended(call, "spoke", "customer");
+  }
+
+  #hangUp(call: CallView | undefined): void {
     if (call && !this.signal.send("call.hangup", { callId: call.callId })) void this.#hangUpByRest(call.callId);
-    this.#ended(call, wasTalking ? "spoke" : "abandoned", "customer");
   }
 
   mute(muted: boolean): void {
@@ -230,9 +234,16 @@ export class Session {
 
   async chooseMicrophone(id: string): Promise<void> {
     this.microphoneId = id;
-    const opened = await this.env.openMicrophone(id);
-    if (opened.ok) await this.#useStream(opened.stream);
+    if (this.#stream) await this.#reopen(id);
     this.changed.emit();
+  }
+
+  /** Another microphone; a call that has ended meanwhile needs none. */
+  async #reopen(id?: string): Promise<void> {
+    const opened = await this.env.openMicrophone(id);
+    if (!opened.ok) return;
+    if (this.#stream) await this.#useStream(opened.stream);
+    else stop(opened.stream);
   }
 
   chooseSpeaker(id: string): void {
@@ -258,8 +269,7 @@ export class Session {
     if (track?.readyState === "ended") {
       // The chosen microphone is gone: whatever the system now prefers takes over.
       this.microphoneId = "";
-      const opened = await this.env.openMicrophone();
-      if (opened.ok) await this.#useStream(opened.stream);
+      await this.#reopen();
     }
     this.changed.emit();
   }
@@ -295,8 +305,13 @@ export class Session {
       if (opened.ok) stop(opened.stream);
       return;
     }
-    if (!opened.ok) return this.#problem(opened.code);
+    if (!opened.ok) {
+      // Nothing is kept to come back to, so nobody shall wait for us.
+      this.#hangUp(kept.call);
+      return this.#problem(opened.code);
+    }
     await this.#useStream(opened.stream);
+    if (generation !== this.#generation) return;
     this.#url = kept.url;
     this.#ticket = undefined;
     this.#show(kept.call);
@@ -323,10 +338,8 @@ export class Session {
     leg.changed.subscribe(() => {
       if (leg !== this.leg) return;
       if (leg.state.at === "failed" && this.live) {
-        const call = this.call;
-        if (call && !this.signal.send("call.hangup", { callId: call.callId })) void this.#hangUpByRest(call.callId);
-        this.#problem("ice_failed");
-        return;
+        this.#hangUp(this.call);
+        return this.#problem("ice_failed");
       }
       this.changed.emit();
     });
@@ -377,7 +390,6 @@ export class Session {
   #message(type: string, data: unknown): void {
     if (!this.live) return;
     if (type === "leg.grant") this.leg.granted((data as LegGranted).grant);
-    else if (type === "leg.answer") void this.leg.answered(data as LegAnswer);
     else if (type === "queue.position") this.#position(data as QueuePosition);
     else if (type === "call.quality") this.#quality(data as CallQuality);
     else if (type === "call.rejoin" && this.call) this.signal.send("leg.renew", { callId: this.call.callId });
@@ -456,7 +468,7 @@ export class Session {
       seconds,
       callId,
     });
-    this.env.report("callend", { callId, reason: call?.endReason ?? reason });
+    if (callId) this.env.report("callend", { callId, reason: call?.endReason ?? reason });
   }
 
   #problem(code: string, detail?: string): void {

@@ -4,7 +4,7 @@
 // Invariants: the microphone is open only while it is checked and from accepting to the end of a call; a ring stops with
 // its offer.
 
-import type { Api, Reply } from "../../../shared/api.ts";
+import type { Api, Failure } from "../../../shared/api.ts";
 import type { Clock } from "../../../shared/clock.ts";
 import type { DeviceList, Opened } from "../../../shared/devices.ts";
 import { Emitter } from "../../../shared/emitter.ts";
@@ -13,7 +13,6 @@ import type { CallPage } from "../../../shared/gen/CallPage.ts";
 import type { CallQuality } from "../../../shared/gen/CallQuality.ts";
 import type { CallRow } from "../../../shared/gen/CallRow.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
-import type { LegAnswer } from "../../../shared/gen/LegAnswer.ts";
 import type { LegGranted } from "../../../shared/gen/LegGranted.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
 import type { Me } from "../../../shared/gen/Me.ts";
@@ -76,6 +75,8 @@ const QUEUE_EVERY_MS = 3000;
 export const QUALITY_SECONDS = 60;
 /** How long the microphone is listened to when an agent goes online, milliseconds. */
 export const CHECK_MS = 600;
+/** How long after an offer's end the server's word is waited for before the ring stops by itself, milliseconds. */
+export const OFFER_GRACE_MS = 1000;
 
 export class Desk {
   stage: Stage = { at: "idle" };
@@ -106,6 +107,8 @@ export class Desk {
   #levels: number[] = [];
   #cancelTick: () => void = () => {};
   #cancelQueue: () => void = () => {};
+  #cancelOffer: () => void = () => {};
+  #closed = false;
 
   constructor(private readonly env: DeskEnv) {
     this.presence = env.me.presence;
@@ -123,7 +126,7 @@ export class Desk {
       this.#refresh();
     };
     this.signal.onmessage = (type, data) => this.#message(type, data);
-    this.signal.changed.subscribe(() => this.changed.emit());
+    this.signal.changed.subscribe(() => this.#signalChanged());
     this.leg = this.#newLeg();
   }
 
@@ -134,10 +137,10 @@ export class Desk {
   }
 
   close(): void {
+    this.#closed = true;
     this.#cancelQueue();
     this.#release();
-    this.env.sound.ring(false);
-    this.env.announce(undefined);
+    this.#to({ at: "idle" });
     this.signal.close();
   }
 
@@ -194,7 +197,8 @@ export class Desk {
     const track = opened.stream.getAudioTracks()[0];
     const works = track?.readyState === "live";
     this.microphoneId = track?.getSettings?.().deviceId ?? this.microphoneId;
-    if (!this.#stream) stop(opened.stream);
+    stop(opened.stream);
+    if (this.#closed) return;
     if (!works) {
       this.changing = false;
       this.#tell("mic", "mic_busy");
@@ -223,8 +227,6 @@ export class Desk {
     if (this.stage.at !== "offered") return;
     const { offer } = this.stage;
     this.#to({ at: "accepting", offer });
-    this.env.sound.ring(false);
-    this.env.announce(undefined);
     this.env.sound.unlock();
     const opened = await this.env.openMicrophone(this.microphoneId || undefined);
     if (!opened.ok) {
@@ -233,18 +235,30 @@ export class Desk {
       this.#offerGone(offer.offerId);
       return;
     }
+    if (!this.#accepting(offer)) return stop(opened.stream);
     await this.#useStream(opened.stream);
     const reply = await this.env.api.post<OfferAccepted>(`/api/support/offers/${offer.offerId}/accept`);
     if (!reply.ok) return this.#offerLost(offer, reply);
+    // Meanwhile the offer may have ended, or a snapshot may have shown its call.
+    const accepting = this.#accepting(offer);
+    if (!accepting && this.call?.callId !== offer.callId) return;
     this.leg.granted(reply.value.leg);
-    if (!this.call || this.call.callId !== reply.value.call.callId) this.#show(reply.value.call);
+    if (accepting) this.#show(reply.value.call);
   }
 
-  #offerLost(offer: Offer, reply: Reply<OfferAccepted>): void {
-    if (this.stage.at !== "accepting" || this.stage.offer.offerId !== offer.offerId) return;
-    this.#release();
-    this.#to({ at: "idle" });
-    this.#tell(reply.ok ? "offer_lost" : reply.code === "offer_expired" ? "offer_missed" : "offer_lost", "");
+  #accepting(offer: Offer): boolean {
+    return this.stage.at === "accepting" && this.stage.offer.offerId === offer.offerId;
+  }
+
+  #offerLost(offer: Offer, reply: Failure): void {
+    if (this.#accepting(offer)) {
+      this.#release();
+      this.#to({ at: "idle" });
+      this.#tell(reply.code === "offer_expired" ? "offer_missed" : "offer_lost", "");
+    } else if (this.call?.callId === offer.callId) {
+      // Only the reply was lost: the call is ours.
+      this.signal.send("leg.renew", { callId: offer.callId });
+    }
   }
 
   async reject(): Promise<void> {
@@ -290,11 +304,16 @@ export class Desk {
 
   async chooseMicrophone(id: string): Promise<void> {
     this.microphoneId = id;
-    if (this.#stream) {
-      const opened = await this.env.openMicrophone(id);
-      if (opened.ok) await this.#useStream(opened.stream);
-    }
+    if (this.#stream) await this.#reopen(id);
     this.changed.emit();
+  }
+
+  /** Another microphone for a call that goes on. */
+  async #reopen(id?: string): Promise<void> {
+    const opened = await this.env.openMicrophone(id);
+    if (!opened.ok) return;
+    if (this.#stream) await this.#useStream(opened.stream);
+    else stop(opened.stream);
   }
 
   chooseSpeaker(id: string): void {
@@ -308,8 +327,7 @@ export class Desk {
     const track = this.#stream?.getAudioTracks()[0];
     if (track?.readyState === "ended") {
       this.microphoneId = "";
-      const opened = await this.env.openMicrophone();
-      if (opened.ok) await this.#useStream(opened.stream);
+      await this.#reopen();
     }
     this.changed.emit();
   }
@@ -328,6 +346,16 @@ export class Desk {
     this.signal.drop();
   }
 
+  #signalChanged(): void {
+    const line = this.signal.state;
+    if (line.at === "closed" && REFUSED.has(line.code)) {
+      // This desk is nobody's, or another page's: what runs is shown and heard there.
+      this.#release();
+      this.#to({ at: "idle" });
+    }
+    this.changed.emit();
+  }
+
   #snapshot(snapshot: Snapshot): void {
     if (snapshot.me) this.presence = snapshot.me.presence;
     if (snapshot.queue) this.queue = snapshot.queue;
@@ -339,7 +367,6 @@ export class Desk {
     else if (wrapUp) this.#wrapUp(wrapUp);
     else if (this.stage.at !== "accepting") {
       this.#release();
-      this.env.sound.ring(false);
       this.#to({ at: "idle" });
     }
   }
@@ -348,6 +375,7 @@ export class Desk {
   async #rejoin(call: CallView): Promise<void> {
     const opened = await this.env.openMicrophone(this.microphoneId || undefined);
     if (!opened.ok) return this.#tell("mic", opened.code);
+    if (this.#stream || this.call?.callId !== call.callId) return stop(opened.stream);
     await this.#useStream(opened.stream);
     this.signal.send("leg.renew", { callId: call.callId });
   }
@@ -360,10 +388,14 @@ export class Desk {
         return this.#offerEnded(data as OfferEnded);
       case "call.wrap_up":
         return this.#wrapUp(data as WrapUp);
+      case "wrapup.ended":
+        if (this.stage.at === "wrapping" && this.stage.wrapUp.offerId === (data as OfferEnded).offerId) {
+          this.#to({ at: "idle" });
+          void this.#readToday();
+        }
+        return;
       case "leg.grant":
         return this.leg.granted((data as LegGranted).grant);
-      case "leg.answer":
-        return void this.leg.answered(data as LegAnswer);
       case "call.rejoin":
         return void (this.call && this.signal.send("leg.renew", { callId: this.call.callId }));
       case "call.quality":
@@ -389,18 +421,25 @@ export class Desk {
     this.env.sound.ring(true);
     this.env.announce(offer);
     this.#to({ at: "offered", offer });
+    this.#cancelOffer();
+    this.#cancelOffer = this.env.clock.after(Date.parse(offer.expiresAt) - this.now + OFFER_GRACE_MS, () => {
+      this.#offerGone(offer.offerId);
+      this.#tell("offer_missed", "");
+    });
   }
 
   #offerGone(offerId: string): void {
     if ((this.stage.at !== "offered" && this.stage.at !== "accepting") || this.stage.offer.offerId !== offerId) return;
-    this.env.sound.ring(false);
-    this.env.announce(undefined);
     this.#release();
     this.#to({ at: "idle" });
   }
 
   #offerEnded(ended: OfferEnded): void {
-    if (ended.reason === "accepted") return;
+    if (ended.reason === "accepted") {
+      // Taken at another desk of this agent; at the one that took it nothing rings any more.
+      if (this.stage.at === "offered") this.#offerGone(ended.offerId);
+      return;
+    }
     const asked = "offer" in this.stage ? this.stage.offer.offerId : undefined;
     if (asked === ended.offerId) {
       this.#offerGone(ended.offerId);
@@ -532,6 +571,7 @@ export class Desk {
   /** Reads the waiting calls now, and from then on every few seconds. */
   #refresh(): void {
     this.#cancelQueue();
+    if (this.#closed) return;
     this.#cancelQueue = this.env.clock.after(QUEUE_EVERY_MS, () => this.#refresh());
     if (this.env.visible()) void this.#readQueue();
   }
@@ -559,10 +599,18 @@ export class Desk {
   }
 
   #to(stage: Stage): void {
+    if (this.stage.at === "offered" && stage.at !== "offered") {
+      this.#cancelOffer();
+      this.env.sound.ring(false);
+      this.env.announce(undefined);
+    }
     this.stage = stage;
     this.changed.emit();
   }
 }
+
+/** Ends of the line after which this page has no desk. */
+const REFUSED: ReadonlySet<string> = new Set(["replaced", "unauthenticated", "forbidden"]);
 
 const TERMINAL: ReadonlySet<string> = new Set(["completed", "abandoned", "failed"]);
 
