@@ -2,7 +2,7 @@
 // The widget as a React component, 18 or 19. Thin on purpose: the call lives in the widget's own script, so a re-mount or
 // a change of route does not touch it. Put it in a layout, not in a page.
 
-import { createElement, useEffect, useRef } from "react";
+import { createElement, forwardRef, useEffect, useImperativeHandle, useRef } from "react";
 
 export interface FloatingChatWidgetProps {
   /** May be undefined while the page is still signing in. */
@@ -22,7 +22,12 @@ export interface FloatingChatWidgetProps {
   onFailure?: (code: string) => void;
 }
 
-type Widget = HTMLElement & { customerEmail?: string; getToken?: () => Promise<string | undefined> };
+/** The element itself, what a `ref` gives. */
+export interface SupportWidgetElement extends HTMLElement {
+  customerEmail: string;
+  getToken: (() => Promise<string | undefined>) | undefined;
+}
+
 type Detail = { callId: string; reason: string; code: string };
 
 /** Replaced at build time by frameworks that know this name; elsewhere there is no `process`. */
@@ -33,9 +38,10 @@ function defaultServer(): string | undefined {
   return url && new URL(url.replace(/^ws/, "http")).origin;
 }
 
-export function FloatingChatWidget(props: FloatingChatWidgetProps) {
+export const FloatingChatWidget = forwardRef<SupportWidgetElement, FloatingChatWidgetProps>((props, ref) => {
   const { userId, customerName, lang, theme, mode, server = defaultServer() } = props;
-  const element = useRef<Widget>(null);
+  const element = useRef<SupportWidgetElement>(null);
+  useImperativeHandle(ref, () => element.current!, []);
   const latest = useRef(props);
   latest.current = props;
   useEffect(() => {
@@ -54,6 +60,11 @@ export function FloatingChatWidget(props: FloatingChatWidgetProps) {
     if (element.current) element.current.customerEmail = props.customerEmail ?? "";
   }, [props.customerEmail]);
   useEffect(() => {
+    // As a prop, React 19 would set the property, and a language that is taken away would become the word "undefined".
+    if (lang) element.current?.setAttribute("lang", lang);
+    else element.current?.removeAttribute("lang");
+  }, [lang]);
+  useEffect(() => {
     const src = `${server ?? ""}/widget/v1.js`;
     if (document.querySelector(`script[src="${src}"]`)) return;
     const script = document.createElement("script");
@@ -65,10 +76,10 @@ export function FloatingChatWidget(props: FloatingChatWidgetProps) {
     "user-id": userId,
     "customer-name": customerName,
     server,
-    lang,
     theme,
     mode,
   });
-}
+});
+FloatingChatWidget.displayName = "FloatingChatWidget";
 
 export default FloatingChatWidget;

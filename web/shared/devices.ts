@@ -47,6 +47,14 @@ export function microphoneFailure(error: unknown): MicrophoneFailure {
   }
 }
 
+/** Closes a microphone for good; nobody is told that it ended. */
+export function stop(stream: MediaStream): void {
+  for (const track of stream.getTracks()) {
+    track.onended = null;
+    track.stop();
+  }
+}
+
 export interface DeviceList {
   microphones: Device[];
   speakers: Device[];

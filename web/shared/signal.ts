@@ -78,7 +78,6 @@ export class Signal {
   #pending = new Map<string, Pending>();
   #nextId = 1;
   #cancelTimer: () => void = () => {};
-  #retriedWithToken = false;
 
   constructor(private readonly env: SignalEnv) {}
 
@@ -200,7 +199,6 @@ export class Signal {
   }
 
   #welcome(welcome: Welcome, seq: number): void {
-    this.#retriedWithToken = false;
     this.clockOffset = Date.parse(welcome.serverTime) - this.env.clock.now();
     const lastSeq = welcome.resumed && this.#resume ? this.#resume.lastSeq : seq;
     this.#setResume({ session: welcome.session, lastSeq });
@@ -209,9 +207,8 @@ export class Signal {
   }
 
   #closed(code: number, attempt: number): void {
-    if (code === 4401 && this.#resume && !this.#retriedWithToken) {
+    if (code === 4401 && this.#resume) {
       // The session is over, but the person may still have the right to a new one.
-      this.#retriedWithToken = true;
       this.#setResume(undefined);
       this.#connect(1);
       return;

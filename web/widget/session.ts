@@ -18,7 +18,7 @@ import type { QueuePosition } from "../shared/gen/QueuePosition.ts";
 import type { Resume } from "../shared/gen/Resume.ts";
 import type { SignalError } from "../shared/gen/SignalError.ts";
 import type { Welcome } from "../shared/gen/Welcome.ts";
-import type { DeviceList, Opened } from "../shared/devices.ts";
+import { stop, type DeviceList, type Opened } from "../shared/devices.ts";
 import { Leg, type Peer } from "../shared/leg.ts";
 import { between, Monitor, read, type Reading, type Second, type Warning } from "../shared/quality.ts";
 import { Signal, type Socket } from "../shared/signal.ts";
@@ -545,13 +545,6 @@ export class Session {
 
 /** End reasons that were nobody's wish. */
 const DROPPED = /lost|timeout|media|error|failed/;
-
-function stop(stream: MediaStream): void {
-  for (const track of stream.getTracks()) {
-    track.onended = null;
-    track.stop();
-  }
-}
 
 const failureCode = (failure: Failure): string => (failure.code === "unreachable" ? "ws_unreachable" : failure.code);
 

@@ -283,6 +283,10 @@ describe("the race for an offer", () => {
     expect(desk.stage).toEqual({ at: "idle" });
     expect(network.now.all("leg.offer")).toEqual([]);
     expectQuiet();
+    // Nor does its grant serve the next call.
+    rest.on(ACCEPT, { body: { call: call("connecting"), leg: { ...grant("agent"), legId: "next" } } });
+    await connecting();
+    expect(network.now.all("leg.offer").map((one) => one.data["legId"])).toEqual(["next"]);
   });
 
   test("a snapshot that knows the call before the reply does is believed, the sound comes once", async () => {
@@ -416,6 +420,7 @@ describe("the call", () => {
     network.now.say("call.quality", { ...heard(1, 1), callId: "another" });
     expect(desk.lastMinute("customer")).toBeUndefined();
     network.now.say("call.quality", heard(1, 1));
+    expect(desk.lastMinute("customer")?.mos).toBe(1);
     for (let n = 0; n < QUALITY_SECONDS - 1; n++) network.now.say("call.quality", heard(4, 4));
     expect(desk.lastMinute("customer")?.mos).toBeCloseTo((59 * 4 + 1) / 60);
     network.now.say("call.quality", heard(4, 4));
@@ -577,6 +582,18 @@ describe("another tab, and signing in", () => {
     expect(network.now.closed).toBe(true);
     expect(vi.getTimerCount()).toBe(0);
     expectQuiet();
+  });
+
+  test("closing while a rejection is under way starts no reading anew", async () => {
+    const reply = later<object>();
+    rest.on(REJECT, () => reply.promise);
+    offered();
+    const done = desk.reject();
+    await settle();
+    desk.close();
+    reply.resolve({});
+    await done;
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

@@ -4,9 +4,8 @@
 // Invariants: the microphone is open only while it is checked and from accepting to the end of a call; a ring stops with
 // its offer.
 
-import type { Api, Failure } from "../../../shared/api.ts";
-import type { Clock } from "../../../shared/clock.ts";
-import type { DeviceList, Opened } from "../../../shared/devices.ts";
+import type { Failure } from "../../../shared/api.ts";
+import { stop, type DeviceList } from "../../../shared/devices.ts";
 import { Emitter } from "../../../shared/emitter.ts";
 import type { CallChanged } from "../../../shared/gen/CallChanged.ts";
 import type { CallPage } from "../../../shared/gen/CallPage.ts";
@@ -15,7 +14,6 @@ import type { CallRow } from "../../../shared/gen/CallRow.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { LegGranted } from "../../../shared/gen/LegGranted.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
-import type { Me } from "../../../shared/gen/Me.ts";
 import type { Offer } from "../../../shared/gen/Offer.ts";
 import type { OfferAccepted } from "../../../shared/gen/OfferAccepted.ts";
 import type { OfferEnded } from "../../../shared/gen/OfferEnded.ts";
@@ -25,9 +23,11 @@ import type { PresenceStatus } from "../../../shared/gen/PresenceStatus.ts";
 import type { QueueSnapshot } from "../../../shared/gen/QueueSnapshot.ts";
 import type { Snapshot } from "../../../shared/gen/Snapshot.ts";
 import type { WrapUp } from "../../../shared/gen/WrapUp.ts";
-import { Leg, type Peer } from "../../../shared/leg.ts";
+import { Leg } from "../../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Warning } from "../../../shared/quality.ts";
-import { Signal, type Socket } from "../../../shared/signal.ts";
+import { Signal } from "../../../shared/signal.ts";
+import type { DeskEnv } from "./env.ts";
+import { meanOf } from "./mean.ts";
 
 export type Stage =
   | { at: "idle" }
@@ -41,32 +41,6 @@ export type Stage =
 export interface Notice {
   key: "offer_lost" | "offer_missed" | "customer_left" | "call_failed" | "presence_server" | "command_failed" | "mic";
   code: string;
-}
-
-export interface DeskEnv {
-  clock: Clock;
-  random(): number;
-  api: Api;
-  me: Me;
-  signalUrl: string;
-  connect(url: string): Socket;
-  peer(config: RTCConfiguration): Peer;
-  openMicrophone(deviceId?: string): Promise<Opened>;
-  listDevices(): Promise<DeviceList>;
-  visible(): boolean;
-  sound: {
-    /** Makes sound possible; called within a press. */
-    unlock(): void;
-    listen(stream: MediaStream | undefined): void;
-    play(track: MediaStreamTrack): void;
-    silence(): void;
-    mine(): number;
-    ring(on: boolean): void;
-    end(): void;
-    speaker(id: string): void;
-  };
-  /** Tells of an incoming call outside the page. */
-  announce(offer: Offer | undefined): void;
 }
 
 /** How often the waiting calls are read again while the page is seen, milliseconds. */
@@ -156,21 +130,7 @@ export class Desk {
 
   /** The mean of a leg's last minute, undefined before the first second. */
   lastMinute(part: "customer" | "agent"): LegQuality | undefined {
-    const rows = this.#quality.map((legs) => legs.find((leg) => leg.part === part)).filter((leg) => leg?.up);
-    const last = rows.at(-1);
-    if (!last) return undefined;
-    const mean = (pick: (leg: LegQuality) => number | null | undefined): number => {
-      const values = rows.map((leg) => leg && pick(leg)).filter((value) => typeof value === "number");
-      return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
-    };
-    const rttMs = last.rttMs == null ? {} : { rttMs: mean((leg) => leg.rttMs) };
-    return {
-      ...last,
-      ...rttMs,
-      mos: mean((leg) => leg.mos),
-      loss: mean((leg) => leg.loss),
-      jitterMs: mean((leg) => leg.jitterMs),
-    };
+    return meanOf(this.#quality.map((legs) => legs.find((leg) => leg.part === part)).filter((leg) => leg?.up));
   }
 
   /** Loudness of a leg as the server heard it in its last second, 0 to 1. */
@@ -613,10 +573,3 @@ export class Desk {
 const REFUSED: ReadonlySet<string> = new Set(["replaced", "unauthenticated", "forbidden"]);
 
 const TERMINAL: ReadonlySet<string> = new Set(["completed", "abandoned", "failed"]);
-
-function stop(stream: MediaStream): void {
-  for (const track of stream.getTracks()) {
-    track.onended = null;
-    track.stop();
-  }
-}
