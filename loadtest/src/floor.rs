@@ -1,0 +1,120 @@
+//! The kernel floor: a bare reflector that pays for the same wake-ups and system calls as a shard, and for nothing else.
+//!
+//! One thread, one socket, batches as the shard has them, no cryptography. A leg registers with [`hello`]; every other
+//! datagram goes to the leg's partner unchanged.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
+
+use crate::system;
+
+/// Name of the reflector's thread.
+pub(crate) const THREAD: &str = "hl-floor";
+const MAGIC: &[u8; 4] = b"PAIR";
+
+/// A leg's first datagram: of which call it is.
+pub(crate) fn hello(call: u32) -> Vec<u8> {
+    [&MAGIC[..], &call.to_be_bytes()].concat()
+}
+
+/// A running reflector.
+pub(crate) struct Reflector {
+    address: SocketAddr,
+    bell: Arc<Bell>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Reflector {
+    /// Starts it on a port of the loopback, kept on `core`.
+    pub(crate) fn start(core: usize) -> io::Result<Reflector> {
+        let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local();
+        let bell = Arc::new(Bell::new()?);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (heard, flag) = (Arc::clone(&bell), Arc::clone(&stop));
+        let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+            system::pin(None, core)?;
+            reflect(&socket, &heard, &flag)
+        })?;
+        Ok(Reflector {
+            address,
+            bell,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Reflector {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.bell.ring();
+        if let Some(thread) = self.thread.take()
+            && !matches!(thread.join(), Ok(Ok(())))
+        {
+            eprintln!("the reflector of the floor ended with a fault");
+        }
+    }
+}
+
+fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool) -> io::Result<()> {
+    let mut batch = Batch::new(BATCH_MAX);
+    let mut alone: HashMap<u32, SocketAddr> = HashMap::new();
+    let mut partners: HashMap<SocketAddr, SocketAddr> = HashMap::new();
+    let mut targets: Vec<Option<(SocketAddr, usize)>> = Vec::with_capacity(BATCH_MAX);
+    while !stop.load(Ordering::Relaxed) {
+        if !wait(&[socket], bell, -1)? {
+            continue;
+        }
+        let count = batch.receive(socket, 0)?;
+        targets.clear();
+        for index in 0..count {
+            let Some((from, len)) = batch.received(index) else {
+                targets.push(None);
+                continue;
+            };
+            let datagram = &batch.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
+            if let [b'P', b'A', b'I', b'R', number @ ..] = datagram
+                && let Ok(number) = <[u8; 4]>::try_from(number)
+            {
+                pair(&mut alone, &mut partners, u32::from_be_bytes(number), from);
+                targets.push(None);
+            } else {
+                targets.push(partners.get(&from).map(|to| (*to, len)));
+            }
+        }
+        batch.send(socket, count, |index, slots| {
+            let (to, len) = targets[index]?;
+            let bytes = &slots.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
+            Some(Outgoing { bytes, to })
+        });
+    }
+    Ok(())
+}
+
+fn pair(
+    alone: &mut HashMap<u32, SocketAddr>,
+    partners: &mut HashMap<SocketAddr, SocketAddr>,
+    call: u32,
+    from: SocketAddr,
+) {
+    match alone.insert(call, from) {
+        Some(other) if other != from => {
+            partners.insert(from, other);
+            partners.insert(other, from);
+        }
+        Some(_) | None => {}
+    }
+}

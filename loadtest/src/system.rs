@@ -1,0 +1,82 @@
+//! What the kernel says of processes and threads: time on a core. Linux only.
+
+use std::fs;
+use std::io;
+
+use rustix::thread::{CpuSet, Pid, sched_setaffinity};
+
+/// Microseconds per tick of `/proc/PID/stat` (`USER_HZ` is 100 on every Linux that the server runs on).
+const TICK_US: u64 = 10_000;
+
+/// CPU time used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    /// On a core, ns, by the scheduler's own account.
+    pub(crate) run_ns: u64,
+    /// In user mode, us, in steps of 10 ms.
+    pub(crate) user_us: u64,
+}
+
+impl Cpu {
+    /// What was used since `earlier`.
+    pub(crate) fn since(self, earlier: Cpu) -> Cpu {
+        Cpu {
+            run_ns: self.run_ns.saturating_sub(earlier.run_ns),
+            user_us: self.user_us.saturating_sub(earlier.user_us),
+        }
+    }
+}
+
+/// User and system time in ticks, from a `stat` file.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    // The name in brackets may hold blanks; fields count from behind it.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// Threads of `pid` whose name begins with `prefix`.
+pub(crate) fn threads(pid: u32, prefix: &str) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let entry = entry?;
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if name.starts_with(prefix) {
+            found.extend(entry.file_name().to_str().and_then(|tid| tid.parse::<u32>().ok()));
+        }
+    }
+    Ok(found)
+}
+
+/// Time of the threads `tids` of `pid`, added up.
+pub(crate) fn thread_cpu(pid: u32, tids: &[u32]) -> io::Result<Cpu> {
+    let mut sum = Cpu::default();
+    for tid in tids {
+        let base = format!("/proc/{pid}/task/{tid}");
+        let schedstat = fs::read_to_string(format!("{base}/schedstat"))?;
+        let run: Option<u64> = schedstat.split(' ').next().and_then(|text| text.parse().ok());
+        sum.run_ns += run.ok_or(io::ErrorKind::InvalidData)?;
+        let stat = fs::read_to_string(format!("{base}/stat"))?;
+        sum.user_us += ticks(&stat).ok_or(io::ErrorKind::InvalidData)?.0 * TICK_US;
+    }
+    Ok(sum)
+}
+
+/// Keeps a thread on one core; `None` is the calling thread.
+pub(crate) fn pin(tid: Option<u32>, core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    let pid = tid.and_then(|tid| Pid::from_raw(tid.cast_signed()));
+    Ok(sched_setaffinity(pid, &set)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_does_not_move_the_fields() {
+        let stat = "7 (a) b (c) S 1 1 1 0 -1 4194304 1 0 0 0 123 45 0 0";
+        assert_eq!(ticks(stat), Some((123, 45)));
+        assert_eq!(ticks("7 no brackets"), None);
+    }
+}
