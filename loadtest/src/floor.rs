@@ -9,22 +9,38 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
 
-use crate::system;
+use crate::generator::{Generator, Leg, Window};
+use crate::{WARM, system};
+
+/// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
+const SEAL_BYTES: usize = 20 + 16;
+
+/// What the floor showed.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    /// Time of the reflector's thread.
+    pub(crate) us_per_packet: f64,
+    /// Of that, in user mode.
+    pub(crate) user_us_per_packet: f64,
+    /// The packets.
+    pub(crate) window: Window,
+}
 
 /// Name of the reflector's thread.
-pub(crate) const THREAD: &str = "hl-floor";
+const THREAD: &str = "hl-floor";
 const MAGIC: &[u8; 4] = b"PAIR";
 
 /// A leg's first datagram: of which call it is.
-pub(crate) fn hello(call: u32) -> Vec<u8> {
+fn hello(call: u32) -> Vec<u8> {
     [&MAGIC[..], &call.to_be_bytes()].concat()
 }
 
 /// A running reflector.
-pub(crate) struct Reflector {
+struct Reflector {
     address: SocketAddr,
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
@@ -33,7 +49,7 @@ pub(crate) struct Reflector {
 
 impl Reflector {
     /// Starts it on a port of the loopback, kept on `core`.
-    pub(crate) fn start(core: usize) -> io::Result<Reflector> {
+    fn start(core: usize) -> io::Result<Reflector> {
         let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local();
         let bell = Arc::new(Bell::new()?);
@@ -52,7 +68,7 @@ impl Reflector {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    fn address(&self) -> SocketAddr {
         self.address
     }
 }
@@ -117,4 +133,61 @@ fn pair(
         }
         Some(_) | None => {}
     }
+}
+
+/// A leg without cryptography.
+struct Plain {
+    call: u32,
+    to: SocketAddr,
+    said: bool,
+}
+
+impl Leg for Plain {
+    fn speak(&mut self, buffer: &mut [u8], payload: &[u8]) -> Option<usize> {
+        buffer[..payload.len()].copy_from_slice(payload);
+        Some(payload.len() + SEAL_BYTES)
+    }
+
+    fn hear(&mut self, _: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {
+        Ok(Some((0, datagram.len())))
+    }
+
+    fn timers(&mut self, _: Instant) -> io::Result<Option<Vec<u8>>> {
+        let first = !std::mem::replace(&mut self.said, true);
+        Ok(first.then(|| hello(self.call)))
+    }
+
+    fn destination(&self) -> SocketAddr {
+        self.to
+    }
+
+    fn is_up(&self) -> bool {
+        self.said
+    }
+}
+
+/// Runs the floor on core 0 under the calling thread's generator.
+pub(crate) fn measure(pairs: u32, time: Duration) -> io::Result<Floor> {
+    let reflector = Reflector::start(0)?;
+    let to = reflector.address();
+    let mut generator = Generator::new()?;
+    for leg in 0..pairs * 2 {
+        generator.add(Plain {
+            call: leg / 2,
+            to,
+            said: false,
+        })?;
+    }
+    generator.warm(WARM)?;
+    let process = std::process::id();
+    let threads = system::threads(process, THREAD)?;
+    let before = system::thread_cpu(process, &threads)?;
+    let window = generator.measure(time)?;
+    let used = system::thread_cpu(process, &threads)?.since(before);
+    let per_packet = |us: f64| us / window.delivered.max(1) as f64;
+    Ok(Floor {
+        us_per_packet: per_packet(used.run_ns as f64 / 1_000.0),
+        user_us_per_packet: per_packet(used.user_us as f64),
+        window,
+    })
 }

@@ -36,6 +36,8 @@ pub(crate) trait Leg {
     fn timers(&mut self, now: Instant) -> io::Result<Option<Vec<u8>>>;
     /// Where everything goes.
     fn destination(&self) -> SocketAddr;
+    /// True once it can speak.
+    fn is_up(&self) -> bool;
 }
 
 /// What one window showed.
@@ -49,11 +51,20 @@ pub(crate) struct Window {
     pub(crate) latency_us: Histogram<u64>,
 }
 
+impl Window {
+    /// Share of the sent packets that arrived, 0 to 1.
+    pub(crate) fn delivered_ratio(&self) -> f64 {
+        self.delivered as f64 / self.sent.max(1) as f64
+    }
+}
+
 struct Line<L> {
     leg: L,
     socket: UdpSocket,
     due: Instant,
     turn: u32,
+    is_up: bool,
+    has_heard: bool,
 }
 
 /// All legs and their sockets.
@@ -62,32 +73,46 @@ pub(crate) struct Generator<L> {
     poll: Poll,
     events: Events,
     origin: Instant,
+    heard: usize,
 }
 
 /// Payload bytes by turn: a talk spurt's Opus packets, 24 kbit/s and around it.
 const SIZES: [usize; 8] = [78, 84, 61, 90, 73, 102, 66, 81];
 
 impl<L: Leg> Generator<L> {
-    /// Binds one loopback socket per leg.
-    pub(crate) fn new(legs: Vec<L>) -> io::Result<Generator<L>> {
-        let poll = Poll::new()?;
-        let origin = clock::now();
-        let count = u32::try_from(legs.len()).unwrap_or(u32::MAX).max(1);
-        let mut lines = Vec::with_capacity(legs.len());
-        for (number, leg) in legs.into_iter().enumerate() {
-            let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-            poll.registry()
-                .register(&mut socket, Token(number), Interest::READABLE)?;
-            let turn = u32::try_from(number).unwrap_or(u32::MAX);
-            let due = origin + FRAME * turn / count;
-            lines.push(Line { leg, socket, due, turn });
-        }
+    /// Without legs yet.
+    pub(crate) fn new() -> io::Result<Generator<L>> {
         Ok(Generator {
-            lines,
-            poll,
+            lines: Vec::new(),
+            poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
-            origin,
+            origin: clock::now(),
+            heard: 0,
         })
+    }
+
+    /// Gives a leg a loopback socket and a place among the frames.
+    pub(crate) fn add(&mut self, leg: L) -> io::Result<()> {
+        let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let number = self.lines.len();
+        self.poll
+            .registry()
+            .register(&mut socket, Token(number), Interest::READABLE)?;
+        let turn = u32::try_from(number).unwrap_or(u32::MAX);
+        self.lines.push(Line {
+            leg,
+            socket,
+            due: clock::now() + FRAME.mul_f64(place(turn)),
+            turn,
+            is_up: false,
+            has_heard: false,
+        });
+        Ok(())
+    }
+
+    /// Legs that have heard their other side.
+    pub(crate) fn heard(&self) -> usize {
+        self.heard
     }
 
     /// Runs for `time` without counting.
@@ -116,7 +141,8 @@ impl<L: Leg> Generator<L> {
                 return Ok(window);
             }
             self.send_due(now, counted && now < end, &mut window)?;
-            let next = self.lines.iter().map(|line| line.due).min().unwrap_or(last);
+            let up = self.lines.iter().filter(|line| line.is_up);
+            let next = up.map(|line| line.due).min().unwrap_or(last);
             let pause = next.saturating_duration_since(clock::now()).min(TICK);
             if let Err(fault) = self.poll.poll(&mut self.events, Some(pause))
                 && fault.kind() != io::ErrorKind::Interrupted
@@ -133,7 +159,12 @@ impl<L: Leg> Generator<L> {
             while let Some(bytes) = line.leg.timers(now)? {
                 skip_full(line.socket.send_to(&bytes, line.leg.destination()))?;
             }
-            if line.due > now {
+            if !line.is_up && line.leg.is_up() {
+                line.is_up = true;
+                // What fell due before is not made up for.
+                line.due = now + FRAME.mul_f64(place(line.turn));
+            }
+            if line.due > now || !line.is_up {
                 continue;
             }
             line.due += FRAME;
@@ -167,6 +198,10 @@ impl<L: Leg> Generator<L> {
                 let Some((from, to)) = line.leg.hear(now, &mut buffer[..len])? else {
                     continue;
                 };
+                if !line.has_heard {
+                    line.has_heard = true;
+                    self.heard += 1;
+                }
                 if let [_, 1, sent @ ..] = &buffer[from..to]
                     && let Some(sent) = sent.first_chunk::<8>()
                     && counted
@@ -180,6 +215,12 @@ impl<L: Leg> Generator<L> {
         }
         Ok(())
     }
+}
+
+/// Where in a frame's time a leg sends, 0 to 1: spread evenly whatever their number.
+fn place(turn: u32) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    (f64::from(turn) * GOLDEN).fract()
 }
 
 /// A full socket loses the packet, as a network would; it then misses among the delivered.

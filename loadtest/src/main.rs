@@ -1,27 +1,24 @@
 //! Load generator: what a media server costs per packet, beside what the bare kernel costs in the same run.
 //!
-//! Never asserts on a time: it prints one JSON object of figures.
+//! Never asserts on a time: it prints figures.
 
+mod calls;
 mod clock;
 mod floor;
 mod generator;
+mod report;
 mod system;
 
 use std::error::Error;
-use std::io;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use generator::{Generator, Leg};
-use serde_json::{Value, json};
 
 /// Pairs of one run: sockets are two per pair, and a loopback address has about 28,000 ports to give.
 const PAIRS_MAX: u32 = 5_000;
 /// Time in which caches and socket queues settle before anything is counted.
 const WARM: Duration = Duration::from_secs(2);
-/// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
-const SEAL_BYTES: usize = 20 + 16;
 
 /// Load generator of Helpline.
 #[derive(Debug, Parser)]
@@ -32,82 +29,65 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Calls of two legs each through a running demo, then the kernel floor under the same load.
+    Calls {
+        #[command(flatten)]
+        load: Load,
+        /// What `helpline serve --demo` left in its data folder, or the line of its `--print-addresses`.
+        #[arg(long, default_value = "helpline-data/demo.json", env = "HELPLINE_DEMO")]
+        server: PathBuf,
+    },
     /// The kernel floor alone: a reflector without cryptography under the same legs and packet rate.
     Floor {
-        /// Calls of two legs.
-        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
-        pairs: u32,
-        /// Measured seconds.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-        seconds: u64,
+        #[command(flatten)]
+        load: Load,
     },
 }
 
-/// A leg without cryptography.
-struct Plain {
-    call: u32,
-    to: SocketAddr,
-    said: bool,
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Load {
+    /// Calls of two legs.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAIRS_MAX)))]
+    pairs: u32,
+    /// Measured seconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
 }
 
-impl Leg for Plain {
-    fn speak(&mut self, buffer: &mut [u8], payload: &[u8]) -> Option<usize> {
-        buffer[..payload.len()].copy_from_slice(payload);
-        Some(payload.len() + SEAL_BYTES)
+impl Load {
+    fn time(self) -> Duration {
+        Duration::from_secs(self.seconds)
     }
-
-    fn hear(&mut self, _: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {
-        Ok(Some((0, datagram.len())))
-    }
-
-    fn timers(&mut self, _: Instant) -> io::Result<Option<Vec<u8>>> {
-        let first = !std::mem::replace(&mut self.said, true);
-        Ok(first.then(|| floor::hello(self.call)))
-    }
-
-    fn destination(&self) -> SocketAddr {
-        self.to
-    }
-}
-
-fn measure_floor(pairs: u32, time: Duration) -> io::Result<Value> {
-    let reflector = floor::Reflector::start(0)?;
-    let to = reflector.address();
-    let legs = (0..pairs * 2).map(|leg| Plain {
-        call: leg / 2,
-        to,
-        said: false,
-    });
-    let mut generator = Generator::new(legs.collect())?;
-    generator.warm(WARM)?;
-    let process = std::process::id();
-    let threads = system::threads(process, floor::THREAD)?;
-    let before = system::thread_cpu(process, &threads)?;
-    let window = generator.measure(time)?;
-    let used = system::thread_cpu(process, &threads)?.since(before);
-    let per_packet = |us: f64| us / window.delivered.max(1) as f64;
-    Ok(json!({
-        "pairs": pairs,
-        "seconds": time.as_secs(),
-        "sent": window.sent,
-        "delivered_ratio": window.delivered as f64 / window.sent.max(1) as f64,
-        "floor_us_per_packet": per_packet(used.run_ns as f64 / 1_000.0),
-        "floor_user_us_per_packet": per_packet(used.user_us as f64),
-        "floor_latency_us": {
-            "p50": window.latency_us.value_at_quantile(0.5),
-            "p99": window.latency_us.value_at_quantile(0.99),
-        },
-    }))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Command::Floor { pairs, seconds } = Arguments::parse().command;
+    let command = Arguments::parse().command;
     let cores = std::thread::available_parallelism()?.get();
-    // On one core the generator and the reflector would only measure each other.
+    // On one core the generator and the server would only measure each other.
     if cores < 2 {
-        return Err("the floor needs two cores: one for the generator, one for the reflector".into());
+        return Err("two cores are needed: one for the generator, one for the shard".into());
     }
-    system::pin(None, cores - 1)?;
-    println!("{}", measure_floor(pairs, Duration::from_secs(seconds))?);
+    let (load, figures) = match command {
+        Command::Calls { load, server } => {
+            let text = std::fs::read_to_string(&server).map_err(|fault| {
+                let path = server.display();
+                format!("{path}: {fault}; start `helpline serve --demo` first, or name its file with --server")
+            })?;
+            (load, calls::run(load, &serde_json::from_str(&text)?, cores - 1)?)
+        }
+        Command::Floor { load } => {
+            system::pin(None, cores - 1)?;
+            let floor = floor::measure(load.pairs, load.time())?;
+            (load, report::floor(load.pairs, load.seconds, &floor))
+        }
+    };
+    if load.json {
+        println!("{figures}");
+    } else {
+        print!("{}", report::lines(&figures));
+    }
     Ok(())
 }

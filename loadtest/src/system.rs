@@ -34,6 +34,21 @@ fn ticks(stat: &str) -> Option<(u64, u64)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// Time of the whole process, us, in steps of 10 ms.
+pub(crate) fn process_us(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (user, system) = ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((user + system) * TICK_US)
+}
+
+/// Memory of the process that lies in RAM, bytes.
+pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<u64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    Ok(kib.ok_or(io::ErrorKind::InvalidData)? * 1_024)
+}
+
 /// Threads of `pid` whose name begins with `prefix`.
 pub(crate) fn threads(pid: u32, prefix: &str) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();

@@ -22,7 +22,7 @@ use crate::listeners;
 use crate::plan::Plan;
 use crate::random;
 use crate::settings::Settings;
-use crate::told::{self, Demo, Listening};
+use crate::told::{self, Demo, Left, Listening};
 
 /// How long the desk and the listeners have to finish what is under way.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -222,12 +222,19 @@ async fn run_parts(
     let served = open_doors(
         settings, serve, plan, ports, &desk, &registry, ice, &closing, &listening,
     )?;
+    let line = told::addresses(&listening, demo.as_ref());
+    let left = demo
+        .as_ref()
+        .map(|_| Left::behind(&settings.data_dir, &line))
+        .transpose();
+    let left = left.map_err(Fault::other)?;
     if serve.print_addresses {
-        println!("{}", told::addresses(&listening, demo.as_ref()));
+        println!("{line}");
     } else if let Some(demo) = &demo {
         println!("{}", told::welcome(&listening, demo));
     }
     wait_for_signal().await?;
+    drop(left);
     tracing::info!("stopping");
     closing.cancel();
     if tokio::time::timeout(STOP_LIMIT, served).await.is_err() {

@@ -1,6 +1,10 @@
 //! What is printed: version, the demo's welcome, the addresses for programs.
 
+use std::fs::{OpenOptions, remove_file};
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -64,6 +68,36 @@ pub(crate) fn addresses(listening: &Listening, demo: Option<&Demo>) -> String {
     object.to_string()
 }
 
+/// The demo's addresses and keys in its data folder for programs that come later; gone with it.
+#[derive(Debug)]
+pub(crate) struct Left(PathBuf);
+
+impl Left {
+    /// Writes `demo.json`, for this account alone.
+    pub(crate) fn behind(data: &Path, line: &str) -> io::Result<Left> {
+        let path = data.join("demo.json");
+        // A file of an earlier start may be readable by more.
+        match remove_file(&path) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        writeln!(file, "{line}")?;
+        Ok(Left(path))
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // The keys in it are void with this process; a file that stays is replaced by the next one.
+        let _ = remove_file(&self.0);
+    }
+}
+
 /// The welcome of `serve --demo`.
 pub(crate) fn welcome(listening: &Listening, demo: &Demo) -> String {
     let url = &listening.url;
@@ -85,6 +119,22 @@ pub(crate) fn welcome(listening: &Listening, demo: &Demo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_demos_file_is_its_accounts_own_and_ends_with_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("helpline-told-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("demo.json");
+        std::fs::write(&path, "of an earlier start").expect("written");
+        let left = Left::behind(&folder, "{}").expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("there"), "{}\n");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(left);
+        assert!(!path.exists());
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 
     #[test]
     fn secrets_are_printed_in_the_demo_only() {

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "bed")]
 pub mod bed;
+#[cfg(feature = "calls")]
+pub mod calls;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 #[cfg(feature = "peer")]
