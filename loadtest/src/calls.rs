@@ -27,6 +27,8 @@ const BATCH: usize = 20;
 const SLICE: Duration = Duration::from_millis(5);
 /// Longest wait until everybody hears the other side.
 const HEARD_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait until earlier calls are gone.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Level of the packets, -dBov, and samples of a frame.
 const LEVEL: u8 = 30;
 const FRAME_SAMPLES: u32 = 960;
@@ -95,6 +97,7 @@ impl Leg for Client {
 
 enum Order {
     Add(Box<Client>),
+    Clear,
     Measure(Duration, Sender<io::Result<Window>>),
 }
 
@@ -142,6 +145,7 @@ fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize) -> io::Result<()> {
     loop {
         match inbox.recv_timeout(Duration::ZERO) {
             Ok(Order::Add(client)) => generator.add(*client)?,
+            Ok(Order::Clear) => generator = Generator::new()?,
             Ok(Order::Measure(time, reply)) => {
                 let window = generator.measure(time);
                 reply.send(window).map_err(|_| ended())?;
@@ -180,23 +184,17 @@ async fn measure(
     speaking: &Speaking,
     shards: &[u32],
 ) -> Result<Measured, Box<dyn Error>> {
+    let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
+    // Connections, rings and the allocator's first pages belong to the server, not to a leg.
+    let first = make(BATCH as u32, desk, speaking, &certificate).await?;
+    tokio::time::sleep(WARM).await;
+    hang_up(desk, &first).await?;
+    speaking.order(Order::Clear)?;
+    wait_until_idle(server).await?;
+
     let begin = clock::now();
     let idle = system::resident_bytes(server.pid)?;
-    let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
-    let mut calls = Vec::new();
-    let pairs: Vec<u32> = (0..load.pairs).collect();
-    for batch in pairs.chunks(BATCH) {
-        for joined in connect(desk, batch).await? {
-            for leg in [&joined.customer.grant, &joined.agent.grant] {
-                let client = attach(desk, &certificate, leg, calls.len() as u32).await?;
-                speaking.order(Order::Add(Box::new(client)))?;
-                calls.push(joined.call);
-            }
-        }
-        eprintln!("{} of {} calls", calls.len() / 2, load.pairs);
-    }
-    calls.dedup();
-    wait_until_heard(speaking, calls.len() * 2).await?;
+    let calls = make(load.pairs, desk, speaking, &certificate).await?;
     let setup_s = clock::now().duration_since(begin).as_secs_f64();
     tokio::time::sleep(WARM).await;
     let mut recorded = true;
@@ -209,9 +207,7 @@ async fn measure(
     let before = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
     let window = speaking.measure(load.time())?;
     let after = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
-    for call in &calls {
-        desk.hang_up(*call).await?;
-    }
+    hang_up(desk, &calls).await?;
     Ok(Measured {
         pairs: load.pairs,
         seconds: load.seconds,
@@ -223,6 +219,38 @@ async fn measure(
         grown_bytes,
         buffers_bytes,
     })
+}
+
+/// Makes `pairs` calls that all hear their other side.
+async fn make(
+    pairs: u32,
+    desk: &Desk,
+    speaking: &Speaking,
+    certificate: &Certificate,
+) -> Result<Vec<Uuid>, Box<dyn Error>> {
+    let mut calls = Vec::new();
+    let mut seed = 0;
+    let numbers: Vec<u32> = (0..pairs).collect();
+    for batch in numbers.chunks(BATCH) {
+        for joined in connect(desk, batch).await? {
+            for leg in [&joined.customer.grant, &joined.agent.grant] {
+                let client = attach(desk, certificate, leg, seed).await?;
+                speaking.order(Order::Add(Box::new(client)))?;
+                seed += 1;
+            }
+            calls.push(joined.call);
+        }
+        eprintln!("{} of {pairs} calls", calls.len());
+    }
+    wait_until_heard(speaking, calls.len() * 2).await?;
+    Ok(calls)
+}
+
+async fn hang_up(desk: &Desk, calls: &[Uuid]) -> Result<(), Box<dyn Error>> {
+    for call in calls {
+        desk.hang_up(*call).await?;
+    }
+    Ok(())
 }
 
 /// Agents go online, customers call, and every agent takes one.
@@ -269,6 +297,18 @@ async fn wait_until_heard(speaking: &Speaking, legs: usize) -> Result<(), Box<dy
         }
         tokio::time::sleep(SLICE).await;
     }
+}
+
+/// Waits until no leg of an earlier run is left.
+async fn wait_until_idle(server: &Server) -> Result<(), Box<dyn Error>> {
+    let end = clock::now() + IDLE_LIMIT;
+    while gauge(server, "helpline_live_rooms").await? > 0 {
+        if clock::now() >= end {
+            return Err("calls of an earlier run are still there".into());
+        }
+        tokio::time::sleep(WARM).await;
+    }
+    Ok(())
 }
 
 /// Value of a gauge without labels, from the server's metrics.
