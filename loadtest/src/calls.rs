@@ -202,7 +202,7 @@ async fn measure(
         recorded &= desk.call(*call).await?.recorded;
     }
     let grown_bytes = system::resident_bytes(server.pid)?.saturating_sub(idle);
-    let buffers_bytes = gauge(server, "helpline_recording_backlog_bytes").await?;
+    let buffers_bytes = gauge(server, "helpline_recording_buffer_bytes").await?;
     eprintln!("measuring for {} s", load.seconds);
     let before = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
     let window = speaking.measure(load.time())?;

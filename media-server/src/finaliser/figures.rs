@@ -26,6 +26,7 @@ pub(super) struct Metrics {
     slowest_sync: Gauge,
     write_failures: IntCounter,
     backlog: IntGauge,
+    buffers: IntGauge,
 }
 
 impl Metrics {
@@ -74,6 +75,10 @@ impl Metrics {
                 "Failed writes and syncs of the spool",
             )?,
             backlog: IntGauge::new("helpline_recording_backlog_bytes", "Bytes that wait for the disk")?,
+            buffers: IntGauge::new(
+                "helpline_recording_buffer_bytes",
+                "Memory for packets that are on their way to the disk",
+            )?,
         };
         metrics.register(registry)?;
         Ok(metrics)
@@ -84,7 +89,7 @@ impl Metrics {
         for gauge in [&self.oldest_unsent, &self.slowest_sync] {
             registry.register(Box::new(gauge.clone()))?;
         }
-        for gauge in [&self.parked, &self.queued, &self.active, &self.backlog] {
+        for gauge in [&self.parked, &self.queued, &self.active, &self.backlog, &self.buffers] {
             registry.register(Box::new(gauge.clone()))?;
         }
         let counters = [
@@ -107,6 +112,7 @@ impl Metrics {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.active.set(signed(figures.recording_rooms));
         self.backlog.set(signed(figures.backlog_bytes));
+        self.buffers.set(signed(figures.buffer_bytes));
         self.slowest_sync.set(figures.sync_ns_max as f64 / 1e9);
         let totals = [
             (&self.packets, figures.packets),

@@ -287,14 +287,18 @@ impl Drain {
     fn cut(&mut self, now: u64) -> Option<Batch> {
         self.next_batch_ns = now.saturating_add(BATCH_EVERY_NS);
         let mut rooms = std::mem::take(&mut self.rooms);
-        let mut wanted = 0;
+        let (mut wanted, mut held) = (0, 0);
         for (id, room) in &mut rooms {
             wanted += u64::from(room.wanted());
             self.flush(now, *id, room);
+            held += room.held_bytes();
         }
         self.rooms = rooms;
         self.stats.recording_rooms.store(wanted, Ordering::Relaxed);
         self.open_bytes = 0;
+        self.stats
+            .held
+            .store(held + self.batch.bytes.capacity(), Ordering::Relaxed);
         let batch = std::mem::take(&mut self.batch);
         if batch.bytes.is_empty() {
             return None;

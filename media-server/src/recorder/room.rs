@@ -200,6 +200,11 @@ impl Room {
         self.legs.get_mut(place)
     }
 
+    /// Memory of its open blocks, bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.legs.iter().map(|leg| leg.audio.held_bytes()).sum()
+    }
+
     /// Keeps a packet; a full block goes into the batch first. False for one that no block takes.
     pub(super) fn packet(&mut self, place: usize, packet: &PacketRef<'_>, batch: &mut Batch) -> bool {
         let Some(leg) = self.legs.get_mut(place) else {

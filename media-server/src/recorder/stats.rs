@@ -23,6 +23,8 @@ pub(super) struct Stats {
     pub(super) running: AtomicBool,
     /// Bytes handed to the writer and not yet synced.
     pub(super) backlog: AtomicUsize,
+    /// Memory of open blocks and of the batch that was last cut, bytes.
+    pub(super) held: AtomicUsize,
 }
 
 /// A reading of the counters.
@@ -52,6 +54,8 @@ pub struct Figures {
     pub running: bool,
     /// Bytes in memory that wait for the disk.
     pub backlog_bytes: u64,
+    /// Memory for packets that are on their way to the disk, bytes.
+    pub buffer_bytes: u64,
     /// Counter rows that found the box full.
     pub seconds_dropped: u64,
 }
@@ -72,6 +76,7 @@ impl Stats {
             failing: self.failing.load(Ordering::Relaxed),
             running: self.running.load(Ordering::Relaxed),
             backlog_bytes: self.backlog.load(Ordering::Relaxed) as u64,
+            buffer_bytes: (self.backlog.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed)) as u64,
             seconds_dropped: 0,
         }
     }

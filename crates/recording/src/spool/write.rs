@@ -248,6 +248,12 @@ impl AudioBlock {
         Ok(())
     }
 
+    /// Memory that the block holds, bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Appends the block and empties it; does nothing when it holds no packet.
     pub fn finish(&mut self, out: &mut Vec<u8>, tag: Tag) {
         if self.is_empty() {
