@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Media server for customer support: calls, queue, recordings, consoles.
 #[derive(Parser, Debug)]
@@ -29,6 +29,13 @@ pub(crate) enum Command {
         place: Place,
         #[command(subcommand)]
         what: ConfigWhat,
+    },
+    /// Accounts of staff: the first admin, a forgotten password. Works while the server runs and while it does not.
+    User {
+        #[command(flatten)]
+        place: Place,
+        #[command(subcommand)]
+        what: User,
     },
     /// Print the OpenAPI document.
     Openapi,
@@ -72,6 +79,53 @@ pub(crate) enum Migrate {
     Up,
     /// Say which migrations are applied; exit code 1 when some are missing.
     Status,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum User {
+    /// Add a member of staff who can sign in at once.
+    Create {
+        /// E-mail to sign in with.
+        #[arg(long)]
+        email: String,
+        /// Display name.
+        #[arg(long)]
+        name: String,
+        /// What this person may do.
+        #[arg(long, value_enum, default_value_t = Role::Agent)]
+        role: Role,
+        /// Queues to serve; repeat it. Default: the default queue for an agent, none for others.
+        #[arg(long)]
+        queue: Vec<String>,
+        /// Read the password from the standard input. Default: one is made and shown once.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Give an active member of staff another password and end all sessions of this account.
+    ResetPassword {
+        /// E-mail of the account.
+        email: String,
+        /// Read the password from the standard input. Default: one is made and shown once.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Everybody, by name.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The roles, spelt as in the API.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Role {
+    Agent,
+    TeamLead,
+    Supervisor,
+    Admin,
+    SuperAdmin,
 }
 
 #[derive(Subcommand, Debug)]

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod cli;
+mod database;
 mod keys;
 mod listeners;
 mod load;
@@ -15,6 +16,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod told;
+mod user;
 
 use std::process::ExitCode;
 
@@ -81,6 +83,10 @@ fn run(cli: Cli) -> Result<ExitCode, Fault> {
             what: ConfigWhat::Template,
             ..
         } => print!("{}", settings::template()),
+        Command::User { place, what } => {
+            let settings = load::settings(&place)?;
+            runtime()?.block_on(user::run(&settings, what))?;
+        }
         Command::Openapi => println!("{}", api::document()),
         Command::Version { json } => told::version(json),
     }

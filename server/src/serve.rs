@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use desk::{DeskConfig, DeskOptions, IceConfig, NodeStart, Store, migrations};
-use local_postgres::Cluster;
+use desk::{DeskOptions, IceConfig, NodeStart, Store};
 use media_server::MediaServer;
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -18,6 +17,7 @@ use wire::leg::IceServer;
 
 use crate::Fault;
 use crate::cli::Serve;
+use crate::database::Database;
 use crate::listeners;
 use crate::plan::Plan;
 use crate::random;
@@ -32,12 +32,6 @@ struct Ports {
     http: TcpListener,
     compat: Option<TcpListener>,
     metrics: TcpListener,
-}
-
-/// The database, and the private server of it if there is one.
-struct Database {
-    store: Store,
-    cluster: Option<Cluster>,
 }
 
 /// Runs until a signal ends it.
@@ -58,12 +52,9 @@ pub(crate) async fn run(settings: Settings, serve: &Serve) -> Result<(), Fault> 
     }
     let ports = bind(&settings, &plan).await?;
     let http = ports.http.local_addr().map_err(Fault::other)?;
-    let database = open_database(&settings, serve).await?;
+    let database = Database::open(&settings, serve.auto_migrate).await?;
     let outcome = run_parts(&settings, serve, &plan, ports, http, database.store.clone()).await;
-    database.store.close().await;
-    if let Some(cluster) = database.cluster {
-        cluster.stop().await;
-    }
+    database.close().await;
     outcome
 }
 
@@ -88,34 +79,6 @@ async fn bind(settings: &Settings, plan: &Plan) -> Result<Ports, Fault> {
         compat,
         metrics: metrics.map_err(Fault::other)?,
     })
-}
-
-async fn open_database(settings: &Settings, serve: &Serve) -> Result<Database, Fault> {
-    let (app_url, owner_url, cluster) = match &settings.database.url {
-        Some(url) => (
-            url.clone(),
-            settings.database.owner_url.clone().unwrap_or_else(|| url.clone()),
-            None,
-        ),
-        None => {
-            let folder = settings.data_dir.join("postgres");
-            tracing::info!(folder = %folder.display(), "no DATABASE_URL: starting a private PostgreSQL");
-            let config = local_postgres::Config {
-                folder,
-                durability: local_postgres::Durability::Kept,
-            };
-            let cluster = Cluster::start(config).await.map_err(Fault::other)?;
-            (cluster.app_url(), cluster.owner_url(), Some(cluster))
-        }
-    };
-    if cluster.is_some() || serve.auto_migrate {
-        let status = migrations::migrate(&owner_url).await.map_err(Fault::other)?;
-        tracing::info!(migrations = status.applied.len(), "the schema is up to date");
-    }
-    let store = Store::connect(&DeskConfig { database_url: app_url })
-        .await
-        .map_err(Fault::other)?;
-    Ok(Database { store, cluster })
 }
 
 fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::Config {

@@ -22,6 +22,11 @@ pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Name of the socket file PostgreSQL makes for its default port.
 const SOCKET_FILE: &str = ".s.PGSQL.5432";
 
+/// The server's data, the passwords and the server's own file about itself, below the folder and the data.
+pub(crate) const DATA_FOLDER: &str = "cluster";
+pub(crate) const PASSWORDS_FILE: &str = "passwords";
+pub(crate) const PID_FILE: &str = "postmaster.pid";
+
 /// Seconds `pg_ctl` waits for a start: crash recovery after a power cut replays up to `max_wal_size` (1 GB).
 const START_SECONDS_MAX: u32 = 120;
 
@@ -77,10 +82,10 @@ struct Parts {
 
 /// The generated passwords of the three roles that may log in.
 #[derive(Clone)]
-struct Passwords {
+pub(crate) struct Passwords {
     superuser: String,
-    owner: String,
-    app: String,
+    pub(crate) owner: String,
+    pub(crate) app: String,
 }
 
 impl Cluster {
@@ -141,10 +146,7 @@ impl Cluster {
 
     /// Connection string of any role of a scratch cluster.
     pub(crate) fn url(&self, role: &str, password: &str, database: &str) -> String {
-        format!(
-            "postgres://{role}:{password}@localhost/{database}?host={}",
-            percent_encoded(&self.socket)
-        )
+        url(role, password, database, &self.socket)
     }
 
     fn start_server(config: Config) -> Result<Self, Error> {
@@ -238,7 +240,7 @@ impl Drop for Cluster {
 
 impl Parts {
     fn data(&self) -> PathBuf {
-        self.folder.join("cluster")
+        self.folder.join(DATA_FOLDER)
     }
 
     fn log(&self) -> PathBuf {
@@ -251,7 +253,7 @@ impl Parts {
 
     /// The passwords of the file, which is made with mode 0600 on the first run.
     fn ensure_passwords(&self) -> Result<Passwords, Error> {
-        let path = self.folder.join("passwords");
+        let path = self.folder.join(PASSWORDS_FILE);
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let broken = || std::io::Error::other("not the password file of this cluster");
@@ -356,13 +358,13 @@ impl Parts {
             return self.stop("fast");
         }
         // The number belongs to somebody else by now. PostgreSQL would refuse to start if that is our own user.
-        let path = self.data().join("postmaster.pid");
+        let path = self.data().join(PID_FILE);
         fs::remove_file(&path).map_err(Error::io(&path))
     }
 
     /// Process id in `postmaster.pid`, dead or alive.
     fn server_pid(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let text = fs::read_to_string(self.data().join(PID_FILE)).ok()?;
         text.lines().next()?.trim().parse().ok()
     }
 
@@ -456,7 +458,7 @@ impl Parts {
 }
 
 impl Passwords {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let mut next = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
         Some(Passwords {
@@ -472,6 +474,12 @@ impl Passwords {
             self.superuser, self.owner, self.app
         )
     }
+}
+
+/// Connection string through the socket in `folder`.
+pub(crate) fn url(role: &str, password: &str, database: &str, folder: &Path) -> String {
+    let host = percent_encoded(folder);
+    format!("postgres://{role}:{password}@localhost/{database}?host={host}")
 }
 
 /// Blocks this (blocking) thread between two attempts.

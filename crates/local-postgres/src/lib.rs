@@ -14,10 +14,12 @@ mod binaries;
 mod cluster;
 mod error;
 mod process;
+mod running;
 pub mod testing;
 
 pub use cluster::{Cluster, Config, Durability};
 pub use error::Error;
+pub use running::Running;
 
 /// Role that owns the schema and runs migrations.
 pub const OWNER_ROLE: &str = "helpline_owner";
