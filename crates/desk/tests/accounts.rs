@@ -10,7 +10,7 @@ use common::World;
 use desk::{
     Caller, Code, MADE_PASSWORD_BYTES, NewAccount, Random, Refused, create_account, list_accounts, reset_password,
 };
-use wire::staff::StaffRole;
+use wire::staff::{PresenceSet, PresenceStatus, StaffRole};
 
 /// Every byte is another one than the desk's own source gives.
 struct Falling(AtomicU8);
@@ -116,6 +116,40 @@ async fn the_first_admin_of_an_installation_signs_in_and_adds_the_others() {
             "command-line operator staff.created"
         ]
     );
+}
+
+#[tokio::test]
+async fn whoever_signs_in_without_an_open_console_is_offline_until_the_microphone_there_is_checked() {
+    let Some(mut world) = World::new().await else { return };
+    let dice = dice();
+    let made = create_account(&world.store, &dice, wanted("a@bank.test", StaffRole::Agent)).await;
+    made.unwrap();
+    let desk = world.desk.clone();
+    let sign_in = || {
+        desk.auth()
+            .sign_in("a@bank.test".to_owned(), "a long first password".to_owned())
+    };
+    let (_, caller) = sign_in().await.unwrap();
+    let online = PresenceSet {
+        status: PresenceStatus::Online,
+        reason: None,
+        media_checked: true,
+    };
+    world.desk.set_presence(&caller, online).await.unwrap();
+    let state = "select s.status || ' ' || (p.media_checked_at is not null) from helpline.staff s
+        join helpline.staff_presence p on p.staff_id = s.id";
+
+    // A second browser beside the open console changes nothing.
+    sign_in().await.unwrap();
+    assert_eq!(world.texts(state).await, ["online true"]);
+
+    world
+        .run("update helpline.staff_presence set lease_until = clock_timestamp()")
+        .await;
+    sign_in().await.unwrap();
+    assert_eq!(world.texts(state).await, ["offline false"]);
+    let me = world.desk.me(&caller).await.unwrap();
+    assert_eq!(me.presence, PresenceStatus::Offline);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::service_keys::ServiceKeys;
 use super::tickets::{Bearer, Tickets};
 use super::token::{Kind, Token};
 use crate::caller::{Caller, CustomerVia};
+use crate::commands::agent::signed_in;
 use crate::commands::once::{self, Once};
 use crate::refusal::{Code, Refused};
 use crate::shared::Random;
@@ -30,6 +31,8 @@ pub const SESSION_IDLE: Span = Span::minutes(60);
 pub const SESSIONS_KEPT_MAX: i64 = 10;
 /// The use of a session is noted at most this often, or every request would write.
 const TOUCH_EVERY: Span = Span::seconds(60);
+/// How a session was opened by its owner's own password.
+const BY_PASSWORD: &str = "password";
 /// Seconds after which a sign-in that found no free core may be tried again.
 const BUSY_RETRY_S: u32 = 2;
 
@@ -205,7 +208,7 @@ impl Auth {
         let Some((staff, ..)) = account.filter(|_| known) else {
             return Err(Refused::new(Code::Unauthenticated));
         };
-        let opened = self.open(staff, "password", None).await;
+        let opened = self.open(staff, BY_PASSWORD, None).await;
         let opened = opened.map_err(|refused| match refused.code {
             // Somebody has made the account inactive this very moment.
             Code::NotFound => Refused::new(Code::Unauthenticated),
@@ -250,6 +253,9 @@ impl Auth {
                         sessions::revoke(tx, earlier.ok_or(Refused::new(Code::Internal))?).await?;
                     }
                     let role = sessions::role(tx, staff).await?.ok_or(Refused::new(Code::NotFound))?;
+                    if via == BY_PASSWORD {
+                        signed_in(tx, staff).await?;
+                    }
                     let outcome = json!({ "digest": URL_SAFE_NO_PAD.encode(digest) });
                     once::keep(tx, once.as_ref(), 201, &outcome).await?;
                     let ends_at = sessions::insert(tx, digest, staff, via, SESSION_LIFE, SESSIONS_KEPT_MAX).await?;

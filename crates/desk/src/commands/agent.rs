@@ -188,6 +188,20 @@ pub(crate) async fn set_presence(core: &Arc<Core>, caller: &Caller, wanted: Pres
     .await
 }
 
+/// Somebody has signed in: at a place whose microphone nobody has tried yet, unless another console is open. Whoever was
+/// left online then is offline until he says so here, or a call would ring at a desk that cannot take it.
+pub(crate) async fn signed_in(tx: &mut Tx, agent: StaffId) -> Result<(), Refused> {
+    let (id, now) = (Uuid::from_u128(agent.0), tx.now);
+    let Some(before) = staff::lock(tx.conn(), id).await? else {
+        return Ok(());
+    };
+    if staff::uncheck(tx.conn(), id, now).await? && before == presence_word(PresenceStatus::Online) {
+        staff::set_status(tx.conn(), id, presence_word(PresenceStatus::Offline), None).await?;
+        tell::presence(tx, id, PresenceStatus::Offline, None).await?;
+    }
+    Ok(())
+}
+
 /// Whoever waits in the agent's queues is looked at anew.
 async fn wake_queues(tx: &mut Tx, id: Uuid) -> Result<(), Refused> {
     for queue in staff::queues_of(tx.conn(), id).await? {

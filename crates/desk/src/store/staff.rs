@@ -57,6 +57,8 @@ const ALIVE: &str = "insert into staff_presence (staff_id, lease_until, last_see
         rtt_ms = coalesce(excluded.rtt_ms, staff_presence.rtt_ms)
     where staff_presence.lease_until < excluded.lease_until - interval '5 seconds'";
 const GONE: &str = "update staff_presence set lease_until = least(lease_until, $2) where staff_id = $1";
+/// Nobody has vouched for this person's microphone once the last console is gone.
+const UNCHECK: &str = "update staff_presence set media_checked_at = null where staff_id = $1 and lease_until <= $2";
 const STRIKE: &str = "update staff_presence set strikes = strikes + 1 where staff_id = $1 returning strikes";
 const FORGIVE: &str = "update staff_presence set strikes = 0 where staff_id = $1 and strikes > 0";
 /// Whoever has a console open, and the queues he sees: as the row policies have it, null for all.
@@ -215,6 +217,12 @@ pub(crate) async fn alive(
 pub(crate) async fn gone(conn: &mut PgConnection, id: Uuid, until: Timestamp) -> Result<(), Refused> {
     sqlx::query(GONE).bind(id).bind(At(until)).execute(conn).await?;
     Ok(())
+}
+
+/// Forgets the checked microphone of somebody without a live console; true when there was none.
+pub(crate) async fn uncheck(conn: &mut PgConnection, id: Uuid, now: Timestamp) -> Result<bool, Refused> {
+    let done = sqlx::query(UNCHECK).bind(id).bind(At(now)).execute(conn).await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// One more offer missed; returns how many in a row.
