@@ -4,6 +4,7 @@
 
 use call_model::{CallId, LegId};
 use ports::{Cause, Plan, RecordCommand};
+use uuid::Uuid;
 
 /// One thing to do after the commit, in the order in which they were noted.
 #[derive(Clone, Debug)]
@@ -27,10 +28,17 @@ pub(crate) enum After {
 }
 
 /// One thing for the figures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Count {
-    /// A call entered this state.
-    State(&'static str),
+    /// A call entered this state; also a line of the log.
+    State {
+        /// Which.
+        call: Uuid,
+        /// The state's word.
+        state: &'static str,
+        /// Why it ended.
+        reason: Option<String>,
+    },
     /// An offer ended, by this reason.
     OfferEnd(&'static str),
     /// Two-way sound: seconds waited in the queue, seconds from the agent's yes.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::commands::{Act, Actor, call_input};
-use crate::refusal::{Code, Refused};
+use crate::refusal::{Code, Refused, note};
 use crate::shared::{Core, NodeEpoch};
 use crate::store::due::LostCall;
 use crate::store::{calls, due, nodes};
@@ -164,7 +164,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
                     "another process has started under this node's name; this one decides nothing any more"
                 );
             }
-            Err(refused) => tracing::warn!(code = refused.code.word(), "the heartbeat did not arrive"),
+            Err(refused) => note("heartbeat", &refused),
         }
     }
     let (id, epoch) = (core.node.node_id.clone(), epoch_of(&core));

@@ -157,6 +157,17 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// Notes that a part of the desk could not do its work and will try again. An absent database is told of once, by
+/// `Store`: a line per try would bury everything else.
+pub(crate) fn note(part: &'static str, refused: &Refused) {
+    let code = refused.code.word();
+    if refused.code == Code::Database {
+        tracing::debug!(part, code, "could not do its work");
+    } else {
+        tracing::warn!(part, code, "could not do its work");
+    }
+}
+
 impl From<sqlx::Error> for Refused {
     /// The client hears that the database failed; the cause goes to the log, without the row's values.
     fn from(error: sqlx::Error) -> Self {
@@ -177,7 +188,8 @@ impl From<sqlx::Error> for Refused {
                 }
                 return Refused::new(Code::Internal);
             }
-            _ => tracing::warn!(cause = %error, "the database does not answer"),
+            // Once per outage a warning comes from `Store`; each single statement would drown it.
+            _ => tracing::debug!(cause = %error, "a statement found no database"),
         }
         Refused::new(Code::Database).retry_after(1)
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::commands::{Act, Actor, call_input};
-use crate::refusal::{Code, Refused};
+use crate::refusal::{Code, Refused, note};
 use crate::shared::Core;
 use crate::store::offers::OfferRow;
 use crate::store::queues::{self, QueueRow};
@@ -80,7 +80,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
                 }
             }
             // The tick looks again.
-            Err(refused) => tracing::warn!(code = refused.code.word(), "the router could not look"),
+            Err(refused) => note("router", &refused),
         }
     }
 }
@@ -105,7 +105,7 @@ async fn pass(core: &Arc<Core>, queue: &str, wait: Wait) -> u64 {
             }
             Ok(Step::Contended | Step::Idle) => return offered,
             Err(refused) => {
-                tracing::warn!(queue, code = refused.code.word(), "a pass of the router failed");
+                note("router", &refused);
                 return offered;
             }
         }

@@ -119,7 +119,10 @@ impl Core {
     /// Adds to the figures.
     fn count(&self, count: Count) {
         match count {
-            Count::State(state) => self.metrics.transitions.with_label_values(&[state]).inc(),
+            Count::State { call, state, reason } => {
+                self.metrics.transitions.with_label_values(&[state]).inc();
+                tracing::info!(call.id = %call, state, reason, "a call has a new state");
+            }
             Count::OfferEnd(reason) => self.metrics.offer_ends.with_label_values(&[reason]).inc(),
             Count::Answered { wait_s, setup_s } => {
                 self.metrics.answered.inc();

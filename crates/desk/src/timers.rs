@@ -20,7 +20,7 @@ use crate::commands::agent::PRESENCE_LEASE;
 use crate::commands::apply::CUSTOMER_LEASE;
 use crate::commands::{Act, Actor, call_input, offer_input};
 use crate::nodes::{self, NODE_LEASE};
-use crate::refusal::{Code, Refused};
+use crate::refusal::{Code, Refused, note};
 use crate::settings::Settings;
 use crate::shared::Core;
 use crate::store::due::{self, DueCall, DueOffer};
@@ -128,7 +128,7 @@ fn has_amnesty_ended(core: &Core, lease: Span) -> bool {
 /// A failed look is noted; the next one is a second away.
 fn heed(rule: &'static str, result: Result<(), Refused>) {
     if let Err(refused) = result {
-        tracing::warn!(rule, code = refused.code.word(), "the reaper could not look");
+        note(rule, &refused);
     }
 }
 

@@ -254,14 +254,19 @@ impl Store {
         self.0.clock_at_start.store(at_start.0, Ordering::Relaxed);
         self.0.last_answer.store(now, Ordering::Release);
         // Only the first answer after a failure starts the count anew.
-        let _ = self
-            .0
-            .unbroken_since
-            .compare_exchange(0, now + 1, Ordering::AcqRel, Ordering::Acquire);
+        let since = &self.0.unbroken_since;
+        if since
+            .compare_exchange(0, now + 1, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            tracing::info!("the database answers again");
+        }
     }
 
     fn failed(&self) {
-        self.0.unbroken_since.store(0, Ordering::Release);
+        if self.0.unbroken_since.swap(0, Ordering::AcqRel) != 0 {
+            tracing::warn!("the database does not answer; live calls and their recordings go on");
+        }
     }
 
     fn note(&self, refused: &Refused) {

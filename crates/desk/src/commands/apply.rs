@@ -227,7 +227,11 @@ async fn call_step(core: &Core, tx: &mut Tx, work: &mut Work, input: call::Input
     }
     calls::save(tx.conn(), &work.row).await?;
     if before.status() != call.status() {
-        tx.after.push(After::Count(Count::State(call.status().word())));
+        tx.after.push(After::Count(Count::State {
+            call: work.row.id,
+            state: call.status().word(),
+            reason: work.row.end_reason.clone(),
+        }));
     }
     if let (call::Status::Connecting, call::State::Answered { offer, since, .. }) = (before.status(), call.state) {
         answered(tx, work, offer, since, first).await?;
