@@ -29,6 +29,10 @@ const SLICE: Duration = Duration::from_millis(5);
 const HEARD_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait until earlier calls are gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Share of a core, in percent, below which the server counts as resting: its timers and the database's heartbeats.
+const RESTING_PERCENT: u64 = 3;
+/// Longest wait until the server has finished the recordings of the calls that were measured.
+const REST_LIMIT: Duration = Duration::from_secs(120);
 /// Level of the packets, -dBov, and samples of a frame.
 const LEVEL: u8 = 30;
 const FRAME_SAMPLES: u32 = 960;
@@ -208,6 +212,8 @@ async fn measure(
     let window = speaking.measure(load.time())?;
     let after = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
     hang_up(desk, &calls).await?;
+    // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
+    wait_until_resting(server).await?;
     Ok(Measured {
         pairs: load.pairs,
         seconds: load.seconds,
@@ -309,6 +315,22 @@ async fn wait_until_idle(server: &Server) -> Result<(), Box<dyn Error>> {
         tokio::time::sleep(WARM).await;
     }
     Ok(())
+}
+
+/// Waits until the server's process hardly works any more.
+async fn wait_until_resting(server: &Server) -> Result<(), Box<dyn Error>> {
+    let end = clock::now() + REST_LIMIT;
+    let limit = WARM.as_micros() as u64 * RESTING_PERCENT / 100;
+    loop {
+        let before = system::process_us(server.pid)?;
+        tokio::time::sleep(WARM).await;
+        if system::process_us(server.pid)?.saturating_sub(before) <= limit {
+            return Ok(());
+        }
+        if clock::now() >= end {
+            return Err("the server does not come to rest after the calls".into());
+        }
+    }
 }
 
 /// Value of a gauge without labels, from the server's metrics.

@@ -28,9 +28,10 @@ pub(crate) fn calls(measured: &Measured, floor: &Floor) -> Value {
     let window = &measured.window;
     let per_packet = |us: f64| us / window.delivered.max(1) as f64;
     let cpu = per_packet(measured.shards.run_ns as f64 / 1_000.0);
+    // Signed: below zero says that the run was noisier than the server is slow, which a zero would hide.
     let added = |quantile: f64| {
         let floor = floor.window.latency_us.value_at_quantile(quantile);
-        window.latency_us.value_at_quantile(quantile).saturating_sub(floor)
+        window.latency_us.value_at_quantile(quantile).cast_signed() - floor.cast_signed()
     };
     json!({
         "pairs": measured.pairs,
