@@ -1,0 +1,11 @@
+//! The whole binary as an operator runs it: its own process, real database, real sockets, and what goes wrong there.
+
+#![cfg(test)]
+
+mod binary;
+mod crash;
+mod hostile;
+mod outage;
+mod pair;
+mod requests;
+mod users;
