@@ -1,9 +1,8 @@
-//! Lays a side's packets on the grid of the master: which packet plays in which slot, and what lies between.
+//! Makes of a side's packets what can play in the slots of the master: units of one length, or every packet as it is.
 //!
-//! Never stretches sound: a clock that runs away is caught up by one slot more or one slot less.
+//! Never decodes: shorter packets are put together as they are.
 //!
-//! Invariant: slots rise strictly from unit to unit, and a unit stands within one slot of the time it stands for
-//! unless the side itself sends more sound than there is time.
+//! Invariant: the frames of a unit are those of its packets, in their order.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,12 +11,6 @@ use crate::clock::{self, Run, Timed};
 use crate::opus_packet::{self, Toc};
 use crate::packet::Flags;
 
-/// Error past which a quiet slot is added or removed: 12 ms in samples, as long as a slot is 20 ms.
-const QUIET_ERROR: i64 = 576;
-/// Error past which a slot is added or removed even in speech: 18 ms in samples.
-const FORCED_ERROR: i64 = 864;
-/// A missing piece up to this long keeps the rhythm of the packets around it: 200 ms in samples.
-pub(crate) const SHORT_GAP: i64 = 9_600;
 /// Level up to which a packet counts as quiet: 50 dB below full scale on the tap's scale of 0 to 127.
 const QUIET_LEVEL: u8 = 77;
 /// The tap's word for a packet that does not say its level.
@@ -41,10 +34,10 @@ pub(crate) struct Unit<'a> {
     /// The Opus packet to write.
     pub(crate) bytes: Cow<'a, [u8]>,
     pub(crate) toc: Toc,
-    quiet: bool,
-    stalled: bool,
-    first_seq: u32,
-    last_seq: u32,
+    pub(crate) quiet: bool,
+    pub(crate) stalled: bool,
+    pub(crate) first_seq: u32,
+    pub(crate) last_seq: u32,
 }
 
 /// Why something is missing.
@@ -71,30 +64,6 @@ pub enum Cause {
     Server,
     /// The leg had not come yet, or had left.
     Absent,
-}
-
-/// A unit in its place.
-#[derive(Clone, Debug)]
-pub(crate) struct Placed<'a> {
-    /// First slot.
-    pub(crate) slot: u64,
-    /// Samples between the slot's start and the time the unit stands for; positive is late.
-    pub(crate) error: i64,
-    /// Why slots before it are empty, when they are.
-    pub(crate) gap: Cause,
-    pub(crate) unit: Unit<'a>,
-}
-
-/// A side on the grid.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Laid<'a> {
-    pub(crate) placed: Vec<Placed<'a>>,
-    /// Taken out to follow the clock, or for want of room: they stay in the side data.
-    pub(crate) removed: Vec<Unit<'a>>,
-    /// Slots added to follow the clock.
-    pub(crate) inserted: u64,
-    /// Packets beyond either end of the recording.
-    pub(crate) outside: u64,
 }
 
 fn quiet(packet: &Timed<'_>) -> bool {
@@ -201,85 +170,4 @@ fn fill<'a>(run: usize, range: Range<usize>, packets: &[Timed<'a>], samples: u32
         last_seq: last.packet.ext_seq,
         ..single(run, 0, first)
     })
-}
-
-/// Where the unit before stands.
-struct Before {
-    run: usize,
-    ts_end: i64,
-    slot_end: i64,
-    last_seq: u32,
-}
-
-/// Places units, in the order of their time, on a grid of `grid` samples with `slots` places.
-pub(crate) fn lay(units: Vec<Unit<'_>>, grid: u32, slots: u64) -> Laid<'_> {
-    let grid = i64::from(grid.max(1));
-    let slots = i64::try_from(slots).unwrap_or(i64::MAX);
-    let mut laid = Laid {
-        placed: Vec::with_capacity(units.len()),
-        ..Laid::default()
-    };
-    let mut before: Option<Before> = None;
-    let nearest = |at: i64| at.saturating_add(grid / 2).div_euclid(grid);
-    for unit in units {
-        let long = (i64::from(unit.samples) + grid - 1) / grid;
-        if nearest(unit.at) < 0 || nearest(unit.at).saturating_add(long) > slots {
-            laid.outside += unit.packets.len() as u64;
-            continue;
-        }
-        let end = before.as_ref().map_or(0, |b| b.slot_end);
-        let rhythm = before
-            .as_ref()
-            .filter(|b| b.run == unit.run && !unit.stalled)
-            .map(|b| unit.ts - b.ts_end);
-        let rhythm = rhythm.filter(|gap| (0..=SHORT_GAP).contains(gap) && gap % grid == 0);
-        let mut slot = rhythm.map_or_else(|| end.max(nearest(unit.at)), |gap| end + gap / grid);
-        let error = slot * grid - unit.at;
-        // Rounding alone makes half a slot of error: correcting below that would go to and fro.
-        let soft = QUIET_ERROR.max(grid / 2 + QUIET_ERROR / 6);
-        let hard = FORCED_ERROR.max(grid / 2 + FORCED_ERROR / 2);
-        let (soft_late, hard_late) = (soft + (long - 1) * grid / 2, hard + (long - 1) * grid / 2);
-        if error > soft_late && slot > end {
-            slot = end.max(nearest(unit.at));
-        } else if (error > soft_late && unit.quiet) || error > hard_late {
-            if let Some(b) = before.as_mut().filter(|b| b.run == unit.run) {
-                (b.ts_end, b.last_seq) = (unit.ts + i64::from(unit.samples), unit.last_seq);
-            }
-            laid.removed.push(unit);
-            continue;
-        } else if rhythm.is_some_and(|gap| gap > 0 || unit.quiet || -error > hard) && -error > soft {
-            let sooner = slot;
-            slot = nearest(unit.at);
-            laid.inserted += u64::try_from(slot - sooner).unwrap_or(0);
-        }
-        if slot + long > slots {
-            laid.outside += unit.packets.len() as u64;
-            continue;
-        }
-        let gap = cause(before.as_ref(), &unit);
-        before = Some(Before {
-            run: unit.run,
-            ts_end: unit.ts + i64::from(unit.samples),
-            slot_end: slot + long,
-            last_seq: unit.last_seq,
-        });
-        laid.placed.push(Placed {
-            slot: slot.unsigned_abs(),
-            error: slot * grid - unit.at,
-            gap,
-            unit,
-        });
-    }
-    laid
-}
-
-/// Why there may be empty slots before a unit.
-fn cause(before: Option<&Before>, unit: &Unit<'_>) -> Cause {
-    match before {
-        None => Cause::Absent,
-        Some(_) if unit.stalled => Cause::CaptureStall,
-        Some(b) if b.run != unit.run => Cause::Disconnect,
-        Some(b) if unit.first_seq > b.last_seq.saturating_add(1) => Cause::Network,
-        Some(_) => Cause::Dtx,
-    }
 }

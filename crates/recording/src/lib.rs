@@ -8,6 +8,7 @@
 
 mod align;
 pub mod clock;
+mod course;
 pub mod manifest;
 pub mod master;
 pub mod ogg;

@@ -11,8 +11,9 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 pub use crate::align::Cause;
-use crate::align::{self, Laid, Placed, SHORT_GAP, Unit};
+use crate::align::{self, Unit};
 use crate::clock::{self, Rejects, Run};
+use crate::course::{self, Laid, Placed, SHORT_GAP};
 use crate::manifest::hex;
 use crate::ogg::{PRE_SKIP, Sides, Writer};
 use crate::opus_packet::{self, RATE, Toc};
@@ -222,11 +223,7 @@ pub fn assemble(input: &Assembly<'_>) -> Master {
         ),
     };
     let count = |grid: u32| (samples + u64::from(PRE_SKIP)).div_ceil(u64::from(grid));
-    let [customer, agent] = units;
-    let laid = [
-        align::lay(customer, grids[0], count(grids[0])),
-        align::lay(agent, grids[1], count(grids[1])),
-    ];
+    let laid = course::lay(units, grids, grids.map(count));
     let fillers = [
         fillers(&laid[0], grids[0], count(grids[0])),
         fillers(&laid[1], grids[1], count(grids[1])),

@@ -1,6 +1,7 @@
 //! The master is judged by other readers: another Ogg reader, libopus, and the Xiph tools where they are installed.
 #![expect(clippy::unwrap_used, reason = "a test may end by panic, in its helpers too")]
 
+mod apart;
 mod lab;
 mod soup;
 mod timeline;
