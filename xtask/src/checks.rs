@@ -3,6 +3,7 @@
 use crate::{
     rust, setup,
     shell::{self, Outcome},
+    speech,
     tally::Tally,
     web,
 };
@@ -18,6 +19,9 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     tally.check("format", rust::format);
     tally.suite("tidy: the rules of ARCHITECTURE.md", rust::tidy);
     let installed = quick || tally.check("tools", || install(long));
+    if long && !quick && installed {
+        tally.check("speech scores", speech::prepare);
+    }
     let pages = installed && web_side(&mut tally);
     tally.check("clippy", rust::clippy);
     tally.check("documentation", rust::document);

@@ -9,6 +9,7 @@ mod clock;
 mod rust;
 mod setup;
 mod shell;
+mod speech;
 mod tally;
 mod up;
 mod web;

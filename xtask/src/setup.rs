@@ -48,7 +48,8 @@ pub(crate) const FOR_LONG: &[Need] = &[
     ),
     need("espeak-ng", "espeak-ng", "speech for the quality scores"),
     need("sox", "sox", "converts that speech"),
-    need("python3", "python3-venv", "runs the reference implementation of PESQ"),
+    need("ensurepip", "python3-venv", "runs the reference implementation of PESQ"),
+    need("Python.h", "python3-dev", "compiles it"),
 ];
 
 /// Oldest Node.js the web tools run on.
@@ -105,14 +106,24 @@ apt-get install -q -y --no-install-recommends {list}"
     }
 }
 
-/// Debian keeps the database's server programs off the search path.
+/// Debian keeps the database's server programs off the search path, and splits Python into parts that are no programs.
 fn present(tool: &str) -> bool {
-    if tool != "postgres" {
-        return shell::has(tool);
+    match tool {
+        "postgres" => {
+            shell::has("postgres")
+                || std::fs::read_dir("/usr/lib/postgresql")
+                    .is_ok_and(|mut versions| versions.any(|v| v.is_ok_and(|v| v.path().join("bin/postgres").exists())))
+        }
+        "ensurepip" => python("import ensurepip").is_some(),
+        "Python.h" => python("import sysconfig; print(sysconfig.get_path('include'))")
+            .is_some_and(|folder| Path::new(&folder).join("Python.h").exists()),
+        _ => shell::has(tool),
     }
-    shell::has("postgres")
-        || std::fs::read_dir("/usr/lib/postgresql")
-            .is_ok_and(|mut versions| versions.any(|v| v.is_ok_and(|v| v.path().join("bin/postgres").exists())))
+}
+
+/// What a line of Python prints, when it works.
+fn python(line: &str) -> Option<String> {
+    shell::output(&mut command("", "python3", &["-c", line]))
 }
 
 /// The words to put before a command that needs root: none, `sudo -n`, or no way.

@@ -9,3 +9,4 @@ mod outage;
 mod pair;
 mod requests;
 mod users;
+mod speech;
