@@ -3,6 +3,7 @@
 //! Criterion shows the time for ten minutes of two sides, 60,000 packets in all, and packets per second.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use recording::master::{Assembly, assemble};
@@ -64,6 +65,7 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recording");
     group
         .sample_size(20)
+        .measurement_time(Duration::from_secs(2))
         .throughput(Throughput::Elements(2 * u64::from(PACKETS)));
     group.bench_function("ogg_pages", |bench| bench.iter(|| pages(black_box(&tracks))));
     group.bench_function("master", |bench| bench.iter(|| assemble(black_box(&input))));

@@ -4,6 +4,7 @@
 //! is right or wrong with the product: it installs, builds, runs the checks and counts their results.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod checks;
 mod clock;
 mod rust;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => checks::run(rest),
         Some((&"e2e", rest)) => checks::end_to_end(rest),
         Some((&"web", _)) => setup::install(setup::FOR_WEB).and_then(|()| web::build()),
-        Some((&"bench", rest)) => rust::bench(rest),
+        Some((&"bench", rest)) => bench::run(rest),
         Some((&"help" | &"--help" | &"-h", _)) => {
             print!("{HELP}");
             Ok(())

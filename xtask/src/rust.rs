@@ -1,7 +1,6 @@
 //! The Rust side of the checks.
 
 use crate::{
-    setup,
     shell::{self, Outcome, command},
     tally::Tally,
 };
@@ -98,12 +97,4 @@ pub(crate) fn binaries() -> Outcome {
 /// Where [`binaries`] puts what it builds, relative to the root.
 pub(crate) fn binaries_folder() -> String {
     format!("target/{PROFILE}")
-}
-
-/// Micro-benches with the kernel floor beside them.
-pub(crate) fn bench(arguments: &[&str]) -> Outcome {
-    setup::install(setup::FOR_SERVER)?;
-    let mut words = vec!["bench", "--locked", "--package", "benches"];
-    words.extend_from_slice(arguments);
-    shell::run(&mut command("", "cargo", &words))
 }

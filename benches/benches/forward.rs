@@ -1,0 +1,163 @@
+//! What a shard pays for a packet that it forwards: demultiplexed, opened, tapped, rewritten, sealed, with the checks
+//! and reports that belong to it, and no socket.
+//!
+//! Two legs a room, both talking and recorded. Criterion shows the time of one turn, in which every leg says 20 ms, and
+//! packets per second.
+
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use media_core::RoomId;
+use media_core::command::Command;
+use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
+use media_core::matrix::{Part, Plan, Stance, Tap};
+use media_core::shard::Slot;
+use media_core::tap::{Record, TapSink};
+use testkit::bed::{Bed, Client, FRAME};
+
+/// Bytes of an Opus packet of 20 ms at about 35 kbit/s.
+const PAYLOAD: [u8; 88] = [0x5A; 88];
+/// Datagrams between two flushes, as many as the server takes at once.
+const BATCH: usize = 64;
+/// Turns between two checks of a leg, as browsers send them: 2.5 s.
+const CHECK_EVERY: usize = 125;
+/// Turns between two reports of a leg: 5 s.
+const REPORT_EVERY: usize = 250;
+/// Rooms: one call, and as many as the bed has clients for.
+const ROOMS: [usize; 2] = [1, 100];
+
+/// A ring like the recorder's: memory made once, records copied into it.
+struct Ring {
+    cells: Vec<u8>,
+    at: usize,
+}
+
+impl TapSink for Ring {
+    fn push(&mut self, record: Record<'_>) -> bool {
+        let len = record.packet.len();
+        if self.at + len > self.cells.len() {
+            self.at = 0;
+        }
+        self.cells[self.at..self.at + len].copy_from_slice(record.packet);
+        self.at += len;
+        true
+    }
+}
+
+/// A datagram in the slot in which the kernel would have put it.
+struct Arrived {
+    leg: usize,
+    buffer: Box<[u8]>,
+    len: usize,
+}
+
+/// The clients of all rooms.
+struct Crowd {
+    clients: Vec<Client>,
+    turn: usize,
+}
+
+impl Crowd {
+    /// What arrives in one turn.
+    fn speak(&mut self) -> Vec<Arrived> {
+        self.turn += 1;
+        let turn = self.turn;
+        let mut arrived = Vec::new();
+        for (leg, client) in self.clients.iter_mut().enumerate() {
+            let mut push = |bytes: &[u8]| {
+                let mut buffer = vec![0; SLOT_BYTES].into_boxed_slice();
+                buffer[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
+                let len = bytes.len();
+                arrived.push(Arrived { leg, buffer, len });
+            };
+            push(&client.speak(&PAYLOAD));
+            if (turn + leg).is_multiple_of(CHECK_EVERY) {
+                push(&client.check(true));
+            }
+            if (turn + leg).is_multiple_of(REPORT_EVERY) {
+                push(&client.report(0, 0));
+            }
+        }
+        arrived
+    }
+}
+
+/// Takes a turn's datagrams as the server's thread does; how many datagrams go out.
+fn take(bed: &mut Bed, ring: &mut Ring, addresses: &[std::net::SocketAddr], arrived: &mut [Arrived]) -> usize {
+    bed.now += FRAME;
+    let mut out = 0;
+    for batch in arrived.chunks_mut(BATCH) {
+        for (index, one) in batch.iter_mut().enumerate() {
+            let slot = Slot {
+                index: index as u16,
+                buffer: &mut one.buffer,
+                len: one.len,
+            };
+            bed.shard.datagram(bed.now, addresses[one.leg], slot, ring);
+        }
+        bed.shard.tick(bed.now);
+        out += bed.shard.transmissions().len();
+        bed.shard.flushed();
+    }
+    while bed.shard.poll_event().is_some() {}
+    while bed.shard.poll_second().is_some() {}
+    out
+}
+
+/// A shard with `rooms` rooms in which both talk.
+fn rooms(rooms: usize) -> (Bed, Crowd) {
+    let mut bed = Bed::default();
+    let mut clients = Vec::new();
+    for room in 0..rooms {
+        let (id, number) = (RoomId(1 + room as u128), 2 * room as u8);
+        let mut pair = [
+            Client::new(number, Part::Customer),
+            Client::new(number + 1, Part::Agent),
+        ];
+        for client in &mut pair {
+            bed.add(id, client).expect("the leg is new");
+            assert_eq!(bed.check(client).len(), 1, "a check is answered at once");
+            bed.establish(client).expect("the transport lives");
+        }
+        let plan = Plan {
+            room: id,
+            epoch: 1,
+            stances: pair.iter().map(|client| (client.leg, Stance::Talk)).collect(),
+            tap: Tap::On,
+        };
+        let planned = bed.shard.command(bed.now, Command::Plan(Box::new(plan)));
+        planned.expect("the plan is new and small");
+        clients.extend(pair);
+    }
+    (bed, Crowd { clients, turn: 0 })
+}
+
+fn benches(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("forward");
+    group
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    for count in ROOMS {
+        let (mut bed, mut crowd) = rooms(count);
+        let addresses: Vec<_> = crowd.clients.iter().map(|client| client.address).collect();
+        let mut ring = Ring {
+            cells: vec![0; 1 << 20],
+            at: 0,
+        };
+        group.throughput(Throughput::Elements(2 * count as u64));
+        group.bench_function(BenchmarkId::new("rooms", count), |bench| {
+            let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &addresses, arrived);
+            bench.iter_batched_ref(|| crowd.speak(), turn, BatchSize::PerIteration);
+        });
+        let totals = bed.shard.totals();
+        let said = crowd.turn as u64 * 2 * count as u64;
+        assert_eq!(
+            totals.rtp_forwarded, said,
+            "every packet reached the other leg: {totals:?}"
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(forward, benches);
+criterion_main!(forward);
