@@ -1,60 +1,119 @@
 // Events of a call in words: the agent's story and the review's list say the same.
 
-import { alert, clock, headset, home, micOff, offline, phone, record, refresh, user } from "../shared/design/icons.ts";
+import {
+  alert,
+  check,
+  clock,
+  headset,
+  micOff,
+  offline,
+  phone,
+  record,
+  refresh,
+  shield,
+  signal,
+  user,
+} from "../shared/design/icons.ts";
 import type { CallEvent } from "../shared/gen/CallEvent.ts";
 import { t, type Key } from "./words.ts";
 
-const ICONS: Record<string, string> = {
-  "call.initiated": phone,
-  "call.queued": clock,
-  "call.offered": headset,
-  "call.ringing": headset,
-  "call.accepted": phone,
+/** Every event that the server writes into a call's history, and its icon. A test compares it with the server's source. */
+const ICONS = {
+  "agent.rona": user,
+  "call.abandoned": phone,
+  "call.accepted": headset,
   "call.answered": phone,
-  "call.requeued": refresh,
-  "call.completed": home,
-  "call.abandoned": user,
+  "call.completed": phone,
   "call.failed": alert,
-  "recording.started": record,
-  "recording.stopped": record,
-  "leg.lost": offline,
-  "leg.muted": micOff,
-};
+  "call.initiated": phone,
+  "call.offered": headset,
+  "call.queued": clock,
+  "call.requeued": refresh,
+  "call.ringing": headset,
+  "leg.away": offline,
+  "leg.back": refresh,
+  "leg.down": signal,
+  "leg.migrated": refresh,
+  "leg.up": signal,
+  "leg.uplink_stalled": micOff,
+  "offer.failed": offline,
+  "offer.rejected": headset,
+  "offer.rescinded": headset,
+  "offer.timeout": headset,
+  "quality.cleared": signal,
+  "quality.raised": signal,
+  "recording.degraded": record,
+  "recording.ended": record,
+  "recording.stored": shield,
+  "wrapup.ended": check,
+} as const;
 
-const TEXTS = [
-  "call.initiated",
-  "call.queued",
-  "call.offered",
-  "call.ringing",
-  "call.accepted",
-  "call.answered",
-  "call.requeued",
-  "call.completed",
-  "call.abandoned",
+type Kind = keyof typeof ICONS;
+export const KINDS = Object.keys(ICONS) as Kind[];
+
+const known = (kind: string): Kind | undefined => KINDS.find((one) => one === kind);
+
+export interface EventIcon {
+  d: string;
+  /** The receiver lies down: somebody has hung up. */
+  turned: boolean;
+}
+
+export function eventIcon(kind: string): EventIcon {
+  const own = known(kind);
+  return { d: own ? ICONS[own] : clock, turned: kind === "call.completed" || kind === "call.abandoned" };
+}
+
+/** What happened. An event of a newer server than these pages has no words: its name is shown as a sentence. */
+export function eventText(event: Pick<CallEvent, "kind">): string {
+  const own = known(event.kind);
+  return own ? t(`event.${own}`) : spelled(event.kind);
+}
+
+/** `recording.access_revoked` as "Recording access revoked". */
+function spelled(kind: string): string {
+  const text = kind.replace(/[._]+/g, " ").trim();
+  return text ? text.charAt(0).toUpperCase() + text.slice(1) : t("event.unknown");
+}
+
+/** Facts of an event that have words, in the order in which they are said. */
+const FACTS = {
+  flag: ["dead_microphone", "high_jitter", "high_loss", "high_rtt", "low_mos"],
+  cause: [
+    "drain", "dtls_failed", "dtls_timeout", "fingerprint", "ice_timeout", "kicked", "limit", "lost", "panic", "replaced",
+  ], // prettier-ignore
+  reason: ["agent_lost", "customer_left", "won_by_other"],
+} as const;
+
+/** What is worth knowing beside the name: whose line, which trouble, why. Empty when the name says it all. */
+export function eventDetail(event: CallEvent): string {
+  const { data } = event;
+  const words = [data["part"] === "customer" || data["part"] === "agent" ? t(data["part"]) : ""];
+  if (typeof data["agent"] === "string") words.push(data["agent"]);
+  for (const [fact, texts] of Object.entries(FACTS)) {
+    const found = texts.find((one) => one === data[fact]);
+    if (found) words.push(t(`event.${fact}.${found}` as Key));
+  }
+  if (typeof data["packets"] === "number") words.push(t("event.packets", { n: data["packets"] }));
+  return words.filter(Boolean).join(", ") || actor(event);
+}
+
+/** Who did it, where it was staff; the customer's own events name him already, and the system is not named. */
+const actor = (event: CallEvent): string =>
+  event.actor.startsWith("staff:") ? event.actor.slice("staff:".length) : "";
+
+/** Causes of a closed line that somebody wanted. */
+const WANTED = ["hangup", "replaced", "drain"];
+const BAD: readonly string[] = [
   "call.failed",
-  "offer.rejected",
-  "offer.timeout",
-  "offer.rescinded",
+  "call.requeued",
+  "leg.away",
+  "leg.uplink_stalled",
   "offer.failed",
-  "agent.rona",
-  "recording.started",
-  "recording.stopped",
-  "recording.stored",
-] as const;
+  "quality.raised",
+  "recording.degraded",
+];
 
-export const eventIcon = (kind: string): string => ICONS[kind] ?? (kind.startsWith("offer.") ? headset : clock);
-
-/** What happened; an event without words of its own shows its name. */
-export function eventText(event: CallEvent): string {
-  const known = TEXTS.find((one) => one === event.kind);
-  return known ? t(`event.${known}` as Key) : event.kind;
-}
-
-/** Who did it, where it was a person; the system is not named. */
-export function eventActor(event: CallEvent): string {
-  if (event.actor.startsWith("staff:")) return event.actor.slice("staff:".length);
-  return event.actor === "customer" ? t("customer") : "";
-}
-
-export const eventIsBad = (kind: string): boolean =>
-  kind === "call.failed" || kind === "leg.lost" || kind === "offer.failed" || kind === "call.requeued";
+/** Trouble, which earns colour. */
+export const eventIsBad = ({ kind, data }: Pick<CallEvent, "kind" | "data">): boolean =>
+  BAD.includes(kind) || (kind === "leg.down" && typeof data["cause"] === "string" && !WANTED.includes(data["cause"]));

@@ -9,6 +9,12 @@ export function clock(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(whole % 60)}` : `${m}:${two(whole % 60)}`;
 }
 
+/** A moment before or after another: −2:16, 0:00, 4:12. */
+export function offset(ms: number): string {
+  const seconds = Math.trunc(ms / 1000);
+  return seconds < 0 ? `−${clock(-seconds)}` : clock(seconds);
+}
+
 /** Up to two initials. */
 export function initials(name: string): string {
   const words = name.trim().split(/\s+/u).filter(Boolean);

@@ -12,6 +12,7 @@ import type { QualityTrack } from "../../shared/gen/QualityTrack.ts";
 import type { QueueSnapshot } from "../../shared/gen/QueueSnapshot.ts";
 import type { Recording } from "../../shared/gen/Recording.ts";
 import type { Waveform } from "../../shared/gen/Waveform.ts";
+import { silence } from "./wav.ts";
 
 export const CALL = "4f1c2a90-6b1e-4d0a-9c7e-2f7a6a1b0c11";
 export const OFFER = "0b7d53aa-3f52-4a9e-8f0a-1c9c7d2f9e01";
@@ -155,7 +156,7 @@ export const LENGTH = 495;
 const BAD = { from: 318, to: 342 };
 
 /** Chance with a fixed start, so that pictures stay alike. */
-function chance(seed: number): () => number {
+export function chance(seed: number): () => number {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -227,23 +228,33 @@ export const reviewed = (): CallView =>
     endReason: "customer_hangup",
   });
 
-export function events(): CallEvent[] {
+/** The history of a call that was answered at `start`, in the order and with the facts that the server writes. */
+export function events(start = START): CallEvent[] {
+  const agent = { agent: "Joyce Atieno" };
+  const customerLeg = { part: "customer" };
   const list: [kind: string, seconds: number, actor: string, data?: Record<string, unknown>][] = [
-    ["call.initiated", -136, "customer"],
-    ["call.queued", -134, "system:queue"],
-    ["call.ringing", -9, "system:router"],
-    ["call.accepted", -3, "staff:Joyce Atieno"],
-    ["call.answered", 0, "system:media"],
-    ["recording.started", 0, "system:recording"],
-    ["leg.lost", 333, "system:media"],
-    ["call.completed", LENGTH, "customer", { reason: "customer_hangup" }],
-    ["recording.stored", LENGTH + 2, "system:recording"],
+    ["call.initiated", -136, "customer", { queue: "Cards" }],
+    ["call.queued", -134, "system:desk", { status: "queued" }],
+    ["call.offered", -9, "system:router", agent],
+    ["call.ringing", -9, "system:router", { status: "ringing" }],
+    ["call.accepted", -3, "staff:Joyce Atieno", { status: "connecting" }],
+    ["leg.up", -1, "system:media", customerLeg],
+    ["leg.up", -1, "system:media", { part: "agent" }],
+    ["call.answered", 0, "system:media", { status: "answered" }],
+    ["quality.raised", BAD.from + 3, "system:media", { ...customerLeg, flag: "high_loss" }],
+    ["leg.away", BAD.from + 14, "system:media", customerLeg],
+    ["leg.back", BAD.from + 18, "system:media", customerLeg],
+    ["quality.cleared", BAD.to + 6, "system:media", { ...customerLeg, flag: "high_loss" }],
+    ["call.completed", LENGTH, "customer", { status: "completed", endReason: "customer_hangup" }],
+    ["leg.down", LENGTH, "system:media", { ...customerLeg, cause: "hangup" }],
+    ["recording.ended", LENGTH, "system:media", { reason: "call_ended" }],
+    ["recording.stored", LENGTH + 2, "system:media", { durationMs: LENGTH * 1000, degraded: false }],
   ];
   // A bigint of the generated type is a number in JSON.
   return list.map(([kind, seconds, actor, data], n) => ({
     seq: (n + 1) as unknown as bigint,
     kind,
-    at: from(seconds),
+    at: new Date(start + seconds * 1000).toISOString(),
     actor,
     data: data ?? {},
   }));
@@ -265,22 +276,5 @@ export const recording = (state: Recording["state"] = "stored"): Recording => ({
   waveformUrl: `/api/support/recordings/${RECORDING}/waveform`,
 });
 
-/** A silent WAV of the reviewed call's length: 8 kHz, 8 bit. */
-export function wav(): Buffer {
-  const rate = 8000;
-  const size = rate * LENGTH;
-  const head = Buffer.alloc(44);
-  head.write("RIFF", 0);
-  head.writeUInt32LE(36 + size, 4);
-  head.write("WAVEfmt ", 8);
-  head.writeUInt32LE(16, 16);
-  head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(1, 22);
-  head.writeUInt32LE(rate, 24);
-  head.writeUInt32LE(rate, 28);
-  head.writeUInt16LE(1, 32);
-  head.writeUInt16LE(8, 34);
-  head.write("data", 36);
-  head.writeUInt32LE(size, 40);
-  return Buffer.concat([head, Buffer.alloc(size, 128)]);
-}
+/** A silent sound file of the reviewed call's length. */
+export const wav = (): Buffer => silence(LENGTH, 8000);

@@ -25,7 +25,10 @@ function staff(presence: "online" | "offline", snapshot: () => Record<string, un
     fake.on("GET /api/support/queue/calls", () => ({ body: data.queue() }));
     fake.on("GET /api/support/calls", () => ({ body: { calls: data.rows(), next: "cursor" } }));
     fake.on("GET /api/support/staff", { staff: [] });
-    fake.on(`GET /api/support/call/${data.CALL}/events`, () => ({ body: { events: data.events().slice(0, 6) } }));
+    // As far as the running call of `data.answered` has come.
+    fake.on(`GET /api/support/call/${data.CALL}/events`, () => ({
+      body: { events: data.events(Date.now() - 252_000).slice(0, 8) },
+    }));
     fake.onmessage = (type) => {
       if (type === "hello") return welcome({ me, queue: data.queue(), ...snapshot() });
       return reply(type);
@@ -410,6 +413,19 @@ const QA: PageState[] = [
       await page.locator(".wave-customer").first().waitFor({ state: "attached" });
       await id(page, "qa-events").getByText("Network trouble").click();
       await page.getByText("5:18").first().waitFor();
+      // Wide pages scroll their column, narrow ones themselves.
+      await page.locator("main").evaluate((main) => (main.scrollTo(0, 0), scrollTo(0, 0)));
+    },
+  },
+  {
+    name: "qa-call-reading",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: review,
+    reach: async (page) => {
+      await page.locator(".wave-customer").first().waitFor({ state: "attached" });
+      await id(page, "qa-axis").press("End");
+      for (let n = 0; n < 16; n++) await id(page, "qa-axis").press("PageDown");
+      await id(page, "qa-reading").getByText("5:35").waitFor();
     },
   },
   {

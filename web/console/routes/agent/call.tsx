@@ -14,13 +14,13 @@ import {
   Notice,
   Select,
 } from "../../../shared/design/parts.tsx";
-import { clock, firstName } from "../../../shared/format.ts";
+import { clock, firstName, offset } from "../../../shared/format.ts";
 import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
 import type { CallEvents } from "../../../shared/gen/CallEvents.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
 import { bars } from "../../../shared/quality.ts";
-import { eventIcon, eventText } from "../../events.ts";
+import { eventDetail, eventIcon, eventText } from "../../events.ts";
 import { api } from "../../state.ts";
 import { oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import { farLevel } from "./browser.ts";
@@ -235,13 +235,11 @@ function Story({ call }: { call: CallView }) {
         {events.value.map((event) => (
           <div key={String(event.seq)} class="note-line is-event">
             <time class="number muted">{offset(Date.parse(event.at) - start)}</time>
-            <Icon d={eventIcon(event.kind)} />
-            <span>{eventText(event)}</span>
+            <Icon {...eventIcon(event.kind)} />
+            <span>{[eventText(event), eventDetail(event)].filter(Boolean).join(": ")}</span>
           </div>
         ))}
       </div>
     </section>
   );
 }
-
-const offset = (ms: number): string => (ms < 0 ? `−${clock(-ms / 1000)}` : clock(ms / 1000));

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { left, offline, shield } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
-import { clock } from "../../../shared/format.ts";
+import { clock, offset } from "../../../shared/format.ts";
 import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
 import type { CallEvents } from "../../../shared/gen/CallEvents.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
@@ -11,9 +11,10 @@ import type { Quality } from "../../../shared/gen/Quality.ts";
 import type { Recording } from "../../../shared/gen/Recording.ts";
 import type { Recordings } from "../../../shared/gen/Recordings.ts";
 import type { Waveform } from "../../../shared/gen/Waveform.ts";
-import { eventActor, eventIcon, eventIsBad, eventText } from "../../events.ts";
+import { eventDetail, eventIcon, eventIsBad, eventText, type EventIcon } from "../../events.ts";
 import { api } from "../../state.ts";
 import { dayAndTime, oneDigit, t, wholeNumber, type Key } from "../../words.ts";
+import type { Both, Side } from "./charts.tsx";
 import { Outcome, reasonText } from "./list.tsx";
 import { Player, usePlayback, type Playback } from "./player.tsx";
 import {
@@ -101,15 +102,14 @@ function CallPage({ call, events, quality, recording }: Loaded) {
   const ready = recording?.state === "stored";
   const wave = useWave(ready ? recording.waveformUrl : undefined);
   const playback = usePlayback(ready ? recording.audioUrl : undefined);
-  const [side, setSide] = useState<"customer" | "agent">("customer");
-  const samples = useMemo(() => samplesOf(quality.tracks, side), [quality, side]);
-  const weak = useMemo(() => weakSpans(samples), [samples]);
+  const [side, setSide] = useState<Side>("customer");
+  const samples = useMemo(() => ofBoth((one) => samplesOf(quality.tracks, one)), [quality]);
+  const weak = useMemo(() => ofBoth((one) => weakSpans(samples[one])), [samples]);
   const origin = Date.parse(recording?.startedAt ?? call.answeredAt ?? call.createdAt);
-  const durationMs = lengthOf(call, recording, wave, playback.durationMs, samples);
+  const durationMs = lengthOf(call, recording, wave, playback.durationMs, samples[side]);
   useSpaceKey(playback);
   const seek = ready ? playback.seek : undefined;
-  const customer = call.customerName || t("unknown_customer");
-  const agent = call.agentName ?? t("agent");
+  const names = { customer: call.customerName || t("unknown_customer"), agent: call.agentName ?? t("agent") };
   return (
     <main class="page" data-testid="qa-call" data-call-id={call.callId}>
       <Head call={call} durationMs={durationMs} />
@@ -126,11 +126,11 @@ function CallPage({ call, events, quality, recording }: Loaded) {
             <Tracks
               durationMs={durationMs}
               positionMs={playback.positionMs}
+              sounds={recording !== undefined && recording.state !== "failed"}
               wave={wave}
               samples={samples}
               weak={weak}
-              customer={customer}
-              agent={agent}
+              names={names}
               onSeek={seek}
             />
           )}
@@ -153,19 +153,26 @@ function CallPage({ call, events, quality, recording }: Loaded) {
               call={call}
               events={events}
               weak={weak}
-              side={side}
               origin={origin}
               positionMs={playback.positionMs}
               seek={seek}
             />
-            <TenSeconds samples={samples} side={side} setSide={setSide} positionMs={playback.positionMs} seek={seek} />
+            <TenSeconds
+              samples={samples[side]}
+              side={side}
+              setSide={setSide}
+              positionMs={playback.positionMs}
+              seek={seek}
+            />
           </div>
-          {recording && <Certificate recording={recording} customer={customer} agent={agent} />}
+          {recording && <Certificate recording={recording} names={names} />}
         </div>
       </div>
     </main>
   );
 }
+
+const ofBoth = <T,>(make: (side: Side) => T): Both<T> => ({ customer: make("customer"), agent: make("agent") });
 
 function useWave(url: string | undefined): Waveform | undefined {
   const [wave, setWave] = useState<Waveform>();
@@ -234,7 +241,7 @@ function Head({ call, durationMs }: { call: CallView; durationMs: number }) {
 interface Line {
   key: string;
   ms: number;
-  icon: string;
+  icon: EventIcon;
   text: string;
   detail: string;
   bad: boolean;
@@ -243,30 +250,31 @@ interface Line {
 function Events(props: {
   call: CallView;
   events: CallEvent[];
-  weak: Span[];
-  side: "customer" | "agent";
+  weak: Both<Span[]>;
   origin: number;
   positionMs: number;
   seek: ((ms: number) => void) | undefined;
 }) {
-  const { call, events, weak, side, origin, positionMs, seek } = props;
+  const { call, events, weak, origin, positionMs, seek } = props;
   const lines: Line[] = events.map((event) => ({
     key: String(event.seq),
     ms: offsetOf(event, origin),
     icon: eventIcon(event.kind),
     text: eventText(event),
     detail: detailOf(event, call),
-    bad: eventIsBad(event.kind),
+    bad: eventIsBad(event),
   }));
-  for (const span of weak) {
-    lines.push({
-      key: `weak-${span.fromMs}`,
-      ms: span.fromMs,
-      icon: offline,
-      text: t("qa.weak_span", { who: t(side) }),
-      detail: t("qa.seconds", { n: Math.round((span.toMs - span.fromMs) / 1000) }),
-      bad: true,
-    });
+  for (const side of ["customer", "agent"] as const) {
+    for (const span of weak[side]) {
+      lines.push({
+        key: `weak-${side}-${span.fromMs}`,
+        ms: span.fromMs,
+        icon: { d: offline, turned: false },
+        text: t("qa.weak_span", { who: t(side) }),
+        detail: t("qa.seconds", { n: Math.round((span.toMs - span.fromMs) / 1000) }),
+        bad: true,
+      });
+    }
   }
   lines.sort((a, b) => a.ms - b.ms);
   const now = positionMs > 0 ? lines.findLast((line) => line.ms <= positionMs)?.key : undefined;
@@ -284,8 +292,8 @@ function Events(props: {
               aria-current={line.key === now ? "true" : undefined}
               onClick={() => seek?.(Math.max(0, line.ms))}
             >
-              <time>{line.ms < 0 ? `−${clock(-line.ms / 1000)}` : clock(line.ms / 1000)}</time>
-              <Icon d={line.icon} />
+              <time>{offset(line.ms)}</time>
+              <Icon {...line.icon} />
               <b>{line.text}</b>
               <span class="muted clip">{line.detail}</span>
             </button>
@@ -302,14 +310,14 @@ function detailOf(event: CallEvent, call: CallView): string {
     const waited = (Date.parse(event.at) - Date.parse(call.enqueuedAt)) / 1000;
     return t("qa.after", { time: clock(waited), queue: call.queue });
   }
-  const reason = event.data["reason"];
-  return (typeof reason === "string" ? (reasonText(reason) ?? "") : "") || eventActor(event);
+  const reason = event.data["endReason"];
+  return (typeof reason === "string" ? reasonText(reason) : undefined) ?? eventDetail(event);
 }
 
 function TenSeconds(props: {
   samples: Sample[];
-  side: "customer" | "agent";
-  setSide: (side: "customer" | "agent") => void;
+  side: Side;
+  setSide: (side: Side) => void;
   positionMs: number;
   seek: ((ms: number) => void) | undefined;
 }) {
@@ -379,11 +387,11 @@ const Value = ({ bad, children }: { bad: boolean; children: string }) => (
   <td class={bad ? "is-number is-bad" : "is-number"}>{children}</td>
 );
 
-function Certificate({ recording, customer, agent }: { recording: Recording; customer: string; agent: string }) {
+function Certificate({ recording, names }: { recording: Recording; names: Both<string> }) {
   const sides: [name: string, share: number][] = recording.coverage
     ? [
-        [customer, recording.coverage[0]],
-        [agent, recording.coverage[1]],
+        [names.customer, recording.coverage[0]],
+        [names.agent, recording.coverage[1]],
       ]
     : [];
   return (

@@ -24,6 +24,8 @@ export interface Span {
 
 /** Limits that turn a value red; the same that the live hints use. */
 export const LIMITS = { mos: 3, loss: 0.01, jitterMs: 30 } as const;
+/** The lowest score there is; anything below it was not measured. */
+const MOS_MIN = 1;
 /** A weak second alone is no span worth a mark, milliseconds. */
 const WEAK_SPAN_MIN_MS = 2000;
 /** Weak spans with less calm between them are one, milliseconds. */
@@ -37,6 +39,8 @@ export function samplesOf(tracks: readonly QualityTrack[], part: Part): Sample[]
   for (const track of tracks) {
     if (track.part !== part || !track.uplink) continue;
     track.mos.forEach((mos, n) => {
+      // A second without packets has no score: the line is broken there.
+      if (mos < MOS_MIN) return;
       const rtt = track.rttMs[n] ?? 0;
       samples.push({
         atMs: track.startMs + n * 1000,
@@ -128,6 +132,10 @@ export function polyline(
   }
   return d;
 }
+
+/** What was measured in the second of `ms`. */
+export const nearest = (samples: readonly Sample[], ms: number): Sample | undefined =>
+  samples.find(({ atMs }) => ms >= atMs && ms < atMs + 1000);
 
 /** The parts of a line that are beyond the limit, with one second on either side so that they join. */
 export function beyond(samples: readonly Sample[], bad: (sample: Sample) => boolean): Sample[][] {

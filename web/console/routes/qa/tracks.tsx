@@ -1,89 +1,141 @@
-// Sound and quality on one axis: both voices as waves, below them score, loss and jitter of the chosen side.
-//
-// Drawn as SVG, so that colours follow the theme and nothing is drawn anew while the sound plays: only two rectangles
-// and a line move.
+// Sound and quality on one axis of time: both waves, each side's quality, loss and jitter, and a reading of any moment.
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { offline } from "../../../shared/design/icons.ts";
 import { clock, firstName } from "../../../shared/format.ts";
 import type { Waveform } from "../../../shared/gen/Waveform.ts";
-import { oneDigit, t, wholeNumber } from "../../words.ts";
-import { beyond, LIMITS, outline, polyline, ticks, type Sample, type Span } from "./shape.ts";
+import { t } from "../../words.ts";
+import { CHART, ChartLines, charts, SIDES, type Both, type Chart, type Side } from "./charts.tsx";
+import { Reading, READING_HEIGHT, spoken } from "./reading.tsx";
+import { nearest, outline, ticks, type Sample, type Span } from "./shape.ts";
 
 /** Heights of the drawing's rows, pixels; console.css has the same for the names beside them. */
 const AXIS = 24;
 const MARKS = 34;
 const WAVE = 84;
-const CHART = 56;
-const CUSTOMER_TOP = AXIS + MARKS;
-const AGENT_TOP = CUSTOMER_TOP + WAVE;
-const CHARTS_TOP = AGENT_TOP + WAVE;
-const HEIGHT = CHARTS_TOP + 3 * CHART;
-/** Air above and below a chart's line. */
-const CHART_PAD = 10;
+/** Four charts, then the axis once more. */
+const CHARTS_HEIGHT = 4 * CHART;
 /** Width of the label under which the playhead's time stands. */
 const HEAD_WIDTH = 44;
+/** Width of a mark; one that would cover its neighbour is left out. */
+const MARK_WIDTH = 92;
+/** Steps of the cursor by key, milliseconds. */
+const KEYS: Record<string, number> = {
+  ArrowRight: 1000,
+  ArrowUp: 1000,
+  ArrowLeft: -1000,
+  ArrowDown: -1000,
+  PageUp: 10_000,
+  PageDown: -10_000,
+  Home: -Infinity,
+  End: Infinity,
+};
 
-interface Chart {
-  name: string;
-  value: (sample: Sample) => number;
-  bad: (sample: Sample) => boolean;
-  limit: number;
-  /** Values at the bottom and at the top of the chart. */
-  low: number;
-  high: number;
-  text: (sample: Sample) => string;
+/** Where the rows begin. A call without sound has no waves. */
+interface Rows {
+  wave: Both<number>;
+  charts: number;
+  end: number;
 }
 
-/** The three charts; their scales hold every value that is drawn. */
-function charts(samples: readonly Sample[]): Chart[] {
-  const top = (pick: (sample: Sample) => number, least: number): number =>
-    samples.reduce((max, sample) => Math.max(max, pick(sample)), least);
-  return [
-    {
-      name: t("qa.quality"),
-      value: (sample) => sample.mos,
-      bad: (sample) => sample.mos < LIMITS.mos,
-      limit: LIMITS.mos,
-      low: 1,
-      high: 4.5,
-      text: (sample) => oneDigit(sample.mos),
-    },
-    {
-      name: t("qa.loss"),
-      value: (sample) => sample.loss,
-      bad: (sample) => sample.loss > LIMITS.loss,
-      limit: LIMITS.loss,
-      low: 0,
-      high: top((sample) => sample.loss, 0.05),
-      text: (sample) => `${oneDigit(sample.loss * 100)} %`,
-    },
-    {
-      name: t("qa.jitter"),
-      value: (sample) => sample.jitterMs,
-      bad: (sample) => sample.jitterMs > LIMITS.jitterMs,
-      limit: LIMITS.jitterMs,
-      low: 0,
-      high: top((sample) => sample.jitterMs, 60),
-      text: (sample) => `${wholeNumber(sample.jitterMs)} ms`,
-    },
-  ];
+function rowsOf(sounds: boolean): Rows {
+  const first = AXIS + MARKS;
+  const wave = sounds ? WAVE : 0;
+  const below = first + 2 * wave;
+  return { wave: { customer: first, agent: first + wave }, charts: below, end: below + CHARTS_HEIGHT };
 }
 
 export interface TracksProps {
   durationMs: number;
   positionMs: number;
+  /** True when there is a recording, or one is being written. */
+  sounds: boolean;
   wave: Waveform | undefined;
-  samples: Sample[];
-  weak: Span[];
-  customer: string;
-  agent: string;
+  samples: Both<Sample[]>;
+  weak: Both<Span[]>;
+  names: Both<string>;
   onSeek: ((ms: number) => void) | undefined;
 }
 
+/** Where the cursor is, and whether it is among the charts. */
+interface Cursor {
+  ms: number;
+  low: boolean;
+}
+
 export function Tracks(props: TracksProps) {
-  const { durationMs, positionMs, wave, samples, customer, agent, onSeek } = props;
+  const { durationMs, positionMs, samples, names, onSeek } = props;
   const holder = useRef<HTMLDivElement>(null);
+  const width = useWidth(holder);
+  const [cursor, setCursor] = useState<Cursor>();
+  const all = useMemo(() => charts(samples, names), [samples, names.customer, names.agent]);
+  const rows = rowsOf(props.sounds);
+  const readMs = cursor?.ms ?? positionMs;
+  const here = { customer: nearest(samples.customer, readMs), agent: nearest(samples.agent, readMs) };
+  const x = (ms: number): number => (durationMs > 0 ? (ms / durationMs) * width : 0);
+
+  const under = (event: MouseEvent): Cursor | undefined => {
+    const box = holder.current?.getBoundingClientRect();
+    if (!box || box.width === 0) return undefined;
+    const share = Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+    return { ms: share * durationMs, low: event.clientY - box.top > rows.charts };
+  };
+  const keys = (event: KeyboardEvent): void => {
+    const step = KEYS[event.key];
+    if (event.key === "Enter" && onSeek) onSeek(readMs);
+    else if (event.key === "Escape") setCursor(undefined);
+    else if (step !== undefined) setCursor({ ms: Math.max(0, Math.min(durationMs, readMs + step)), low: true });
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <div class="tracks" data-testid="qa-tracks">
+      <Names all={all} here={here} names={names} sounds={props.sounds} />
+      <div
+        ref={holder}
+        class={onSeek ? "tracks-holder" : "tracks-holder is-still"}
+        role="slider"
+        tabIndex={0}
+        data-testid="qa-axis"
+        aria-label={t("qa.timeline")}
+        aria-valuemin={0}
+        aria-valuemax={Math.round(durationMs / 1000)}
+        aria-valuenow={Math.round(readMs / 1000)}
+        aria-valuetext={spoken(readMs, here, names)}
+        onKeyDown={keys}
+        onBlur={() => setCursor(undefined)}
+        onPointerMove={(event) => setCursor(under(event))}
+        onPointerLeave={() => setCursor(undefined)}
+        onClick={(event) => {
+          const at = under(event);
+          if (at) onSeek?.(at.ms);
+        }}
+      >
+        {width > 0 && (
+          <svg class="tracks-svg" viewBox={`0 0 ${width} ${rows.end + AXIS}`} aria-hidden="true" data-testid="qa-wave">
+            <Still {...props} x={x} width={width} all={all} rows={rows} />
+            {onSeek && <Playhead at={x(positionMs)} ms={positionMs} width={width} to={rows.end} />}
+            {cursor && (
+              <Reading
+                at={x(cursor.ms)}
+                ms={cursor.ms}
+                // Never over the row that is being read.
+                y={cursor.low ? Math.max(AXIS, rows.charts - READING_HEIGHT - 8) : rows.charts + 8}
+                from={AXIS}
+                to={rows.end}
+                width={width}
+                here={here}
+                names={names}
+              />
+            )}
+          </svg>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function useWidth(holder: { current: HTMLElement | null }): number {
   const [width, setWidth] = useState(0);
   useEffect(() => {
     const element = holder.current;
@@ -92,131 +144,152 @@ export function Tracks(props: TracksProps) {
     watch.observe(element);
     return () => watch.disconnect();
   }, []);
-  const all = useMemo(() => charts(samples), [samples]);
-  const here = nearest(samples, positionMs);
-  const seek = (event: MouseEvent): void => {
-    const box = holder.current?.getBoundingClientRect();
-    if (box && box.width > 0) onSeek?.(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * durationMs);
-  };
+  return width;
+}
+
+function Names(props: { all: Chart[]; here: Both<Sample | undefined>; names: Both<string>; sounds: boolean }) {
   return (
-    <div class="tracks" data-testid="qa-tracks">
-      <div class="track-names">
-        <span class="track-name" />
-        <span class="track-name" />
-        <Name name={firstName(customer)} text={t("customer")} />
-        <Name name={firstName(agent)} text={t("agent")} />
-        {all.map((chart) => (
-          <Name key={chart.name} name={chart.name} text={here ? chart.text(here) : "–"} />
+    <div class={props.sounds ? "track-names" : "track-names is-silent"}>
+      <span />
+      <span />
+      {props.sounds &&
+        SIDES.map((side) => (
+          <span key={side} class="track-name">
+            <b class="medium clip">{firstName(props.names[side])}</b>
+            <span class="muted">{t(side)}</span>
+          </span>
         ))}
-      </div>
-      <div ref={holder} class="tracks-holder">
-        {width > 0 && (
-          <svg
-            class={onSeek ? "tracks-svg" : "tracks-svg is-still"}
-            viewBox={`0 0 ${width} ${HEIGHT}`}
-            role="img"
-            aria-label={t("qa.timeline")}
-            data-testid="qa-wave"
-            onClick={seek}
-          >
-            <Still {...props} width={width} wave={wave} all={all} />
-            {onSeek && <Playhead at={(positionMs / durationMs) * width} ms={positionMs} width={width} />}
-          </svg>
-        )}
-      </div>
+      {props.all.map((chart) => (
+        <span key={chart.metric.name} class="track-name">
+          <b class="medium clip">{chart.metric.name}</b>
+          <span class="muted clip">{chart.label(props.here)}</span>
+        </span>
+      ))}
     </div>
   );
 }
 
-const Name = ({ name, text }: { name: string; text: string }) => (
-  <span class="track-name">
-    <b class="medium clip">{name}</b>
-    <span class="muted">{text}</span>
-  </span>
-);
-
-function nearest(samples: readonly Sample[], ms: number): Sample | undefined {
-  return samples.find((sample) => ms >= sample.atMs && ms < sample.atMs + 1000);
+interface StillProps extends TracksProps {
+  x: (ms: number) => number;
+  width: number;
+  all: Chart[];
+  rows: Rows;
 }
 
 /** Everything that does not move with the sound; waves are cut into heard and ahead by two clip rectangles. */
-function Still(props: TracksProps & { width: number; all: Chart[] }) {
-  const { durationMs, positionMs, wave, samples, weak, width, all, onSeek } = props;
-  const x = (ms: number): number => (durationMs > 0 ? (ms / durationMs) * width : 0);
-  const shapes = useMemo(
-    () => ({
-      customer: outline(wave?.customer ?? [], width, CUSTOMER_TOP + WAVE / 2, WAVE - 12),
-      agent: outline(wave?.agent ?? [], width, AGENT_TOP + WAVE / 2, WAVE - 12),
-    }),
-    [wave, width],
-  );
+function Still(props: StillProps) {
+  const { durationMs, positionMs, samples, weak, names, width, all, onSeek, x, rows, sounds } = props;
   const drawn = useMemo(
     () =>
       all.map((chart, n) => (
-        <ChartLines key={chart.name} chart={chart} top={CHARTS_TOP + n * CHART} samples={samples} x={x} width={width} />
+        <ChartLines
+          key={chart.metric.name}
+          chart={chart}
+          top={rows.charts + n * CHART}
+          samples={samples}
+          x={x}
+          width={width}
+        />
       )),
-    [all, samples, width, durationMs],
+    [all, samples, width, durationMs, rows.charts],
   );
-  const head = onSeek ? x(positionMs) : width;
+  const marks = SIDES.flatMap((side) => weak[side]).sort((a, b) => a.fromMs - b.fromMs);
   return (
     <>
-      <defs>
-        <clipPath id="heard">
-          <rect x="0" y="0" width={head} height={HEIGHT} />
-        </clipPath>
-        <clipPath id="ahead">
-          <rect x={head} y="0" width={Math.max(0, width - head)} height={HEIGHT} />
-        </clipPath>
-      </defs>
-      {ticks(durationMs, width).map((ms) => (
-        <g key={ms}>
-          <line class="tick" x1={x(ms)} x2={x(ms)} y1={AXIS} y2={HEIGHT} />
-          <text x={x(ms)} y={AXIS - 9} text-anchor={ms === 0 ? "start" : x(ms) > width - 20 ? "end" : "middle"}>
-            {clock(ms / 1000)}
-          </text>
-        </g>
+      <Axis durationMs={durationMs} width={width} x={x} end={rows.end} />
+      {SIDES.map((side, n) => (
+        <Weak key={side} side={side} spans={weak[side]} chart={rows.charts + n * CHART} {...props} />
       ))}
-      {weak.map((span) => (
-        <WeakSpan key={span.fromMs} from={x(span.fromMs)} to={x(span.toMs)} width={width} />
-      ))}
-      <line class="grid" x1="0" x2={width} y1={CHARTS_TOP} y2={CHARTS_TOP} />
-      <g clip-path="url(#heard)">
-        <path class="wave-customer" d={shapes.customer} />
-        <path class="wave-agent" d={shapes.agent} />
-      </g>
-      <g clip-path="url(#ahead)" class="is-ahead">
-        <path class="wave-customer" d={shapes.customer} />
-        <path class="wave-agent" d={shapes.agent} />
-      </g>
+      {marks.map((span, n) => {
+        const before = marks[n - 1];
+        const covered = before && x(span.fromMs) - x(before.fromMs) < MARK_WIDTH;
+        return !covered && <WeakMark key={`${span.fromMs}-${n}`} at={x(span.fromMs)} width={width} />;
+      })}
+      <line class="grid" x1="0" x2={width} y1={rows.charts} y2={rows.charts} />
+      {sounds && <Waves {...props} head={onSeek ? x(positionMs) : width} />}
       {drawn}
+      {sounds &&
+        SIDES.map((side) => (
+          <text key={side} class="row-label" x="0" y={rows.wave[side] + 13}>
+            {firstName(names[side])}
+          </text>
+        ))}
     </>
   );
 }
 
-function ChartLines(props: { chart: Chart; top: number; samples: Sample[]; x: (ms: number) => number; width: number }) {
-  const { chart, top, samples, x, width } = props;
-  const y = (value: number): number => {
-    const share = Math.max(0, Math.min(1, (value - chart.low) / (chart.high - chart.low)));
-    return top + CHART - CHART_PAD - share * (CHART - 2 * CHART_PAD);
-  };
+/** Lines of time through all rows, with their words at both ends. */
+function Axis(props: { durationMs: number; width: number; x: (ms: number) => number; end: number }) {
+  const { durationMs, width, x, end } = props;
   return (
-    <g>
-      <line class="grid" x1="0" x2={width} y1={top + CHART} y2={top + CHART} />
-      <line class="limit" x1="0" x2={width} y1={y(chart.limit)} y2={y(chart.limit)} />
-      <path class="plot" d={polyline(samples, chart.value, x, y)} />
-      {beyond(samples, chart.bad).map((group) => (
-        <path key={group[0]?.atMs} class="plot-bad" d={polyline(group, chart.value, x, y)} />
-      ))}
-    </g>
+    <>
+      {ticks(durationMs, width).map((ms) => {
+        const anchor = ms === 0 ? "start" : x(ms) > width - 20 ? "end" : "middle";
+        return (
+          <g key={ms}>
+            <line class="tick" x1={x(ms)} x2={x(ms)} y1={AXIS} y2={end} />
+            {[AXIS - 9, end + 16].map((y) => (
+              <text key={y} x={x(ms)} y={y} text-anchor={anchor}>
+                {clock(ms / 1000)}
+              </text>
+            ))}
+          </g>
+        );
+      })}
+    </>
   );
 }
 
-function WeakSpan({ from, to, width }: { from: number; to: number; width: number }) {
-  const left = Math.min(from, Math.max(0, width - 96));
+function Waves({ wave, width, rows, head }: StillProps & { head: number }) {
+  const shapes = useMemo(
+    () => ({
+      customer: outline(wave?.customer ?? [], width, rows.wave.customer + WAVE / 2, WAVE - 12),
+      agent: outline(wave?.agent ?? [], width, rows.wave.agent + WAVE / 2, WAVE - 12),
+    }),
+    [wave, width],
+  );
+  const paths = SIDES.map((side) => <path key={side} class={`wave-${side}`} d={shapes[side]} />);
+  return (
+    <>
+      <defs>
+        <clipPath id="heard">
+          <rect x="0" y="0" width={head} height={rows.end} />
+        </clipPath>
+        <clipPath id="ahead">
+          <rect x={head} y="0" width={Math.max(0, width - head)} height={rows.end} />
+        </clipPath>
+      </defs>
+      <g clip-path="url(#heard)">{paths}</g>
+      <g clip-path="url(#ahead)" class="is-ahead">
+        {paths}
+      </g>
+    </>
+  );
+}
+
+/** Behind the wave and the quality of the side whose line was weak. */
+function Weak(props: StillProps & { side: Side; spans: Span[]; chart: number }) {
+  const { side, spans, chart, rows, sounds, x } = props;
+  return (
+    <>
+      {spans.map(({ fromMs, toMs }) => {
+        const place = { x: x(fromMs), width: Math.max(2, x(toMs) - x(fromMs)) };
+        return (
+          <g key={fromMs}>
+            {sounds && <rect class="span-net" {...place} y={rows.wave[side]} height={WAVE} />}
+            <rect class="span-net" {...place} y={chart} height={CHART} />
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+function WeakMark({ at, width }: { at: number; width: number }) {
+  const left = Math.min(at, Math.max(0, width - MARK_WIDTH));
   return (
     <g class="mark mark-net">
-      <rect class="span-net" x={from} y={AXIS + MARKS} width={Math.max(2, to - from)} height={HEIGHT - AXIS - MARKS} />
-      <rect x={left} y={AXIS + 4} width={92} height={22} rx="4" />
+      <rect x={left} y={AXIS + 4} width={MARK_WIDTH} height={22} rx="4" />
       <svg x={left + 6} y={AXIS + 8} width="14" height="14" viewBox="0 0 20 20">
         <path class="icon-lines" d={offline} />
       </svg>
@@ -227,11 +300,11 @@ function WeakSpan({ from, to, width }: { from: number; to: number; width: number
   );
 }
 
-function Playhead({ at, ms, width }: { at: number; ms: number; width: number }) {
+function Playhead({ at, ms, width, to }: { at: number; ms: number; width: number; to: number }) {
   const left = Math.max(0, Math.min(width - HEAD_WIDTH, at - HEAD_WIDTH / 2));
   return (
     <g>
-      <line class="playhead" x1={at} x2={at} y1={AXIS} y2={HEIGHT} />
+      <line class="playhead" x1={at} x2={at} y1={AXIS} y2={to} />
       <rect class="playhead-knob" x={left} y="2" width={HEAD_WIDTH} height="20" rx="4" />
       <text class="playhead-label" x={left + HEAD_WIDTH / 2} y="16" text-anchor="middle">
         {clock(ms / 1000)}
