@@ -29,13 +29,19 @@ export function rememberLanguage(wish: Language): void {
 
 export const wishedLanguage = (): Language => pickLanguage(localStorage.getItem(CHOICE_KEY), navigator.language);
 
+/** The language as it is written where the person lives: a browser set to en-KE wants 16:40 and not 4:40 PM. */
+const region = (): string =>
+  (typeof navigator === "undefined" ? [] : navigator.languages).find(
+    (wish) => wish.split("-")[0] === language.value && wish.includes("-"),
+  ) ?? language.value;
+
 /** 10:02 */
 export const timeOfDay = (at: string): string =>
-  new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
+  new Intl.DateTimeFormat(region(), { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
 
 /** Mon 23 Nov, 10:02 */
 export const dayAndTime = (at: string): string =>
-  new Intl.DateTimeFormat(language.value, {
+  new Intl.DateTimeFormat(region(), {
     weekday: "short",
     day: "numeric",
     month: "short",

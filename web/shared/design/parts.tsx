@@ -42,6 +42,7 @@ export function Notice(props: {
   );
 }
 
+/** A choice by name. Nothing chosen means the first, which browsers give to the system's own device. */
 export function Select(props: {
   label: string;
   value: string;
@@ -54,7 +55,7 @@ export function Select(props: {
       <span class="select-wrap">
         <select
           class="select"
-          value={props.value}
+          value={(props.options.find(({ id }) => id === props.value) ?? props.options[0])?.id}
           onChange={(event: TargetedEvent<HTMLSelectElement>) => props.onChange(event.currentTarget.value)}
         >
           {props.options.map((option) => (

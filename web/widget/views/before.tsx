@@ -191,8 +191,8 @@ export function Problem({ code }: { code: string }) {
   const known = code === "recording_required" ? "draining" : (KNOWN.find((one) => one === code) ?? "generic");
   return (
     <Frame
-      label={t("problem.title")}
-      title={<h2 class="title-part">{t("problem.title")}</h2>}
+      label={t("your_call")}
+      title={<h2 class="title-part">{t("your_call")}</h2>}
       back={() => session.home()}
       foot={
         <>
