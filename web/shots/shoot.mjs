@@ -20,8 +20,8 @@ const LOOKS = {
   "narrow-light": { width: 390, height: 844, dark: false },
   "narrow-dark": { width: 390, height: 844, dark: true },
 };
-/** Time for moving lines to have a past, milliseconds. */
-const SETTLE_MS = 2500;
+/** Time for moving lines to have a past, milliseconds: as much as a line shows. */
+const SETTLE_MS = 7000;
 
 const wanted = process.argv.slice(2);
 const out = join(root, "shots/out");
@@ -36,7 +36,7 @@ await Promise.all(Object.values(browsers).map((browser) => browser.close()));
 async function shoot(state, look, size) {
   const fake = await FakeServer.start();
   state.prepare?.(fake);
-  const { page, context } = await visit(browsers[state.microphone ?? "granted"], { ...size, calm: false });
+  const { page, context } = await visit(browsers[state.microphone ?? "granted"], { ...size, ...state, calm: false });
   try {
     await page.goto(fake.origin + state.path);
     await state.reach(page, fake);

@@ -1,7 +1,10 @@
 // A Chromium for page tests: a fake microphone, and a peer connection that the test moves by hand.
 
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { voice, VOICE_RATE, writeVoice } from "./voice.ts";
 
 const CANDIDATES = [
   process.env["CHROME_BIN"],
@@ -15,7 +18,10 @@ export const chromiumPath = (): string | undefined => CANDIDATES.find((path) => 
 export async function launch(microphone: "granted" | "denied" = "granted"): Promise<Browser> {
   const executablePath = chromiumPath();
   if (!executablePath) throw new Error("no Chromium here; set CHROME_BIN");
-  return chromium.launch({
+  const folder = mkdtempSync(join(tmpdir(), "hl-voice-"));
+  const sound = join(folder, "voice.wav");
+  writeVoice(sound, 11);
+  const browser = await chromium.launch({
     executablePath,
     args: [
       "--no-sandbox",
@@ -24,9 +30,12 @@ export async function launch(microphone: "granted" | "denied" = "granted"): Prom
       "--disable-background-networking",
       "--autoplay-policy=no-user-gesture-required",
       "--use-fake-device-for-media-stream",
+      `--use-file-for-fake-audio-capture=${sound}`,
       microphone === "granted" ? "--use-fake-ui-for-media-stream" : "--deny-permission-prompts",
     ],
   });
+  browser.once("disconnected", () => rmSync(folder, { recursive: true, force: true }));
+  return browser;
 }
 
 export interface Look {
@@ -63,12 +72,12 @@ export async function visit(browser: Browser, look: Look): Promise<Visit> {
     const planned = /Failed to load resource|WebSocket connection to/.test(message.text());
     if (message.type() === "error" && !planned) faults.push(message.text());
   });
-  await page.addInitScript(installPeer);
+  await page.addInitScript(installPeer, { values: voice(23), rate: VOICE_RATE });
   return { page, context, faults };
 }
 
-/** Runs in the page: a peer connection that is up as soon as it has an answer, and is heard as a wavering tone. */
-function installPeer(): void {
+/** Runs in the page: a peer connection that is up as soon as it has an answer, and in which somebody speaks. */
+function installPeer(speech: { values: number[]; rate: number }): void {
   type State = RTCPeerConnectionState;
   class FakePeer {
     connectionState: State = "new";
@@ -117,16 +126,12 @@ function installPeer(): void {
   function voice(): MediaStreamTrack {
     const context = new AudioContext();
     const tone = context.createOscillator();
-    const slow = context.createOscillator();
-    const depth = context.createGain();
+    const loud = context.createGain();
     const out = context.createMediaStreamDestination();
-    slow.frequency.value = 0.7;
-    depth.gain.value = 0.06;
-    slow.connect(depth.gain);
     tone.frequency.value = 220;
-    tone.connect(depth).connect(out);
+    tone.connect(loud).connect(out);
+    loud.gain.setValueCurveAtTime(speech.values, context.currentTime, speech.values.length / speech.rate);
     tone.start();
-    slow.start();
     return out.stream.getAudioTracks()[0]!;
   }
   Object.assign(window, { RTCPeerConnection: FakePeer });
