@@ -1,9 +1,9 @@
 // One call to listen to: waves, quality, player, events, the ten-second table, and what is known of the recording.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { left, offline, shield } from "../../../shared/design/icons.ts";
+import { left, shield } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
-import { clock, offset } from "../../../shared/format.ts";
+import { clock } from "../../../shared/format.ts";
 import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
 import type { CallEvents } from "../../../shared/gen/CallEvents.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
@@ -11,24 +11,14 @@ import type { Quality } from "../../../shared/gen/Quality.ts";
 import type { Recording } from "../../../shared/gen/Recording.ts";
 import type { Recordings } from "../../../shared/gen/Recordings.ts";
 import type { Waveform } from "../../../shared/gen/Waveform.ts";
-import { eventDetail, eventIcon, eventIsBad, eventText, type EventIcon } from "../../events.ts";
 import { api } from "../../state.ts";
 import { dayAndTime, oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import type { Both, Side } from "./charts.tsx";
-import { Outcome, reasonText } from "./list.tsx";
+import { Events } from "./events.tsx";
+import { useFollow } from "./follow.ts";
+import { Outcome } from "./list.tsx";
 import { Player, usePlayback, type Playback } from "./player.tsx";
-import {
-  fileSize,
-  LIMITS,
-  mean,
-  offsetOf,
-  ROW_SECONDS,
-  rowsOf,
-  samplesOf,
-  weakSpans,
-  type Sample,
-  type Span,
-} from "./shape.ts";
+import { fileSize, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
 
 /** Points per side of the wave: more than the widest column of pixels. */
@@ -238,82 +228,6 @@ function Head({ call, durationMs }: { call: CallView; durationMs: number }) {
   );
 }
 
-interface Line {
-  key: string;
-  ms: number;
-  icon: EventIcon;
-  text: string;
-  detail: string;
-  bad: boolean;
-}
-
-function Events(props: {
-  call: CallView;
-  events: CallEvent[];
-  weak: Both<Span[]>;
-  origin: number;
-  positionMs: number;
-  seek: ((ms: number) => void) | undefined;
-}) {
-  const { call, events, weak, origin, positionMs, seek } = props;
-  const lines: Line[] = events.map((event) => ({
-    key: String(event.seq),
-    ms: offsetOf(event, origin),
-    icon: eventIcon(event.kind),
-    text: eventText(event),
-    detail: detailOf(event, call),
-    bad: eventIsBad(event),
-  }));
-  for (const side of ["customer", "agent"] as const) {
-    for (const span of weak[side]) {
-      lines.push({
-        key: `weak-${side}-${span.fromMs}`,
-        ms: span.fromMs,
-        icon: { d: offline, turned: false },
-        text: t("qa.weak_span", { who: t(side) }),
-        detail: t("qa.seconds", { n: Math.round((span.toMs - span.fromMs) / 1000) }),
-        bad: true,
-      });
-    }
-  }
-  lines.sort((a, b) => a.ms - b.ms);
-  const now = positionMs > 0 ? lines.findLast((line) => line.ms <= positionMs)?.key : undefined;
-  return (
-    <section aria-label={t("events")}>
-      <div class="part-head part-head-tight">
-        <h2 class="title-part">{t("events")}</h2>
-      </div>
-      <ol class="events" data-testid="qa-events" tabIndex={0}>
-        {lines.map((line) => (
-          <li key={line.key}>
-            <button
-              class={`event ${line.bad ? "event-bad" : ""} ${line.key === now ? "is-now" : ""}`}
-              disabled={!seek}
-              aria-current={line.key === now ? "true" : undefined}
-              onClick={() => seek?.(Math.max(0, line.ms))}
-            >
-              <time>{offset(line.ms)}</time>
-              <Icon {...line.icon} />
-              <b>{line.text}</b>
-              <span class="muted clip">{line.detail}</span>
-            </button>
-          </li>
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-/** The most useful fact beside an event's name. */
-function detailOf(event: CallEvent, call: CallView): string {
-  if (event.kind === "call.answered" && call.enqueuedAt) {
-    const waited = (Date.parse(event.at) - Date.parse(call.enqueuedAt)) / 1000;
-    return t("qa.after", { time: clock(waited), queue: call.queue });
-  }
-  const reason = event.data["endReason"];
-  return (typeof reason === "string" ? reasonText(reason) : undefined) ?? eventDetail(event);
-}
-
 function TenSeconds(props: {
   samples: Sample[];
   side: Side;
@@ -323,6 +237,8 @@ function TenSeconds(props: {
 }) {
   const rows = useMemo(() => rowsOf(props.samples), [props.samples]);
   const scores = props.samples.map((sample) => sample.mos);
+  const now = props.positionMs > 0 ? Math.floor(props.positionMs / 1000 / ROW_SECONDS) * ROW_SECONDS * 1000 : undefined;
+  const holder = useFollow<HTMLDivElement>(now);
   return (
     <section>
       <div class="part-head part-head-tight">
@@ -346,7 +262,7 @@ function TenSeconds(props: {
       {rows.length === 0 ? (
         <p class="muted small">{t("qa.no_quality")}</p>
       ) : (
-        <div class="table-holder" tabIndex={0} role="region" aria-label={t("qa.every10")}>
+        <div class="table-holder" ref={holder} tabIndex={0} role="region" aria-label={t("qa.every10")}>
           <table class="table table-short" data-testid="qa-quality">
             <caption class="visually-hidden">
               {t(props.side === "customer" ? "qa.from_customer" : "qa.from_agent")}, {oneDigit(mean(scores))}
@@ -362,11 +278,14 @@ function TenSeconds(props: {
             </thead>
             <tbody>
               {rows.map((row) => {
-                const here =
-                  props.positionMs > 0 &&
-                  Math.floor(props.positionMs / 1000 / ROW_SECONDS) * ROW_SECONDS * 1000 === row.fromMs;
+                const here = row.fromMs === now;
                 return (
-                  <tr key={row.fromMs} class={here ? "is-selected" : ""} onClick={() => props.seek?.(row.fromMs)}>
+                  <tr
+                    key={row.fromMs}
+                    class={here ? "is-selected" : ""}
+                    aria-current={here ? "true" : undefined}
+                    onClick={() => props.seek?.(row.fromMs)}
+                  >
                     <td class="number">{clock(row.fromMs / 1000)}</td>
                     <Value bad={row.mos < LIMITS.mos}>{oneDigit(row.mos)}</Value>
                     <Value bad={row.loss > LIMITS.loss}>{oneDigit(row.loss * 100)}</Value>

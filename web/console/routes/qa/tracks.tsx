@@ -196,7 +196,7 @@ function Still(props: StillProps) {
   const marks = SIDES.flatMap((side) => weak[side]).sort((a, b) => a.fromMs - b.fromMs);
   return (
     <>
-      <Axis durationMs={durationMs} width={width} x={x} end={rows.end} />
+      <Axis durationMs={durationMs} width={width} x={x} end={rows.end} head={onSeek ? x(positionMs) : undefined} />
       {SIDES.map((side, n) => (
         <Weak key={side} side={side} spans={weak[side]} chart={rows.charts + n * CHART} {...props} />
       ))}
@@ -218,17 +218,24 @@ function Still(props: StillProps) {
   );
 }
 
-/** Lines of time through all rows, with their words at both ends. */
-function Axis(props: { durationMs: number; width: number; x: (ms: number) => number; end: number }) {
-  const { durationMs, width, x, end } = props;
+/** Lines of time through all rows, with their words at both ends; under the playhead's own time there are none. */
+function Axis(props: {
+  durationMs: number;
+  width: number;
+  x: (ms: number) => number;
+  end: number;
+  head: number | undefined;
+}) {
+  const { durationMs, width, x, end, head } = props;
   return (
     <>
       {ticks(durationMs, width).map((ms) => {
+        const covered = head !== undefined && Math.abs(x(ms) - head) < HEAD_WIDTH;
         const anchor = ms === 0 ? "start" : x(ms) > width - 20 ? "end" : "middle";
         return (
           <g key={ms}>
             <line class="tick" x1={x(ms)} x2={x(ms)} y1={AXIS} y2={end} />
-            {[AXIS - 9, end + 16].map((y) => (
+            {(covered ? [end + 16] : [AXIS - 9, end + 16]).map((y) => (
               <text key={y} x={x(ms)} y={y} text-anchor={anchor}>
                 {clock(ms / 1000)}
               </text>
