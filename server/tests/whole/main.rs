@@ -8,5 +8,5 @@ mod hostile;
 mod outage;
 mod pair;
 mod requests;
-mod users;
 mod speech;
+mod users;
