@@ -28,13 +28,17 @@ const TURN: Duration = Duration::from_millis(100);
 /// Nanoseconds between two looks at gauges and overdue legs.
 const HOUSEKEEPING_EVERY: u64 = 1_000_000_000;
 
+/// Nanoseconds after which a leg that ends without ever having been up has failed to connect, whoever ended it: the
+/// desk gives a call up before ICE does. Who hangs up sooner has changed his mind.
+const CONNECT_PATIENCE_NS: u64 = 5_000_000_000;
+
 /// See the top of this file.
 pub(crate) struct Control {
     shared: Arc<Shared>,
     metrics: Metrics,
     last: Vec<(Totals, Gauges)>,
     busy: Vec<Busy>,
-    /// When the first offer of a leg that is not up yet was answered, and its scores once it is.
+    /// The scores of every leg that had any, up and down.
     legs: HashMap<media_core::LegId, [Scores; 2]>,
     housekeeping_at: u64,
 }
@@ -95,14 +99,15 @@ impl Control {
         let leg_down = match &event.kind {
             Kind::LegDown { leg, cause, summary } => {
                 let id = convert::leg_out(*leg);
-                let part = lock(&self.shared.registry).leg(id).map(|leg| leg.part);
-                if let Some(part) = part {
-                    self.metrics.leg_ended(part, convert::cause_out(*cause), summary);
-                }
-                if let (Some(part), Some(scores)) = (part, self.legs.remove(leg)) {
+                let scores = self.legs.remove(leg).unwrap_or_default();
+                if let Some(leg) = lock(&self.shared.registry).ending(room, id) {
+                    let tried_ns = event.at.saturating_sub(leg.offered_at);
+                    let gave_up = !leg.was_up && tried_ns >= CONNECT_PATIENCE_NS;
+                    self.metrics
+                        .leg_ended(leg.part, convert::cause_out(*cause), gave_up, summary);
                     for (scores, up) in scores.iter().zip([true, false]) {
                         if let Some(mos) = scores.mos_worst_minute() {
-                            self.metrics.worst_minute(part, up, mos);
+                            self.metrics.worst_minute(leg.part, up, mos);
                         }
                     }
                 }
@@ -111,7 +116,7 @@ impl Control {
             }
             Kind::LegUp { leg } => {
                 let id = convert::leg_out(*leg);
-                let offered_at = lock(&self.shared.registry).leg(id).map(|leg| leg.offered_at);
+                let offered_at = lock(&self.shared.registry).leg_up(id);
                 if let Some(offered_at) = offered_at {
                     self.metrics.connected(event.at.saturating_sub(offered_at) as f64 / 1e9);
                 }
@@ -163,12 +168,17 @@ impl Control {
 
     fn second(&mut self, second: Second) {
         self.metrics.second(&second);
-        if let Some(rating) = second.rating {
+        // A leg's last row may come behind its end; it must bring neither the room nor the leg back.
+        let (room, leg) = (convert::room_out(second.room), convert::leg_out(second.leg));
+        let (known, ending) = {
+            let registry = lock(&self.shared.registry);
+            (registry.leg(leg).is_some(), registry.ending(room, leg).is_some())
+        };
+        if let Some(rating) = second.rating.filter(|_| ending) {
             let scores = self.legs.entry(second.leg).or_default();
             scores[usize::from(second.direction == Direction::Down)].add(f64::from(rating));
         }
-        // A leg's last row may come behind its end; it must not bring the room back.
-        if lock(&self.shared.registry).leg(convert::leg_out(second.leg)).is_some() {
+        if known {
             lock(&self.shared.live).update(&second);
         }
         self.shared.recorder.tell(recorder::Message::Second(Box::new(second)));

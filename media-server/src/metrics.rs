@@ -18,7 +18,9 @@ use crate::worker::Gauges;
 const DIRECT: &str = "direct";
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
-const ICE_REASONS: [&str; 1] = ["ice_timeout"];
+/// No check came in time; or the call was given up before a line stood (handshake included).
+const ICE_REASONS: [&str; 2] = ["ice_timeout", GAVE_UP];
+const GAVE_UP: &str = "gave_up";
 const DTLS_REASONS: [&str; 3] = ["dtls_timeout", "fingerprint", "dtls_failed"];
 const LOSS: [f64; 9] = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5];
 const JITTER_S: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
@@ -241,8 +243,8 @@ impl Metrics {
         }
     }
 
-    /// The totals of a leg that ended.
-    pub(crate) fn leg_ended(&self, part: Part, cause: Cause, summary: &Summary) {
+    /// The totals of a leg that ended. `gave_up`: it was tried long enough, and never up.
+    pub(crate) fn leg_ended(&self, part: Part, cause: Cause, gave_up: bool, summary: &Summary) {
         for (dir, mos) in DIRECTIONS.into_iter().zip([summary.mos_up, summary.mos_down]) {
             if let Some(mos) = mos {
                 self.leg_mos.with_label_values(&[dir, role(part), DIRECT]).observe(mos);
@@ -253,13 +255,12 @@ impl Metrics {
             Cause::DtlsTimeout | Cause::Fingerprint | Cause::DtlsFailed => {
                 self.dtls_failures.with_label_values(&[cause.word()]).inc();
             }
-            Cause::HangUp
-            | Cause::Lost
-            | Cause::Replaced
-            | Cause::Kicked
-            | Cause::Limit
-            | Cause::Drain
-            | Cause::Panic => {}
+            Cause::HangUp | Cause::Lost | Cause::Kicked | Cause::Drain => {
+                self.ice_failures
+                    .with_label_values(&[GAVE_UP])
+                    .inc_by(u64::from(gave_up));
+            }
+            Cause::Replaced | Cause::Limit | Cause::Panic => {}
         }
     }
 

@@ -38,11 +38,34 @@ pub struct Leg {
     pub attached: bool,
     /// When the first offer was answered, nanoseconds.
     pub offered_at: u64,
+    /// True once it had keys.
+    pub was_up: bool,
     /// Until when the first offer must have come, nanoseconds.
     pub first_offer_by: u64,
     /// The credentials of the transport that was made last.
     pub ice: Option<IceCredentials>,
     secrets: Vec<Digest>,
+}
+
+/// What is still asked about a leg when its end is reported: its room may be gone by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What it was.
+    pub part: Part,
+    /// See [`Leg::offered_at`].
+    pub offered_at: u64,
+    /// See [`Leg::was_up`].
+    pub was_up: bool,
+}
+
+impl From<&Leg> for Ending {
+    fn from(leg: &Leg) -> Ending {
+        Ending {
+            part: leg.part,
+            offered_at: leg.offered_at,
+            was_up: leg.was_up,
+        }
+    }
 }
 
 /// One room as the asynchronous side knows it.
@@ -60,8 +83,8 @@ pub struct Registry {
     rooms: HashMap<CallId, Room>,
     legs: HashMap<LegId, Leg>,
     secrets: HashMap<Digest, LegId>,
-    /// Rooms that are closed while the ends of so many of their legs are still to be reported.
-    closing: HashMap<CallId, usize>,
+    /// Rooms that are closed, with those of their legs whose end is still to be reported.
+    closing: HashMap<CallId, HashMap<LegId, Ending>>,
     /// Per shard: legs, and rooms.
     load: Vec<(u32, u32)>,
     legs_per_shard: u32,
@@ -133,6 +156,7 @@ impl Registry {
             slots: new.slots,
             attached: false,
             offered_at: 0,
+            was_up: false,
             first_offer_by: new.first_offer_by,
             ice: None,
             secrets: vec![secret],
@@ -211,6 +235,20 @@ impl Registry {
         self.legs.get(&id)
     }
 
+    /// A leg has its keys; gives when its first offer was answered.
+    pub fn leg_up(&mut self, id: LegId) -> Option<u64> {
+        let leg = self.legs.get_mut(&id)?;
+        leg.was_up = true;
+        Some(leg.offered_at)
+    }
+
+    /// A leg whose end is reported, before [`Registry::leg_ended`].
+    #[must_use]
+    pub fn ending(&self, room: CallId, leg: LegId) -> Option<Ending> {
+        let gone = || self.closing.get(&room)?.get(&leg).copied();
+        self.legs.get(&leg).map(Ending::from).or_else(gone)
+    }
+
     /// Forgets a leg and its secrets.
     pub fn remove_leg(&mut self, id: LegId) -> Option<Leg> {
         let leg = self.legs.remove(&id)?;
@@ -229,14 +267,16 @@ impl Registry {
         let Some(room) = self.rooms.remove(&id) else {
             return !self.closing.contains_key(&id);
         };
-        let removed = room.legs.iter().filter_map(|leg| self.remove_leg(*leg));
-        let to_come = removed.filter(|leg| leg.attached).count();
+        let removed = room.legs.iter().filter_map(|id| Some((*id, self.remove_leg(*id)?)));
+        let attached = removed.filter(|(_, leg)| leg.attached);
+        let to_come: HashMap<_, _> = attached.map(|(id, leg)| (id, Ending::from(&leg))).collect();
         let load = &mut self.load[room.shard];
         *load = (load.0.saturating_sub(room.legs.len() as u32), load.1.saturating_sub(1));
-        if to_come > 0 {
+        let over = to_come.is_empty();
+        if !over {
             self.closing.insert(id, to_come);
         }
-        to_come == 0
+        over
     }
 
     /// A shard has reported the end of a leg. True when it was the last one of a room that is closed.
@@ -245,8 +285,8 @@ impl Registry {
         let Some(to_come) = self.closing.get_mut(&room) else {
             return false;
         };
-        *to_come = to_come.saturating_sub(1);
-        if *to_come > 0 {
+        to_come.remove(&leg);
+        if !to_come.is_empty() {
             return false;
         }
         self.closing.remove(&room);
@@ -365,9 +405,16 @@ mod tests {
         for n in 1..=2 {
             registry.by_secret(&digest(n)).unwrap().2.attached = true;
         }
+        assert_eq!(registry.leg_up(LegId(2)), Some(0));
         assert!(!registry.remove_room(CallId(9)));
         assert!(!registry.remove_room(CallId(9)), "closing twice changes nothing");
+        let ended = |registry: &Registry, leg| registry.ending(CallId(9), LegId(leg)).map(|leg| leg.was_up);
+        assert_eq!(
+            [1, 2, 3].map(|leg| ended(&registry, leg)),
+            [Some(false), Some(true), None]
+        );
         assert!(!registry.leg_ended(CallId(9), LegId(1)));
+        assert!(!registry.leg_ended(CallId(9), LegId(1)), "told twice it is one end");
         assert!(registry.leg_ended(CallId(9), LegId(2)));
         assert!(!registry.leg_ended(CallId(9), LegId(2)));
         assert!(registry.remove_room(CallId(9)));

@@ -80,6 +80,12 @@ async fn two_people_hear_each_other_with_their_own_numbers() {
         .encode_to_string(&server.registry.gather())
         .expect("text");
     assert!(text.contains("helpline_ice_connect_seconds_count 2"), "{text}");
+    let agents = "helpline_leg_mos_count{dir=\"up\",path=\"direct\",role=\"agent\"} 1";
+    assert!(text.contains(agents), "a leg of a closed room is scored too: {text}");
+    assert!(
+        text.contains("helpline_ice_failures_total{reason=\"gave_up\"} 0"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
