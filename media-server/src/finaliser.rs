@@ -265,6 +265,7 @@ impl Worker {
         let made = (self.make)(&call);
         let note = self.store(&call, &made, &job.reason)?;
         self.ledger.confirmed(job.key(), note.write()).map_err(Fault::Journal)?;
+        self.metrics.stored(&made.master.side);
         self.stored
             .add(job.key(), recording, waiting.since_ns, note.step(make::quality(&call)));
         Ok(())

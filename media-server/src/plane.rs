@@ -365,6 +365,7 @@ impl Media for Plane {
             capacity_legs: registry.capacity(),
             busy: lock(&self.0.live).busy(),
             draining: self.0.draining.load(Ordering::Relaxed),
+            recorder: self.0.recorder.promise(),
         }
     }
 }

@@ -108,7 +108,8 @@ impl MediaServer {
         let handle = recorder::Handle::new();
         let (jobs, finished) = std::sync::mpsc::channel();
         let late: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
-        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late))?;
+        let series = recorder::Series::new(registry)?;
+        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late), series)?;
         let settings = finaliser::Settings {
             node: config.node_id.clone(),
             node_epoch: config.node_epoch,
@@ -269,6 +270,7 @@ fn start_recorder(
     taps: Vec<tap::Consumer>,
     jobs: std::sync::mpsc::Sender<recorder::Job>,
     late: Arc<OnceLock<std::sync::Weak<Shared>>>,
+    series: recorder::Series,
 ) -> io::Result<Recorder> {
     let settings = recorder::Settings {
         folder: config.data.join("spool"),
@@ -281,7 +283,7 @@ fn start_recorder(
             Control::degraded(&shared, room, packets);
         }
     });
-    Recorder::start(settings, handle.clone(), clock, taps, jobs, degraded)
+    Recorder::start(settings, handle.clone(), clock, taps, jobs, degraded, series)
 }
 
 fn share(

@@ -12,7 +12,7 @@ use std::{future::Future, pin::Pin};
 
 pub use media::{
     Answer, Cause, DownlinkSecond, EventKind, Flag, LegGrant, LegSnapshot, LegSummary, Load, Media, MediaEvent, Part,
-    Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+    Plan, Policy, RecordCommand, Recorder, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
 };
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,

@@ -375,6 +375,18 @@ pub struct RoomSnapshot {
     pub legs: Vec<LegSnapshot>,
 }
 
+/// What a node's recorder promises to a call that begins now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Recorder {
+    /// Every recording.
+    #[default]
+    Ready,
+    /// Those that are required: the disk fills, and an order to record an optional one is not carried out.
+    RequiredOnly,
+    /// None: the disk is full or fails, or the recorder is gone.
+    Unavailable,
+}
+
 /// How full a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
@@ -386,6 +398,8 @@ pub struct Load {
     pub busy: f32,
     /// True while the node is being emptied.
     pub draining: bool,
+    /// What the recorder promises.
+    pub recorder: Recorder,
 }
 
 /// The media plane, as everybody else sees it.

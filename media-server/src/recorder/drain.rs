@@ -16,6 +16,7 @@ use super::audio::{self, Copy};
 use super::message::Message;
 use super::room::{Closing, Order, Room, part};
 use super::stats::Stats;
+use super::watermark::Level;
 use super::writer::Batch;
 use crate::tap::{Consumer, TapRecord};
 
@@ -63,6 +64,8 @@ pub(super) struct Drain {
     batch: Batch,
     /// Bytes in the rooms' open blocks, about.
     open_bytes: usize,
+    /// A packet found the memory full since the last batch.
+    overflowed: bool,
     next_batch_ns: u64,
     stats: Arc<Stats>,
     degraded: Degraded,
@@ -77,6 +80,7 @@ impl Drain {
             orphans: Vec::new(),
             batch: Batch::default(),
             open_bytes: 0,
+            overflowed: false,
             next_batch_ns: 0,
             stats,
             degraded,
@@ -167,7 +171,9 @@ impl Drain {
                     required: policy == Policy::Required,
                     customer_left,
                 };
-                if !self.rooms.entry(room).or_insert_with(|| Room::new(room)).start(order) {
+                let scarce = !order.required && self.stats.level() != Level::Roomy;
+                let room = self.rooms.entry(room).or_insert_with(|| Room::new(room));
+                if !room.start(order, scarce) {
                     tracing::warn!("a second recording of one room was refused");
                 }
             }
@@ -198,6 +204,7 @@ impl Drain {
                     room.drop_packets(packets);
                 }
                 Stats::add(&self.stats.packets_dropped, packets);
+                Stats::add(&self.stats.packets_ring_full, packets);
             }
         }
     }
@@ -246,8 +253,14 @@ impl Drain {
         if !room.wanted() {
             return Fate::Early;
         }
+        if room.refused() {
+            room.drop_packets(1);
+            Stats::add(&self.stats.packets_refused, 1);
+            return Fate::Taken;
+        }
         if full {
             room.drop_packets(1);
+            self.overflowed = true;
             Stats::add(&self.stats.packets_dropped, 1);
             return Fate::Taken;
         }
@@ -287,14 +300,18 @@ impl Drain {
     fn cut(&mut self, now: u64) -> Option<Batch> {
         self.next_batch_ns = now.saturating_add(BATCH_EVERY_NS);
         let mut rooms = std::mem::take(&mut self.rooms);
-        let (mut wanted, mut held) = (0, 0);
+        let (mut recorded, mut required, mut held) = (0, 0, 0);
         for (id, room) in &mut rooms {
-            wanted += u64::from(room.wanted());
+            recorded += u64::from(room.recorded());
+            required += u64::from(room.recorded() && room.required());
             self.flush(now, *id, room);
             held += room.held_bytes();
         }
         self.rooms = rooms;
-        self.stats.recording_rooms.store(wanted, Ordering::Relaxed);
+        self.stats.recording_rooms.store(recorded, Ordering::Relaxed);
+        self.stats.required_rooms.store(required, Ordering::Relaxed);
+        let overflowed = std::mem::take(&mut self.overflowed);
+        self.stats.overflowing.store(overflowed, Ordering::Relaxed);
         self.open_bytes = 0;
         self.stats
             .held

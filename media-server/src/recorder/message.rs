@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use media_core::counters::Second;
-use ports::{Part, Policy};
+use ports::{Part, Policy, Recorder};
 
 use super::stats::{Figures, Stats};
 
@@ -137,6 +137,12 @@ impl Handle {
             seconds_dropped: self.inner.seconds_dropped.load(Ordering::Relaxed),
             ..self.inner.stats.figures()
         }
+    }
+
+    /// What a call that begins now may count on.
+    #[must_use]
+    pub fn promise(&self) -> Recorder {
+        self.inner.stats.promise()
     }
 
     pub(super) fn stats(&self) -> Arc<Stats> {

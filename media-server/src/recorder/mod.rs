@@ -24,7 +24,9 @@ mod ledger;
 mod message;
 mod recover;
 mod room;
+mod series;
 mod stats;
+mod watermark;
 mod writer;
 
 #[cfg(test)]
@@ -42,13 +44,15 @@ use std::time::Duration;
 
 use recording::spool::SegmentHeader;
 
-pub use disk::{Disk, FileSystem, SegmentFile};
+pub use disk::{Disk, FileSystem, SegmentFile, Space};
 pub use drain::{BATCH_EVERY_NS, BUFFER_BYTES_MAX, Degraded};
 pub use job::{CallKey, Job, Place, read_call};
 pub use ledger::Ledger;
 pub use message::{Handle, MESSAGES_MAX, Message};
 pub use recover::{NODE_CRASH, Recovered};
+pub use series::Series;
 pub use stats::Figures;
+pub use watermark::{Level, REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
 pub use writer::SEGMENT_BYTES_MAX;
 
 use crate::clock::Clock;
@@ -89,7 +93,7 @@ pub struct Recorder {
 impl Recorder {
     /// Starts the threads. `handle` is where others tell their messages; `taps` are the shards' rings in the order of
     /// their numbers; finished calls go to `jobs`, those of former starts too; `degraded` is called on the drain's
-    /// thread.
+    /// thread; `series` counts what a second's reading cannot.
     ///
     /// # Errors
     /// The folder cannot be made or read, the node's name is too long, or a thread cannot be started.
@@ -100,6 +104,7 @@ impl Recorder {
         taps: Vec<Consumer>,
         jobs: Sender<Job>,
         degraded: Degraded,
+        series: Series,
     ) -> io::Result<Recorder> {
         let folder = settings.folder;
         prepare(&folder)?;
@@ -116,14 +121,17 @@ impl Recorder {
             .map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
         let stats = handle.stats();
         let disk = Box::new(FileSystem);
-        let writer = Writer::new(
+        let mut writer = Writer::new(
             disk,
             folder,
             header,
             Arc::clone(&ledger),
             jobs.clone(),
             Arc::clone(&stats),
+            series.sync.clone(),
         );
+        // Before the first call: a disk that is full already promises nothing.
+        writer.look(clock.now_ns());
         stats.running.store(true, Ordering::Relaxed);
         let drain = Drain::new(stats, degraded);
         let (batches, to_write) = channel();
@@ -134,7 +142,9 @@ impl Recorder {
                 drain_thread(drain, &told, &clock, taps, &batches)
             })?,
             spawn("recorder-write", move || writer_thread(writer, &clock, &to_write))?,
-            spawn("recorder-recover", move || recover_thread(former, &books, &jobs))?,
+            spawn("recorder-recover", move || {
+                recover_thread(former, &books, &jobs, &series)
+            })?,
         ];
         Ok(Recorder {
             handle,
@@ -225,8 +235,9 @@ fn writer_thread(mut writer: Writer, clock: &Clock, batches: &Receiver<Batch>) {
     }
 }
 
-fn recover_thread(former: Vec<PathBuf>, ledger: &Ledger, jobs: &Sender<Job>) {
+fn recover_thread(former: Vec<PathBuf>, ledger: &Ledger, jobs: &Sender<Job>, series: &Series) {
     let found = recover::recover(former, ledger);
+    series.recovered(&found);
     if found.segments + found.unreadable > 0 {
         tracing::info!(
             calls = found.jobs.len(),

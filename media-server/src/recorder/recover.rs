@@ -157,11 +157,10 @@ fn job(key: CallKey, found: Found, ledger: &Ledger, out: &mut Recovered) -> Opti
         places: found.places,
         confirmed: None,
     };
+    let crashed = found.end.is_none();
     if let Some((at_ns, reason)) = found.end {
         job.end_ns = at_ns;
         job.reason = reason;
-    } else {
-        out.crashed += 1;
     }
     if let Some(known) = ledger.known(key) {
         if known.acknowledged {
@@ -171,7 +170,10 @@ fn job(key: CallKey, found: Found, ledger: &Ledger, out: &mut Recovered) -> Opti
         job.reason = known.reason;
         job.end_ns = known.end_ns;
         job.confirmed = known.confirmed;
-    } else if let Err(error) = ledger.ended(&job) {
+        return Some(job);
+    }
+    out.crashed += usize::from(crashed);
+    if let Err(error) = ledger.ended(&job) {
         // The spool says the same at every start, so the job may go on without the line.
         tracing::error!(%error, "the end of a recovered call could not be journalled");
     }

@@ -71,6 +71,8 @@ pub(super) struct Room {
     id: u128,
     counter: u32,
     order: Option<Order>,
+    /// The order came while the disk had no room for optional recordings.
+    refused: bool,
     stopped: bool,
     live_ns: Option<u64>,
     first_ns: Option<u64>,
@@ -90,6 +92,7 @@ impl Room {
             id,
             counter: 0,
             order: None,
+            refused: false,
             stopped: false,
             live_ns: None,
             first_ns: None,
@@ -112,6 +115,21 @@ impl Room {
         self.stopped
     }
 
+    /// True when its packets are counted and not kept.
+    pub(super) const fn refused(&self) -> bool {
+        self.refused
+    }
+
+    /// True while it is a live room whose packets are kept.
+    pub(super) const fn recorded(&self) -> bool {
+        self.wanted() && !self.refused && self.live_ns.is_some() && self.closing.is_none()
+    }
+
+    /// True when it must be recorded.
+    pub(super) fn required(&self) -> bool {
+        self.order.is_some_and(|order| order.required)
+    }
+
     pub(super) fn live(&mut self, at_ns: u64) {
         if self.live_ns.is_none() {
             self.live_ns = Some(at_ns);
@@ -119,11 +137,13 @@ impl Room {
         }
     }
 
-    /// The same order twice is one; another one while there is one is refused.
-    pub(super) fn start(&mut self, order: Order) -> bool {
+    /// The same order twice is one; another one while there is one is refused. With `refused` the recording stays
+    /// empty, and says why by the packets that it lost.
+    pub(super) fn start(&mut self, order: Order, refused: bool) -> bool {
         match self.order {
             None => {
                 self.order = Some(order);
+                self.refused = refused;
                 self.changed = true;
                 true
             }
@@ -262,10 +282,12 @@ impl Room {
         batch.mark(self.id, from, None);
     }
 
-    /// Writes what waits of the sound; returns the packets lost so far when there are new ones.
+    /// Writes what waits of the sound; returns the packets lost so far when there are new ones. A refused recording
+    /// tells its first ones and, at the end, all the others: it would have something to tell every time.
     pub(super) fn flush(&mut self, now: u64, batch: &mut Batch) -> Option<u64> {
         let from = batch.bytes.len();
-        let lost = std::mem::take(&mut self.dropped);
+        let later = self.refused && self.dropped_total > 0 && self.closing.is_none();
+        let lost = if later { 0 } else { std::mem::take(&mut self.dropped) };
         if lost > 0 {
             self.dropped_total = self.dropped_total.saturating_add(lost);
             self.events.push(Event {

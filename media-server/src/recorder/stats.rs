@@ -2,18 +2,26 @@
 //!
 //! Counting never waits. Figures are read one by one: between two of them time goes on.
 //!
-//! Invariant: a packet that was drained is in exactly one of `packets`, `packets_dropped` and `packets_unwanted`;
-//! `packets_dropped` also counts what a full ring refused.
+//! Invariant: a packet that was drained is in exactly one of `packets`, `packets_dropped`, `packets_refused` and
+//! `packets_unwanted`; `packets_dropped` also counts what a full ring refused.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use ports::Recorder;
+
+use super::disk::Space;
+use super::watermark::Level;
 
 /// The counters themselves; shared by the recorder's threads.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     pub(super) packets: AtomicU64,
     pub(super) packets_dropped: AtomicU64,
+    pub(super) packets_ring_full: AtomicU64,
+    pub(super) packets_refused: AtomicU64,
     pub(super) packets_unwanted: AtomicU64,
     pub(super) recording_rooms: AtomicU64,
+    pub(super) required_rooms: AtomicU64,
     pub(super) bytes_synced: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) sync_ns_sum: AtomicU64,
@@ -25,6 +33,12 @@ pub(super) struct Stats {
     pub(super) backlog: AtomicUsize,
     /// Memory of open blocks and of the batch that was last cut, bytes.
     pub(super) held: AtomicUsize,
+    /// True from a packet that found the memory full to the next batch without one.
+    pub(super) overflowing: AtomicBool,
+    level: AtomicU8,
+    spool_bytes: AtomicU64,
+    disk_bytes: AtomicU64,
+    disk_free_bytes: AtomicU64,
 }
 
 /// A reading of the counters.
@@ -34,10 +48,16 @@ pub struct Figures {
     pub packets: u64,
     /// Packets that were lost: the memory or a ring was full.
     pub packets_dropped: u64,
+    /// Of those, what a full ring refused.
+    pub packets_ring_full: u64,
+    /// Packets of optional recordings that were refused because the disk fills.
+    pub packets_refused: u64,
     /// Packets of nobody, of a room that is not recorded, or that are no audio.
     pub packets_unwanted: u64,
-    /// Rooms that are being recorded now.
+    /// Live rooms that are being recorded now.
     pub recording_rooms: u64,
+    /// Of those, live rooms that must be recorded and whose packets reach the disk.
+    pub required_rooms: u64,
     /// Bytes on the disk and synced.
     pub bytes_synced: u64,
     /// Syncs done.
@@ -56,6 +76,12 @@ pub struct Figures {
     pub backlog_bytes: u64,
     /// Memory for packets that are on their way to the disk, bytes.
     pub buffer_bytes: u64,
+    /// True while packets are lost because the memory is full: the disk stands still.
+    pub overflowing: bool,
+    /// What the disk has room for.
+    pub level: Level,
+    /// The spool and its disk at the last look; nothing before the first.
+    pub space: Space,
     /// Counter rows that found the box full.
     pub seconds_dropped: u64,
 }
@@ -66,8 +92,11 @@ impl Stats {
         Figures {
             packets: read(&self.packets),
             packets_dropped: read(&self.packets_dropped),
+            packets_ring_full: read(&self.packets_ring_full),
+            packets_refused: read(&self.packets_refused),
             packets_unwanted: read(&self.packets_unwanted),
             recording_rooms: read(&self.recording_rooms),
+            required_rooms: if self.working() { read(&self.required_rooms) } else { 0 },
             bytes_synced: read(&self.bytes_synced),
             syncs: read(&self.syncs),
             sync_ns_sum: read(&self.sync_ns_sum),
@@ -77,8 +106,45 @@ impl Stats {
             running: self.running.load(Ordering::Relaxed),
             backlog_bytes: self.backlog.load(Ordering::Relaxed) as u64,
             buffer_bytes: (self.backlog.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed)) as u64,
+            overflowing: self.overflowing.load(Ordering::Relaxed),
+            level: self.level(),
+            space: Space {
+                spool: read(&self.spool_bytes),
+                capacity: read(&self.disk_bytes),
+                free: read(&self.disk_free_bytes),
+            },
             seconds_dropped: 0,
         }
+    }
+
+    /// True while packets go to the disk.
+    fn working(&self) -> bool {
+        let flag = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        flag(&self.running) && !flag(&self.failing) && !flag(&self.overflowing)
+    }
+
+    /// What a call that begins now may count on.
+    pub(super) fn promise(&self) -> Recorder {
+        match self.level() {
+            _ if !self.working() => Recorder::Unavailable,
+            Level::Full => Recorder::Unavailable,
+            Level::Scarce => Recorder::RequiredOnly,
+            Level::Roomy => Recorder::Ready,
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        Level::of(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Notes a look at the disk; gives the new level when it is another one.
+    pub(super) fn looked(&self, space: &Space) -> Option<Level> {
+        self.spool_bytes.store(space.spool, Ordering::Relaxed);
+        self.disk_bytes.store(space.capacity, Ordering::Relaxed);
+        self.disk_free_bytes.store(space.free, Ordering::Relaxed);
+        let (before, level) = (self.level(), self.level().next(space));
+        self.level.store(level.code(), Ordering::Relaxed);
+        (level != before).then_some(level)
     }
 
     pub(super) fn add(counter: &AtomicU64, value: u64) {

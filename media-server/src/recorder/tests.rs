@@ -1,5 +1,6 @@
 //! Tests of the recorder as a whole, in virtual time: the rings are filled and the steps driven by hand.
 
+mod filling;
 mod recovery;
 mod rig;
 
@@ -286,6 +287,7 @@ fn a_ring_that_overflows_marks_the_rooms_of_its_shard() {
     assert!(rig.degraded.lock().unwrap().is_empty());
     rig.told.push_back(Message::TapDropped { shard: 0, packets: 3 });
     rig.turns(30);
+    assert_eq!(rig.stats.figures().packets_ring_full, 53);
     assert_eq!(*rig.degraded.lock().unwrap(), [(1, 3)]);
     rig.close(1);
     rig.turns(60);

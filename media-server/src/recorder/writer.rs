@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
+use prometheus::Histogram;
 use recording::spool::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 use super::disk::{Disk, SegmentFile};
 use super::job::{CallKey, Job, Place};
 use super::ledger::Ledger;
 use super::stats::Stats;
+use super::watermark::Level;
 
 /// Bytes of a segment before the next one is begun: seven seconds of 1,000 calls, little to scan and to hold back.
 pub const SEGMENT_BYTES_MAX: usize = 64 << 20;
@@ -25,6 +27,8 @@ pub const SEGMENT_BYTES_MAX: usize = 64 << 20;
 const RETRY_NS: u64 = 1_000_000_000;
 /// Nanoseconds between two looks for segments that may go.
 const SWEEP_NS: u64 = 10_000_000_000;
+/// Nanoseconds between two looks at the disk's space: 1,000 calls write 45 MB meanwhile.
+pub(super) const LOOK_NS: u64 = 5_000_000_000;
 /// How segment files end.
 pub(super) const SEGMENT_SUFFIX: &str = "hlsp";
 
@@ -89,6 +93,10 @@ pub(super) struct Writer {
     ended: VecDeque<Job>,
     retry_ns: u64,
     sweep_ns: u64,
+    look_ns: u64,
+    /// True while looks at the disk fail, so that this is said once.
+    blind: bool,
+    sync_seconds: Histogram,
     segment_bytes: usize,
 }
 
@@ -100,6 +108,7 @@ impl Writer {
         ledger: Arc<Ledger>,
         jobs: Sender<Job>,
         stats: Arc<Stats>,
+        sync_seconds: Histogram,
     ) -> Writer {
         Writer {
             disk,
@@ -115,6 +124,9 @@ impl Writer {
             ended: VecDeque::new(),
             retry_ns: 0,
             sweep_ns: 0,
+            look_ns: 0,
+            blind: false,
+            sync_seconds,
             segment_bytes: SEGMENT_BYTES_MAX,
         }
     }
@@ -134,16 +146,52 @@ impl Writer {
         let now = clock();
         if now >= self.retry_ns && !self.queue.is_empty() {
             match self.write(clock) {
-                Ok(()) => self.stats.failing.store(false, Ordering::Relaxed),
+                Ok(()) => self.recovered(),
                 Err(error) => self.failed(clock(), "spool", &error),
             }
         }
         self.journal(clock());
+        // Nothing waits for the disk, so nothing of it fails: else a journal that failed once would count as failing
+        // for as long as no call is taken, and none that must be recorded is taken while it counts so.
+        if self.idle() {
+            self.recovered();
+        }
         if now >= self.sweep_ns {
             self.sweep_ns = now.saturating_add(SWEEP_NS);
             if let Err(error) = self.ledger.sweep(now) {
                 tracing::warn!(%error, "a spool segment could not be removed");
             }
+        }
+        if now >= self.look_ns {
+            self.look(now);
+        }
+    }
+
+    /// Looks how full the disk is; says so when that changes which recordings are taken.
+    pub(super) fn look(&mut self, now: u64) {
+        self.look_ns = now.saturating_add(LOOK_NS);
+        let space = match self.disk.space(&self.folder) {
+            Ok(space) => space,
+            Err(error) => {
+                if !std::mem::replace(&mut self.blind, true) {
+                    tracing::warn!(%error, "the free space of the spool cannot be read; the last figure counts");
+                }
+                return;
+            }
+        };
+        self.blind = false;
+        let Some(level) = self.stats.looked(&space) else { return };
+        let (free_bytes, capacity_bytes, meaning) = (space.free, space.capacity, level.words());
+        match level {
+            Level::Roomy => tracing::info!(free_bytes, capacity_bytes, meaning, "the spool's disk has room again"),
+            Level::Scarce => tracing::warn!(free_bytes, capacity_bytes, meaning, "the spool's disk fills"),
+            Level::Full => tracing::error!(free_bytes, capacity_bytes, meaning, "the spool's disk is full"),
+        }
+    }
+
+    fn recovered(&self) {
+        if self.stats.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the recorder can write again");
         }
     }
 
@@ -204,8 +252,10 @@ impl Writer {
 
     fn sync(&self, current: &mut Current, clock: &dyn Fn() -> u64) -> io::Result<()> {
         let from = clock();
-        current.file.sync()?;
+        let done = current.file.sync();
         let took = clock().saturating_sub(from);
+        self.sync_seconds.observe(took as f64 / 1e9);
+        done?;
         Stats::add(&self.stats.syncs, 1);
         Stats::add(&self.stats.sync_ns_sum, took);
         self.stats.sync_ns_max.fetch_max(took, Ordering::Relaxed);

@@ -132,6 +132,7 @@ fn a_segment_goes_when_all_its_calls_are_acknowledged_and_kept_long_enough() {
         Arc::clone(&kept),
         send,
         Arc::clone(&rig.stats),
+        rig.series.sync.clone(),
     );
     rig.writer = writer.with_segment_bytes(20_000);
     rig.room(1, true);
@@ -239,11 +240,21 @@ fn the_threads_record_stop_and_take_up_again() {
         let handle = Handle::new();
         let (send, jobs) = channel();
         let degraded = Box::new(|_, _| panic!("nothing is lost"));
-        let recorder = Recorder::start(settings(epoch), handle.clone(), clock, taps, send, degraded).unwrap();
-        (handle, recorder, jobs)
+        let series = Series::new(&prometheus::Registry::new()).unwrap();
+        let recorder = Recorder::start(
+            settings(epoch),
+            handle.clone(),
+            clock,
+            taps,
+            send,
+            degraded,
+            series.clone(),
+        )
+        .unwrap();
+        (handle, recorder, jobs, series)
     };
     let (mut producer, consumer) = ring(1_024);
-    let (handle, recorder, jobs) = start(1, vec![consumer]);
+    let (handle, recorder, jobs, _) = start(1, vec![consumer]);
     handle.tell(Message::LegJoined {
         room: 5,
         leg: 6,
@@ -275,14 +286,25 @@ fn the_threads_record_stop_and_take_up_again() {
     assert_eq!(call.tracks[0].packets[0].payload, b"opus");
     assert!(!call.required && !call.customer_left);
     assert_eq!((handle.figures().packets, handle.figures().running), (1, false));
-    let (_, recorder, jobs) = start(2, Vec::new());
+    assert_eq!(
+        handle.promise(),
+        ports::Recorder::Unavailable,
+        "nobody records any more"
+    );
+    assert!(
+        handle.figures().space.capacity > handle.figures().space.free,
+        "the real disk was looked at"
+    );
+    let (_, recorder, jobs, series) = start(2, Vec::new());
     recorder.stop();
     assert_eq!(jobs.iter().collect::<Vec<_>>(), std::slice::from_ref(&job));
-    let (_, recorder, jobs) = start(3, Vec::new());
+    assert_eq!(series.counted(), [0, 1], "it had ended, nobody knew yet");
+    let (_, recorder, jobs, _) = start(3, Vec::new());
     recorder.ledger().acknowledged(job.key(), 0).unwrap();
     recorder.stop();
     drop(jobs);
-    let (_, recorder, jobs) = start(4, Vec::new());
+    let (_, recorder, jobs, series) = start(4, Vec::new());
     recorder.stop();
     assert_eq!(jobs.iter().count(), 0);
+    assert_eq!(series.counted(), [0, 0]);
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::{fs, io};
@@ -15,11 +15,12 @@ use ports::{Part, Policy};
 use recording::spool::{RecordedCall, SegmentHeader};
 use recording::{Flags, Lane, Packet};
 
-use super::super::disk::{Disk, FileSystem, SegmentFile};
+use super::super::disk::{Disk, FileSystem, SegmentFile, Space};
 use super::super::drain::Drain;
 use super::super::job::Job;
 use super::super::ledger::Ledger;
 use super::super::message::Message;
+use super::super::series::Series;
 use super::super::stats;
 use super::super::writer::Writer;
 use crate::tap::{Consumer, Producer, ring};
@@ -54,18 +55,31 @@ impl Drop for Folder {
     }
 }
 
-/// A disk that takes so many bytes and then fails, or whose syncs fail; the rest is the real one.
+/// A disk that takes so many bytes and then fails, whose syncs fail or take their time, and that says how full it is;
+/// the rest is the real one.
 #[derive(Clone)]
 pub(super) struct Shaky {
     pub(super) bytes_left: Arc<AtomicUsize>,
     pub(super) bad_syncs: Arc<AtomicUsize>,
+    /// Nanoseconds that every sync takes.
+    pub(super) sync_ns: Arc<AtomicU64>,
+    /// Nanoseconds that all syncs took.
+    pub(super) spent_ns: Arc<AtomicU64>,
+    /// Bytes of [`DISK_BYTES`] that are used.
+    pub(super) used: Arc<AtomicU64>,
 }
+
+/// Size of the shaky disk.
+pub(super) const DISK_BYTES: u64 = 1_000_000;
 
 impl Shaky {
     pub(super) fn sound() -> Shaky {
         Shaky {
             bytes_left: Arc::new(AtomicUsize::new(usize::MAX)),
             bad_syncs: Arc::default(),
+            sync_ns: Arc::default(),
+            spent_ns: Arc::default(),
+            used: Arc::default(),
         }
     }
 }
@@ -75,6 +89,14 @@ struct ShakyFile(Box<dyn SegmentFile>, Shaky);
 impl Disk for Shaky {
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(ShakyFile(FileSystem.create(path)?, self.clone())))
+    }
+
+    fn space(&mut self, folder: &Path) -> io::Result<Space> {
+        Ok(Space {
+            capacity: DISK_BYTES,
+            free: DISK_BYTES - self.used.load(Ordering::Relaxed),
+            ..FileSystem.space(folder)?
+        })
     }
 }
 
@@ -92,6 +114,8 @@ impl SegmentFile for ShakyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let took = self.1.sync_ns.load(Ordering::Relaxed);
+        self.1.spent_ns.fetch_add(took, Ordering::Relaxed);
         let bad = self.1.bad_syncs.load(Ordering::Relaxed);
         if bad > 0 {
             self.1.bad_syncs.store(bad - 1, Ordering::Relaxed);
@@ -111,6 +135,8 @@ pub(super) struct Rig {
     pub(super) writer: Writer,
     pub(super) jobs: Receiver<Job>,
     pub(super) stats: Arc<stats::Stats>,
+    pub(super) series: Series,
+    spent_ns: Arc<AtomicU64>,
     pub(super) degraded: Arc<Mutex<Vec<(u128, u64)>>>,
 }
 
@@ -129,6 +155,9 @@ impl Rig {
             wall_ns_at_zero: 1_000 * SECOND,
         };
         let folder = folder.path().to_owned();
+        let series = Series::new(&prometheus::Registry::new()).unwrap();
+        let spent_ns = Arc::clone(&disk.spent_ns);
+        stats.running.store(true, Ordering::Relaxed);
         let writer = Writer::new(
             Box::new(disk),
             folder,
@@ -136,6 +165,7 @@ impl Rig {
             Arc::clone(&ledger),
             send,
             Arc::clone(&stats),
+            series.sync.clone(),
         );
         let degraded = Arc::<Mutex<Vec<(u128, u64)>>>::default();
         let tell = Arc::clone(&degraded);
@@ -154,12 +184,18 @@ impl Rig {
             writer,
             jobs,
             stats,
+            series,
+            spent_ns,
             degraded,
         }
     }
 
     /// A room with a customer (tap 2·room) and an agent (tap 2·room + 1).
     pub(super) fn room(&mut self, room: u128, recorded: bool) {
+        self.room_of(room, recorded.then_some(Policy::Required));
+    }
+
+    pub(super) fn room_of(&mut self, room: u128, policy: Option<Policy>) {
         for (n, part) in [(0, Part::Customer), (1, Part::Agent)] {
             self.told.push_back(Message::LegJoined {
                 room,
@@ -168,12 +204,12 @@ impl Rig {
                 tap: tap(room, n),
             });
         }
-        if recorded {
+        if let Some(policy) = policy {
             let recording = room + 1_000;
             self.told.push_back(Message::Start {
                 room,
                 recording,
-                policy: Policy::Required,
+                policy,
                 customer_left: true,
             });
         }
@@ -249,8 +285,8 @@ impl Rig {
     }
 
     pub(super) fn written(&mut self) {
-        let now = &self.now;
-        self.writer.step(&|| now.get());
+        let (now, spent_ns) = (&self.now, &self.spent_ns);
+        self.writer.step(&|| now.get() + spent_ns.load(Ordering::Relaxed));
     }
 
     pub(super) fn turns(&mut self, count: usize) {
