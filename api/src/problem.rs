@@ -98,6 +98,10 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
         Code::UnknownGrant => (StatusCode::UNAUTHORIZED, "The grant is unknown or over"),
         Code::BadOffer => (StatusCode::BAD_REQUEST, "The session description was refused"),
         Code::RecordingMissing => (StatusCode::NOT_FOUND, "There is no recording to play"),
+        Code::RecordingRequired => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Calls must be recorded, and cannot be now",
+        ),
         Code::Range => (StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside the file"),
         Code::Database => (StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),

@@ -31,7 +31,10 @@ impl Met {
             "{reply:?}"
         );
         // Whoever is told to wait is told how long.
-        if matches!(code, "rate_limited" | "media_full" | "media_unavailable" | "database") {
+        if matches!(
+            code,
+            "rate_limited" | "media_full" | "media_unavailable" | "recording_required" | "database"
+        ) {
             let wait: u32 = reply.header("retry-after").parse().expect("a number of seconds");
             assert!(wait >= 1, "{code}");
         }
@@ -173,6 +176,22 @@ async fn media(server: &Server, met: &mut Met) {
     load(0, false);
 }
 
+/// A recorder that promises nothing, and a queue that asks for one.
+async fn recorder(server: &mut Server, met: &mut Met) {
+    server
+        .world
+        .run("update helpline.queues set recording = 'required'")
+        .await;
+    server.world.media.load.lock().unwrap().recorder = ports::Recorder::Unavailable;
+    let start = server.serve("POST", START).json(&body("unrecorded"));
+    met.meets(503, "recording_required", start).await;
+    server.world.media.load.lock().unwrap().recorder = ports::Recorder::Ready;
+    server
+        .world
+        .run("update helpline.queues set recording = 'optional'")
+        .await;
+}
+
 /// Recordings and their store.
 async fn recordings(server: &mut Server, met: &mut Met) {
     let token = stored(server).await;
@@ -266,6 +285,7 @@ async fn every_code_is_met_over_http() {
     recordings(&mut server, &mut met).await;
     malformed(&server, &mut met).await;
     media(&server, &mut met).await;
+    recorder(&mut server, &mut met).await;
     offers(&mut server, &mut met).await;
     database(&mut server, &mut met).await;
     assert_eq!(met.0, described(), "left: met, right: described");

@@ -21,7 +21,7 @@ use crate::database::Database;
 use crate::listeners;
 use crate::plan::Plan;
 use crate::random;
-use crate::settings::Settings;
+use crate::settings::{OnUnavailable, Settings};
 use crate::told::{self, Demo, Left, Listening};
 
 /// How long the desk and the listeners have to finish what is under way.
@@ -156,6 +156,10 @@ async fn run_parts(
         random: Arc::new(random::System),
         ice: ice.clone(),
         demo: serve.demo,
+        recorder_missing: match settings.recording.on_unavailable {
+            OnUnavailable::Refuse => desk::OnUnavailable::Refuse,
+            OnUnavailable::Warn => desk::OnUnavailable::Warn,
+        },
         registry: registry.clone(),
     };
     let auth = plan.auth(settings, service_key.as_deref())?;

@@ -245,6 +245,21 @@ pub(crate) struct Recording {
     /// Seconds that a spool segment is kept after everything in it is stored.
     #[config(env = "HELPLINE_RECORDING_KEEP_AFTER_STORED_S", default = 3600)]
     pub(crate) keep_after_stored_s: u64,
+
+    /// What becomes of a call that must be recorded while the disk is 95 % full or fails: `refuse`, or `warn` and take
+    /// it all the same.
+    #[config(env = "HELPLINE_RECORDING_ON_UNAVAILABLE", default = "refuse")]
+    pub(crate) on_unavailable: OnUnavailable,
+}
+
+/// See [`Recording::on_unavailable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnUnavailable {
+    /// No call without its recording.
+    Refuse,
+    /// No caller without an answer.
+    Warn,
 }
 
 /// See [`Settings::log`].

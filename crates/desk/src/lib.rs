@@ -45,5 +45,5 @@ pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};
 pub use nodes::NodeStart;
 pub use queries::{CallFilter, PAGE_ROWS_MAX, Playback, Readiness, SEARCH_CHARS_MAX};
 pub use refusal::{Code, Refused};
-pub use shared::{DeskOptions, IceConfig, NodeEpoch, Random};
+pub use shared::{DeskOptions, IceConfig, NodeEpoch, OnUnavailable, Random};
 pub use tx::{CONNECTIONS_MAX, DeskConfig, Store};

@@ -1,6 +1,15 @@
 //! The desk's Prometheus series. No label ever names a call, a customer or an agent.
 
+use call_model::call::Status;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+
+use crate::commands::offer_step;
+use crate::refusal::Code;
+
+/// States of a call that is not over, as the column `voice_calls.status` has them.
+pub(crate) const LIVE_STATES: [&str; 6] = ["initiated", "queued", "callback", "ringing", "connecting", "answered"];
+/// States of a member of staff, as `reports::agents_by_state` tells them.
+pub(crate) const AGENT_STATES: [&str; 7] = ["idle", "reserved", "busy", "wrapping", "away", "offline", "lost"];
 
 /// Queues that get a series of their own; an operator has a handful, and labels must not grow without bound.
 pub(crate) const QUEUE_LABELS_MAX: usize = 64;
@@ -12,6 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) waiting: GaugeVec,
     pub(crate) oldest_waiting: GaugeVec,
     pub(crate) agents: GaugeVec,
+    pub(crate) required_calls: Gauge,
     pub(crate) outbox_oldest: Gauge,
     pub(crate) wait: Histogram,
     pub(crate) setup: Histogram,
@@ -40,6 +50,10 @@ impl Metrics {
                 "queue",
             )?,
             agents: gauges("helpline_desk_agents", "Active staff by state", "state")?,
+            required_calls: Gauge::new(
+                "helpline_recording_required_calls",
+                "Answered calls of this node that must be recorded",
+            )?,
             outbox_oldest: Gauge::new("helpline_outbox_oldest_seconds", "Age of the oldest outbox row")?,
             wait: Histogram::with_opts(
                 HistogramOpts::new("helpline_desk_wait_seconds", "Wait of answered calls")
@@ -69,7 +83,27 @@ impl Metrics {
         for collector in metrics.collectors() {
             registry.register(collector)?;
         }
+        metrics.begin_at_zero();
         Ok(metrics)
+    }
+
+    /// Every word is there from the start: a rate over the first event of its kind is not lost.
+    fn begin_at_zero(&self) {
+        for state in LIVE_STATES {
+            self.calls.with_label_values(&[state]).set(0.0);
+        }
+        for state in AGENT_STATES {
+            self.agents.with_label_values(&[state]).set(0.0);
+        }
+        for status in Status::ALL {
+            self.transitions.with_label_values(&[status.word()]).inc_by(0);
+        }
+        for word in offer_step::END_WORDS {
+            self.offer_ends.with_label_values(&[word]).inc_by(0);
+        }
+        for code in Code::ALL {
+            self.refusals.with_label_values(&[code.word()]).inc_by(0);
+        }
     }
 
     fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
@@ -78,6 +112,7 @@ impl Metrics {
             Box::new(self.waiting.clone()),
             Box::new(self.oldest_waiting.clone()),
             Box::new(self.agents.clone()),
+            Box::new(self.required_calls.clone()),
             Box::new(self.outbox_oldest.clone()),
             Box::new(self.wait.clone()),
             Box::new(self.setup.clone()),

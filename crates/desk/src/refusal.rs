@@ -39,6 +39,8 @@ pub enum Code {
     BadOffer,
     /// There is no recording to play.
     RecordingMissing,
+    /// The call must be recorded, and nobody promises to.
+    RecordingRequired,
     /// The byte range lies outside.
     Range,
     /// The database does not answer; may be tried again.
@@ -49,7 +51,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 19] = [
+    pub const ALL: [Code; 20] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -66,6 +68,7 @@ impl Code {
         Code::UnknownGrant,
         Code::BadOffer,
         Code::RecordingMissing,
+        Code::RecordingRequired,
         Code::Range,
         Code::Database,
         Code::Internal,
@@ -90,6 +93,7 @@ impl Code {
             Code::UnknownGrant => "unknown_grant",
             Code::BadOffer => "bad_offer",
             Code::RecordingMissing => "recording_missing",
+            Code::RecordingRequired => "recording_required",
             Code::Range => "range",
             Code::Database => "database",
             Code::Internal => "internal",

@@ -40,6 +40,16 @@ pub struct IceConfig {
     pub servers: Vec<IceServer>,
 }
 
+/// What becomes of a call that must be recorded while no recording is promised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnavailable {
+    /// It is refused with a named reason.
+    #[default]
+    Refuse,
+    /// It is taken; its history, the log and an alert say so.
+    Warn,
+}
+
 /// What the edge decides.
 #[derive(Clone)]
 pub struct DeskOptions {
@@ -49,6 +59,8 @@ pub struct DeskOptions {
     pub ice: IceConfig,
     /// Whether the guide's own requests without a token are served.
     pub demo: bool,
+    /// What a missing recorder means for calls that must be recorded.
+    pub recorder_missing: OnUnavailable,
     /// Where the desk's metrics are registered.
     pub registry: prometheus::Registry,
 }

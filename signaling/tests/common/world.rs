@@ -293,6 +293,7 @@ impl World {
         let options = DeskOptions {
             random: Arc::new(Dice(AtomicU64::new(1))),
             ice: IceConfig::default(),
+            recorder_missing: desk::OnUnavailable::Refuse,
             demo: true,
             registry: registry.clone(),
         };

@@ -10,6 +10,7 @@ use wire::staff::{Me, PresenceSet, PresenceStatus};
 
 use super::apply::{Act, Actor, offer_input};
 use super::contact::{self, word};
+use super::recorder;
 use super::tell;
 use crate::after::After;
 use crate::caller::Caller;
@@ -41,6 +42,7 @@ pub(crate) async fn accept_offer(core: &Arc<Core>, caller: &Caller, id: OfferId)
                 if row.assigned_staff_id != Some(Uuid::from_u128(agent.0)) {
                     return Err(Refused::new(Code::OfferLost));
                 }
+                recorder::promised_to(&core_in, tx, &row, &act).await?;
                 let granted = contact::prepare(&core_in, tx, &mut row, Part::Agent).await?;
                 Ok((views::call(tx.conn(), &row, Reader::Staff).await?, granted))
             })

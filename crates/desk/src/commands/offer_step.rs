@@ -141,6 +141,19 @@ async fn strike(tx: &mut Tx, work: &Work, place: usize, act: &Act) -> Result<(),
     Ok(())
 }
 
+/// Every word of [`end_word`].
+pub(crate) const END_WORDS: [&str; 9] = [
+    "accepted",
+    "rejected",
+    "timeout",
+    "customer_left",
+    "won_by_other",
+    "agent_lost",
+    "withdrawn",
+    "media",
+    "completed",
+];
+
 /// The reason as agents and figures are told it.
 pub(super) fn end_word(state: &str, reason: Option<&str>) -> &'static str {
     match (state, reason) {

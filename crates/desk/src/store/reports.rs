@@ -97,6 +97,8 @@ const AGENTS_BY_STATE: &str = "select label, count(*) as value from (
         when exists (select from offers o where o.staff_id = s.id and o.state = 'wrapping') then 'wrapping'
         else 'idle' end as label
     from staff s left join staff_presence p on p.staff_id = s.id where s.is_active) agents group by label";
+const REQUIRED_CALLS: &str = "select count(*) from voice_calls c join queues q on q.name = c.queue
+    where c.status = 'answered' and c.node_id = $1 and q.recording = 'required'";
 const QUEUES: &str = "select q.name as queue, count(c.id) as waiting,
     coalesce(extract(epoch from clock_timestamp() - min(w.enqueued_at) filter (where c.id is not null)), 0)::float8
         as oldest_seconds
@@ -134,6 +136,11 @@ pub(crate) async fn calls_by_state(conn: &mut PgConnection) -> Result<Vec<Gauge>
 /// Active staff by state.
 pub(crate) async fn agents_by_state(conn: &mut PgConnection) -> Result<Vec<Gauge>, Refused> {
     Ok(sqlx::query_as(AGENTS_BY_STATE).fetch_all(conn).await?)
+}
+
+/// Answered calls of a node whose queue demands a recording.
+pub(crate) async fn required_calls(conn: &mut PgConnection, node: &str) -> Result<i64, Refused> {
+    Ok(sqlx::query_scalar(REQUIRED_CALLS).bind(node).fetch_one(conn).await?)
 }
 
 /// Queues with what waits in them.

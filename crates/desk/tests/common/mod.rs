@@ -172,6 +172,7 @@ pub struct World {
     pub store: Store,
     pub desk: Desk,
     pub media: Arc<FakeMedia>,
+    pub registry: prometheus::Registry,
     /// A connection that sees everything.
     pub eye: PgConnection,
 }
@@ -189,6 +190,11 @@ pub async fn database() -> Option<Database> {
 impl World {
     /// A desk on a database of its own, with one node that has started once.
     pub async fn new() -> Option<Self> {
+        Self::with(desk::OnUnavailable::Refuse).await
+    }
+
+    /// The same; `recorder_missing`: what becomes of calls that must be recorded then.
+    pub async fn with(recorder_missing: desk::OnUnavailable) -> Option<Self> {
         let db = database().await?;
         let eye = PgConnection::connect_with(&db.superuser_url.parse::<PgConnectOptions>().unwrap())
             .await
@@ -203,11 +209,13 @@ impl World {
             capacity_legs: 100,
             ..Load::default()
         };
+        let registry = prometheus::Registry::new();
         let options = DeskOptions {
             random: Arc::new(Counting(AtomicU64::new(1))),
             ice: IceConfig::default(),
+            recorder_missing,
             demo: true,
-            registry: prometheus::Registry::new(),
+            registry: registry.clone(),
         };
         let auth = AuthConfig {
             customers: CustomerTokens::default(),
@@ -226,6 +234,7 @@ impl World {
             store,
             desk,
             media,
+            registry,
             eye,
         })
     }

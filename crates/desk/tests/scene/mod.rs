@@ -95,6 +95,7 @@ impl Node {
         let options = DeskOptions {
             random: Arc::new(Dice::new(seed)),
             ice: IceConfig::default(),
+            recorder_missing: desk::OnUnavailable::Refuse,
             demo: false,
             registry: prometheus::Registry::new(),
         };
