@@ -1,6 +1,7 @@
 //! Reads the configuration in its order: command line, environment, file, default; then the log.
 
 use confique::Config as _;
+use tracing_subscriber::EnvFilter;
 
 use crate::Fault;
 use crate::cli::Place;
@@ -35,9 +36,12 @@ pub(crate) fn settings(place: &Place) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
+fn filter(log: &Log) -> Result<EnvFilter, Fault> {
+    EnvFilter::try_new(&log.filter).map_err(|fault| Fault::Configuration(format!("log.filter: {fault}")))
+}
+
 fn log(log: &Log) -> Result<(), Fault> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
-        .map_err(|fault| Fault::Configuration(format!("log.filter: {fault}")))?;
+    let filter = filter(log)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -47,4 +51,51 @@ fn log(log: &Log) -> Result<(), Fault> {
         builder.try_init()
     };
     started.map_err(Fault::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    /// Everything that was written to a log.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_handshakes_library_is_heard_with_its_errors_only_and_we_with_everything_from_info_on() {
+        let settings = Settings::builder().load().expect("defaults load");
+        let page = Page::default();
+        let writer = page.clone();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter(&settings.log).expect("the default is a filter"))
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(target: "rtc_dtls::handshake::handshake_message_client_hello", "unknown extension");
+            tracing::error!(target: "rtc_dtls::conn", "broken");
+            tracing::warn!(target: "media_server::recorder", "full");
+            tracing::info!(target: "desk::run", "ready");
+            tracing::debug!(target: "desk::run", "detail");
+        });
+        let bytes = page.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = String::from_utf8(bytes).expect("text");
+        let heard: Vec<bool> = ["unknown extension", "broken", "full", "ready", "detail"]
+            .iter()
+            .map(|words| text.contains(words))
+            .collect();
+        assert_eq!(heard, [false, true, true, true, false], "{text}");
+    }
 }

@@ -266,8 +266,9 @@ pub(crate) enum OnUnavailable {
 #[derive(Config, Clone, Debug)]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Log {
-    /// Filter in the form of `tracing`, such as `info,media_server=debug`.
-    #[config(env = "HELPLINE_LOG_FILTER", default = "info")]
+    /// Filter in the form of `tracing`, such as `info,media_server=debug,rtc_dtls=error`. The library of the handshakes
+    /// warns of every extension in a browser's greeting that it does not know: `rtc_dtls=error` keeps that out.
+    #[config(env = "HELPLINE_LOG_FILTER", default = "info,rtc_dtls=error")]
     pub(crate) filter: String,
 
     /// One JSON object per line instead of text.
