@@ -1,0 +1,125 @@
+//! Every panel of the dashboard and every alert, asked of a real Prometheus that scrapes the real binary while people
+//! call; and the log of those calls.
+//!
+//! Grafana itself is not started: a panel is its queries. Without `prometheus` the test is a printed skip, or a failure
+//! under `HELPLINE_TEST_REQUIRE=all`.
+
+#![cfg(test)]
+
+mod calls;
+mod exposition;
+mod process;
+mod prometheus;
+mod questions;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use exposition::Exposition;
+use process::{Folder, Server};
+use prometheus::Prometheus;
+use questions::Question;
+
+/// How long a question may stay without an answer: scrapes are a second apart, the desk reads its gauges every five.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Series that nothing shows, and why they are exported all the same.
+const UNSHOWN: &[(&str, &str)] = &[
+    (
+        "helpline_live_rooms",
+        "the load generator waits for it to be 0; people see calls by state",
+    ),
+    (
+        "helpline_recording_packets_total",
+        "the other half of the dropped ones, for questions by hand",
+    ),
+    (
+        "helpline_recording_slowest_sync_seconds",
+        "the histogram of syncs is shown; this is the worst since the start",
+    ),
+    (
+        "helpline_recording_syncs_total",
+        "counts what the histogram of syncs counts without its failures",
+    ),
+    (
+        "helpline_rtp_forwarded_total",
+        "more than `rtp_packets_total` once supervisors listen; for questions by hand",
+    ),
+];
+
+/// Questions whose answer has series and no number after these calls, and why.
+const WITHOUT_NUMBER: &[(&str, &str)] = &[(
+    "helpline_rtp_round_trip_seconds_bucket",
+    "the scripted clients send no reports, and the round trip comes from them",
+)];
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_panel_and_every_alert_finds_its_series_after_three_calls() {
+    if !prometheus::is_here() {
+        return;
+    }
+    let folder = Folder::new();
+    let server = Server::start(&folder).await;
+    let prometheus = Prometheus::start(&folder, server.at.metrics).await;
+    let desk = server.desk();
+    calls::three(&desk, &server).await;
+
+    let exposition = Exposition::read(&server.metrics().await);
+    exposition.holds_what_the_calls_were();
+    prometheus::check_metrics(exposition.text());
+    let mut questions = questions::of_dashboard(&deploy().join("grafana/dashboards/helpline.json"));
+    questions.extend(questions::of_rules(&deploy().join("prometheus/rules.yml")));
+    assert!(
+        questions.len() > 80,
+        "{} questions: were the files read?",
+        questions.len()
+    );
+    names_meet(&questions, &exposition);
+
+    let mut unanswered = Vec::new();
+    let end = process::now() + ANSWER_LIMIT;
+    for question in &questions {
+        let numbers_may_miss = WITHOUT_NUMBER.iter().any(|(name, _)| question.expr.contains(name));
+        if let Err(words) = prometheus.answers(question, numbers_may_miss, end).await {
+            unanswered.push(words);
+        }
+    }
+    assert!(unanswered.is_empty(), "{}", unanswered.join("\n"));
+    for (name, why) in WITHOUT_NUMBER {
+        let asks = |question: &Question| question.expr.contains(name);
+        assert!(questions.iter().any(asks), "{name} is asked by nobody ({why})");
+    }
+    drop(prometheus);
+    server.stop().await;
+    calls::the_log_is_quiet(&folder);
+}
+
+/// Every name in a question is exported, and every exported name is in a question or in the list.
+fn names_meet(questions: &[Question], exposition: &Exposition) {
+    let mut asked = std::collections::BTreeSet::new();
+    for question in questions {
+        for name in question.names() {
+            let family = exposition.family(name);
+            let family = family.unwrap_or_else(|| panic!("{}: {name} is not exported", question.of));
+            asked.insert(family);
+        }
+    }
+    for family in exposition.families().filter(|name| name.starts_with("helpline_")) {
+        let listed = UNSHOWN.iter().any(|(name, _)| *name == family);
+        assert_ne!(
+            asked.contains(family),
+            listed,
+            "{family}: either a panel or a rule asks for it, or the list says why none does"
+        );
+    }
+    for (name, why) in UNSHOWN {
+        assert!(
+            exposition.families().any(|family| family == *name),
+            "{name} ({why}) is not exported any more"
+        );
+    }
+}
