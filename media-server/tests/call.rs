@@ -113,6 +113,7 @@ async fn a_page_that_reloads_takes_its_leg_over() {
         assert!(n < 1_000, "no sound on the new line");
     }
     assert_eq!(server.media.load().legs, 2, "the same leg, not a third");
+    assert_eq!(server.media.load().recorder, ports::Recorder::Ready);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

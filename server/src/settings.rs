@@ -266,9 +266,10 @@ pub(crate) enum OnUnavailable {
 #[derive(Config, Clone, Debug)]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 pub(crate) struct Log {
-    /// Filter in the form of `tracing`, such as `info,media_server=debug,rtc_dtls=error`. The library of the handshakes
-    /// warns of every extension in a browser's greeting that it does not know: `rtc_dtls=error` keeps that out.
-    #[config(env = "HELPLINE_LOG_FILTER", default = "info,rtc_dtls=error")]
+    /// Filter in the form of `tracing`, such as `info,media_server=debug,sqlx=warn,rtc_dtls=error`. The library of the
+    /// handshakes warns of every extension in a browser's greeting that it does not know, some twenty times a call, and
+    /// sqlx repeats the database's notices: the last two keep that out.
+    #[config(env = "HELPLINE_LOG_FILTER", default = "info,sqlx=warn,rtc_dtls=error")]
     pub(crate) filter: String,
 
     /// One JSON object per line instead of text.
