@@ -45,6 +45,7 @@ const ICONS = {
   "recording.degraded": record,
   "recording.ended": record,
   "recording.stored": shield,
+  "recording.unavailable": record,
   "wrapup.ended": check,
 } as const;
 
@@ -112,6 +113,7 @@ const BAD: readonly string[] = [
   "offer.failed",
   "quality.raised",
   "recording.degraded",
+  "recording.unavailable",
 ];
 
 /** Trouble, which earns colour. */
