@@ -208,7 +208,10 @@ async fn measure(
     }
     let grown_bytes = system::resident_bytes(server.pid)?.saturating_sub(idle);
     let buffers_bytes = gauge(server, "helpline_recording_buffer_bytes").await?;
-    eprintln!("measuring for {} s", load.seconds);
+    eprintln!(
+        "{grown_bytes} bytes more in memory, {buffers_bytes} of them the recorder's; measuring for {} s",
+        load.seconds
+    );
     let before = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
     let window = speaking.measure(load.time())?;
     let after = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);

@@ -111,10 +111,10 @@ pub(crate) fn lay(units: [Vec<Unit<'_>>; 2], grids: [u32; 2], slots: [u64; 2]) -
         Course::new(customer.len(), grids[0], slots[0]),
         Course::new(agent.len(), grids[1], slots[1]),
     ];
-    let (mut customer, mut agent) = (customer.into_iter().peekable(), agent.into_iter().peekable());
+    let (mut customer, mut agent) = (customer.into_iter(), agent.into_iter());
     loop {
         let [one, two] = &mut courses;
-        let (unit, own, other) = match (customer.peek(), agent.peek()) {
+        let (unit, own, other) = match (customer.as_slice().first(), agent.as_slice().first()) {
             (Some(first), Some(second)) if second.at < first.at => (agent.next(), two, one),
             (Some(_), _) => (customer.next(), one, two),
             (None, _) => (agent.next(), two, one),
@@ -153,10 +153,13 @@ impl<'a> Course<'a> {
     fn best(&self, at: i64, beside: Option<i64>) -> i64 {
         let nearest = self.nearest(at);
         let Some(other) = beside else { return nearest };
+        let away = Patience::new(self.grid, false).away;
         let strain = |slot: &i64| {
             let error = slot.saturating_mul(self.grid).saturating_sub(at);
-            // Half a slot from the other side weighs as much as three quarters from the own time.
-            (3 * (error - other).abs()).max(2 * error.abs())
+            // Half a slot from the other side weighs as much as three quarters from the own time, up to where even
+            // speech would take a turn.
+            let both = (3 * (error - other).abs()).max(2 * error.abs());
+            (error.abs() > away, both)
         };
         let around = [nearest, nearest.saturating_sub(1), nearest.saturating_add(1)];
         around.into_iter().min_by_key(strain).unwrap_or(nearest)
@@ -170,23 +173,23 @@ impl<'a> Course<'a> {
             self.laid.outside += unit.packets.len() as u64;
             return;
         }
-        let best = self.best(unit.at, beside);
+        let best = || self.best(unit.at, beside);
         let end = self.before.as_ref().map_or(0, |b| b.slot_end);
         let before = self.before.as_ref().filter(|b| b.run == unit.run && !unit.stalled);
         let rhythm = before.map(|b| unit.ts - b.ts_end);
         let rhythm = rhythm.filter(|gap| (0..=SHORT_GAP).contains(gap) && gap % grid == 0);
-        let mut slot = rhythm.map_or_else(|| end.max(best), |gap| end + gap / grid);
+        let mut slot = rhythm.map_or_else(|| end.max(best()), |gap| end + gap / grid);
         let error = slot * grid - unit.at;
         let late = |step: i64, quiet: bool| Patience::new(step, quiet).is_over(error, beside, step);
         let early = |quiet: bool| Patience::new(grid, quiet).is_over(-error, beside.map(|other| -other), grid);
         if slot > end && late(grid, true) {
-            slot = end.max(best.min(slot - 1));
+            slot = end.max(best().min(slot - 1));
         } else if late(long * grid, unit.quiet) {
             self.remove(unit, long);
             return;
         } else if rhythm.is_some_and(|gap| early(gap > 0 || unit.quiet)) {
             let sooner = slot;
-            slot = best.max(slot + 1);
+            slot = best().max(slot + 1);
             self.laid.inserted += (slot - sooner).unsigned_abs();
         }
         if slot + long > self.slots {
