@@ -1,39 +1,51 @@
-//! Things in numbered places: a vector with reused gaps.
+//! Things in numbered places: chunks with reused gaps.
 //!
 //! A number is only meaningful while its thing lives; whoever removes a thing removes its number from every other
 //! table in the same call.
+//!
+//! Invariant: a thing never moves while it lives. A growing vector would copy every leg of a shard in one go, between
+//! two packets, and keep room for as many again.
+
+/// Places of a chunk: what one join may have to make at most (some 50 KB of legs), and what stands empty at most.
+const CHUNK: usize = 32;
 
 /// See the top of this file.
 pub(crate) struct Table<T> {
-    places: Vec<Option<T>>,
+    chunks: Vec<Box<[Option<T>]>>,
+    /// Places that were ever taken: those below it are taken or in `free`.
+    used: u32,
     free: Vec<u32>,
 }
 
 impl<T> Table<T> {
     pub(crate) const fn new() -> Table<T> {
         Table {
-            places: Vec::new(),
+            chunks: Vec::new(),
+            used: 0,
             free: Vec::new(),
         }
     }
 
     /// How many things live.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.used as usize - self.free.len()
     }
 
     pub(crate) fn insert(&mut self, thing: T) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self.places[place as usize] = Some(thing);
-            return place;
-        }
-        let place = u32::try_from(self.places.len()).expect("shard limits are far below 2^32 places");
-        self.places.push(Some(thing));
+        let place = self.free.pop().unwrap_or_else(|| {
+            let place = self.used;
+            if place as usize == self.chunks.len() * CHUNK {
+                self.chunks.push((0..CHUNK).map(|_| None).collect());
+            }
+            self.used = place.checked_add(1).expect("shard limits are far below 2^32 places");
+            place
+        });
+        *self.place(place).expect("a place below `used` has its chunk") = Some(thing);
         place
     }
 
     pub(crate) fn remove(&mut self, place: u32) -> Option<T> {
-        let thing = self.places.get_mut(place as usize)?.take();
+        let thing = self.place(place)?.take();
         if thing.is_some() {
             self.free.push(place);
         }
@@ -42,12 +54,19 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn get(&self, place: u32) -> Option<&T> {
-        self.places.get(place as usize)?.as_ref()
+        let place = place as usize;
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)?.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
-        self.places.get_mut(place as usize)?.as_mut()
+        self.place(place)?.as_mut()
+    }
+
+    #[inline]
+    fn place(&mut self, place: u32) -> Option<&mut Option<T>> {
+        let place = place as usize;
+        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 }
 
@@ -65,5 +84,19 @@ mod tests {
             (table.get(a), table.get(b), table.get(9)),
             (Some(&'c'), Some(&'b'), None)
         );
+    }
+
+    #[test]
+    fn things_stay_where_they_are_while_the_table_grows() {
+        let mut table = Table::new();
+        let first = table.insert(0);
+        let at = std::ptr::from_ref(table.get(first).unwrap());
+        let places: Vec<u32> = (1..=3 * CHUNK).map(|n| table.insert(n)).collect();
+        assert_eq!(std::ptr::from_ref(table.get(first).unwrap()), at);
+        assert_eq!(table.len(), 3 * CHUNK + 1);
+        for (n, place) in places.into_iter().enumerate() {
+            assert_eq!(table.get(place), Some(&(n + 1)));
+        }
+        assert_eq!(table.get(4 * CHUNK as u32), None);
     }
 }
