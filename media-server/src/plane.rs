@@ -142,7 +142,7 @@ impl Shared {
         let mut registry = lock(&self.registry);
         let (id, shard, leg) = registry.by_secret(&secret)?;
         let slots = leg.slots.map(Some);
-        let media: MediaParams = offer.media_params(leg.uplink, slots);
+        let media: MediaParams = offer.media_params(leg.uplink, convert::red(leg.red), slots);
         let transport = NewTransport {
             id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
             ice: ice.clone(),

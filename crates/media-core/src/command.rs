@@ -107,6 +107,8 @@ pub struct MediaParams {
     pub dtmf: Option<u8>,
     /// The id of `ssrc-audio-level` (RFC 6464), if accepted.
     pub audio_level: Option<u8>,
+    /// True: both sides ask for lost packets of Opus and send them again (RFC 4585 §6.2.1).
+    pub nack: bool,
     /// False: the answer let the leg send nothing; what it sends anyway is dropped unopened.
     pub uplink: bool,
     /// The streams that we announced, in the order of the audio sections.

@@ -151,7 +151,7 @@ fn accepted(
         write!(text, "{}{byte:02X}", if n == 0 { "" } else { ":" })?;
     }
     text.push_str("\r\na=setup:passive\r\na=rtcp-mux\r\na=rtcp-rsize\r\n");
-    codecs(text, offer.opus, red, dtmf)?;
+    codecs(text, offer.opus, offer.nack && section.nack(), red, dtmf)?;
     if let Some(id) = offer.audio_level.filter(|_| section.level == offer.audio_level) {
         write!(text, "a=extmap:{id} {AUDIO_LEVEL}\r\n")?;
     }
@@ -178,8 +178,11 @@ const fn direction(hears: bool, sends: bool) -> Direction {
     }
 }
 
-fn codecs(text: &mut String, opus: u8, red: Option<u8>, dtmf: Option<u8>) -> std::fmt::Result {
+fn codecs(text: &mut String, opus: u8, nack: bool, red: Option<u8>, dtmf: Option<u8>) -> std::fmt::Result {
     write!(text, "a=rtpmap:{opus} opus/48000/2\r\na=fmtp:{opus} {OPUS_FORMAT}\r\n")?;
+    if nack {
+        write!(text, "a=rtcp-fb:{opus} nack\r\n")?;
+    }
     if let Some(red) = red {
         write!(text, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n")?;
     }

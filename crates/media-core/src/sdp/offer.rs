@@ -6,7 +6,7 @@ use crate::command::{MediaParams, SlotParams};
 use crate::dtls::Fingerprint;
 use crate::limits::{REMOTE_UFRAG_BYTES_MAX, SLOTS_PER_LEG_MAX};
 
-use super::{LINE_BYTES_MAX, LINES_MAX, OFFER_BYTES_MAX, SECTIONS_MAX};
+use super::{LINE_BYTES_MAX, LINES_MAX, OFFER_BYTES_MAX, Red, SECTIONS_MAX};
 
 /// Password lengths (RFC 8839 §5.4).
 const PWD_BYTES: std::ops::RangeInclusive<usize> = 22..=256;
@@ -163,6 +163,8 @@ pub(super) struct Section {
     /// Payload type to (codec in lower case, clock rate).
     codecs: HashMap<u8, (String, u32)>,
     pub(super) level: Option<u8>,
+    /// The formats with generic NACK as feedback, as written; `*` is all of them.
+    nacks: Vec<String>,
     facts: Facts,
 }
 
@@ -197,6 +199,8 @@ pub struct Offer {
     pub dtmf: Option<u8>,
     /// Id of the level extension.
     pub audio_level: Option<u8>,
+    /// True if it offers generic NACK for Opus (RFC 4585 §4.2).
+    pub nack: bool,
     pub(super) sections: Vec<Section>,
     pub(super) bundle: bool,
 }
@@ -356,6 +360,7 @@ impl Reader {
             red: main.red(),
             dtmf: main.dtmf(),
             audio_level: main.level,
+            nack: main.nack(),
             bundle: first_together,
             sections: self.sections,
         })
@@ -464,6 +469,7 @@ impl Section {
             "bundle-only" => self.bundle_only = true,
             "rtpmap" => self.rtpmap(value)?,
             "extmap" => self.extmap(value),
+            "rtcp-fb" => self.feedback(value),
             _ => {}
         }
         Ok(())
@@ -484,6 +490,14 @@ impl Section {
             self.codecs.insert(kind, (name, rate));
         }
         Ok(())
+    }
+
+    /// `111 nack` or `* nack`; `111 nack pli` is another thing.
+    fn feedback(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        if let (Some(format), Some("nack"), None) = (words.next(), words.next(), words.next()) {
+            self.nacks.push(format.to_owned());
+        }
     }
 
     /// `1 urn:…` or `1/sendonly urn:…`.
@@ -522,6 +536,13 @@ impl Section {
         self.codec("telephone-event", 48_000)
     }
 
+    /// True if Opus has generic NACK here.
+    pub(super) fn nack(&self) -> bool {
+        let opus = self.opus();
+        let mut nacks = self.nacks.iter();
+        nacks.any(|format| format == "*" || opus.is_some_and(|opus| format.parse() == Ok(opus)))
+    }
+
     fn usable(&self) -> bool {
         let alive = self.port != 0 || self.bundle_only;
         self.kind == "audio" && alive && self.protocol.ends_with("SAVPF") && self.opus().is_some()
@@ -544,9 +565,10 @@ impl Offer {
             .any(|section| section.accepted && section.direction.sends())
     }
 
-    /// What the engine needs of it. `uplink`: whether the leg may speak; `slots`: its outgoing streams.
+    /// What the engine needs of it. `uplink`: whether the leg may speak; `red`: what is answered to redundant audio;
+    /// `slots`: its outgoing streams.
     #[must_use]
-    pub fn media_params(&self, uplink: bool, slots: [Option<SlotParams>; SLOTS_PER_LEG_MAX]) -> MediaParams {
+    pub fn media_params(&self, uplink: bool, red: Red, slots: [Option<SlotParams>; SLOTS_PER_LEG_MAX]) -> MediaParams {
         let receiving = self.receiving().count();
         let mut slots = slots;
         for slot in slots.iter_mut().skip(receiving) {
@@ -554,9 +576,10 @@ impl Offer {
         }
         MediaParams {
             opus: self.opus,
-            red: self.red,
+            red: self.red.filter(|_| red != Red::Off),
             dtmf: self.dtmf,
             audio_level: self.audio_level,
+            nack: self.nack,
             uplink: uplink && self.sends(),
             slots,
         }

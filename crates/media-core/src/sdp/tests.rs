@@ -220,7 +220,7 @@ fn the_offer_of_chromium_is_read_and_answered_with_its_own_numbers() {
     }
     let candidates = all[1].iter().filter(|line| line.starts_with("a=candidate:")).count();
     assert_eq!((candidates, *all[1].last().unwrap()), (2, "a=end-of-candidates"));
-    let params = offer.media_params(true, SLOTS.map(Some));
+    let params = offer.media_params(true, Red::Offer, SLOTS.map(Some));
     assert!(params.uplink && params.slots.iter().all(Option::is_some));
 }
 
@@ -239,7 +239,7 @@ fn the_offer_of_firefox_keeps_its_numbers_and_loses_video_and_data() {
     );
     assert_eq!(all[2][0], "m=video 0 UDP/TLS/RTP/SAVPF 120");
     assert_eq!(all[3][0], "m=application 0 UDP/DTLS/SCTP webrtc-datachannel");
-    let params = offer.media_params(true, SLOTS.map(Some));
+    let params = offer.media_params(true, Red::Offer, SLOTS.map(Some));
     assert_eq!(
         params.slots.map(|slot| slot.is_some()),
         [true, false, false],
@@ -265,10 +265,10 @@ fn who_may_only_listen_is_told_so() {
     let offer = read_offer(&chromium()).unwrap();
     let text = answered(&offer, Red::Off, false);
     assert!(text.contains("a=sendonly\r\n") && !text.contains("a=sendrecv"));
-    assert!(!offer.media_params(false, SLOTS.map(Some)).uplink);
+    assert!(!offer.media_params(false, Red::Offer, SLOTS.map(Some)).uplink);
     let silent = read_offer(&chromium().replace("a=sendrecv", "a=recvonly")).unwrap();
     assert!(
-        !silent.media_params(true, SLOTS.map(Some)).uplink,
+        !silent.media_params(true, Red::Offer, SLOTS.map(Some)).uplink,
         "who offers no voice has none"
     );
     let mute = read_offer(&firefox().replace("a=sendrecv\r\na=extmap", "a=sendonly\r\na=extmap")).unwrap();
@@ -377,4 +377,38 @@ fn mutilated_offers_are_refused_or_answered() {
             }
         }
     }
+}
+
+#[test]
+fn nack_is_answered_where_opus_offers_it_and_nowhere_else() {
+    let with = |line: &str| chromium().replace("a=rtcp-fb:111 transport-cc\r\n", &format!("{line}\r\n"));
+    for (line, answered_too) in [
+        ("a=rtcp-fb:111 transport-cc", false),
+        ("a=rtcp-fb:111 nack", true),
+        ("a=rtcp-fb:* nack", true),
+        ("a=rtcp-fb:111 nack pli", false),
+        ("a=rtcp-fb:63 nack", false),
+        ("a=rtcp-fb:", false),
+    ] {
+        let offer = read_offer(&with(line)).unwrap();
+        let text = answered(&offer, Red::Offer, true);
+        let count = text.matches("a=rtcp-fb:111 nack\r\n").count();
+        assert_eq!(count, if answered_too { 3 } else { 0 }, "{line}");
+        assert_eq!(text.matches("rtcp-fb").count(), count, "{line}");
+        assert_eq!(
+            offer.media_params(true, Red::Off, SLOTS.map(Some)).nack,
+            answered_too,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn redundant_audio_that_was_not_answered_is_neither_taken_nor_sent() {
+    let offer = read_offer(&chromium()).unwrap();
+    let params = |red| offer.media_params(true, red, SLOTS.map(Some)).red;
+    assert_eq!(
+        (params(Red::Off), params(Red::Offer), params(Red::Prefer)),
+        (None, Some(63), Some(63))
+    );
 }

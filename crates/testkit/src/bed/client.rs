@@ -57,6 +57,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// What it offered.
     pub numbers: Numbers,
+    /// Whether lost packets are asked for and sent again, both ways.
+    pub nack: bool,
     /// False: the answer lets it only listen.
     pub uplink: bool,
     /// How many slots it was given.
@@ -106,6 +108,7 @@ impl Client {
                 level: Some(1 + small),
                 ssrc: 0xABCD_0000 + u32::from(number),
             },
+            nack: false,
             uplink: true,
             slots: SLOTS_PER_LEG_MAX,
             index: 40_000 + u64::from(number),
@@ -184,6 +187,7 @@ impl Client {
                 red: self.numbers.red,
                 dtmf: self.numbers.dtmf,
                 audio_level: self.numbers.level,
+                nack: self.nack,
                 uplink: self.uplink,
                 slots: std::array::from_fn(slot),
             },

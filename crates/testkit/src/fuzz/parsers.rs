@@ -155,9 +155,10 @@ pub fn sdp(data: &[u8]) {
                 .lines()
                 .all(|line| !line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
         );
+        assert!(offer.nack || !answer.lines().any(|line| line.starts_with("a=rtcp-fb:")));
         let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
         assert_eq!(sections(&answer), sections(&text));
-        let params = offer.media_params(uplink, slots.map(Some));
+        let params = offer.media_params(uplink, red, slots.map(Some));
         assert!(params.slots.iter().flatten().count() <= SLOTS_PER_LEG_MAX && (uplink || !params.uplink));
         for kind in [Some(params.opus), params.red, params.dtmf].into_iter().flatten() {
             assert!(text.contains(&format!("rtpmap:{kind} ")) || text.contains(&format!("rtpmap:+{kind} ")));
