@@ -6,7 +6,9 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
-use super::Block;
+use super::nack::{FEEDBACK, GENERIC_NACK};
+use super::xr::EXTENDED_REPORT;
+use super::{Block, Extended, Nack};
 
 /// Packets of one compound packet; a datagram of empty ones could hold hundreds, browsers send two to four.
 pub const PACKETS_MAX: usize = 32;
@@ -78,7 +80,11 @@ pub enum Packet<'a> {
     },
     /// Streams of the peer that end.
     Bye(Bye<'a>),
-    /// SDES, feedback, XR and everything else: passed over.
+    /// Packets of ours that the peer asks for.
+    Nack(Nack<'a>),
+    /// Reference times and figures of a call.
+    Extended(Extended<'a>),
+    /// SDES, other feedback and everything else: passed over.
     Other(u8),
 }
 
@@ -185,6 +191,8 @@ fn take(bytes: &[u8]) -> Result<(Packet<'_>, &[u8]), Malformed> {
         BYE => Packet::Bye(Bye {
             bytes: body.get(..4 * count).ok_or(Malformed::Truncated)?,
         }),
+        FEEDBACK if count == usize::from(GENERIC_NACK) => Packet::Nack(Nack::read(body).ok_or(Malformed::Truncated)?),
+        EXTENDED_REPORT => Packet::Extended(Extended::read(body).ok_or(Malformed::Truncated)?),
         other => Packet::Other(other),
     };
     Ok((packet, rest))
@@ -246,7 +254,7 @@ mod tests {
         assert_eq!(block.delay_since_sr, 0x2C2D_2E2F);
         assert!(blocks.next().is_none());
         assert!(matches!(compound.next(), Some(Packet::Other(202))));
-        assert!(matches!(compound.next(), Some(Packet::Other(207))));
+        assert!(matches!(compound.next(), Some(Packet::Extended(_))));
         let Some(Packet::Bye(bye)) = compound.next() else {
             panic!("the last packet is a BYE");
         };
@@ -307,6 +315,8 @@ mod tests {
                         Packet::SenderReport(_, blocks) => prop_assert!(blocks.count() < 32),
                         Packet::ReceiverReport { blocks, .. } => prop_assert!(blocks.count() < 32),
                         Packet::Bye(bye) => prop_assert!(bye.sources().count() < 32),
+                        Packet::Nack(nack) => prop_assert!(nack.numbers().count() <= 17 * 75),
+                        Packet::Extended(report) => prop_assert!(report.blocks().count() < 75),
                         Packet::Other(_) => {}
                     }
                 }

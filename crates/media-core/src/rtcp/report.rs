@@ -69,29 +69,34 @@ pub fn bye(buffer: &mut [u8], ssrc: u32) -> Result<usize, NoRoom> {
     Ok(to.len)
 }
 
-struct Cursor<'b> {
+pub(super) struct Cursor<'b> {
     buffer: &'b mut [u8],
     len: usize,
 }
 
 impl<'b> Cursor<'b> {
-    fn new(buffer: &'b mut [u8]) -> Cursor<'b> {
+    pub(super) fn new(buffer: &'b mut [u8]) -> Cursor<'b> {
         Cursor { buffer, len: 0 }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+    /// Bytes written.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
         let end = self.len + bytes.len();
         self.buffer.get_mut(self.len..end).ok_or(NoRoom)?.copy_from_slice(bytes);
         self.len = end;
         Ok(())
     }
 
-    fn word(&mut self, value: u32) -> Result<(), NoRoom> {
+    pub(super) fn word(&mut self, value: u32) -> Result<(), NoRoom> {
         self.put(&value.to_be_bytes())
     }
 
     /// Begins a packet with `count` in its first byte; returns where it begins.
-    fn begin(&mut self, kind: u8, count: usize) -> Result<usize, NoRoom> {
+    pub(super) fn begin(&mut self, kind: u8, count: usize) -> Result<usize, NoRoom> {
         let start = self.len;
         let count = u8::try_from(count)
             .ok()
@@ -101,7 +106,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Writes the length of the packet that began at `start`: in words, less one.
-    fn end(&mut self, start: usize) -> Result<(), NoRoom> {
+    pub(super) fn end(&mut self, start: usize) -> Result<(), NoRoom> {
         let words = (self.len - start) / 4 - 1;
         let words = u16::try_from(words).map_err(|_| NoRoom)?;
         let place = self.buffer.get_mut(start + 2..start + 4).ok_or(NoRoom)?;

@@ -128,7 +128,7 @@ fn take(leg: &mut Leg, packet: Packet<'_>, ssrc: Option<u32>, now: u64, ntp: u64
         }
         Packet::ReceiverReport { blocks, .. } => take_blocks(leg, blocks, now, ntp),
         // A stream's end is no leg's end: that comes by signalling, close_notify or silence.
-        Packet::Bye(_) | Packet::Other(_) => {}
+        Packet::Bye(_) | Packet::Nack(_) | Packet::Extended(_) | Packet::Other(_) => {}
     }
 }
 

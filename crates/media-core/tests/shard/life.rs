@@ -302,7 +302,7 @@ fn reports_come_within_a_second_and_say_what_was_sent_and_lost() {
         .unwrap()
         .filter_map(|packet| match packet {
             Packet::ReceiverReport { blocks, .. } | Packet::SenderReport(_, blocks) => Some(blocks),
-            Packet::Bye(_) | Packet::Other(_) => None,
+            Packet::Bye(_) | Packet::Nack(_) | Packet::Extended(_) | Packet::Other(_) => None,
         })
         .flatten()
         .collect();
@@ -328,7 +328,7 @@ fn a_listeners_loss_is_told_to_the_speaker_whose_fec_covers_it() {
         .unwrap()
         .find_map(|packet| match packet {
             Packet::ReceiverReport { mut blocks, .. } | Packet::SenderReport(_, mut blocks) => blocks.next(),
-            Packet::Bye(_) | Packet::Other(_) => None,
+            Packet::Bye(_) | Packet::Nack(_) | Packet::Extended(_) | Packet::Other(_) => None,
         });
     let block = last.unwrap();
     assert_eq!(

@@ -238,9 +238,14 @@ impl Client {
     /// The next packet of the voice, sealed.
     pub fn speak(&mut self, payload: &[u8]) -> Vec<u8> {
         let packet = self.packet(self.numbers.opus, payload);
+        self.step();
+        packet
+    }
+
+    /// Moves on by one packet of 20 ms.
+    pub fn step(&mut self) {
         self.index += 1;
         self.timestamp = self.timestamp.wrapping_add(FRAME_SAMPLES);
-        packet
     }
 
     /// The packet that is next, without moving on: `kind` is its payload type.
@@ -287,6 +292,17 @@ impl Client {
         };
         let mut plain = [0; 256];
         let len = rtcp::receiver_report(&mut plain, self.numbers.ssrc, &[block], "client").expect("it fits");
+        self.seal_rtcp(&plain[..len])
+    }
+
+    /// A request for packets of slot `place` (RFC 4585 §6.2.1), ascending; sealed.
+    ///
+    /// # Panics
+    /// Beyond 60 numbers.
+    pub fn nack_for(&mut self, place: usize, numbers: &[u16]) -> Vec<u8> {
+        let mut plain = [0; 256];
+        let media = self.slot_ssrc(place);
+        let len = rtcp::nack(&mut plain, self.numbers.ssrc, media, numbers).expect("it fits");
         self.seal_rtcp(&plain[..len])
     }
 

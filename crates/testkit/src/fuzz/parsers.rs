@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use media_core::command::SlotParams;
 use media_core::dtls::Fingerprint;
 use media_core::limits::SLOTS_PER_LEG_MAX;
-use media_core::rtcp::{self, Packet};
+use media_core::rtcp::{self, ExtendedBlock, Packet};
 use media_core::rtp::{self, EXTENSION_IDS, Header, Rewrite};
 use media_core::sdp::{self, Ours, Red};
 use media_core::srtp::{Keys, Profile, Role};
@@ -111,6 +111,18 @@ pub fn rtcp(data: &[u8]) {
             Packet::SenderReport(_, blocks) => blocks.filter_map(|block| rtcp::round_trip_us(u64::MAX, &block)).count(),
             Packet::ReceiverReport { blocks, .. } => blocks.filter_map(|block| rtcp::round_trip_us(0, &block)).count(),
             Packet::Bye(bye) => bye.sources().count(),
+            Packet::Nack(nack) => {
+                assert!(nack.numbers().count() <= data.len() / 4 * 17);
+                0
+            }
+            Packet::Extended(report) => {
+                let parts = report.blocks().map(|block| match block {
+                    ExtendedBlock::Delays(delays) => delays.count(),
+                    ExtendedBlock::Reference(_) | ExtendedBlock::Voip(_) | ExtendedBlock::Other(_) => 1,
+                });
+                assert!(parts.sum::<usize>() <= data.len() / 4);
+                0
+            }
             Packet::Other(_) => 0,
         };
         assert!(inside <= 31);

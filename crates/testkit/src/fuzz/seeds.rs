@@ -4,7 +4,7 @@
 
 use media_core::dtls::{Certificate, Handshake, Output};
 use media_core::matrix::Part;
-use media_core::rtcp::{self, Block, SenderInfo};
+use media_core::rtcp::{self, Block, Delay, SenderInfo};
 use media_core::srtp::Profile;
 use std::time::Instant;
 use stun::binding::success;
@@ -164,6 +164,25 @@ fn control(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
     let len = rtcp::bye(&mut buffer, 7).expect("it fits");
     put("rtcp", "bye", &buffer[..len]);
     put("rtcp", "nack", &[0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 5, 0, 3]);
+    put("rtcp", "sealed-nack", &bystander.nack_for(0, &[0x7FF0, 0x7FF1, 0x8010]));
+    let len = rtcp::nack(&mut buffer, 7, 9, &[65_530, 3, 4, 40]).expect("it fits");
+    put("rtcp", "nack-over-the-wrap", &buffer[..len]);
+    put(
+        "rtcp",
+        "nack-torn",
+        &[0x81, 205, 0, 1, 0, 0, 0, 1, 0x81, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2],
+    );
+    let delay = Delay {
+        ssrc: 1,
+        last_reference: 2,
+        delay: 3,
+    };
+    let mut len = rtcp::reference_time(&mut buffer, 7, 1 << 40).expect("it fits");
+    len += rtcp::reference_answer(&mut buffer[len..], 7, &delay).expect("it fits");
+    put("rtcp", "extended-both-ways", &buffer[..len]);
+    let voip = [&[0x80, 207, 0, 10, 0, 0, 0, 1, 7, 0, 0, 8][..], &[5; 32]].concat();
+    put("rtcp", "extended-voip", &voip);
+    put("rtcp", "extended-torn", &[0x80, 207, 0, 2, 0, 0, 0, 1, 4, 0, 0, 9]);
     put(
         "rtcp",
         "extended",
