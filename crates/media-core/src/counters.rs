@@ -33,6 +33,17 @@ pub struct Totals {
     pub rtcp_opened: u64,
     /// Reports sent.
     pub rtcp_sent: u64,
+    /// Packets that receivers asked for by NACK.
+    pub nacks_received: u64,
+    /// Of those, sent again.
+    pub nacks_answered: u64,
+    /// Of those, no longer or never kept.
+    pub nacks_missed: u64,
+    /// Of those, beyond a limit: [`crate::limits::RESENDS_PER_PACKET_MAX`] and its neighbours.
+    pub nacks_limited: u64,
+    /// Packets sent to a receiver with NACK and not kept: redundant audio, or longer than
+    /// [`crate::limits::RING_CELL_BYTES`].
+    pub ring_unfit: u64,
     /// DTLS datagrams handed to the handshake helper.
     pub dtls_passed: u64,
     /// Datagrams larger than [`crate::limits::DATAGRAM_BYTES_MAX`] or empty.

@@ -62,6 +62,7 @@ pub mod limits;
 pub mod matrix;
 pub mod quality;
 pub mod red;
+mod ring;
 mod room;
 pub mod rtcp;
 pub mod rtp;

@@ -106,3 +106,19 @@ pub const REPORT_SLOW: u64 = 5 * SECOND;
 pub const REPORT_EARLY: u64 = 10 * SECOND;
 /// Fraction lost, in 1/256, above which reports stay frequent: 1 %. FEC of the speaker follows them.
 pub const REPORT_LOSS: u8 = 3;
+
+/// Sealed packets kept per slot to answer a NACK: 640 ms of 20 ms frames; a later repair helps no listener.
+/// Higher: [`RING_CELL_BYTES`] per packet and slot. Lower: late NACKs stay unanswered.
+pub const RING_PACKETS_MAX: usize = 32;
+/// Longest sealed packet that is kept: 20 ms at 48 kbit/s with header, level and tag, above our Opus ceiling.
+pub const RING_CELL_BYTES: usize = 160;
+/// Times one packet is sent again: as often as we ask ourselves.
+pub const RESENDS_PER_PACKET_MAX: u8 = 3;
+/// Packets sent again for one datagram: with the reports it may cause, they fit [`ARENA_RESERVE`].
+pub const RESENDS_PER_DATAGRAM_MAX: usize = 12;
+/// Bytes per second sent again to one leg: as much as one stream at our Opus ceiling, so a peer that asks for
+/// everything doubles what it gets and no more.
+pub const RESEND_BYTES_PER_S_MAX: u32 = 8_000;
+/// Bytes sent again at once: a whole ring.
+pub const RESEND_BURST_BYTES_MAX: u32 = (RING_PACKETS_MAX * RING_CELL_BYTES) as u32;
+const _: () = assert!(RESENDS_PER_DATAGRAM_MAX < ARENA_RESERVE);

@@ -10,6 +10,7 @@ mod control;
 mod ingress;
 mod life;
 mod outbox;
+mod repair;
 mod reports;
 
 use std::net::SocketAddr;

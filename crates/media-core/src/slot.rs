@@ -1,11 +1,13 @@
 //! One outgoing RTP stream of a leg: continuous numbers and time for whatever source feeds it.
 //!
-//! It touches no packet; it says which index and timestamp a packet gets, or that it must not go out.
+//! It looks into no packet; it says which index and timestamp a packet gets, or that it must not go out, and keeps the
+//! last sealed ones for a receiver that may ask for them again.
 //!
 //! Invariant: no index is handed out twice between two calls of [`Slot::rekey`]. A repeated index under one key
 //! would give the GCM authentication key away.
 
 use crate::limits::MS;
+use crate::ring::{self, Ring};
 
 /// Input steps larger than this are a new stream, not loss.
 const INPUT_JUMP_PACKETS: u64 = 1_000;
@@ -37,6 +39,8 @@ pub struct Stamp {
     pub timestamp: u32,
     /// True on the first packet after a switch: it carries the marker.
     pub switched: bool,
+    /// Media time since the switch, in samples: what is older belongs to somebody or something else.
+    pub since_switch: u32,
 }
 
 /// Why a packet must not go out on this slot.
@@ -61,6 +65,7 @@ pub struct Slot {
     pub octets: u64,
     source: Option<Source>,
     floor: u64,
+    floor_timestamp: u32,
     offset: i64,
     offset_timestamp: u32,
     newest_in: u64,
@@ -71,6 +76,7 @@ pub struct Slot {
     last_timestamp: u32,
     last_ns: u64,
     started: bool,
+    ring: Option<Box<Ring>>,
 }
 
 impl Slot {
@@ -83,6 +89,7 @@ impl Slot {
             octets: 0,
             source: None,
             floor: 0,
+            floor_timestamp: 0,
             offset: 0,
             offset_timestamp: 0,
             newest_in: 0,
@@ -92,6 +99,7 @@ impl Slot {
             last_timestamp: timestamp,
             last_ns: 0,
             started: false,
+            ring: None,
         }
     }
 
@@ -133,6 +141,7 @@ impl Slot {
             index,
             timestamp,
             switched,
+            since_switch: timestamp_in.wrapping_sub(self.floor_timestamp),
         })
     }
 
@@ -142,9 +151,10 @@ impl Slot {
         self.source.is_none_or(|source| source.leg == leg)
     }
 
-    /// Nobody feeds the slot any more; whoever comes next is a switch.
+    /// Nobody feeds the slot any more; whoever comes next is a switch. What was sent is sent again no more.
     pub fn release(&mut self) {
         self.source = None;
+        self.forget();
     }
 
     /// The leg has new keys: the roll-over count begins at 0 again and the sequence below 2^15, going on at +1 where
@@ -153,6 +163,32 @@ impl Slot {
         self.top = (self.top & FIRST_SEQUENCE_MASK).min(FIRST_SEQUENCE_MASK - 1);
         self.sent = 0;
         self.source = None;
+        self.forget();
+    }
+
+    /// Keeps a sealed packet for a receiver that may ask for it again; `false` if it is too long. The first call makes
+    /// the place for it, once in the life of the slot.
+    #[inline]
+    pub(crate) fn keep(&mut self, index: u64, sealed: &[u8]) -> bool {
+        self.ring.get_or_insert_with(Ring::new).keep(index, sealed)
+    }
+
+    /// The sealed packet with this sequence number, if it may be sent again.
+    pub(crate) fn find_sent(&self, sequence: u16) -> Result<&[u8], ring::Refused> {
+        self.ring.as_ref().ok_or(ring::Refused::Missed)?.find(sequence)
+    }
+
+    /// The packet with this sequence number was sent again.
+    pub(crate) fn sent_again(&mut self, sequence: u16) {
+        if let Some(ring) = &mut self.ring {
+            ring.sent_again(sequence);
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.clear();
+        }
     }
 
     /// The RTP time that belongs to `now`, for sender reports; `None` before the first packet.
@@ -181,6 +217,7 @@ impl Slot {
         self.offset = self.top as i64 + 1 - index_in as i64;
         self.offset_timestamp = self.last_timestamp.wrapping_add(step).wrapping_sub(timestamp_in);
         self.floor = index_in;
+        self.floor_timestamp = timestamp_in;
         self.source = Some(source);
     }
 }
@@ -218,7 +255,8 @@ mod tests {
             Ok(Stamp {
                 index: 0x7FFF,
                 timestamp: 5_000,
-                switched: true
+                switched: true,
+                since_switch: 0
             })
         );
     }
@@ -241,7 +279,8 @@ mod tests {
             Stamp {
                 index: 110,
                 timestamp: 5_000 + 9 * 960 + 3 * 48_000 + 960,
-                switched: true
+                switched: true,
+                since_switch: 0
             }
         );
         assert_eq!(
@@ -325,6 +364,26 @@ mod tests {
             }
         }
         assert!(seen.len() > 50_000, "the walk must mostly send, sent {}", seen.len());
+    }
+
+    #[test]
+    fn what_was_sent_is_there_to_be_sent_again_until_the_source_or_the_keys_change() {
+        for change in [Slot::release as fn(&mut Slot), Slot::rekey] {
+            let (mut slot, ..) = fed(1);
+            assert_eq!(slot.find_sent(100), Err(ring::Refused::Missed), "nothing was kept");
+            assert!(slot.keep(100, b"sealed"));
+            assert_eq!(slot.find_sent(100), Ok(&b"sealed"[..]));
+            change(&mut slot);
+            assert_eq!(slot.find_sent(100), Err(ring::Refused::Missed));
+        }
+    }
+
+    #[test]
+    fn time_since_the_switch_is_that_of_the_media() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        assert_eq!(slot.stamp(A, index, timestamp, now).unwrap().since_switch, 10 * 960);
+        let stamp = slot.stamp(B, 5, 77, now).unwrap();
+        assert!(stamp.switched && stamp.since_switch == 0);
     }
 
     #[test]

@@ -12,14 +12,16 @@ use crate::event::Cause;
 use crate::gate::{Gate, Rate};
 use crate::ice::Agent;
 use crate::limits::{
-    DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX, DTLS_TIMEOUT, ICE_TIMEOUT, RTCP_PER_S_MAX, SSRC_SILENT,
-    UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX, UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
+    DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX, DTLS_TIMEOUT, ICE_TIMEOUT, RESEND_BURST_BYTES_MAX,
+    RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SSRC_SILENT, UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX,
+    UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
 };
 use crate::srtp::Keys;
 
 const PACKETS: Rate = Rate::new(UPLINK_PACKETS_PER_S_MAX, UPLINK_BURST_PACKETS_MAX);
 const BYTES: Rate = Rate::new(UPLINK_BYTES_PER_S_MAX, UPLINK_BURST_BYTES_MAX);
 const RTCP: Rate = Rate::new(RTCP_PER_S_MAX, RTCP_PER_S_MAX);
+const RESENDS: Rate = Rate::new(RESEND_BYTES_PER_S_MAX, RESEND_BURST_BYTES_MAX);
 const DTLS_AFTER: Rate = Rate::new(DTLS_AFTER_PER_S_MAX, DTLS_AFTER_PER_S_MAX);
 
 /// What a payload type of the uplink means.
@@ -78,6 +80,7 @@ pub(crate) struct Transport {
     packets: Gate,
     bytes: Gate,
     rtcp: Gate,
+    resends: Gate,
     dtls: Gate,
     dtls_datagrams: u32,
     dtls_bytes: u32,
@@ -110,6 +113,7 @@ impl Transport {
             packets: Gate::default(),
             bytes: Gate::default(),
             rtcp: Gate::default(),
+            resends: Gate::default(),
             dtls: Gate::default(),
             dtls_datagrams: 0,
             dtls_bytes: 0,
@@ -139,6 +143,11 @@ impl Transport {
     /// True if one more control packet is within its rate.
     pub(crate) fn may_report(&mut self, now: u64) -> bool {
         self.rtcp.pass(now, 1, RTCP)
+    }
+
+    /// True if `bytes` more may be sent to it again.
+    pub(crate) fn may_resend(&mut self, now: u64, bytes: usize) -> bool {
+        self.resends.pass(now, bytes as u32, RESENDS)
     }
 
     /// True if one more DTLS datagram of `bytes` is within the limits of its phase.

@@ -340,6 +340,11 @@ fn deliver(
     }
     match keys.outbound.seal_rtp(body, len, stamp.index) {
         Ok(sealed) => {
+            if media.nack {
+                let redundant = packet.primary.is_some() && media.red.is_some();
+                let kept = !redundant && slot.keep(stamp.index, &body[..sealed]);
+                totals.ring_unfit += u64::from(!kept);
+            }
             slot.packets += 1;
             slot.octets += sound as u64;
             leg.down.count(sound);

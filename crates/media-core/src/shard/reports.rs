@@ -9,7 +9,7 @@ use super::{Place, Shard, Slot};
 use crate::addr;
 use crate::counters::Reception;
 use crate::leg::{Leg, SenderReport};
-use crate::limits::{HEADROOM_BYTES, SECOND};
+use crate::limits::{HEADROOM_BYTES, RESENDS_PER_DATAGRAM_MAX, SECOND};
 use crate::rtcp::{self, Block, Blocks, Packet, SenderInfo};
 use crate::srtp::Refused;
 
@@ -57,11 +57,19 @@ impl Shard {
         transport.ice.heard(now, owner.known, false);
         let ssrc = transport.ssrc();
         let ntp = self.config.ntp(now);
-        if let Some(leg) = self.legs.get_mut(transport.leg) {
-            match rtcp::parse(&slot.packet()[..len]) {
-                Ok(compound) => compound.for_each(|packet| take(leg, packet, ssrc, now, ntp)),
-                Err(_) => totals.drop_inside += 1,
+        let leg = transport.leg;
+        match rtcp::parse(&slot.packet()[..len]) {
+            Ok(compound) => {
+                let mut resends = RESENDS_PER_DATAGRAM_MAX;
+                for packet in compound {
+                    if let Packet::Nack(nack) = &packet {
+                        self.resend(now, owner.transport, nack, &mut resends);
+                    } else if let Some(leg) = self.legs.get_mut(leg) {
+                        take(leg, packet, ssrc, now, ntp);
+                    }
+                }
             }
+            Err(_) => totals.drop_inside += 1,
         }
         self.heard(now, owner.transport);
     }
@@ -127,7 +135,7 @@ fn take(leg: &mut Leg, packet: Packet<'_>, ssrc: Option<u32>, now: u64, ntp: u64
             take_blocks(leg, blocks, now, ntp);
         }
         Packet::ReceiverReport { blocks, .. } => take_blocks(leg, blocks, now, ntp),
-        // A stream's end is no leg's end: that comes by signalling, close_notify or silence.
+        // A stream's end is no leg's end: that comes by signalling, close_notify or silence. A NACK is answered before.
         Packet::Bye(_) | Packet::Nack(_) | Packet::Extended(_) | Packet::Other(_) => {}
     }
 }

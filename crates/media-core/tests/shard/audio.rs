@@ -6,7 +6,7 @@ use media_core::srtp::Profile;
 use media_core::tap::Flags;
 use testkit::bed::{Bed, Client, FRAME};
 
-use crate::{Call, kinds};
+use crate::{Call, kinds, red};
 
 #[test]
 fn two_legs_with_different_numbers_hear_each_other_under_every_profile() {
@@ -244,17 +244,9 @@ fn loss_stays_a_gap_and_a_late_packet_fills_it() {
     assert!(call.customer_is_heard());
 }
 
-/// One redundant block of `old`, then the primary; inner payload type `kind` (RFC 2198 §3).
-fn red(kind: u8, old: &[u8], new: &[u8]) -> Vec<u8> {
-    let mut payload = vec![0x80 | kind, 0, 0, old.len() as u8, kind];
-    payload.extend_from_slice(old);
-    payload.extend_from_slice(new);
-    payload
-}
-
 fn say_red(call: &mut Call, inner: u8) -> Vec<testkit::bed::Heard> {
     let outer = call.customer.numbers.red.expect("the customer offers RED");
-    let packet = call.customer.packet(outer, &red(inner, b"old", b"new!"));
+    let packet = call.customer.packet(outer, &red(inner, &[(0, b"old")], b"new!"));
     call.customer.index += 1;
     call.customer.timestamp = call.customer.timestamp.wrapping_add(960);
     let sent = call.bed.datagram(call.customer.address, &packet);
@@ -267,7 +259,7 @@ fn redundant_audio_is_renamed_for_who_takes_it_and_cut_for_who_does_not() {
     let opus = call.customer.numbers.opus;
     let heard = say_red(&mut call, opus);
     assert_eq!(heard[0].header.payload_type, call.agent.numbers.red.unwrap());
-    assert_eq!(heard[0].payload, red(call.agent.numbers.opus, b"old", b"new!"));
+    assert_eq!(heard[0].payload, red(call.agent.numbers.opus, &[(0, b"old")], b"new!"));
 
     let (mut customer, mut agent) = (Client::new(1, Part::Customer), Client::new(2, Part::Agent));
     agent.numbers.red = None;

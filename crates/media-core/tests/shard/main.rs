@@ -7,6 +7,8 @@ mod faults;
 mod ice;
 mod legs;
 mod life;
+mod nonces;
+mod repair;
 
 use media_core::LegId;
 use media_core::event::{Event, Kind};
@@ -55,4 +57,19 @@ fn down(events: &[Event], leg: LegId) -> Option<media_core::event::Cause> {
         Kind::LegDown { leg: down, cause, .. } if *down == leg => Some(*cause),
         _ => None,
     })
+}
+
+/// Redundant audio (RFC 2198 §3): `blocks` as (offset in samples, bytes), oldest first; inner payload type `kind`.
+fn red(kind: u8, blocks: &[(u32, &[u8])], own: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (offset, bytes) in blocks {
+        let word = u32::from(0x80 | kind) << 24 | offset << 10 | bytes.len() as u32;
+        payload.extend_from_slice(&word.to_be_bytes());
+    }
+    payload.push(kind);
+    for (_, bytes) in blocks {
+        payload.extend_from_slice(bytes);
+    }
+    payload.extend_from_slice(own);
+    payload
 }

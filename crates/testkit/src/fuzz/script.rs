@@ -30,9 +30,12 @@ struct Stage<'a> {
 /// If a datagram is counted twice or not at all, something is sent to an address that passed no check, the shard's
 /// own packets do not open, or an end leaves something behind.
 pub fn script(data: &[u8]) {
-    let clients = (0..4u8)
-        .map(|number| Client::new(number, PARTS[usize::from(number)]))
-        .collect();
+    let client = |number: u8| {
+        let mut client = Client::new(number, PARTS[usize::from(number)]);
+        client.nack = true;
+        client
+    };
+    let clients = (0..4u8).map(client).collect();
     let mut stage = Stage {
         bed: Bed::default(),
         clients,
@@ -98,6 +101,13 @@ impl Stage<'_> {
                 let mut plain = vec![0x80, 201, 0, 1, 0, 0, 0, 0];
                 plain.extend_from_slice(self.input.bytes(len));
                 plain[1] = 200 + self.input.byte() % 8;
+                if plain[1] == 205 && plain.len() >= 12 {
+                    // A NACK for the first stream, with entries of the input's own.
+                    let words = (plain.len() / 4 - 1) as u16;
+                    plain[2..4].copy_from_slice(&words.to_be_bytes());
+                    plain[8..12].copy_from_slice(&self.clients[place].slot_ssrc(0).to_be_bytes());
+                    plain.truncate(4 * (usize::from(words) + 1));
+                }
                 let packet = self.clients[place].seal_rtcp(&plain);
                 self.from(place, &packet)
             }

@@ -87,6 +87,19 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
     );
     put(
         "script",
+        "asked-again",
+        &[
+            0x01, 0x01, 0x01, 0x11, 0x19, 8, 0, 0, 0, 0, 0x7F, 0xF0, 0, 3, 5, 0x01, 0x07, 0x00, 0x19, 8, 0, 0, 0, 0,
+            0x7F, 0xF0, 0, 3, 5,
+        ],
+    );
+    put(
+        "script",
+        "lost-and-silent",
+        &[0x01, 0x08, 0xC0, 96, 0, 0x01, 0x00, 4, 0x00, 40, 0x01],
+    );
+    put(
+        "script",
         "inside",
         &[
             0x08, 0x30, 96, 8, 0xBE, 0xDE, 0, 1, 0x10, 5, 0, 0, 0x09, 4, 1, 2, 3, 4, 1,
