@@ -160,6 +160,8 @@ mod tests {
             expected: 50,
             received: 45,
             lost: 5,
+            repaired_rtx: 0,
+            repaired_red: 0,
             late: 0,
             duplicate: 0,
             burst_max: 1,

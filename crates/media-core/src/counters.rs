@@ -6,9 +6,12 @@
 
 use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
-use crate::slot::samples;
-use crate::tap::LEVEL_UNKNOWN;
+use crate::tap::{LEVEL_UNKNOWN, Record, TapSink};
 use crate::{LegId, RoomId, TapId};
+
+mod uplink;
+
+pub use uplink::{DTX_BYTES_MAX, Uplink};
 
 /// Totals of a shard since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +47,14 @@ pub struct Totals {
     /// Packets sent to a receiver with NACK and not kept: redundant audio, or longer than
     /// [`crate::limits::RING_CELL_BYTES`].
     pub ring_unfit: u64,
+    /// NACKs sent.
+    pub nacks_sent: u64,
+    /// Packets that came because we asked for them.
+    pub repaired_rtx: u64,
+    /// Packets whose audio came inside a later one.
+    pub repaired_red: u64,
+    /// Repaired packets too late for listeners; the tap has them.
+    pub repaired_late: u64,
     /// DTLS datagrams handed to the handshake helper.
     pub dtls_passed: u64,
     /// Datagrams larger than [`crate::limits::DATAGRAM_BYTES_MAX`] or empty.
@@ -112,6 +123,16 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Gives one record to the tap.
+    #[inline]
+    pub(crate) fn give(&mut self, tap: &mut dyn TapSink, record: Record<'_>) {
+        if tap.push(record) {
+            self.tapped += 1;
+        } else {
+            self.tap_dropped += 1;
+        }
+    }
+
     /// The datagrams whose fate is counted: each is in exactly one of these. Equal to [`Totals::datagrams`] as long
     /// as the caller sends when [`crate::shard::Shard::must_flush`] says so.
     #[must_use]
@@ -155,8 +176,13 @@ pub struct Second {
     pub expected: u32,
     /// Of those, how many came.
     pub received: u32,
-    /// Of those, how many did not; a late one makes it smaller again, never below 0 in one second.
+    /// Of those, how many did not and were not rebuilt: what is left after repair. What is repaired later makes the loss
+    /// of the next seconds smaller, so the sum of rows exceeds the truth by what is on its way at most.
     pub lost: u32,
+    /// Packets that came because we asked for them; they are in `received`.
+    pub repaired_rtx: u32,
+    /// Packets whose audio came inside a later one; they are in neither `received` nor `lost`.
+    pub repaired_red: u32,
     /// Packets that came behind a newer one.
     pub late: u32,
     /// Packets that came twice.
@@ -189,25 +215,6 @@ pub struct Second {
     pub mos: Option<f32>,
 }
 
-/// Sums of the running second.
-#[derive(Clone, Copy, Debug, Default)]
-struct Running {
-    received: u32,
-    late: u32,
-    duplicate: u32,
-    burst_max: u32,
-    payload_bytes: u32,
-    voiced: u32,
-    dtx: u32,
-    levels: u32,
-    level_sum: u32,
-    level_max: u8,
-    delays: u32,
-    delay_sum: u64,
-    delay_min: u32,
-    delay_max: u32,
-}
-
 /// What is known of a packet when it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -225,6 +232,8 @@ pub struct Arrival {
     pub voice: bool,
     /// False for telephone events: they share the numbers of the stream but not its time.
     pub audio: bool,
+    /// True if we had asked for it.
+    pub repaired: bool,
 }
 
 /// The figures of a receiver report block (RFC 3550 §6.4.1).
@@ -239,218 +248,6 @@ pub struct Reception {
     /// Jitter in timestamp units.
     pub jitter: u32,
 }
-
-/// Everything received from one leg.
-#[derive(Clone, Debug, Default)]
-pub struct Uplink {
-    /// Packets of all streams.
-    pub received_total: u64,
-    /// Packets of all streams that never came.
-    lost_before: u64,
-    started: bool,
-    base: u64,
-    highest: u64,
-    received: u64,
-    reported_expected: u64,
-    reported_received: u64,
-    second_expected: u64,
-    /// Jitter of RFC 3550, times 16, in samples.
-    jitter16: u32,
-    last_transit: u32,
-    last_timestamp: u32,
-    envelope: [Option<u32>; 2],
-    envelope_since: u64,
-    running: Running,
-    jitter_sum_us: f64,
-    jitter_seconds: u32,
-}
-
-/// How long one half of the lower envelope lasts, nanoseconds.
-const ENVELOPE: u64 = 10 * crate::limits::SECOND;
-/// Timestamp steps over which jitter is taken: 60 ms; after a DTX gap the pair would be a false spike.
-const JITTER_STEP_MAX: u32 = 2_880;
-/// Payloads up to this are DTX frames (RFC 6716 §2.1.9: one byte, or two with padding).
-pub const DTX_BYTES_MAX: usize = 2;
-
-impl Uplink {
-    /// A new stream: numbers and time begin anew, totals go on.
-    pub fn restart(&mut self) {
-        self.lost_before = self.lost_total();
-        *self = Uplink {
-            received_total: self.received_total,
-            lost_before: self.lost_before,
-            running: self.running,
-            jitter_sum_us: self.jitter_sum_us,
-            jitter_seconds: self.jitter_seconds,
-            ..Uplink::default()
-        };
-    }
-
-    /// Counts one authenticated packet that is no duplicate.
-    #[inline]
-    pub fn count(&mut self, arrival: Arrival) {
-        let transit = samples(arrival.now).wrapping_sub(arrival.timestamp);
-        self.received_total += 1;
-        self.received += 1;
-        self.running.received += 1;
-        self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
-        self.count_index(arrival.index);
-        if arrival.audio {
-            self.count_time(arrival, transit);
-            self.count_sound(arrival);
-        }
-    }
-
-    fn count_index(&mut self, index: u64) {
-        if !self.started {
-            self.started = true;
-            self.base = index;
-            self.highest = index;
-        } else if index > self.highest {
-            let missing = (index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
-            self.running.burst_max = self.running.burst_max.max(missing);
-            self.highest = index;
-        } else {
-            self.running.late += 1;
-            self.base = self.base.min(index);
-        }
-    }
-
-    /// Counts a packet that came before.
-    pub fn count_duplicate(&mut self) {
-        self.running.duplicate += 1;
-    }
-
-    /// Packets of all streams that never came.
-    #[must_use]
-    pub fn lost_total(&self) -> u64 {
-        self.lost_before + self.expected().saturating_sub(self.received)
-    }
-
-    /// Mean jitter over the seconds that had audio, milliseconds.
-    #[must_use]
-    pub fn jitter_ms_mean(&self) -> f64 {
-        if self.jitter_seconds == 0 {
-            0.0
-        } else {
-            self.jitter_sum_us / f64::from(self.jitter_seconds) / 1_000.0
-        }
-    }
-
-    /// The highest index of the present stream, once there is one.
-    #[must_use]
-    pub fn highest(&self) -> Option<u64> {
-        self.started.then_some(self.highest)
-    }
-
-    /// The figures for a report and closes its interval; `None` before the first packet.
-    pub fn report(&mut self) -> Option<Reception> {
-        if !self.started {
-            return None;
-        }
-        let expected = self.expected();
-        let interval = expected - self.reported_expected;
-        let received = self.received - self.reported_received;
-        self.reported_expected = expected;
-        self.reported_received = self.received;
-        let lost = interval.saturating_sub(received);
-        Some(Reception {
-            fraction_lost: (lost * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
-            cumulative_lost: (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7F_FFFF) as i32,
-            highest: self.highest as u32,
-            jitter: self.jitter16 / 16,
-        })
-    }
-
-    /// Fills the figures of the second that ends now, and begins the next.
-    pub fn close_second(&mut self, second: &mut Second) {
-        let run = std::mem::take(&mut self.running);
-        let expected = self.expected();
-        let fresh = expected.saturating_sub(self.second_expected) as u32;
-        self.second_expected = expected;
-        second.expected = fresh;
-        second.received = run.received;
-        second.lost = fresh.saturating_sub(run.received);
-        second.late = run.late;
-        second.duplicate = run.duplicate;
-        second.burst_max = run.burst_max;
-        second.jitter_us = self.jitter_us();
-        second.payload_bytes = run.payload_bytes;
-        second.voiced = run.voiced;
-        second.dtx = run.dtx;
-        if let Some(mean) = run.level_sum.checked_div(run.levels) {
-            second.level_mean = mean as u8;
-            second.level_max = run.level_max;
-        }
-        if let Some(mean) = run.delay_sum.checked_div(u64::from(run.delays)) {
-            second.delay_us_min = microseconds(run.delay_min);
-            second.delay_us_mean = microseconds(mean as u32);
-            second.delay_us_max = microseconds(run.delay_max);
-        }
-        if run.received > 0 {
-            self.jitter_sum_us += f64::from(second.jitter_us);
-            self.jitter_seconds += 1;
-        }
-    }
-
-    fn expected(&self) -> u64 {
-        if self.started { self.highest - self.base + 1 } else { 0 }
-    }
-
-    fn jitter_us(&self) -> u32 {
-        microseconds(self.jitter16 / 16)
-    }
-
-    /// Jitter and delay (RFC 3550 §6.4.1), but only between neighbours in time that came in order.
-    fn count_time(&mut self, arrival: Arrival, transit: u32) {
-        let now = arrival.now;
-        if self.envelope[0].is_some() {
-            let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
-            if step <= JITTER_STEP_MAX {
-                let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
-                let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
-                self.jitter16 = settled.saturating_add(difference);
-            }
-        } else {
-            self.envelope_since = now;
-        }
-        self.last_transit = transit;
-        self.last_timestamp = arrival.timestamp;
-        if now.saturating_sub(self.envelope_since) >= ENVELOPE {
-            self.envelope = [None, self.envelope[0]];
-            self.envelope_since = now;
-        }
-        let lower = |a: u32, b: u32| if (a.wrapping_sub(b) as i32) < 0 { a } else { b };
-        let here = self.envelope[0].map_or(transit, |least| lower(least, transit));
-        self.envelope[0] = Some(here);
-        let floor = self.envelope[1].map_or(here, |least| lower(least, here));
-        let delay = transit.wrapping_sub(floor);
-        let run = &mut self.running;
-        run.delay_min = if run.delays == 0 {
-            delay
-        } else {
-            run.delay_min.min(delay)
-        };
-        run.delay_max = run.delay_max.max(delay);
-        run.delay_sum += u64::from(delay);
-        run.delays += 1;
-    }
-
-    fn count_sound(&mut self, arrival: Arrival) {
-        let run = &mut self.running;
-        let dtx = arrival.payload <= DTX_BYTES_MAX;
-        run.dtx += u32::from(dtx);
-        if arrival.level == LEVEL_UNKNOWN {
-            run.voiced += u32::from(!dtx);
-        } else {
-            run.voiced += u32::from(arrival.voice);
-            run.levels += 1;
-            run.level_sum += u32::from(arrival.level);
-            run.level_max = run.level_max.max(arrival.level);
-        }
-    }
-}
-
 /// Everything sent to one leg, and what it says about it.
 #[derive(Clone, Debug, Default)]
 pub struct Downlink {
@@ -556,6 +353,8 @@ impl Second {
             expected: 0,
             received: 0,
             lost: 0,
+            repaired_rtx: 0,
+            repaired_red: 0,
             late: 0,
             duplicate: 0,
             burst_max: 0,

@@ -53,8 +53,10 @@ pub enum Flag {
 pub struct Summary {
     /// Audio packets that reached us.
     pub packets_received: u64,
-    /// Audio packets that never came.
+    /// Audio packets that never came and were not repaired.
     pub packets_lost: u64,
+    /// Audio packets that came because we asked for them, or whose audio came inside a later one; not among the lost.
+    pub packets_repaired: u64,
     /// Audio packets sent to this leg.
     pub packets_sent: u64,
     /// Mean round trip in milliseconds; `None` when it was never measured.

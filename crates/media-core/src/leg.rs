@@ -12,6 +12,7 @@ use crate::limits::{
     SLOTS_PER_LEG_MAX,
 };
 use crate::matrix::Part;
+use crate::missing::Missing;
 use crate::slot::Slot;
 use crate::transport::Transport;
 use crate::{LegId, TapId};
@@ -62,6 +63,12 @@ pub(crate) struct Leg {
     /// When the last valid check of any of its transports came, or the last transport was attached.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
+    /// What did not come of its uplink; made with the first gap.
+    pub(crate) missing: Option<Box<Missing>>,
+    /// The tap takes it now.
+    pub(crate) tapped: bool,
+    /// The first index that belongs to the tap; what is older and comes late does not.
+    pub(crate) tap_from: u64,
     pub(crate) judge: Judge,
 }
 
@@ -86,6 +93,9 @@ impl Leg {
             up_at: None,
             alive_at: now,
             sender_report: None,
+            missing: None,
+            tapped: false,
+            tap_from: 0,
             judge: Judge::default(),
         }
     }

@@ -60,6 +60,7 @@ mod judge;
 mod leg;
 pub mod limits;
 pub mod matrix;
+mod missing;
 pub mod quality;
 pub mod red;
 mod ring;

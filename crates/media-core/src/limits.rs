@@ -122,3 +122,19 @@ pub const RESEND_BYTES_PER_S_MAX: u32 = 8_000;
 /// Bytes sent again at once: a whole ring.
 pub const RESEND_BURST_BYTES_MAX: u32 = (RING_PACKETS_MAX * RING_CELL_BYTES) as u32;
 const _: () = assert!(RESENDS_PER_DATAGRAM_MAX < ARENA_RESERVE);
+
+/// Missing packets that are remembered per uplink: 1.3 s of 20 ms frames, longer than one is worth asking for.
+pub const MISSING_MAX: usize = 64;
+/// How long a missing packet is asked for: browsers keep what they sent about as long.
+pub const MISSING_FOR: u64 = SECOND;
+/// Least time before a missing packet is asked for: most of what is late was only reordered.
+pub const NACK_AFTER_MIN: u64 = 20 * MS;
+/// Time beyond the round trip before a packet is asked for, and again.
+pub const NACK_AFTER_RTT: u64 = 10 * MS;
+/// Times one packet is asked for.
+pub const NACK_TRIES_MAX: u8 = 3;
+/// Unanswered NACKs in a row after which a stream is asked no more: it answers none.
+pub const NACKS_UNANSWERED_MAX: u32 = 5;
+/// A repaired packet this far behind the newest, in 48 kHz samples, goes to the recorder alone (60 ms): jitter buffers
+/// have played past it.
+pub const REPAIR_LIVE_SAMPLES_MAX: u32 = 2_880;

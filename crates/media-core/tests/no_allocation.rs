@@ -1,4 +1,5 @@
-//! A hundred thousand audio packets through a whole shard, with tap, reports and checks: not one allocation.
+//! A hundred thousand audio packets through a whole shard, with tap, reports, checks, loss and its repair: not one
+//! allocation.
 //!
 //! The counter is the thread's own and looks only while the shard works; clients and test runner allocate as they like.
 
@@ -126,6 +127,35 @@ impl Run {
     }
 }
 
+/// The leg's next packet, with the one before it inside (RFC 2198 §3).
+fn redundant(leg: &mut Client) -> Vec<u8> {
+    let (red, opus) = (leg.numbers.red.expect("it offers RED"), leg.numbers.opus);
+    // 20 ms before, three bytes.
+    let packet = leg.packet(red, &[0x80 | opus, 0x0F, 0, 3, opus, 1, 2, 3, 9, 9, 9]);
+    leg.step();
+    packet
+}
+
+/// The slot and sequence number of the last audio packet that was sent to `leg`.
+fn last_of(leg: &Client, sent: &[Sent]) -> Option<(usize, u16)> {
+    let slot = |ssrc: [u8; 4]| (0..leg.slots).find(|&slot| leg.slot_ssrc(slot).to_be_bytes() == ssrc);
+    let mut packets = sent.iter().rev().filter(|sent| sent.to == leg.address);
+    packets.find_map(|sent| match sent.bytes[..] {
+        // A report carries its slot's SSRC elsewhere.
+        [_, kind, high, low, _, _, _, _, a, b, c, d, ..] if !(192..=223).contains(&kind) => {
+            Some((slot([a, b, c, d])?, u16::from_be_bytes([high, low])))
+        }
+        _ => None,
+    })
+}
+
+/// A request for the packet that `leg` got last and the two before it, if it negotiated that.
+fn asks(leg: &mut Client, newest: Option<(usize, u16)>) -> Option<(SocketAddr, Vec<u8>)> {
+    let (slot, sequence) = newest.filter(|_| leg.nack)?;
+    let numbers: [u16; 3] = [2, 1, 0].map(|behind| u16::wrapping_sub(sequence, behind));
+    Some((leg.address, leg.nack_for(slot, &numbers)))
+}
+
 /// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks.
 #[test]
 fn the_packet_path_allocates_nothing() {
@@ -137,6 +167,8 @@ fn the_packet_path_allocates_nothing() {
     ];
     legs[0].numbers.red = None;
     legs[3].uplink = false;
+    legs[0].nack = true;
+    legs[1].nack = true;
     let mut bed = Bed::default();
     for leg in &mut legs {
         bed.bring_up(leg);
@@ -159,7 +191,10 @@ fn the_packet_path_allocates_nothing() {
     assert_eq!((kept.len(), ALLOCATIONS.get()), (100, 1));
 
     let warm_up = 100u32;
-    let turns = 100_000 / 3 + 1 + warm_up;
+    // What the shard last sent to each leg, by stream: a leg with NACK asks for it again now and then.
+    let mut newest = [None; 4];
+    let mut lost = Vec::new();
+    let turns = 34_000 + warm_up;
     for turn in 0..turns {
         if turn == warm_up {
             ALLOCATIONS.set(0);
@@ -167,13 +202,17 @@ fn the_packet_path_allocates_nothing() {
         let mut batch = Vec::new();
         for (number, leg) in legs.iter_mut().enumerate() {
             if number == 2 && turn % 2 == 0 {
-                let (red, opus) = (leg.numbers.red.unwrap(), leg.numbers.opus);
-                let packet = leg.packet(red, &[0x80 | opus, 0, 0, 3, opus, 1, 2, 3, 9, 9, 9]);
-                leg.index += 1;
-                leg.timestamp = leg.timestamp.wrapping_add(960);
-                batch.push((leg.address, packet));
+                batch.push((leg.address, redundant(leg)));
+            } else if number == 1 && turn % 40 == 10 {
+                lost.push(leg.speak(&[turn as u8; 90]));
             } else if number < 3 {
                 batch.push((leg.address, leg.speak(&[turn as u8; 90])));
+            }
+            if number == 1 && turn % 40 == 13 {
+                batch.push((leg.address, lost.pop().expect("it was lost three turns ago")));
+            }
+            if turn % 5 == 1 && turn % 1_000 != 1 {
+                batch.extend(asks(leg, newest[number]));
             }
             if turn % 100 == number as u32 {
                 batch.push((leg.address, leg.check(true)));
@@ -190,6 +229,9 @@ fn the_packet_path_allocates_nothing() {
         let quiet = run.turn(&[]);
         run.bed.now += FRAME / 2;
         let sent = run.turn(&batch);
+        for (leg, newest) in legs.iter().zip(&mut newest) {
+            *newest = last_of(leg, &sent).or(*newest);
+        }
         if turn % 1_000 == 0 {
             for leg in &mut legs {
                 let heard = leg.open_all(&sent).len();
@@ -200,11 +242,16 @@ fn the_packet_path_allocates_nothing() {
     }
     let totals = *run.bed.shard.totals();
     assert!(
-        totals.rtp_opened >= 100_000 && totals.rtp_forwarded >= 300_000 - 1_000,
+        totals.rtp_opened >= 100_000
+            && totals.rtp_forwarded + 3 * totals.repaired_late + 1_000 >= 3 * totals.rtp_opened,
         "{totals:?}"
     );
     assert!(
         totals.rtcp_sent > 400 && totals.rtcp_opened > 1_000 && totals.checks > 1_000,
+        "{totals:?}"
+    );
+    assert!(
+        totals.nacks_answered > 10_000 && totals.repaired_rtx > 500 && totals.nacks_sent > 500,
         "{totals:?}"
     );
     assert_eq!(totals.accounted(), totals.datagrams);

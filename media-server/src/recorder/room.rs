@@ -427,7 +427,10 @@ fn row(second: &Second) -> Row {
     Row {
         expected: word(second.expected),
         received: word(second.received),
-        lost: word(second.lost),
+        // A row says what the network lost; what was repaired of it stands beside.
+        lost: word(second.lost + second.repaired_rtx + second.repaired_red),
+        rtx: byte(second.repaired_rtx),
+        red: byte(second.repaired_red),
         late: word(second.late),
         dup: byte(second.duplicate),
         jitter: tenths(second.jitter_us),

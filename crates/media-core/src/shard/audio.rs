@@ -6,11 +6,13 @@
 
 use std::net::SocketAddr;
 
+use super::repair;
 use super::{Place, Shard, Slot};
 use crate::counters::{Arrival, DTX_BYTES_MAX, Totals};
 use crate::event::Kind;
 use crate::leg::{Leg, State};
-use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX};
+use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX, REPAIR_LIVE_SAMPLES_MAX};
+use crate::missing::Late;
 use crate::red::{self, Primary};
 use crate::room::NO_SLOT;
 use crate::rtp::{self, EXTENSION_IDS};
@@ -58,25 +60,40 @@ impl Shard {
         let Some(packet) = judge(now, transport, leg, &mut self.out.totals, &mut slot, opened) else {
             return;
         };
-        let (seat, room, place) = (leg.seat, leg.room, transport.leg);
+        let (seat, room, place, state) = (leg.seat, leg.room, transport.leg, leg.state);
         let first = leg.rtp_at == 0;
         leg.rtp_at = now;
         leg.stalled = false;
-        let record = describe(now, leg, &packet, &mut slot);
-        if first || leg.state == State::Away {
+        let (header, index) = (packet.opened.header, packet.opened.index);
+        let (late, due) = repair::notice(now, leg, &transport.media, index, header.timestamp);
+        let record = describe(now, leg, &packet, late, &mut slot);
+        let too_late = late == Some(Late::Asked) && leg.up.behind(header.timestamp) >= REPAIR_LIVE_SAMPLES_MAX;
+        let belongs = late.is_none_or(|late| late != Late::Rebuilt && index >= leg.tap_from);
+        if let Some(due) = due {
+            self.arm_missing(place, due);
+        }
+        if first || state == State::Away {
             self.first_or_back(now, owner.transport, first);
         }
-        if packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat)) {
-            if tap.push(Record {
-                packet: &slot.packet()[..packet.opened.len],
-                ..record
-            }) {
-                self.out.totals.tapped += 1;
-            } else {
-                self.out.totals.tap_dropped += 1;
-            }
+        let tapped = packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat));
+        let plain = &slot.packet()[..packet.opened.len];
+        if tapped && belongs {
+            self.out.totals.give(
+                tap,
+                Record {
+                    packet: plain,
+                    ..record
+                },
+            );
         }
-        self.forward(now, place, &packet, slot);
+        if late == Some(Late::Asked) {
+            self.out.totals.repaired_rtx += 1;
+        }
+        if too_late {
+            self.out.totals.repaired_late += 1;
+        } else {
+            self.forward(now, place, &packet, slot);
+        }
     }
 
     /// The rare branch of the packet path: the leg's first audio, or its first after being away.
@@ -226,6 +243,10 @@ fn judge(
         Latch::New => {
             leg.stream += 1;
             leg.up.restart();
+            leg.tap_from = 0;
+            if let Some(missing) = &mut leg.missing {
+                missing.clear(transport.media.nack);
+            }
         }
     }
     Some(Packet {
@@ -243,7 +264,7 @@ fn judge(
 
 /// Level and flags; counts the packet. The record's bytes are filled in by the caller.
 #[inline]
-fn describe(now: u64, leg: &mut Leg, packet: &Packet, slot: &mut Slot<'_>) -> Record<'static> {
+fn describe(now: u64, leg: &mut Leg, packet: &Packet, late: Option<Late>, slot: &mut Slot<'_>) -> Record<'static> {
     let header = packet.opened.header;
     let plain = &slot.packet()[..packet.opened.len];
     let level = packet.audio_level.and_then(|id| header.level(plain, id));
@@ -251,6 +272,9 @@ fn describe(now: u64, leg: &mut Leg, packet: &Packet, slot: &mut Slot<'_>) -> Re
         .primary
         .map_or(packet.payload_bytes, |primary| packet.payload_bytes - primary.at);
     let voice = level.is_some_and(|level| level.voice);
+    if late == Some(Late::Rebuilt) {
+        leg.up.count_rebuilt_in_vain();
+    }
     leg.up.count(Arrival {
         now,
         index: packet.opened.index,
@@ -259,10 +283,14 @@ fn describe(now: u64, leg: &mut Leg, packet: &Packet, slot: &mut Slot<'_>) -> Re
         level: level.map_or(LEVEL_UNKNOWN, |level| level.loudness),
         voice,
         audio: packet.payload != Payload::Dtmf,
+        repaired: late == Some(Late::Asked),
     });
     let mut flags = Flags::default();
     if packet.payload == Payload::Red {
         flags = flags.with(Flags::RED);
+    }
+    if late == Some(Late::Asked) {
+        flags = flags.with(Flags::RTX);
     }
     if sound <= DTX_BYTES_MAX {
         flags = flags.with(Flags::DTX);

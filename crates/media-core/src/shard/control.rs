@@ -235,6 +235,7 @@ impl Shard {
         };
         if up(Part::Customer, false) && up(Part::Agent, true) {
             room.live = true;
+            self.mark_tapped(place);
             self.event(now, place, Kind::RoomLive);
         }
     }
@@ -274,6 +275,7 @@ impl Shard {
                 slot.release();
             }
         }
+        self.mark_tapped(place);
     }
 
     /// The room with this id, made if it is new.

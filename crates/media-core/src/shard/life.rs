@@ -10,12 +10,13 @@ use crate::leg::{Leg, State};
 use crate::limits::{AWAY, SECOND, UPLINK_STALL};
 use crate::transport;
 
-/// Timers of one place: three of a leg and one of a transport, which share the numbering of their tables.
-const KINDS: u32 = 4;
+/// Timers of one place: four of a leg and one of a transport, which share the numbering of their tables.
+const KINDS: u32 = 5;
 const COUNTERS: u32 = 0;
 const REPORT: u32 = 1;
 const KEEP: u32 = 2;
 const TRANSPORT: u32 = 3;
+const MISSING: u32 = 4;
 
 impl Shard {
     /// One timer has fired.
@@ -25,6 +26,7 @@ impl Shard {
             TRANSPORT => self.supervise(now, place),
             COUNTERS => self.close_second(now, place),
             REPORT => self.report(now, place),
+            MISSING => self.ask(now, place),
             _ => self.keep_ended(now, place),
         }
     }
@@ -53,6 +55,10 @@ impl Shard {
 
     pub(super) fn arm_report(&mut self, place: u32, at: u64) {
         self.wheel.arm(place * KINDS + REPORT, at);
+    }
+
+    pub(super) fn arm_missing(&mut self, place: u32, at: u64) {
+        self.wheel.arm(place * KINDS + MISSING, at);
     }
 
     pub(super) fn disarm_keep(&mut self, place: u32) {
@@ -156,7 +162,7 @@ impl Shard {
     /// Ends a leg: out of every table, its room replanned, its totals reported.
     pub(super) fn remove_leg(&mut self, now: u64, place: u32, cause: Cause) {
         let Some(leg) = self.legs.remove(place) else { return };
-        for kind in [COUNTERS, REPORT, KEEP] {
+        for kind in [COUNTERS, REPORT, KEEP, MISSING] {
             self.wheel.disarm(place * KINDS + kind);
         }
         self.by_leg.remove(&leg.id);
@@ -228,6 +234,7 @@ fn summary(leg: &Leg, now: u64) -> Summary {
     Summary {
         packets_received: leg.up.received_total,
         packets_lost: leg.up.lost_total(),
+        packets_repaired: leg.up.repaired_total(),
         packets_sent: leg.down.sent_total,
         rtt_ms_mean: leg.down.rtt_ms_mean(),
         jitter_ms_mean: leg.up.jitter_ms_mean(),

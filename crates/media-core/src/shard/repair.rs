@@ -1,13 +1,47 @@
-//! Loss repair: sending again what a listener misses.
+//! Loss repair: sending again what a listener misses, and asking for what a speaker's packets miss.
 //!
-//! Never allocates.
+//! Never allocates but for a leg's first gap, never sweeps: a gap arms its leg's timer, and nothing else looks at it.
 //!
 //! Invariant: what is sent again is what was sent before, bit for bit, and only while its listener may hear its source.
 
 use super::{Place, Shard};
-use crate::limits::HEADROOM_BYTES;
+use crate::command::MediaParams;
+use crate::leg::Leg;
+use crate::limits::{HEADROOM_BYTES, MISSING_MAX};
+use crate::missing::{Late, Missing};
 use crate::ring::Refused;
-use crate::rtcp::Nack;
+use crate::rtcp::{self, Nack};
+
+/// Looks at the numbers of a packet before it is counted: a gap before it is noted, and a packet behind the newest is
+/// named. Also says when the leg's timer must fire, if that changed.
+#[inline]
+pub(super) fn notice(
+    now: u64,
+    leg: &mut Leg,
+    media: &MediaParams,
+    index: u64,
+    timestamp: u32,
+) -> (Option<Late>, Option<u64>) {
+    let Some(highest) = leg.up.highest() else {
+        return (None, None);
+    };
+    if index < highest {
+        let late = leg
+            .missing
+            .as_mut()
+            .map_or(Late::Unasked, |missing| missing.came(index));
+        return (Some(late), None);
+    }
+    // A leap within one stream is a new numbering of its sender: nothing between was ever sent.
+    if index == highest + 1 || !media.nack || leg.up.leaps(timestamp) {
+        return (None, None);
+    }
+    let wait = Missing::wait(leg.down.rtt_us(now));
+    let after = leg.up.newest_timestamp();
+    let missing = leg.missing.get_or_insert_with(|| Missing::new(media.nack));
+    missing.note(now, highest + 1, index, after, wait);
+    (None, missing.due())
+}
 
 impl Shard {
     /// Sends a listener again what it misses, as far as it is kept and within limits. `left`: packets that may still be
@@ -52,4 +86,60 @@ impl Shard {
             *left -= 1;
         }
     }
+
+    /// Asks a speaker for what is missing and due, and arms the timer for what comes next.
+    pub(super) fn ask(&mut self, now: u64, place: u32) {
+        self.current = Some(place);
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        let wait = Missing::wait(leg.down.rtt_us(now));
+        let Some(missing) = &mut leg.missing else { return };
+        let mut numbers = [0; MISSING_MAX];
+        let count = missing.ask(now, wait, &mut numbers);
+        let due = missing.due();
+        if let Some(due) = due {
+            self.arm_missing(place, due);
+        }
+        if count > 0 {
+            self.send_nack(place, &numbers[..count]);
+        }
+    }
+
+    fn send_nack(&mut self, place: u32, numbers: &[u16]) {
+        let Some(leg) = self.legs.get(place) else { return };
+        let Some(transport) = leg.transport.and_then(|place| self.transports.get_mut(place)) else {
+            return;
+        };
+        let (Some(to), Some(media)) = (transport.destination(), transport.ssrc()) else {
+            return;
+        };
+        let (Some(keys), Some((number, buffer))) = (transport.keys.as_mut(), self.out.scratch()) else {
+            return;
+        };
+        let body = &mut buffer[HEADROOM_BYTES..];
+        if let Some(len) = super::reports::write_nack(leg, body, media, numbers)
+            && let Ok(len) = keys.outbound.seal_rtcp(body, len)
+        {
+            self.out.send(to, Place::Arena(number), len);
+            self.out.totals.rtcp_sent += 1;
+            self.out.totals.nacks_sent += 1;
+        }
+    }
+
+    /// Where the tap of each seat begins, whenever who hears whom, or the tap, may have changed: what is older and comes
+    /// late, asked for or not, belongs to a time that nobody recorded.
+    pub(super) fn mark_tapped(&mut self, place: u32) {
+        let Some(room) = self.rooms.get(place) else { return };
+        for (seat, sitting) in room.seats.iter().enumerate() {
+            let Some(leg) = sitting.and_then(|sitting| self.legs.get_mut(sitting.leg)) else {
+                continue;
+            };
+            let tapped = room.tapped(seat);
+            if tapped && !leg.tapped {
+                leg.tap_from = leg.up.highest().map_or(0, |highest| highest + 1);
+            }
+            leg.tapped = tapped;
+        }
+    }
 }
+
+const _: () = assert!(rtcp::REPORT_BYTES_MAX + 12 + 4 * MISSING_MAX < crate::limits::PACKET_BYTES);

@@ -173,6 +173,18 @@ fn block(leg: &Leg, reception: Reception, ssrc: u32, fraction_lost: u8, now: u64
     }
 }
 
+/// The SSRC under which we speak of a leg's streams, and not in one of ours.
+fn reporter(leg: &Leg) -> u32 {
+    let first = leg.slots.iter().flatten().next();
+    first.map_or(SSRC_WITHOUT_STREAM, |slot| slot.ssrc)
+}
+
+/// Writes a compound that asks for packets of the stream `media`: feedback goes behind a report (RFC 4585 §3.1).
+pub(super) fn write_nack(leg: &Leg, body: &mut [u8], media: u32, numbers: &[u16]) -> Option<usize> {
+    let len = rtcp::receiver_report(body, reporter(leg), &[], CNAME).ok()?;
+    Some(len + rtcp::nack(body.get_mut(len..)?, reporter(leg), media, numbers).ok()?)
+}
+
 /// Writes the compound: a sender report per slot that has sent, the uplink's block in the first; or a receiver report.
 fn write(leg: &Leg, body: &mut [u8], blocks: &[Block], now: u64, ntp: u64) -> Option<usize> {
     let mut len = 0;
@@ -191,13 +203,7 @@ fn write(leg: &Leg, body: &mut [u8], blocks: &[Block], now: u64, ntp: u64) -> Op
         blocks_left = &[];
     }
     if len == 0 {
-        let ssrc = leg
-            .slots
-            .iter()
-            .flatten()
-            .next()
-            .map_or(SSRC_WITHOUT_STREAM, |slot| slot.ssrc);
-        len = rtcp::receiver_report(body, ssrc, blocks, CNAME).ok()?;
+        len = rtcp::receiver_report(body, reporter(leg), blocks, CNAME).ok()?;
     }
     Some(len)
 }

@@ -7,6 +7,7 @@ mod faults;
 mod ice;
 mod legs;
 mod life;
+mod line;
 mod nonces;
 mod repair;
 

@@ -1,10 +1,17 @@
-//! Loss and its repair, packet by packet: what is sent again.
+//! Loss and its repair, packet by packet: what is sent again and asked for.
 
 use media_core::command::Command;
-use media_core::limits::{RESENDS_PER_DATAGRAM_MAX, RESENDS_PER_PACKET_MAX, RING_CELL_BYTES, RING_PACKETS_MAX};
+use media_core::counters::{Direction, Second};
+use media_core::event::{Cause, Kind, Summary};
+use media_core::limits::{
+    MS, NACKS_UNANSWERED_MAX, RESENDS_PER_DATAGRAM_MAX, RESENDS_PER_PACKET_MAX, RING_CELL_BYTES, RING_PACKETS_MAX,
+    SECOND,
+};
 use media_core::matrix::{Part, Stance, Tap};
-use media_core::rtcp;
-use testkit::bed::{Bed, Client, FRAME, Sent};
+use media_core::rtcp::{self, Packet};
+use media_core::rtp::Header;
+use media_core::tap::Flags;
+use testkit::bed::{Bed, Client, FRAME, Sent, Taped};
 
 use crate::{Call, red};
 
@@ -50,6 +57,60 @@ impl Call {
         self.customer.step();
         packet
     }
+
+    /// What was taped: index, how it came, and its audio.
+    fn taped(&self) -> Vec<(u64, Flags, &[u8])> {
+        let one = |record: &Taped| {
+            let header = Header::parse(&record.packet).expect("the tap gets packets");
+            assert_eq!(header.payload_type, self.customer.numbers.opus, "and plain Opus");
+            assert_eq!(header.sequence, record.ext_seq as u16);
+            let ways = [Flags::RTX, Flags::RED].into_iter();
+            let way = ways.filter(|way| record.flags.contains(*way));
+            (way.fold(Flags::default(), Flags::with), header.len)
+        };
+        let records = self.bed.tape.records.iter();
+        records
+            .map(|record| {
+                let (way, head) = one(record);
+                (u64::from(record.ext_seq), way, &record.packet[head..])
+            })
+            .collect()
+    }
+
+    /// The customer hangs up; its totals.
+    pub(crate) fn customer_leaves(&mut self) -> Summary {
+        let remove = Command::RemoveLeg {
+            leg: self.customer.leg,
+            cause: Cause::HangUp,
+        };
+        self.bed.shard.command(self.bed.now, remove).expect("the leg lives");
+        let ended = self.bed.events().into_iter().find_map(|event| match event.kind {
+            Kind::LegDown { summary, .. } => Some(summary),
+            _ => None,
+        });
+        ended.expect("the leg has ended")
+    }
+
+    /// The customer's rows so far, of what it sends.
+    pub(crate) fn seconds(&mut self) -> Vec<Second> {
+        let customer = self.customer.leg;
+        std::iter::from_fn(|| self.bed.shard.poll_second())
+            .filter(|second| second.leg == customer && second.direction == Direction::Up)
+            .collect()
+    }
+}
+
+/// The numbers that compounds ask for.
+pub(crate) fn asked(compounds: &[Vec<u8>]) -> Vec<u16> {
+    let mut numbers = Vec::new();
+    for compound in compounds {
+        for packet in rtcp::parse(compound).expect("our own compound") {
+            if let Packet::Nack(nack) = packet {
+                numbers.extend(nack.numbers());
+            }
+        }
+    }
+    numbers
 }
 
 #[test]
@@ -174,4 +235,116 @@ fn a_reload_has_new_keys_and_nothing_to_send_again() {
     call.bed.establish(&call.agent).expect("the transport lives");
     assert!(call.asks(&[number]).is_empty());
     assert_eq!(call.bed.shard.totals().nacks_missed, 1);
+}
+
+#[test]
+fn a_gap_is_asked_for_after_20_ms_and_its_packet_goes_live_when_it_is_quick() {
+    let mut call = Call::with_nack();
+    assert!(call.customer_is_heard());
+    let lost = call.customer.speak(b"lost");
+    assert!(call.customer_is_heard());
+    let sent = call.bed.advance(10 * MS);
+    assert_eq!(
+        asked(&call.customer.open_reports(&sent)),
+        [0u16; 0],
+        "it may only be late"
+    );
+    let sent = call.bed.advance(10 * MS);
+    let index = call.customer.index - 2;
+    assert_eq!(asked(&call.customer.open_reports(&sent)), [index as u16]);
+    let sent = call.arrives(&lost);
+    assert_eq!(call.agent.open_all(&sent)[0].payload, b"lost");
+    let taped = call.taped();
+    assert_eq!(*taped.last().unwrap(), (index, Flags::RTX, &b"lost"[..]));
+    let totals = call.bed.shard.totals();
+    assert_eq!(
+        (totals.nacks_sent, totals.repaired_rtx, totals.repaired_late),
+        (1, 1, 0)
+    );
+}
+
+#[test]
+fn a_slow_repair_goes_to_the_tap_alone_and_is_no_loss() {
+    let mut call = Call::with_nack();
+    assert!(call.customer_is_heard());
+    let lost = call.customer.speak(b"lost");
+    for _ in 0..4 {
+        assert!(call.customer_is_heard());
+        call.bed.advance(FRAME);
+    }
+    assert!(call.arrives(&lost).is_empty(), "80 ms behind");
+    assert_eq!(call.taped().last().unwrap().1, Flags::RTX);
+    assert_eq!(call.bed.shard.totals().repaired_late, 1);
+    call.bed.advance(SECOND);
+    let seconds = call.seconds();
+    let sum = |of: fn(&Second) -> u32| seconds.iter().map(of).sum::<u32>();
+    assert_eq!((sum(|s| s.expected), sum(|s| s.received), sum(|s| s.lost)), (6, 6, 0));
+    assert_eq!((sum(|s| s.repaired_rtx), sum(|s| s.late)), (1, 1));
+    call.bed.events();
+    let summary = call.customer_leaves();
+    assert_eq!((summary.packets_lost, summary.packets_repaired), (0, 1));
+}
+
+#[test]
+fn the_speaker_is_told_of_loss_that_had_to_be_asked_for_because_its_fec_covers_it() {
+    let mut call = Call::with_nack();
+    call.customer_is_heard();
+    let lost = call.customer.speak(b"lost");
+    for _ in 0..8 {
+        call.customer_is_heard();
+        call.bed.advance(FRAME);
+    }
+    call.arrives(&lost);
+    let sent = call.bed.advance(SECOND);
+    let compounds = call.customer.open_reports(&sent);
+    let mut packets = compounds
+        .iter()
+        .flat_map(|compound| rtcp::parse(compound).expect("our own"));
+    let block = packets.find_map(|packet| match packet {
+        Packet::SenderReport(_, mut blocks) | Packet::ReceiverReport { mut blocks, .. } => blocks.next(),
+        _ => None,
+    });
+    let block = block.expect("a block about the customer");
+    assert_eq!(
+        (block.fraction_lost, block.cumulative_lost),
+        (25, 0),
+        "one of ten, and none for good"
+    );
+}
+
+#[test]
+fn who_never_answers_is_asked_no_more() {
+    let mut call = Call::with_nack();
+    let mut nacks = 0;
+    for turn in 0..60 {
+        call.customer_is_heard();
+        if turn % 2 == 0 {
+            call.customer.speak(b"lost for good");
+        }
+        call.bed.check(&mut call.customer);
+        call.bed.check(&mut call.agent);
+        let sent = call.bed.advance(500 * MS);
+        let numbers = asked(&call.customer.open_reports(&sent));
+        nacks += usize::from(!numbers.is_empty());
+    }
+    assert!(
+        nacks >= NACKS_UNANSWERED_MAX as usize && nacks <= 8,
+        "asked for {nacks} of 29 gaps"
+    );
+    assert!(call.bed.shard.totals().nacks_sent <= 24);
+}
+
+#[test]
+fn what_was_said_while_the_tap_paused_is_not_taped_however_late_it_comes() {
+    let mut call = Call::with_nack();
+    let stances = [(call.customer.leg, Stance::Talk), (call.agent.leg, Stance::Talk)];
+    assert!(call.customer_is_heard());
+    call.bed.plan(&stances, Tap::Paused);
+    let card = call.customer.speak(b"card number");
+    assert!(call.customer_is_heard());
+    call.talk();
+    call.bed.advance(FRAME);
+    let before = call.bed.tape.records.len();
+    assert_eq!(call.arrives(&card).len(), 1, "the agent hears it");
+    assert_eq!(call.bed.tape.records.len(), before);
 }

@@ -1,0 +1,313 @@
+//! Everything received from one leg, and the sums of its running second.
+//!
+//! Invariant: a packet is counted once, as received or as lost; one that was repaired is not lost.
+
+use super::{Arrival, Reception, Second, microseconds};
+use crate::slot::samples;
+use crate::tap::LEVEL_UNKNOWN;
+
+/// Sums of the running second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Running {
+    received: u32,
+    late: u32,
+    duplicate: u32,
+    rtx: u32,
+    red: u32,
+    burst_max: u32,
+    payload_bytes: u32,
+    voiced: u32,
+    dtx: u32,
+    levels: u32,
+    level_sum: u32,
+    level_max: u8,
+    delays: u32,
+    delay_sum: u64,
+    delay_min: u32,
+    delay_max: u32,
+}
+
+/// Everything received from one leg.
+#[derive(Clone, Debug, Default)]
+pub struct Uplink {
+    /// Packets of all streams.
+    pub received_total: u64,
+    /// Packets of all streams that never came.
+    lost_before: u64,
+    started: bool,
+    base: u64,
+    highest: u64,
+    received: u64,
+    reported_expected: u64,
+    reported_received: u64,
+    second_expected: u64,
+    /// Packets of this stream that came because we asked for them.
+    rtx: u64,
+    reported_rtx: u64,
+    /// Packets of this stream whose audio came inside a later one, and that did not come themselves.
+    red: u64,
+    /// Packets of all streams that were repaired, one way or the other.
+    repaired_total: u64,
+    /// Of this stream's lost packets, how many stand in rows already.
+    second_lost: u64,
+    /// Timestamp of the newest packet.
+    newest_timestamp: u32,
+    /// Jitter of RFC 3550, times 16, in samples.
+    jitter16: u32,
+    last_transit: u32,
+    last_timestamp: u32,
+    envelope: [Option<u32>; 2],
+    envelope_since: u64,
+    running: Running,
+    jitter_sum_us: f64,
+    jitter_seconds: u32,
+}
+
+/// How long one half of the lower envelope lasts, nanoseconds.
+const ENVELOPE: u64 = 10 * crate::limits::SECOND;
+/// A step of time within one stream that is no loss: 10 s.
+const LEAP_SAMPLES: u32 = 480_000;
+/// Timestamp steps over which jitter is taken: 60 ms; after a DTX gap the pair would be a false spike.
+const JITTER_STEP_MAX: u32 = 2_880;
+/// Payloads up to this are DTX frames (RFC 6716 §2.1.9: one byte, or two with padding).
+pub const DTX_BYTES_MAX: usize = 2;
+
+impl Uplink {
+    /// A new stream: numbers and time begin anew, totals go on.
+    pub fn restart(&mut self) {
+        self.lost_before = self.lost_total();
+        *self = Uplink {
+            received_total: self.received_total,
+            repaired_total: self.repaired_total,
+            lost_before: self.lost_before,
+            running: self.running,
+            jitter_sum_us: self.jitter_sum_us,
+            jitter_seconds: self.jitter_seconds,
+            ..Uplink::default()
+        };
+    }
+
+    /// Counts one authenticated packet that is no duplicate.
+    #[inline]
+    pub fn count(&mut self, arrival: Arrival) {
+        let transit = samples(arrival.now).wrapping_sub(arrival.timestamp);
+        self.received_total += 1;
+        self.received += 1;
+        self.running.received += 1;
+        self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
+        self.count_index(arrival.index, arrival.timestamp);
+        if arrival.repaired {
+            self.rtx += 1;
+            self.running.rtx += 1;
+            self.repaired_total += 1;
+        }
+        if arrival.audio {
+            // The way of a packet that was asked for says nothing about jitter and delay.
+            if !arrival.repaired {
+                self.count_time(arrival, transit);
+            }
+            self.count_sound(arrival);
+        }
+    }
+
+    /// Counts a missing packet whose audio came inside a later one.
+    pub fn count_rebuilt(&mut self) {
+        self.red += 1;
+        self.running.red += 1;
+        self.repaired_total += 1;
+    }
+
+    /// A packet that was counted as rebuilt has come itself: it was not lost, only late.
+    pub fn count_rebuilt_in_vain(&mut self) {
+        self.red = self.red.saturating_sub(1);
+        self.running.red = self.running.red.saturating_sub(1);
+        self.repaired_total = self.repaired_total.saturating_sub(1);
+    }
+
+    fn count_index(&mut self, index: u64, timestamp: u32) {
+        if !self.started {
+            self.started = true;
+            self.base = index;
+            self.highest = index;
+            self.newest_timestamp = timestamp;
+        } else if index > self.highest {
+            let missing = (index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
+            self.running.burst_max = self.running.burst_max.max(missing);
+            self.highest = index;
+            self.newest_timestamp = timestamp;
+        } else {
+            self.running.late += 1;
+            self.base = self.base.min(index);
+        }
+    }
+
+    /// Counts a packet that came before.
+    pub fn count_duplicate(&mut self) {
+        self.running.duplicate += 1;
+    }
+
+    /// Packets of all streams that never came and were not rebuilt: the loss that is left after repair.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.lost_before + self.lost()
+    }
+
+    /// Packets of all streams that came because we asked for them, or whose audio came inside a later one.
+    #[must_use]
+    pub fn repaired_total(&self) -> u64 {
+        self.repaired_total
+    }
+
+    fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.received + self.red)
+    }
+
+    /// How far `timestamp` lies behind the newest packet of the stream, in samples; 0 for the newest itself.
+    #[must_use]
+    pub fn behind(&self, timestamp: u32) -> u32 {
+        (self.newest_timestamp.wrapping_sub(timestamp) as i32).max(0) as u32
+    }
+
+    /// True if `timestamp` is so far from the newest that the sender has begun to count anew.
+    #[must_use]
+    pub fn leaps(&self, timestamp: u32) -> bool {
+        (timestamp.wrapping_sub(self.newest_timestamp) as i32).unsigned_abs() > LEAP_SAMPLES
+    }
+
+    /// Timestamp of the newest packet of the present stream.
+    #[must_use]
+    pub fn newest_timestamp(&self) -> u32 {
+        self.newest_timestamp
+    }
+
+    /// Mean jitter over the seconds that had audio, milliseconds.
+    #[must_use]
+    pub fn jitter_ms_mean(&self) -> f64 {
+        if self.jitter_seconds == 0 {
+            0.0
+        } else {
+            self.jitter_sum_us / f64::from(self.jitter_seconds) / 1_000.0
+        }
+    }
+
+    /// The highest index of the present stream, once there is one.
+    #[must_use]
+    pub fn highest(&self) -> Option<u64> {
+        self.started.then_some(self.highest)
+    }
+
+    /// The figures for a report and closes its interval; `None` before the first packet.
+    pub fn report(&mut self) -> Option<Reception> {
+        if !self.started {
+            return None;
+        }
+        let expected = self.expected();
+        let interval = expected - self.reported_expected;
+        // What had to be asked for counts as lost here: it came too late for those who listen, and the speaker's FEC,
+        // which follows this number, is what they have instead.
+        let received = (self.received - self.reported_received).saturating_sub(self.rtx - self.reported_rtx);
+        self.reported_expected = expected;
+        self.reported_received = self.received;
+        self.reported_rtx = self.rtx;
+        let lost = interval.saturating_sub(received);
+        Some(Reception {
+            fraction_lost: (lost * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
+            cumulative_lost: (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7F_FFFF) as i32,
+            highest: self.highest as u32,
+            jitter: self.jitter16 / 16,
+        })
+    }
+
+    /// Fills the figures of the second that ends now, and begins the next.
+    pub fn close_second(&mut self, second: &mut Second) {
+        let run = std::mem::take(&mut self.running);
+        let expected = self.expected();
+        let fresh = expected.saturating_sub(self.second_expected) as u32;
+        self.second_expected = expected;
+        second.expected = fresh;
+        second.received = run.received;
+        // A row cannot take back what one before it called lost: what is repaired later makes the next loss smaller.
+        let lost = self.lost();
+        second.lost = lost.saturating_sub(self.second_lost) as u32;
+        self.second_lost = self.second_lost.max(lost);
+        second.repaired_rtx = run.rtx;
+        second.repaired_red = run.red;
+        second.late = run.late;
+        second.duplicate = run.duplicate;
+        second.burst_max = run.burst_max;
+        second.jitter_us = self.jitter_us();
+        second.payload_bytes = run.payload_bytes;
+        second.voiced = run.voiced;
+        second.dtx = run.dtx;
+        if let Some(mean) = run.level_sum.checked_div(run.levels) {
+            second.level_mean = mean as u8;
+            second.level_max = run.level_max;
+        }
+        if let Some(mean) = run.delay_sum.checked_div(u64::from(run.delays)) {
+            second.delay_us_min = microseconds(run.delay_min);
+            second.delay_us_mean = microseconds(mean as u32);
+            second.delay_us_max = microseconds(run.delay_max);
+        }
+        if run.received > 0 {
+            self.jitter_sum_us += f64::from(second.jitter_us);
+            self.jitter_seconds += 1;
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        if self.started { self.highest - self.base + 1 } else { 0 }
+    }
+
+    fn jitter_us(&self) -> u32 {
+        microseconds(self.jitter16 / 16)
+    }
+
+    /// Jitter and delay (RFC 3550 §6.4.1), but only between neighbours in time that came in order.
+    fn count_time(&mut self, arrival: Arrival, transit: u32) {
+        let now = arrival.now;
+        if self.envelope[0].is_some() {
+            let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
+            if step <= JITTER_STEP_MAX {
+                let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
+                let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
+                self.jitter16 = settled.saturating_add(difference);
+            }
+        } else {
+            self.envelope_since = now;
+        }
+        self.last_transit = transit;
+        self.last_timestamp = arrival.timestamp;
+        if now.saturating_sub(self.envelope_since) >= ENVELOPE {
+            self.envelope = [None, self.envelope[0]];
+            self.envelope_since = now;
+        }
+        let lower = |a: u32, b: u32| if (a.wrapping_sub(b) as i32) < 0 { a } else { b };
+        let here = self.envelope[0].map_or(transit, |least| lower(least, transit));
+        self.envelope[0] = Some(here);
+        let floor = self.envelope[1].map_or(here, |least| lower(least, here));
+        let delay = transit.wrapping_sub(floor);
+        let run = &mut self.running;
+        run.delay_min = if run.delays == 0 {
+            delay
+        } else {
+            run.delay_min.min(delay)
+        };
+        run.delay_max = run.delay_max.max(delay);
+        run.delay_sum += u64::from(delay);
+        run.delays += 1;
+    }
+
+    fn count_sound(&mut self, arrival: Arrival) {
+        let run = &mut self.running;
+        let dtx = arrival.payload <= DTX_BYTES_MAX;
+        run.dtx += u32::from(dtx);
+        if arrival.level == LEVEL_UNKNOWN {
+            run.voiced += u32::from(!dtx);
+        } else {
+            run.voiced += u32::from(arrival.voice);
+            run.levels += 1;
+            run.level_sum += u32::from(arrival.level);
+            run.level_max = run.level_max.max(arrival.level);
+        }
+    }
+}
