@@ -16,7 +16,7 @@ impl Flags {
     pub const HELD: Flags = Flags(1 << 0);
     /// A retransmission that we asked for.
     pub const RTX: Flags = Flags(1 << 1);
-    /// The payload is redundant audio (RFC 2198).
+    /// The packet did not come: its payload stood inside a later one (RFC 2198). The header is made by us.
     pub const RED: Flags = Flags(1 << 2);
     /// The payload is a comfort or DTX frame: at most two bytes.
     pub const DTX: Flags = Flags(1 << 3);

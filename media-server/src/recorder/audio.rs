@@ -1,10 +1,9 @@
-//! From a tapped RTP packet to the Opus packets in it: the payload itself, or what redundancy (RFC 2198) holds.
+//! From a tapped RTP packet to the Opus packet in it. Redundant audio (RFC 2198) is taken apart by the shard already.
 //!
 //! Never copies and never panics on any bytes. What is no audio gives nothing.
 //!
 //! Invariant: every payload handed out is a slice of the packet, untouched.
 
-use media_core::counters::DTX_BYTES_MAX;
 use media_core::rtp::Header;
 use media_core::tap;
 use recording::Flags;
@@ -12,13 +11,7 @@ use recording::spool::PacketRef;
 
 use crate::tap::TapRecord;
 
-/// Redundant blocks that are followed; as many as media's own reader takes.
-const RED_BLOCKS_MAX: usize = 8;
-/// A level that nobody told.
-const LEVEL_UNKNOWN: u8 = 255;
-
-/// Gives every Opus packet of a record to `each`: redundant ones first, marked, the packet of its own time last.
-/// `false` when the record holds none.
+/// Gives the Opus packet of a record to `each`; `false` when the record holds none.
 pub(super) fn packets(record: &TapRecord<'_>, mut each: impl FnMut(PacketRef<'_>, Copy)) -> bool {
     let Ok(header) = Header::parse(record.packet) else {
         return false;
@@ -38,13 +31,16 @@ pub(super) fn packets(record: &TapRecord<'_>, mut each: impl FnMut(PacketRef<'_>
         level: record.level,
         payload,
     };
-    if !record.flags.contains(tap::Flags::RED) {
-        if !payload.is_empty() {
-            each(whole, Copy::Own);
-        }
-        return !payload.is_empty();
+    if payload.is_empty() {
+        return false;
     }
-    redundant(whole, each)
+    let copy = if record.flags.contains(tap::Flags::RED) {
+        Copy::Redundant
+    } else {
+        Copy::Own
+    };
+    each(whole, copy);
+    true
 }
 
 /// Whether a packet came as itself or as a copy inside a later one.
@@ -56,71 +52,10 @@ pub(super) enum Copy {
     Redundant,
 }
 
-/// RFC 2198 §3: four bytes per redundant block (type, 14 bits of time offset, 10 bits of length), one byte for the
-/// primary, then the blocks.
-fn redundant(whole: PacketRef<'_>, mut each: impl FnMut(PacketRef<'_>, Copy)) -> bool {
-    let mut rest = whole.payload;
-    let mut blocks = [(0_u32, 0_usize); RED_BLOCKS_MAX];
-    let mut count = 0;
-    loop {
-        match *rest {
-            [first, ..] if first & 0x80 == 0 => {
-                rest = &rest[1..];
-                break;
-            }
-            [_, high, middle, low, ..] if count < RED_BLOCKS_MAX => {
-                let offset = u32::from(high) << 6 | u32::from(middle) >> 2;
-                let length = usize::from(middle & 3) << 8 | usize::from(low);
-                blocks[count] = (offset, length);
-                count += 1;
-                rest = &rest[4..];
-            }
-            _ => return false,
-        }
-    }
-    let blocks = &blocks[..count];
-    if blocks.iter().map(|(_, length)| length).sum::<usize>() > rest.len() {
-        return false;
-    }
-    for (n, (offset, length)) in blocks.iter().enumerate() {
-        let (payload, behind) = rest.split_at(*length);
-        rest = behind;
-        if !payload.is_empty() && *offset > 0 {
-            // Senders repeat the packets just before this one, oldest first; the time offset says it exactly.
-            let back = (count - n) as u32;
-            let copy = PacketRef {
-                ext_seq: whole.ext_seq.wrapping_sub(back),
-                rtp_ts: whole.rtp_ts.wrapping_sub(*offset),
-                flags: Flags::RED,
-                level: LEVEL_UNKNOWN,
-                payload,
-                ..whole
-            };
-            each(copy, Copy::Redundant);
-        }
-    }
-    if rest.is_empty() {
-        return count > 0;
-    }
-    let quiet = if rest.len() <= DTX_BYTES_MAX {
-        Flags::DTX
-    } else {
-        Flags::default()
-    };
-    each(
-        PacketRef {
-            payload: rest,
-            flags: whole.flags.with(quiet),
-            ..whole
-        },
-        Copy::Own,
-    );
-    true
-}
-
 fn flags(from: tap::Flags) -> Flags {
     let pairs = [
         (tap::Flags::RTX, Flags::RTX),
+        (tap::Flags::RED, Flags::RED),
         (tap::Flags::DTX, Flags::DTX),
         (tap::Flags::VOICE, Flags::VOICE),
     ];
@@ -175,24 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn redundant_blocks_become_the_packets_they_repeat() {
-        let block = |offset: u16, length: u16| {
-            let word = u32::from(offset) << 10 | u32::from(length);
-            [0x80 | 111, (word >> 16) as u8, (word >> 8) as u8, word as u8]
-        };
-        let payload = [&block(1_920, 2)[..], &block(960, 1), &[111], &[1, 1], &[2], &[3, 3, 3]].concat();
-        let expected = vec![
-            (7, 7_680, Flags::RED, vec![1, 1], Copy::Redundant),
-            (8, 8_640, Flags::RED, vec![2], Copy::Redundant),
-            (9, 9_600, Flags::default(), vec![3, 3, 3], Copy::Own),
-        ];
-        assert_eq!(all(&rtp(&payload), tap::Flags::RED), Some(expected));
-        let lying = [&block(960, 9)[..], &[111], &[1]].concat();
-        assert_eq!(all(&rtp(&lying), tap::Flags::RED), None);
-        let endless = [0x80 | 111; 64];
-        assert_eq!(all(&rtp(&endless), tap::Flags::RED), None);
-        for cut in 0..payload.len() {
-            let _ = all(&rtp(&payload[..cut]), tap::Flags::RED);
-        }
+    fn what_stood_inside_a_later_packet_is_a_copy() {
+        let expected = (9, 9_600, Flags::RED, vec![3, 3], Copy::Redundant);
+        assert_eq!(all(&rtp(&[3, 3]), tap::Flags::RED), Some(vec![expected]));
     }
 }

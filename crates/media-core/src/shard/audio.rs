@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use super::repair;
+use super::repair::{self, Bundle};
 use super::{Place, Shard, Slot};
 use crate::counters::{Arrival, DTX_BYTES_MAX, Totals};
 use crate::event::Kind;
@@ -77,7 +77,17 @@ impl Shard {
         }
         let tapped = packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat));
         let plain = &slot.packet()[..packet.opened.len];
-        if tapped && belongs {
+        if let Some(primary) = packet.primary {
+            let bundle = Bundle {
+                header,
+                index,
+                plain: &plain[..header.len + packet.payload_bytes],
+                primary,
+                tapped,
+                own: tapped && belongs,
+            };
+            self.unpack(place, bundle, record, tap);
+        } else if tapped && belongs {
             self.out.totals.give(
                 tap,
                 Record {
@@ -286,9 +296,6 @@ fn describe(now: u64, leg: &mut Leg, packet: &Packet, late: Option<Late>, slot: 
         repaired: late == Some(Late::Asked),
     });
     let mut flags = Flags::default();
-    if packet.payload == Payload::Red {
-        flags = flags.with(Flags::RED);
-    }
     if late == Some(Late::Asked) {
         flags = flags.with(Flags::RTX);
     }
@@ -322,22 +329,25 @@ fn deliver(
     let to = transport.ice.destination()?;
     let slot = leg.slots.get_mut(usize::from(route))?.as_mut()?;
     let media = &transport.media;
-    let payload_type = match packet.payload {
-        Payload::Dtmf => media.dtmf,
-        Payload::Red if media.red.is_some() => media.red,
-        Payload::Red | Payload::Opus | Payload::Unknown => Some(media.opus),
-    };
-    let Some(payload_type) = payload_type else {
+    if packet.payload == Payload::Dtmf && media.dtmf.is_none() {
         totals.drop_dtmf += 1;
         return None;
-    };
+    }
     let header = &packet.opened.header;
     let Ok(stamp) = slot.stamp(packet.source, packet.opened.index, header.timestamp, now) else {
         totals.drop_slot += 1;
         return None;
     };
+    // Blocks from before the switch are of a time that this listener was not to hear.
+    let whole = |primary: Primary| primary.reach <= stamp.since_switch;
+    let red = media.red.filter(|_| packet.primary.is_some_and(whole));
+    let other = if packet.payload == Payload::Dtmf {
+        media.dtmf
+    } else {
+        red
+    };
     let rewrite = rtp::Rewrite {
-        payload_type,
+        payload_type: other.unwrap_or(media.opus),
         marker: header.marker || stamp.switched,
         sequence: stamp.index as u16,
         timestamp: stamp.timestamp,
@@ -353,7 +363,7 @@ fn deliver(
     let mut len = packet.opened.len;
     let mut sound = packet.payload_bytes;
     if let Some(primary) = packet.primary {
-        if media.red.is_some() {
+        if red.is_some() {
             let payload = &mut body[header.len..header.len + packet.payload_bytes];
             // Blocks of several types cannot be renamed; the listener would take them for something else.
             if red::rename(payload, primary.payload_type, media.opus).is_none() {
@@ -369,8 +379,7 @@ fn deliver(
     match keys.outbound.seal_rtp(body, len, stamp.index) {
         Ok(sealed) => {
             if media.nack {
-                let redundant = packet.primary.is_some() && media.red.is_some();
-                let kept = !redundant && slot.keep(stamp.index, &body[..sealed]);
+                let kept = red.is_none() && slot.keep(stamp.index, &body[..sealed]);
                 totals.ring_unfit += u64::from(!kept);
             }
             slot.packets += 1;

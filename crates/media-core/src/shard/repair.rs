@@ -1,4 +1,5 @@
-//! Loss repair: sending again what a listener misses, and asking for what a speaker's packets miss.
+//! Loss repair: sending again what a listener misses, asking for what a speaker's packets miss, and taking out of
+//! redundant audio what did not come itself.
 //!
 //! Never allocates but for a leg's first gap, never sweeps: a gap arms its leg's timer, and nothing else looks at it.
 //!
@@ -6,11 +7,32 @@
 
 use super::{Place, Shard};
 use crate::command::MediaParams;
+use crate::counters::Totals;
 use crate::leg::Leg;
 use crate::limits::{HEADROOM_BYTES, MISSING_MAX};
 use crate::missing::{Late, Missing};
+use crate::red;
 use crate::ring::Refused;
 use crate::rtcp::{self, Nack};
+use crate::rtp::{FIXED_BYTES, Header};
+use crate::tap::{Flags, LEVEL_UNKNOWN, Record, TapSink};
+
+/// The padding bit of an RTP header's first byte.
+const PADDED: u8 = 0x20;
+
+/// One opened packet of redundant audio.
+#[derive(Clone, Copy)]
+pub(super) struct Bundle<'p> {
+    pub(super) header: Header,
+    pub(super) index: u64,
+    /// The plain packet, padding removed.
+    pub(super) plain: &'p [u8],
+    pub(super) primary: red::Primary,
+    /// The room's tap takes this leg now.
+    pub(super) tapped: bool,
+    /// The packet's own audio is given to the tap too.
+    pub(super) own: bool,
+}
 
 /// Looks at the numbers of a packet before it is counted: a gap before it is noted, and a packet behind the newest is
 /// named. Also says when the leg's timer must fire, if that changed.
@@ -33,7 +55,7 @@ pub(super) fn notice(
         return (Some(late), None);
     }
     // A leap within one stream is a new numbering of its sender: nothing between was ever sent.
-    if index == highest + 1 || !media.nack || leg.up.leaps(timestamp) {
+    if index == highest + 1 || !(media.nack || media.red.is_some()) || leg.up.leaps(timestamp) {
         return (None, None);
     }
     let wait = Missing::wait(leg.down.rtt_us(now));
@@ -125,6 +147,64 @@ impl Shard {
         }
     }
 
+    /// Redundant audio: what its blocks hold of missing packets goes to the tap, marked, and then its own audio, each
+    /// as a plain packet.
+    pub(super) fn unpack(&mut self, place: u32, bundle: Bundle<'_>, record: Record<'_>, tap: &mut dyn TapSink) {
+        let Bundle { header, plain, .. } = bundle;
+        let (Some(leg), Some((_, buffer, totals))) = (self.legs.get_mut(place), self.out.scratch_and_totals()) else {
+            return;
+        };
+        let payload = plain.get(header.len..).unwrap_or_default();
+        let mut give = |totals: &mut Totals, head: &[u8], sound: &[u8], record: Record<'_>| {
+            let Some(packet) = buffer.get_mut(..head.len() + sound.len()) else {
+                return;
+            };
+            packet[..head.len()].copy_from_slice(head);
+            packet[head.len()..].copy_from_slice(sound);
+            // The sound ends the packet, and both kinds are of the primary block's type.
+            packet[0] &= !PADDED;
+            packet[1] = packet[1] & 0x80 | bundle.primary.payload_type;
+            totals.give(tap, Record { packet, ..record });
+        };
+        for block in red::redundant(payload) {
+            let sound = payload.get(block.at..block.at + block.len).unwrap_or_default();
+            let Some(index) = bundle.index.checked_sub(block.back) else {
+                continue;
+            };
+            if sound.is_empty() || block.offset == 0 || block.payload_type != bundle.primary.payload_type {
+                continue;
+            }
+            let timestamp = header.timestamp.wrapping_sub(block.offset);
+            if !leg
+                .missing
+                .as_mut()
+                .is_some_and(|missing| missing.rebuild(index, timestamp))
+            {
+                continue;
+            }
+            leg.up.count_rebuilt();
+            totals.repaired_red += 1;
+            if bundle.tapped && index >= leg.tap_from {
+                let record = Record {
+                    ext_seq: index as u32,
+                    flags: Flags::RED,
+                    level: LEVEL_UNKNOWN,
+                    ..record
+                };
+                give(totals, &head(index as u16, timestamp, header.ssrc), sound, record);
+            }
+        }
+        if bundle.own {
+            let head = plain.get(..header.len).unwrap_or_default();
+            give(
+                totals,
+                head,
+                payload.get(bundle.primary.at..).unwrap_or_default(),
+                record,
+            );
+        }
+    }
+
     /// Where the tap of each seat begins, whenever who hears whom, or the tap, may have changed: what is older and comes
     /// late, asked for or not, belongs to a time that nobody recorded.
     pub(super) fn mark_tapped(&mut self, place: u32) {
@@ -140,6 +220,16 @@ impl Shard {
             leg.tapped = tapped;
         }
     }
+}
+
+/// A plain header without extension; the payload type is written by who knows it.
+fn head(sequence: u16, timestamp: u32, ssrc: u32) -> [u8; FIXED_BYTES] {
+    let mut head = [0; FIXED_BYTES];
+    head[0] = 0x80;
+    head[2..4].copy_from_slice(&sequence.to_be_bytes());
+    head[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    head[8..].copy_from_slice(&ssrc.to_be_bytes());
+    head
 }
 
 const _: () = assert!(rtcp::REPORT_BYTES_MAX + 12 + 4 * MISSING_MAX < crate::limits::PACKET_BYTES);

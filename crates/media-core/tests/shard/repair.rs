@@ -1,4 +1,4 @@
-//! Loss and its repair, packet by packet: what is sent again and asked for.
+//! Loss and its repair, packet by packet: what is sent again, asked for, and taken out of redundant audio.
 
 use media_core::command::Command;
 use media_core::counters::{Direction, Second};
@@ -347,4 +347,120 @@ fn what_was_said_while_the_tap_paused_is_not_taped_however_late_it_comes() {
     let before = call.bed.tape.records.len();
     assert_eq!(call.arrives(&card).len(), 1, "the agent hears it");
     assert_eq!(call.bed.tape.records.len(), before);
+
+    // The same inside redundancy.
+    call.bed.plan(&stances, Tap::Paused);
+    call.customer.speak(b"more of it");
+    let packet = call.redundant(&[], b"paused");
+    call.arrives(&packet);
+    call.talk();
+    let packet = call.redundant(&[(1_920, b"more of it"), (960, b"paused")], b"resumed");
+    call.arrives(&packet);
+    let taped = call.taped();
+    assert_eq!(taped.len(), before + 1);
+    assert_eq!(taped.last().unwrap().2, b"resumed");
+}
+
+#[test]
+fn a_lost_packet_is_taken_out_of_the_next_ones_redundancy_once() {
+    let mut call = Call::of(|_, agent| agent.numbers.red = None);
+    let first = call.redundant(&[], b"one");
+    call.arrives(&first);
+    let lost = call.redundant(&[(960, b"one")], b"two");
+    call.redundant(&[(1_920, b"one"), (960, b"two")], b"three");
+    let index = call.customer.index;
+    let next = call.redundant(&[(1_920, b"two"), (960, b"three")], b"four");
+    let sent = call.arrives(&next);
+    let heard = call.agent.open_all(&sent);
+    assert_eq!(
+        (heard.len(), &heard[0].payload[..]),
+        (1, &b"four"[..]),
+        "cut to its own audio"
+    );
+    assert_eq!(heard[0].header.payload_type, call.agent.numbers.opus);
+    let again = call.redundant(&[(1_920, b"three"), (960, b"four")], b"five");
+    call.arrives(&again);
+    let own = Flags::default();
+    let expected: [(u64, Flags, &[u8]); 5] = [
+        (index - 3, own, b"one"),
+        (index - 2, Flags::RED, b"two"),
+        (index - 1, Flags::RED, b"three"),
+        (index, own, b"four"),
+        (index + 1, own, b"five"),
+    ];
+    assert_eq!(call.taped(), expected);
+    assert_eq!(call.bed.shard.totals().repaired_red, 2);
+
+    // One of them was only late. It is heard, but the tap has its audio already.
+    let sent = call.arrives(&lost);
+    assert_eq!(call.agent.open_all(&sent)[0].payload, b"two");
+    assert_eq!(call.bed.tape.records.len(), 5);
+    call.bed.advance(SECOND);
+    let seconds = call.seconds();
+    let sum = |of: fn(&Second) -> u32| seconds.iter().map(of).sum::<u32>();
+    assert_eq!((sum(|s| s.expected), sum(|s| s.received)), (5, 4));
+    assert_eq!((sum(|s| s.lost), sum(|s| s.repaired_red)), (0, 1));
+}
+
+#[test]
+fn redundancy_that_fits_no_gap_or_is_broken_fills_none() {
+    let mut call = Call::of(|_, _| {});
+    let opus = call.customer.numbers.opus;
+    assert!(call.customer_is_heard());
+    call.customer.speak(b"lost");
+    let before = call.bed.tape.records.len();
+    // As old as what came before the gap, without age, of another type, empty, and nested redundancy.
+    let outer = call.customer.numbers.red.unwrap();
+    let mut foreign = red(opus, &[(960, b"lost")], b"own");
+    foreign[0] = 0x80 | outer;
+    for payload in [
+        red(opus, &[(1_920, b"lost")], b"own"),
+        red(opus, &[(0, b"lost")], b"own"),
+        red(opus, &[(960, b"")], b"own"),
+        foreign,
+    ] {
+        let packet = call.customer.packet(outer, &payload);
+        call.arrives(&packet);
+        assert_eq!(call.bed.shard.totals().repaired_red, 0, "{payload:?}");
+        // The next one is lost, so each comes right behind a gap.
+        call.customer.step();
+        call.customer.step();
+    }
+    assert_eq!(call.bed.tape.records.len(), before + 4, "their own audio is good");
+    let lying = [0x80 | opus, 0x0F, 0x03, 0xFF, opus, 1, 2];
+    let packet = call.customer.packet(outer, &lying);
+    assert!(call.arrives(&packet).is_empty());
+    assert_eq!(
+        call.bed.shard.totals().drop_inside,
+        2,
+        "broken, and blocks that cannot be renamed"
+    );
+}
+
+#[test]
+fn redundancy_from_before_a_listener_was_to_hear_is_cut_off() {
+    let mut call = Call::of(|_, _| {});
+    call.bed.plan(
+        &[(call.customer.leg, Stance::Muted), (call.agent.leg, Stance::Talk)],
+        Tap::On,
+    );
+    let packet = call.redundant(&[], b"muted");
+    assert!(call.arrives(&packet).is_empty());
+    call.talk();
+    let blocks: [(u32, &[u8]); 2] = [(1_920, b"older"), (960, b"muted")];
+    for (turn, own) in [&b"one"[..], b"two", b"three"].iter().enumerate() {
+        let packet = call.redundant(&blocks, own);
+        let sent = call.arrives(&packet);
+        let heard = call.agent.open_all(&sent);
+        let (kind, len) = (heard[0].header.payload_type, heard[0].payload.len());
+        if turn < 2 {
+            assert_eq!((kind, len), (call.agent.numbers.opus, own.len()), "{turn}");
+        } else {
+            assert_eq!(
+                kind,
+                call.agent.numbers.red.unwrap(),
+                "all its blocks are of the present talk"
+            );
+        }
+    }
 }

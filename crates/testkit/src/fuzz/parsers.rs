@@ -41,7 +41,7 @@ pub fn stun(data: &[u8]) {
     }
 }
 
-/// One RTP packet, sealed or plain, and its payload as RED.
+/// One RTP packet, sealed or plain, and its payload as redundant audio.
 ///
 /// # Panics
 /// If something does not hold.
@@ -81,6 +81,15 @@ pub fn rtp(data: &[u8]) {
     if let Ok(range) = header.payload(data) {
         let mut payload = data[range].to_vec();
         let before = red::primary(&payload);
+        let blocks: Vec<_> = red::redundant(&payload).collect();
+        assert!(
+            blocks
+                .iter()
+                .all(|block| block.at + block.len <= payload.len() && block.back as usize <= blocks.len())
+        );
+        let reach = blocks.iter().map(|block| block.offset).max().unwrap_or(0);
+        let end = blocks.last().map_or(1, |block| block.at + block.len);
+        assert!(before.map_or(blocks.is_empty(), |primary| (primary.at, primary.reach) == (end, reach)));
         if let Some(primary) = before {
             assert!(primary.at <= payload.len());
             if red::rename(&mut payload, primary.payload_type, 100).is_some() {

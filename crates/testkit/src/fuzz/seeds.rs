@@ -141,6 +141,14 @@ fn rtp(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
         "plain-red",
         &[0x80, 63, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xEF, 0, 0, 2, 111, 1, 2, 7, 8],
     );
+    // 40 and 20 ms old, then the packet's own; and the same with a length that does not fit, and within itself.
+    let two = [0xEF, 0x1E, 0, 1, 0xEF, 0x0F, 0, 2, 111, 1, 2, 2, 3, 3];
+    let plain = [0x80, 63, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+    put("rtp", "plain-red-two", &[&plain[..], &two].concat());
+    let lying = [0xEF, 0x1E, 3, 0xFF, 111, 1];
+    put("rtp", "plain-red-lying", &[&plain[..], &lying].concat());
+    let nested = [0x80 | 63, 0x0F, 0, 14, 111];
+    put("rtp", "plain-red-nested", &[&plain[..], &nested, &two, &[9]].concat());
     put("rtp", "padded", &[0xA0, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 0, 2]);
     put(
         "rtp",
