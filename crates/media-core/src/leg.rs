@@ -37,6 +37,17 @@ pub(crate) struct SenderReport {
     pub(crate) at: u64,
 }
 
+/// The last reference time of the peer (RFC 3611 §4.4), for the answer that tells it the round trip.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference {
+    /// Who sent it.
+    pub(crate) ssrc: u32,
+    /// Middle 32 bits of its NTP time.
+    pub(crate) middle: u32,
+    /// When it came, nanoseconds.
+    pub(crate) at: u64,
+}
+
 /// See the top of this file.
 pub(crate) struct Leg {
     pub(crate) id: LegId,
@@ -63,6 +74,8 @@ pub(crate) struct Leg {
     /// When the last valid check of any of its transports came, or the last transport was attached.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
+    /// The last reference time of the peer that was not answered yet.
+    pub(crate) reference: Option<Reference>,
     /// What did not come of its uplink; made with the first gap.
     pub(crate) missing: Option<Box<Missing>>,
     /// The tap takes it now.
@@ -93,6 +106,7 @@ impl Leg {
             up_at: None,
             alive_at: now,
             sender_report: None,
+            reference: None,
             missing: None,
             tapped: false,
             tap_from: 0,

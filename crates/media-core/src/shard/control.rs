@@ -194,6 +194,7 @@ impl Shard {
         leg.adopt_slots(transport);
         leg.down.restart();
         leg.sender_report = None;
+        leg.reference = None;
         let (room, seat, id, before) = (leg.room, leg.seat, leg.id, leg.state);
         leg.state = State::Up;
         leg.up_at = leg.up_at.or(Some(now));

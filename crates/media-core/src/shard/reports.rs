@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use super::{Place, Shard, Slot};
 use crate::addr;
 use crate::counters::Reception;
-use crate::leg::{Leg, SenderReport};
+use crate::leg::{Leg, Reference, SenderReport};
 use crate::limits::{HEADROOM_BYTES, RESENDS_PER_DATAGRAM_MAX, SECOND};
-use crate::rtcp::{self, Block, Blocks, Packet, SenderInfo};
+use crate::rtcp::{self, Block, Blocks, Delay, Extended, ExtendedBlock, Packet, SenderInfo};
 use crate::srtp::Refused;
 
 /// Our canonical name (RFC 3550 §6.5.1): one name, for all streams of a leg come from one clock.
@@ -96,6 +96,7 @@ impl Shard {
                 if let Some(len) = len.and_then(|len| keys.outbound.seal_rtcp(body, len).ok()) {
                     self.out.send(to, Place::Arena(number), len);
                     self.out.totals.rtcp_sent += 1;
+                    leg.reference = None;
                 }
             }
         }
@@ -135,8 +136,39 @@ fn take(leg: &mut Leg, packet: Packet<'_>, ssrc: Option<u32>, now: u64, ntp: u64
             take_blocks(leg, blocks, now, ntp);
         }
         Packet::ReceiverReport { blocks, .. } => take_blocks(leg, blocks, now, ntp),
+        Packet::Extended(report) => take_extended(leg, report, now, ntp),
         // A stream's end is no leg's end: that comes by signalling, close_notify or silence. A NACK is answered before.
-        Packet::Bye(_) | Packet::Nack(_) | Packet::Extended(_) | Packet::Other(_) => {}
+        Packet::Bye(_) | Packet::Nack(_) | Packet::Other(_) => {}
+    }
+}
+
+/// The round trip of a leg that gets nothing from us, and of one that sends us nothing (RFC 3611 §4.4, §4.5).
+fn take_extended(leg: &mut Leg, report: Extended<'_>, now: u64, ntp: u64) {
+    for block in report.blocks() {
+        match block {
+            ExtendedBlock::Reference(time) => {
+                leg.reference = Some(Reference {
+                    ssrc: report.sender,
+                    middle: rtcp::middle(time),
+                    at: now,
+                });
+            }
+            ExtendedBlock::Delays(delays) => {
+                let ours = reporter(leg);
+                for delay in delays.filter(|delay| delay.ssrc == ours) {
+                    let block = Block {
+                        last_sr: delay.last_reference,
+                        delay_since_sr: delay.delay,
+                        ..Block::default()
+                    };
+                    if let Some(rtt_us) = rtcp::round_trip_us(ntp, &block) {
+                        leg.down.round_trip(now, rtt_us);
+                    }
+                }
+            }
+            // What a leg hears is known from its report blocks, which every client sends.
+            ExtendedBlock::Voip(_) | ExtendedBlock::Other(_) => {}
+        }
     }
 }
 
@@ -161,7 +193,6 @@ fn take_blocks(leg: &mut Leg, blocks: Blocks<'_>, now: u64, ntp: u64) {
 
 /// The block about the leg's uplink.
 fn block(leg: &Leg, reception: Reception, ssrc: u32, fraction_lost: u8, now: u64) -> Block {
-    let since = |report: SenderReport| u128::from(now.saturating_sub(report.at)) * 65_536 / u128::from(SECOND);
     Block {
         ssrc,
         fraction_lost,
@@ -169,8 +200,13 @@ fn block(leg: &Leg, reception: Reception, ssrc: u32, fraction_lost: u8, now: u64
         highest: reception.highest,
         jitter: reception.jitter,
         last_sr: leg.sender_report.map_or(0, |report| report.middle),
-        delay_since_sr: leg.sender_report.map_or(0, |report| since(report) as u32),
+        delay_since_sr: leg.sender_report.map_or(0, |report| units_since(report.at, now)),
     }
+}
+
+/// Time since `at` in 1/65,536 s.
+fn units_since(at: u64, now: u64) -> u32 {
+    (u128::from(now.saturating_sub(at)) * 65_536 / u128::from(SECOND)) as u32
 }
 
 /// The SSRC under which we speak of a leg's streams, and not in one of ours.
@@ -185,7 +221,8 @@ pub(super) fn write_nack(leg: &Leg, body: &mut [u8], media: u32, numbers: &[u16]
     Some(len + rtcp::nack(body.get_mut(len..)?, reporter(leg), media, numbers).ok()?)
 }
 
-/// Writes the compound: a sender report per slot that has sent, the uplink's block in the first; or a receiver report.
+/// Writes the compound: a sender report per slot that has sent, the uplink's block in the first; or a receiver
+/// report. Behind it what round trips need: our clock if no sender report carries it, and the answer to the peer's.
 fn write(leg: &Leg, body: &mut [u8], blocks: &[Block], now: u64, ntp: u64) -> Option<usize> {
     let mut len = 0;
     let mut blocks_left = blocks;
@@ -204,6 +241,15 @@ fn write(leg: &Leg, body: &mut [u8], blocks: &[Block], now: u64, ntp: u64) -> Op
     }
     if len == 0 {
         len = rtcp::receiver_report(body, reporter(leg), blocks, CNAME).ok()?;
+        len += rtcp::reference_time(body.get_mut(len..)?, reporter(leg), ntp).ok()?;
+    }
+    if let Some(reference) = leg.reference {
+        let answer = Delay {
+            ssrc: reference.ssrc,
+            last_reference: reference.middle,
+            delay: units_since(reference.at, now),
+        };
+        len += rtcp::reference_answer(body.get_mut(len..)?, reporter(leg), &answer).ok()?;
     }
     Some(len)
 }

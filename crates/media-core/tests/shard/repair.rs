@@ -464,3 +464,76 @@ fn redundancy_from_before_a_listener_was_to_hear_is_cut_off() {
         }
     }
 }
+
+#[test]
+fn a_leg_that_hears_nothing_learns_its_round_trip_from_our_clock_and_tells_it() {
+    let mut call = Call::new();
+    call.bed.plan(&[(call.agent.leg, Stance::Talk)], Tap::On);
+    let mut lonely = Client::new(3, Part::Partner);
+    lonely.slots = 0;
+    call.bed.bring_up(&mut lonely);
+    let mut reports = Vec::new();
+    while reports.is_empty() {
+        let sent = call.bed.advance(10 * MS);
+        reports = lonely.open_reports(&sent);
+    }
+    let (ours, ntp) = reference(&reports[0]).expect("our clock, for there is no sender report to carry it");
+    // It comes back 80 ms later, 30 of which were spent there.
+    call.bed.advance(80 * MS);
+    let mut plain = [0; 128];
+    let mut len = rtcp::receiver_report(&mut plain, lonely.numbers.ssrc, &[], "client").unwrap();
+    let delay = rtcp::Delay {
+        ssrc: ours,
+        last_reference: rtcp::middle(ntp),
+        delay: 30 * 65_536 / 1_000,
+    };
+    len += rtcp::reference_answer(&mut plain[len..], lonely.numbers.ssrc, &delay).unwrap();
+    len += rtcp::reference_time(&mut plain[len..], lonely.numbers.ssrc, 0x0001_2345_6789_0000).unwrap();
+    let sealed = lonely.seal_rtcp(&plain[..len]);
+    call.bed.datagram(lonely.address, &sealed);
+    let sent = call.bed.advance_alive(2 * SECOND, &mut [&mut lonely]);
+    let rows = std::iter::from_fn(|| call.bed.shard.poll_second()).filter(|row| row.leg == lonely.leg);
+    let rtt = rows.filter_map(|row| row.rtt_us).last().expect("a round trip");
+    assert!((49_900..=50_100).contains(&rtt), "{rtt} us");
+    let answers: Vec<rtcp::Delay> = lonely
+        .open_reports(&sent)
+        .iter()
+        .flat_map(|compound| delays(compound))
+        .collect();
+    assert_eq!(answers.len(), 1, "each reference time is answered once");
+    assert_eq!(
+        (answers[0].ssrc, answers[0].last_reference),
+        (lonely.numbers.ssrc, 0x2345_6789)
+    );
+    assert!(answers[0].delay > 0 && answers[0].delay < 2 * 65_536);
+    // Who hears somebody has our clock from the sender report.
+    call.talk();
+    call.customer_is_heard();
+    let sent = call.bed.advance_alive(6 * SECOND, &mut [&mut call.agent]);
+    let last = call.agent.open_reports(&sent).pop().expect("a report");
+    assert!(reference(&last).is_none());
+}
+
+fn reference(compound: &[u8]) -> Option<(u32, u64)> {
+    rtcp::parse(compound).expect("our own").find_map(|packet| match packet {
+        Packet::Extended(report) => report.blocks().find_map(|block| match block {
+            rtcp::ExtendedBlock::Reference(ntp) => Some((report.sender, ntp)),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
+fn delays(compound: &[u8]) -> Vec<rtcp::Delay> {
+    let mut all = Vec::new();
+    for packet in rtcp::parse(compound).expect("our own") {
+        if let Packet::Extended(report) = packet {
+            for block in report.blocks() {
+                if let rtcp::ExtendedBlock::Delays(delays) = block {
+                    all.extend(delays);
+                }
+            }
+        }
+    }
+    all
+}
