@@ -5,11 +5,13 @@
 //! Invariant: the same input does the same thing every time, but for [`dtls()`], whose handshakes need fresh keys.
 
 mod dtls;
+mod message;
 mod parsers;
 mod script;
 mod seeds;
 
 pub use dtls::{dtls, feed};
+pub use message::message;
 pub use parsers::{rtcp, rtp, sdp, stun};
 pub use script::script;
 pub use seeds::{Seed, seeds};
@@ -18,12 +20,13 @@ pub use seeds::{Seed, seeds};
 pub type Body = fn(&[u8]);
 
 /// Every target: its folder in `fuzz/corpus` and its body.
-pub const TARGETS: [(&str, Body); 6] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("stun", stun),
     ("rtp", rtp),
     ("rtcp", rtcp),
     ("sdp", sdp),
     ("dtls", dtls),
+    ("message", message),
     ("script", script),
 ];
 

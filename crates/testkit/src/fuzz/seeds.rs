@@ -12,6 +12,25 @@ use stun::{Class, Key, Writer, method};
 
 use crate::bed::Client;
 
+/// What clients say, and what they should not.
+const MESSAGES: [(&str, &str); 6] = [
+    (
+        "hello",
+        r#"{"v":1,"id":"1","type":"hello","data":{"token":"t","resume":{"session":"s","lastSeq":7}}}"#,
+    ),
+    (
+        "call-start",
+        r#"{"v":1,"id":"2","type":"call.start","data":{"userId":"u","customerName":"n","customerEmail":"","callType":"voice"}}"#,
+    ),
+    (
+        "leg-offer",
+        r#"{"v":1,"id":"3","type":"leg.offer","data":{"legId":"00000000-0000-4000-8000-000000000000","grant":"g","sdp":"v=0\r\n"}}"#,
+    ),
+    ("presence", r#"{"status":"online","mediaChecked":true}"#),
+    ("join", r#"{"type":"join","peerId":"p"}"#),
+    ("numbers", r#"{"v":1e2,"id":"\ud800","type":"x","data":-0.1e-400}"#),
+];
+
 /// One input of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
@@ -55,6 +74,10 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
         );
     }
     put("sdp", "first-line-only", b"v=0\r\n");
+    for (name, text) in MESSAGES {
+        put("message", name, text.as_bytes());
+    }
+    put("message", "deep", "[".repeat(4_096).as_bytes());
     put("dtls", "handshake", &recorded(now));
     put(
         "dtls",
