@@ -19,6 +19,7 @@ const DIRECT: &str = "direct";
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
 /// No check came in time; or the call was given up before a line stood (handshake included).
+const REPAIRS: [&str; 3] = ["rtx", "red", "resent"];
 const ICE_REASONS: [&str; 2] = ["ice_timeout", GAVE_UP];
 const GAVE_UP: &str = "gave_up";
 const DTLS_REASONS: [&str; 3] = ["dtls_timeout", "fingerprint", "dtls_failed"];
@@ -54,6 +55,7 @@ pub struct Metrics {
     dtls_failures: IntCounterVec,
     packets: IntCounterVec,
     packets_lost: IntCounterVec,
+    packets_repaired: IntCounterVec,
     leg_seconds: IntCounterVec,
     drops: IntCounterVec,
     forwarded: IntCounter,
@@ -129,6 +131,11 @@ impl Metrics {
                 "Audio packets that did not come",
                 "dir",
             )?,
+            packets_repaired: counters(
+                "helpline_rtp_packets_repaired_total",
+                "Audio packets that were lost and came after all: from the speaker again, out of redundancy, and from us again",
+                "by",
+            )?,
             leg_seconds: counters("helpline_leg_seconds_total", "Seconds that legs were up", "path")?,
             drops: counters(
                 "helpline_media_drops_total",
@@ -167,6 +174,7 @@ impl Metrics {
             &self.dtls_failures,
             &self.packets,
             &self.packets_lost,
+            &self.packets_repaired,
             &self.leg_seconds,
             &self.drops,
         ] {
@@ -207,6 +215,9 @@ impl Metrics {
         }
         for reason in DTLS_REASONS {
             self.dtls_failures.with_label_values(&[reason]).inc_by(0);
+        }
+        for by in REPAIRS {
+            self.packets_repaired.with_label_values(&[by]).inc_by(0);
         }
         for (reason, _) in drops(&Totals::default()) {
             self.drops.with_label_values(&[reason]).inc_by(0);
@@ -286,6 +297,13 @@ impl Metrics {
         let forwarded = now.rtp_forwarded.saturating_sub(before.rtp_forwarded);
         self.packets.with_label_values(&["down"]).inc_by(forwarded);
         self.forwarded.inc_by(forwarded);
+        for (by, repaired) in REPAIRS.into_iter().zip([
+            now.repaired_rtx.saturating_sub(before.repaired_rtx),
+            now.repaired_red.saturating_sub(before.repaired_red),
+            now.nacks_answered.saturating_sub(before.nacks_answered),
+        ]) {
+            self.packets_repaired.with_label_values(&[by]).inc_by(repaired);
+        }
         self.migrations.inc_by(now.migrations.saturating_sub(before.migrations));
         self.panics.inc_by(now.panics.saturating_sub(before.panics));
         self.send_refused
