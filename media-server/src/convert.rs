@@ -54,6 +54,11 @@ pub(crate) fn plan(plan: Plan) -> matrix::Plan {
         Stance::Waiting => matrix::Stance::Waiting,
         Stance::Talk => matrix::Stance::Talk,
         Stance::Muted => matrix::Stance::Muted,
+        Stance::Held => matrix::Stance::Held,
+        Stance::Consult => matrix::Stance::Consult,
+        Stance::Listen => matrix::Stance::Listen,
+        Stance::Whisper => matrix::Stance::Whisper,
+        Stance::Barge => matrix::Stance::Barge,
     };
     matrix::Plan {
         room: room(plan.room),

@@ -28,10 +28,35 @@ pub enum Part {
 pub enum Stance {
     /// Hears nobody and is heard by nobody.
     Waiting,
-    /// Hears and is heard by every other leg that talks.
+    /// Is in the conversation: hears and is heard by every other leg that talks. Not for supervisors.
     Talk,
-    /// Is not heard; hears every leg that talks.
+    /// Is in the conversation but not heard. Not for supervisors.
     Muted,
+    /// Hears the music and no person, and is heard by nobody. Not for supervisors.
+    Held,
+    /// Agent and partner apart from the customer: hears and is heard by those who consult.
+    Consult,
+    /// A supervisor who hears every party that another party hears, and is heard by nobody.
+    Listen,
+    /// A supervisor who hears as one who listens, and the agent also while he has the customer on hold; heard by the
+    /// agent alone.
+    Whisper,
+    /// A supervisor who hears all who speak and is heard by all but those on hold.
+    Barge,
+}
+
+impl Stance {
+    /// All of them, in the order of the text above.
+    pub const ALL: [Stance; 8] = [
+        Stance::Waiting,
+        Stance::Talk,
+        Stance::Muted,
+        Stance::Held,
+        Stance::Consult,
+        Stance::Listen,
+        Stance::Whisper,
+        Stance::Barge,
+    ];
 }
 
 /// Whether a room's audio goes to the recorder.
@@ -103,104 +128,118 @@ impl Edges {
     }
 }
 
-/// The rule. Empty places take no part.
+/// The rule. Empty places take no part, and a stance that does not become the part is as good as none.
 ///
-/// A leg speaks if it has an uplink and talks; it listens if it talks or is muted. Whoever listens hears every other
-/// leg that speaks. A preflight hears no other leg and is heard by none.
+/// First who hears whom among the parties, by the circle they are in; then the supervisors on top of that, so that
+/// who listens hears exactly what some party hears.
 #[must_use]
 pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
-    let mut edges = Edges::NONE;
-    for (source, speaker) in seats.iter().enumerate() {
-        if !speaker.as_ref().is_some_and(speaks) {
-            continue;
-        }
-        for (sink, listener) in seats.iter().enumerate() {
-            if sink != source && listener.as_ref().is_some_and(listens) {
-                edges = edges.with(sink, source);
+    let roles = seats.map(|seat| seat.map_or(Role::NOBODY, Role::of));
+    let spread = |base: Edges, rule: &dyn Fn(&Role, &Role, usize) -> bool| {
+        let mut edges = base;
+        for (source, speaker) in roles.iter().enumerate().filter(|(_, role)| role.speaks) {
+            for (sink, listener) in roles.iter().enumerate() {
+                if sink != source && rule(listener, speaker, source) {
+                    edges = edges.with(sink, source);
+                }
             }
         }
+        edges
+    };
+    let among_parties = spread(Edges::NONE, &|sink, source, _| match (sink.kind, source.kind) {
+        (Kind::Party(own), Kind::Party(other)) => own == other,
+        (Kind::Party(_), Kind::Barge) | (Kind::Barge, Kind::Party(_) | Kind::Barge) => true,
+        (Kind::Party(_), Kind::Whisper) => sink.agent,
+        (Kind::Nobody | Kind::Held | Kind::Party(_) | Kind::Listen | Kind::Whisper | Kind::Barge, _) => false,
+    });
+    spread(among_parties, &|sink, source, place| {
+        // What is whispered is for the agent, whoever else listens.
+        let open = source.kind != Kind::Whisper && among_parties.sinks(place) != 0;
+        match sink.kind {
+            Kind::Listen => open,
+            Kind::Whisper => open || source.agent,
+            Kind::Nobody | Kind::Held | Kind::Party(_) | Kind::Barge => false,
+        }
+    })
+}
+
+/// Whether the leg hears the music.
+#[must_use]
+pub fn hears_music(seat: &Seat) -> bool {
+    Role::of(*seat).kind == Kind::Held
+}
+
+/// Whether what the leg sends may be opened at all: the uplink of one who only listens is dropped as it comes.
+#[must_use]
+pub fn may_send(seat: &Seat) -> bool {
+    seat.uplink && seat.stance != Stance::Listen
+}
+
+/// Whether what the leg says belongs to the call's own recording. What is whispered does not.
+#[must_use]
+pub fn recorded(seat: &Seat) -> bool {
+    Role::of(*seat).kind != Kind::Whisper
+}
+
+/// Among whom a party speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Circle {
+    Call,
+    Consult,
+}
+
+/// What a seat amounts to once part and stance are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Nobody,
+    Held,
+    Party(Circle),
+    Listen,
+    Whisper,
+    Barge,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Role {
+    kind: Kind,
+    speaks: bool,
+    agent: bool,
+}
+
+impl Role {
+    const NOBODY: Role = Role {
+        kind: Kind::Nobody,
+        speaks: false,
+        agent: false,
+    };
+
+    const fn of(seat: Seat) -> Role {
+        let kind = match (seat.part, seat.stance) {
+            (_, Stance::Waiting) | (Part::Preflight, _) => Kind::Nobody,
+            (Part::Supervisor, Stance::Listen) => Kind::Listen,
+            (Part::Supervisor, Stance::Whisper) => Kind::Whisper,
+            (Part::Supervisor, Stance::Barge) => Kind::Barge,
+            (Part::Customer | Part::Agent | Part::Partner, Stance::Talk | Stance::Muted) => Kind::Party(Circle::Call),
+            (Part::Customer | Part::Agent | Part::Partner, Stance::Held) => Kind::Held,
+            (Part::Agent | Part::Partner, Stance::Consult) => Kind::Party(Circle::Consult),
+            (Part::Supervisor, Stance::Talk | Stance::Muted | Stance::Held | Stance::Consult)
+            | (Part::Customer, Stance::Consult)
+            | (Part::Customer | Part::Agent | Part::Partner, Stance::Listen | Stance::Whisper | Stance::Barge) => {
+                Kind::Nobody
+            }
+        };
+        let speaks = match kind {
+            Kind::Party(_) => !matches!(seat.stance, Stance::Muted),
+            Kind::Whisper | Kind::Barge => true,
+            Kind::Nobody | Kind::Held | Kind::Listen => false,
+        };
+        Role {
+            kind,
+            speaks: speaks && seat.uplink,
+            agent: matches!(seat.part, Part::Agent),
+        }
     }
-    edges
-}
-
-fn speaks(seat: &Seat) -> bool {
-    seat.uplink && seat.stance == Stance::Talk && seat.part != Part::Preflight
-}
-
-fn listens(seat: &Seat) -> bool {
-    seat.stance != Stance::Waiting && seat.part != Part::Preflight
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STANCES: [Stance; 3] = [Stance::Waiting, Stance::Talk, Stance::Muted];
-    const PARTS: [Part; 5] = [
-        Part::Customer,
-        Part::Agent,
-        Part::Partner,
-        Part::Supervisor,
-        Part::Preflight,
-    ];
-
-    fn room(seats: &[(usize, Seat)]) -> Edges {
-        let mut places = [None; LEGS_PER_ROOM_MAX];
-        for &(place, seat) in seats {
-            places[place] = Some(seat);
-        }
-        edges(&places)
-    }
-
-    #[test]
-    fn two_who_talk_hear_each_other_and_nobody_else() {
-        let seat = |part| Seat {
-            part,
-            stance: Stance::Talk,
-            uplink: true,
-        };
-        let edges = room(&[(0, seat(Part::Customer)), (5, seat(Part::Agent))]);
-        assert_eq!((edges.sinks(0), edges.sinks(5)), (1 << 5, 1));
-        assert_eq!((edges.sources(0), edges.sources(5)), (1 << 5, 1));
-        assert!(
-            (1..5)
-                .chain(6..8)
-                .all(|place| edges.sinks(place) == 0 && edges.sources(place) == 0)
-        );
-    }
-
-    #[test]
-    fn every_pair_of_part_stance_and_uplink_gives_exactly_the_edges_of_the_rule() {
-        let all = PARTS.iter().flat_map(|&part| {
-            STANCES
-                .iter()
-                .flat_map(move |&stance| [true, false].map(|uplink| Seat { part, stance, uplink }))
-        });
-        let all: Vec<Seat> = all.collect();
-        for a in &all {
-            for b in &all {
-                let edges = room(&[(1, *a), (7, *b)]);
-                let nobody = a.part == Part::Preflight || b.part == Part::Preflight;
-                let hears = |sink: &Seat, source: &Seat| {
-                    !nobody && source.uplink && source.stance == Stance::Talk && sink.stance != Stance::Waiting
-                };
-                assert_eq!(edges.hears(7, 1), hears(b, a), "{a:?} to {b:?}");
-                assert_eq!(edges.hears(1, 7), hears(a, b), "{b:?} to {a:?}");
-                assert!(!edges.hears(1, 1) && !edges.hears(7, 7));
-            }
-        }
-    }
-
-    #[test]
-    fn a_full_room_where_all_talk_is_all_edges_but_the_diagonal() {
-        let seat = Some(Seat {
-            part: Part::Partner,
-            stance: Stance::Talk,
-            uplink: true,
-        });
-        let edges = edges(&[seat; LEGS_PER_ROOM_MAX]);
-        for source in 0..LEGS_PER_ROOM_MAX {
-            assert_eq!(edges.sinks(source), !(1u8 << source));
-        }
-    }
-}
+mod tests;

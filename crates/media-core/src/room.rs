@@ -38,8 +38,12 @@ pub(crate) struct Room {
     pub(crate) edges: Edges,
     /// `[source][sink]`: the slot of the sink that carries the source.
     pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
-    /// Seats whose audio somebody hears who is no supervisor; only these are tapped.
+    /// Seats whose audio somebody hears who is no supervisor, and does not come as a whisper; only these are tapped.
     audible: u8,
+    /// Seats that hear the music.
+    pub(crate) music: u8,
+    /// Seats whose packets are dropped unopened.
+    pub(crate) silenced: u8,
     pub(crate) plan: Option<Plan>,
     pub(crate) live: bool,
     /// Number of the last event.
@@ -54,6 +58,8 @@ impl Room {
             edges: Edges::NONE,
             routes: [[NO_SLOT; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
             audible: 0,
+            music: 0,
+            silenced: 0,
             plan: None,
             live: false,
             events: 0,
@@ -98,7 +104,16 @@ impl Room {
         }
         let listeners = (0..LEGS_PER_ROOM_MAX)
             .filter(|&seat| self.seats[seat].is_some_and(|sitting| sitting.part != Part::Supervisor));
-        self.audible = listeners.fold(0, |bits, sink| bits | self.edges.sources(sink));
+        let heard = listeners.fold(0, |bits, sink| bits | self.edges.sources(sink));
+        let which = |rule: fn(&Seat) -> bool| {
+            let seats = seats.iter().enumerate();
+            seats
+                .filter(|(_, seat)| seat.as_ref().is_some_and(rule))
+                .fold(0u8, |bits, (place, _)| bits | 1 << place)
+        };
+        self.audible = heard & which(matrix::recorded);
+        self.music = which(matrix::hears_music);
+        self.silenced = which(|seat| !matrix::may_send(seat));
         released
     }
 
@@ -131,7 +146,15 @@ mod tests {
     }
 
     fn talk(room: &mut Room, legs: &[u32]) -> Vec<Released> {
-        let stances = legs.iter().map(|&leg| (LegId(u128::from(leg)), Stance::Talk)).collect();
+        let stances: Vec<_> = legs.iter().map(|&leg| (leg, Stance::Talk)).collect();
+        stand(room, &stances)
+    }
+
+    fn stand(room: &mut Room, stances: &[(u32, Stance)]) -> Vec<Released> {
+        let stances = stances
+            .iter()
+            .map(|&(leg, stance)| (LegId(u128::from(leg)), stance))
+            .collect();
         room.plan = Some(Plan {
             room: room.id,
             epoch: 1,
@@ -173,16 +196,28 @@ mod tests {
         let mut room = Room::new(RoomId(1));
         room.seats[0] = sitting(0, Part::Customer, 1);
         room.seats[1] = sitting(1, Part::Supervisor, 1);
-        talk(&mut room, &[0, 1]);
+        stand(&mut room, &[(0, Stance::Talk), (1, Stance::Barge)]);
         assert!(!room.tapped(0) && !room.tapped(1));
         room.live = true;
         assert!(
             !room.tapped(0) && room.tapped(1),
-            "a supervisor who speaks is heard by the customer"
+            "a supervisor who barges in is heard by the customer"
         );
         room.seats[2] = sitting(2, Part::Agent, 1);
         talk(&mut room, &[0, 2]);
         assert!(room.tapped(0) && room.tapped(2) && !room.tapped(1));
+        stand(&mut room, &[(0, Stance::Talk), (1, Stance::Whisper), (2, Stance::Talk)]);
+        assert!(
+            room.tapped(0) && room.tapped(2) && !room.tapped(1),
+            "what is whispered to the agent is no part of the recording"
+        );
+        stand(&mut room, &[(0, Stance::Held), (1, Stance::Whisper), (2, Stance::Talk)]);
+        assert!(
+            !room.tapped(0) && !room.tapped(1) && !room.tapped(2),
+            "hold stores nothing"
+        );
+        assert_eq!(room.music, 1);
+        talk(&mut room, &[0, 2]);
         room.plan = room.plan.take().map(|plan| Plan {
             tap: Tap::Paused,
             ..plan

@@ -74,10 +74,21 @@ pub struct Answer {
 pub enum Stance {
     /// Hears nobody and is heard by nobody.
     Waiting,
-    /// Hears and is heard by every other leg that talks.
+    /// Is in the conversation: hears and is heard by every other leg that talks. Not for supervisors.
     Talk,
-    /// Is not heard; hears every leg that talks.
+    /// Is in the conversation but not heard. Not for supervisors.
     Muted,
+    /// Hears the music and no person, and is heard by nobody. Not for supervisors.
+    Held,
+    /// Agent and partner apart from the customer: hears and is heard by those who consult.
+    Consult,
+    /// A supervisor who hears every party that another party hears, and is heard by nobody.
+    Listen,
+    /// A supervisor who hears as one who listens, and the agent also while he has the customer on hold; heard by the
+    /// agent alone.
+    Whisper,
+    /// A supervisor who hears all who speak and is heard by all but those on hold.
+    Barge,
 }
 
 /// Whether the room's audio goes to the recorder.

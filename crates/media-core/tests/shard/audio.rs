@@ -141,7 +141,9 @@ fn a_leg_that_may_only_listen_is_heard_and_recorded_nowhere() {
     supervisor.uplink = false;
     call.bed.bring_up(&mut supervisor);
     let legs = [call.customer.leg, call.agent.leg, supervisor.leg];
-    call.bed.plan(&legs.map(|leg| (leg, Stance::Talk)), Tap::On);
+    let stances = [Stance::Talk, Stance::Talk, Stance::Listen];
+    let stances: Vec<_> = legs.into_iter().zip(stances).collect();
+    call.bed.plan(&stances, Tap::On);
     let before = (call.bed.shard.totals().rtp_opened, call.bed.tape.records.len());
     for _ in 0..10 {
         let packet = supervisor.speak(b"spy");

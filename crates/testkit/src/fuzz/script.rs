@@ -159,10 +159,10 @@ impl Stage<'_> {
         self.from(place, &packet)
     }
 
-    /// Two bits a leg: waits, talks, is muted, is not named.
+    /// Two bits a leg: is on hold, talks, is muted, is not named.
     fn plan(&mut self, bits: u8) {
         let stance = |place: usize| match bits >> (2 * place) & 3 {
-            0 => Some(Stance::Waiting),
+            0 => Some(Stance::Held),
             1 => Some(Stance::Talk),
             2 => Some(Stance::Muted),
             _ => None,

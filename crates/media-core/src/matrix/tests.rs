@@ -1,0 +1,252 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const PARTS: [Part; 5] = [
+    Part::Customer,
+    Part::Agent,
+    Part::Partner,
+    Part::Supervisor,
+    Part::Preflight,
+];
+
+use Stance::{Barge, Consult, Held, Listen, Muted, Talk, Waiting, Whisper};
+
+/// What customer, agent, partner and supervisor do, and who then hears whom: `A:CS` is "the agent hears customer and
+/// supervisor", `*` is the music. A part that is not there does nothing.
+const TABLE: &[(&str, [Stance; 4], &str)] = &[
+    ("nobody has begun", [Waiting, Waiting, Waiting, Waiting], ""),
+    ("waiting", [Held, Waiting, Waiting, Waiting], "C:*"),
+    ("talk", [Talk, Talk, Waiting, Waiting], "C:A A:C"),
+    ("hold", [Held, Talk, Waiting, Waiting], "C:*"),
+    ("consult", [Held, Consult, Consult, Waiting], "C:* A:P P:A"),
+    ("conference", [Talk, Talk, Talk, Waiting], "C:AP A:CP P:CA"),
+    (
+        "agent and partner on their own beside a talking customer",
+        [Talk, Consult, Consult, Waiting],
+        "A:P P:A",
+    ),
+    ("agent muted", [Talk, Muted, Waiting, Waiting], "A:C"),
+    ("customer muted", [Muted, Talk, Waiting, Waiting], "C:A"),
+    (
+        "customer muted in conference",
+        [Muted, Talk, Talk, Waiting],
+        "C:AP A:P P:A",
+    ),
+    ("talk, listen", [Talk, Talk, Waiting, Listen], "C:A A:C S:CA"),
+    ("hold, listen", [Held, Talk, Waiting, Listen], "C:*"),
+    ("consult, listen", [Held, Consult, Consult, Listen], "C:* A:P P:A S:AP"),
+    ("conference, listen", [Talk, Talk, Talk, Listen], "C:AP A:CP P:CA S:CAP"),
+    ("agent muted, listen", [Talk, Muted, Waiting, Listen], "A:C S:C"),
+    ("talk, whisper", [Talk, Talk, Waiting, Whisper], "C:A A:CS S:CA"),
+    ("hold, whisper", [Held, Talk, Waiting, Whisper], "C:* A:S S:A"),
+    (
+        "consult, whisper",
+        [Held, Consult, Consult, Whisper],
+        "C:* A:PS P:A S:AP",
+    ),
+    (
+        "conference, whisper",
+        [Talk, Talk, Talk, Whisper],
+        "C:AP A:CPS P:CA S:CAP",
+    ),
+    ("agent muted, whisper", [Talk, Muted, Waiting, Whisper], "A:CS S:C"),
+    ("talk, barge", [Talk, Talk, Waiting, Barge], "C:AS A:CS S:CA"),
+    ("hold, barge", [Held, Talk, Waiting, Barge], "C:* A:S S:A"),
+    ("consult, barge", [Held, Consult, Consult, Barge], "C:* A:PS P:AS S:AP"),
+    (
+        "conference, barge",
+        [Talk, Talk, Talk, Barge],
+        "C:APS A:CPS P:CAS S:CAP",
+    ),
+];
+
+const fn seat(part: Part, stance: Stance) -> Seat {
+    Seat {
+        part,
+        stance,
+        uplink: true,
+    }
+}
+
+fn room(seats: &[(usize, Seat)]) -> Edges {
+    let mut places = [None; LEGS_PER_ROOM_MAX];
+    for &(place, seat) in seats {
+        places[place] = Some(seat);
+    }
+    edges(&places)
+}
+
+/// Who hears whom, in the words of [`TABLE`].
+fn words(places: [usize; 4], stances: [Stance; 4]) -> String {
+    let seats = [0, 1, 2, 3].map(|n| (places[n], seat(PARTS[n], stances[n])));
+    let edges = room(&seats);
+    let mut lines = Vec::new();
+    for (sink, letter) in ["C", "A", "P", "S"].into_iter().enumerate() {
+        let heard = (0..4).filter(|&source| edges.hears(places[sink], places[source]));
+        let mut heard: String = heard.map(|source| ['C', 'A', 'P', 'S'][source]).collect();
+        if hears_music(&seats[sink].1) {
+            heard.push('*');
+        }
+        if !heard.is_empty() {
+            lines.push(format!("{letter}:{heard}"));
+        }
+    }
+    lines.join(" ")
+}
+
+#[test]
+fn who_hears_whom_is_the_table_wherever_the_four_sit() {
+    for &(name, stances, expected) in TABLE {
+        for places in [[0, 1, 2, 3], [7, 0, 4, 2], [3, 6, 5, 1]] {
+            assert_eq!(words(places, stances), expected, "{name}");
+        }
+    }
+}
+
+/// `x`: hears. `a`: hears if he who hears is the agent. `s`: hears if he who speaks is the agent.
+/// Rows hear, columns speak: talk, muted, held, consult, listen, whisper, barge.
+const PAIRS: [(Stance, &str); 7] = [
+    (Talk, "x....ax"),
+    (Muted, "x....ax"),
+    (Held, "......."),
+    (Consult, "...x.ax"),
+    (Listen, "......."),
+    (Whisper, "s..s..."),
+    (Barge, "x..x..x"),
+];
+
+/// What a part may do at all.
+fn becomes(part: Part, stance: Stance) -> bool {
+    match part {
+        Part::Customer => matches!(stance, Talk | Muted | Held),
+        Part::Agent | Part::Partner => matches!(stance, Talk | Muted | Held | Consult),
+        Part::Supervisor => matches!(stance, Listen | Whisper | Barge),
+        Part::Preflight => false,
+    }
+}
+
+#[test]
+fn every_pair_of_part_stance_and_uplink_gives_exactly_the_edges_of_the_grid() {
+    let mut all = Vec::new();
+    for part in PARTS {
+        for stance in Stance::ALL {
+            all.extend([true, false].map(|uplink| Seat { part, stance, uplink }));
+        }
+    }
+    let hears = |sink: &Seat, source: &Seat| {
+        if !becomes(sink.part, sink.stance) || !becomes(source.part, source.stance) || !source.uplink {
+            return false;
+        }
+        let row = PAIRS.iter().find(|(stance, _)| *stance == sink.stance).unwrap();
+        let column = PAIRS.iter().position(|(stance, _)| *stance == source.stance).unwrap();
+        match row.1.as_bytes()[column] {
+            b'x' => true,
+            b'a' => sink.part == Part::Agent,
+            b's' => source.part == Part::Agent,
+            _ => false,
+        }
+    };
+    for a in &all {
+        for b in &all {
+            let edges = room(&[(1, *a), (7, *b)]);
+            assert_eq!(edges.hears(7, 1), hears(b, a), "{a:?} to {b:?}");
+            assert_eq!(edges.hears(1, 7), hears(a, b), "{b:?} to {a:?}");
+            assert!(!edges.hears(1, 1) && !edges.hears(7, 7));
+        }
+    }
+}
+
+#[test]
+fn two_who_talk_hear_each_other_and_nobody_else() {
+    let edges = room(&[(0, seat(Part::Customer, Talk)), (5, seat(Part::Agent, Talk))]);
+    assert_eq!((edges.sinks(0), edges.sinks(5)), (1 << 5, 1));
+    assert_eq!((edges.sources(0), edges.sources(5)), (1 << 5, 1));
+    assert!(
+        (1..5)
+            .chain(6..8)
+            .all(|place| edges.sinks(place) == 0 && edges.sources(place) == 0)
+    );
+}
+
+#[test]
+fn a_full_room_where_all_talk_is_all_edges_but_the_diagonal() {
+    let edges = edges(&[Some(seat(Part::Partner, Talk)); LEGS_PER_ROOM_MAX]);
+    for source in 0..LEGS_PER_ROOM_MAX {
+        assert_eq!(edges.sinks(source), !(1u8 << source));
+    }
+}
+
+#[test]
+fn what_is_whispered_reaches_no_other_supervisor_and_no_recording() {
+    let whispering = seat(Part::Supervisor, Whisper);
+    for other in [Listen, Whisper, Barge] {
+        let edges = room(&[
+            (0, seat(Part::Customer, Talk)),
+            (1, seat(Part::Agent, Talk)),
+            (2, whispering),
+            (3, seat(Part::Supervisor, other)),
+        ]);
+        assert_eq!(edges.sinks(2), 1 << 1, "{other:?}");
+    }
+    assert!(!recorded(&whispering));
+    assert!(recorded(&seat(Part::Supervisor, Barge)) && recorded(&seat(Part::Agent, Talk)));
+}
+
+#[test]
+fn who_listens_may_send_nothing_whatever_his_answer_said() {
+    assert!(!may_send(&seat(Part::Supervisor, Listen)));
+    assert!(may_send(&seat(Part::Supervisor, Whisper)) && may_send(&seat(Part::Customer, Held)));
+}
+
+fn any_seat() -> impl Strategy<Value = Option<Seat>> {
+    let seat = (0..PARTS.len(), 0..Stance::ALL.len(), any::<bool>());
+    proptest::option::weighted(
+        0.8,
+        seat.prop_map(|(part, stance, uplink)| Seat {
+            part: PARTS[part],
+            stance: Stance::ALL[stance],
+            uplink,
+        }),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn whatever_the_plan_nobody_hears_what_he_must_not(seats in prop::array::uniform8(any_seat())) {
+        let edges = edges(&seats);
+        let at = |place: usize| seats[place].as_ref();
+        let is = |place: usize, part, stance| at(place).is_some_and(|seat| seat.part == part && seat.stance == stance);
+        let party = |place: usize| at(place).is_some_and(|seat| {
+            becomes(seat.part, seat.stance) && matches!(seat.stance, Talk | Muted | Consult | Barge)
+        });
+        let whispered = (0..8).filter(|&place| is(place, Part::Supervisor, Whisper)).fold(0u8, |bits, place| bits | 1 << place);
+        let overheard = (0..8).filter(|&place| party(place)).fold(0u8, |bits, place| bits | edges.sources(place)) & !whispered;
+        for place in 0..8 {
+            let (sinks, sources) = (edges.sinks(place), edges.sources(place));
+            prop_assert!(!edges.hears(place, place), "nobody hears himself");
+            let Some(seat) = at(place) else {
+                prop_assert_eq!((sinks, sources), (0, 0), "an empty place takes no part");
+                continue;
+            };
+            if !becomes(seat.part, seat.stance) {
+                prop_assert_eq!((sinks, sources), (0, 0), "a stance that is not the part's gives nothing");
+            }
+            if !seat.uplink || matches!(seat.stance, Waiting | Muted | Held | Listen) {
+                prop_assert_eq!(sinks, 0, "who does not speak is heard by nobody");
+            }
+            if seat.stance == Held {
+                prop_assert_eq!(sources, 0, "who is on hold hears no person");
+            }
+            if is(place, Part::Supervisor, Listen) {
+                prop_assert_eq!(sources, overheard & !(1 << place), "who listens hears what a party hears");
+            }
+            if is(place, Part::Supervisor, Whisper) {
+                let agents = (0..8).filter(|&sink| sinks >> sink & 1 == 1).all(|sink| at(sink).unwrap().part == Part::Agent);
+                prop_assert!(agents, "what is whispered reaches the agent only");
+            }
+        }
+    }
+}
