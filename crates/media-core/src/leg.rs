@@ -13,6 +13,7 @@ use crate::limits::{
 };
 use crate::matrix::Part;
 use crate::missing::Missing;
+use crate::music::Playhead;
 use crate::slot::Slot;
 use crate::transport::Transport;
 use crate::{LegId, TapId};
@@ -83,6 +84,12 @@ pub(crate) struct Leg {
     /// The first index that belongs to the tap; what is older and comes late does not.
     pub(crate) tap_from: u64,
     pub(crate) judge: Judge,
+    /// What it sends is dropped unopened, by the plan.
+    pub(crate) silenced: bool,
+    /// While it hears the music.
+    pub(crate) music: Option<Playhead>,
+    /// How often it has begun to hear it.
+    pub(crate) holds: u32,
 }
 
 impl Leg {
@@ -111,6 +118,9 @@ impl Leg {
             tapped: false,
             tap_from: 0,
             judge: Judge::default(),
+            silenced: false,
+            music: None,
+            holds: 0,
         }
     }
 

@@ -61,6 +61,7 @@ mod leg;
 pub mod limits;
 pub mod matrix;
 mod missing;
+pub mod music;
 pub mod quality;
 pub mod red;
 mod ring;

@@ -42,6 +42,11 @@ pub const UPLINK_BURST_BYTES_MAX: u32 = 64_000;
 /// RTCP packets per second and leg: browsers send one to five.
 pub const RTCP_PER_S_MAX: u32 = 50;
 
+/// Bytes of the music in memory: an hour at 37 kbit/s; more is a radio station and no tune.
+pub const MUSIC_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Bytes of one frame of it: 400 kbit/s, and small enough to be sealed in any buffer.
+pub const MUSIC_FRAME_BYTES_MAX: usize = 1_024;
+
 /// STUN requests per second and transport that are worth an HMAC: browsers send under one per pair.
 pub const STUN_PER_S_MAX: u32 = 50;
 /// Addresses that a transport is known by: v4 and v6, Wi-Fi and mobile.

@@ -7,6 +7,7 @@
 
 mod audio;
 mod control;
+mod hold;
 mod ingress;
 mod life;
 mod outbox;
@@ -14,6 +15,7 @@ mod repair;
 mod reports;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -22,6 +24,7 @@ use crate::event::{Cause, Event, Kind};
 use crate::ice::Ufrag;
 use crate::leg::Leg;
 use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
+use crate::music::{Music, Playheads};
 use crate::room::Room;
 use crate::table::Table;
 use crate::tap::TapSink;
@@ -108,6 +111,8 @@ pub struct Shard {
     by_address: FxHashMap<addr::Key, Owner>,
     by_ufrag: FxHashMap<Ufrag, u32>,
     wheel: Wheel,
+    music: Arc<Music>,
+    playheads: Playheads,
     out: Outbox,
     /// The leg that is being worked on; it is still set after a panic.
     current: Option<u32>,
@@ -129,6 +134,8 @@ impl Shard {
             by_address: FxHashMap::default(),
             by_ufrag: FxHashMap::default(),
             wheel: Wheel::new(now),
+            music: Arc::default(),
+            playheads: Playheads::default(),
             out: Outbox::new(),
             current: None,
         }
@@ -159,12 +166,14 @@ impl Shard {
             self.fire(now, timer);
             self.current = None;
         }
+        self.play_due(now);
     }
 
     /// When to call [`Shard::tick`] if nothing else happens; `None` with nothing to wait for.
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
-        self.wheel.wake_at()
+        let timer = self.wheel.wake_at();
+        timer.into_iter().chain(self.playheads.wake_at()).min()
     }
 
     /// True when the next datagram, command or tick could find no room: send, then call [`Shard::flushed`].

@@ -8,9 +8,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use media_core::limits::{HEADROOM_BYTES, MS, SLOT_BYTES};
 use media_core::matrix::{Part, Stance, Tap};
+use media_core::music::Music;
 use media_core::shard::Slot;
 use media_core::srtp::Profile;
 use media_core::tap::{Record, TapSink};
@@ -156,7 +158,8 @@ fn asks(leg: &mut Client, newest: Option<(usize, u16)>) -> Option<(SocketAddr, V
     Some((leg.address, leg.nack_for(slot, &numbers)))
 }
 
-/// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks.
+/// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks. A
+/// second partner is on hold and hears the music.
 #[test]
 fn the_packet_path_allocates_nothing() {
     let mut legs = [
@@ -173,7 +176,14 @@ fn the_packet_path_allocates_nothing() {
     for leg in &mut legs {
         bed.bring_up(leg);
     }
-    let stances: Vec<_> = legs.iter().map(|leg| (leg.leg, Stance::Talk)).collect();
+    let mut held = Client::new(5, Part::Partner);
+    bed.bring_up(&mut held);
+    let frames = [[31 << 3; 80]; 50];
+    let music = Music::new(frames.iter().map(<[u8; 80]>::as_slice)).unwrap();
+    bed.shard.set_music(Arc::new(music));
+    let mut stances: Vec<_> = legs.iter().map(|leg| (leg.leg, Stance::Talk)).collect();
+    stances[3].1 = Stance::Listen;
+    stances.push((held.leg, Stance::Held));
     bed.plan(&stances, Tap::On);
     let ring = Ring {
         cells: vec![0; 1 << 20],
@@ -222,6 +232,9 @@ fn the_packet_path_allocates_nothing() {
                 batch.push((leg.address, leg.report(0, (turn % 7) as u8)));
             }
         }
+        if turn % 100 == 50 {
+            batch.push((held.address, held.check(true)));
+        }
         // What is dropped must not allocate either.
         let mut forged = batch[0].1.clone();
         let last = forged.len() - 1;
@@ -241,6 +254,8 @@ fn the_packet_path_allocates_nothing() {
                 assert!((2..=3).contains(&heard), "everybody hears everybody else");
                 leg.open_reports(&quiet);
             }
+            let music = held.open_all(&quiet).len() + held.open_all(&sent).len();
+            assert_eq!(music, 1, "a frame of music in a frame of time");
         }
     }
     let totals = *run.bed.shard.totals();
@@ -257,6 +272,7 @@ fn the_packet_path_allocates_nothing() {
         totals.nacks_answered > 10_000 && totals.repaired_rtx > 500 && totals.repaired_red > 500,
         "{totals:?}"
     );
+    assert!(totals.music_sent >= u64::from(turns) - 1, "{totals:?}");
     assert_eq!(totals.accounted(), totals.datagrams);
     assert!(run.ring.records > 99_000, "{}", run.ring.records);
     assert!(

@@ -17,5 +17,6 @@ pub mod packet;
 pub mod peaks;
 pub mod quality_track;
 pub mod spool;
+pub mod tune;
 
 pub use packet::{Flags, Lane, Packet, Track};

@@ -184,7 +184,7 @@ fn open(
     totals: &mut Totals,
     slot: &mut Slot<'_>,
 ) -> Option<Opened> {
-    if !transport.media.uplink {
+    if !transport.media.uplink || leg.silenced {
         totals.uplink_denied += 1;
         return None;
     }

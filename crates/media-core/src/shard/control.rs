@@ -58,7 +58,7 @@ impl Shard {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.transport = Some(transport);
         }
-        self.sit(room, seat, leg);
+        self.sit(now, room, seat, leg);
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Shard {
         let sitting = room.seats.iter().flatten();
         let boundaries = sitting.filter_map(|seat| Some((seat.id, self.legs.get(seat.leg)?.up.highest()?)));
         let boundaries = boundaries.collect();
-        self.replan(place);
+        self.replan(now, place);
         self.event(now, place, Kind::PlanApplied { epoch, boundaries });
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Shard {
         if let Some(older) = older {
             self.close_transport(older);
         }
-        self.sit(room, seat, leg_place);
+        self.sit(now, room, seat, leg_place);
         self.arm_transport(place);
         match before {
             State::Joining => {
@@ -242,7 +242,7 @@ impl Shard {
     }
 
     /// Writes what the room must know of a leg, and who hears whom anew.
-    fn sit(&mut self, room: u32, seat: usize, leg_place: u32) {
+    fn sit(&mut self, now: u64, room: u32, seat: usize, leg_place: u32) {
         let Some(leg) = self.legs.get(leg_place) else { return };
         let transport = leg.transport.and_then(|place| self.transports.get(place));
         let sitting = Sitting {
@@ -255,11 +255,11 @@ impl Shard {
         if let Some(place) = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(seat)) {
             *place = Some(sitting);
         }
-        self.replan(room);
+        self.replan(now, room);
     }
 
     /// Edges and routes anew; slots that lost their source are silent until somebody feeds them.
-    pub(super) fn replan(&mut self, place: u32) {
+    pub(super) fn replan(&mut self, now: u64, place: u32) {
         let Some(room) = self.rooms.get_mut(place) else { return };
         for released in room.replan() {
             let leg = room
@@ -277,6 +277,7 @@ impl Shard {
             }
         }
         self.mark_tapped(place);
+        self.hold_or_resume(now, place);
     }
 
     /// The room with this id, made if it is new.

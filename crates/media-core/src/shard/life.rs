@@ -176,7 +176,10 @@ impl Shard {
         {
             *seat = None;
         }
-        self.replan(leg.room);
+        if let Some(playhead) = leg.music {
+            self.playheads.remove(place, playhead);
+        }
+        self.replan(now, leg.room);
         self.event(
             now,
             leg.room,

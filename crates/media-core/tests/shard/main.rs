@@ -4,6 +4,7 @@
 
 mod audio;
 mod faults;
+mod hold;
 mod ice;
 mod legs;
 mod life;

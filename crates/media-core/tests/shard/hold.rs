@@ -1,0 +1,201 @@
+//! Hold: what the customer hears, what nobody hears, what is stored, and that his stream never breaks.
+
+use std::sync::Arc;
+
+use media_core::limits::{MS, SECOND};
+use media_core::matrix::{Part, Stance, Tap};
+use media_core::music::Music;
+use testkit::bed::{Client, FRAME, Heard};
+
+use super::Call;
+
+/// A tune of three frames that can be told apart: CELT, full band, 20 ms.
+fn tune() -> Music {
+    let frames: [&[u8]; 3] = [&[31 << 3, 1], &[31 << 3, 2, 2], &[31 << 3, 3, 3, 3]];
+    Music::new(frames.into_iter()).unwrap()
+}
+
+fn held_call() -> Call {
+    let mut call = Call::new();
+    call.bed.shard.set_music(Arc::new(tune()));
+    call
+}
+
+fn hold(call: &mut Call) {
+    let stances = [(call.customer.leg, Stance::Held), (call.agent.leg, Stance::Talk)];
+    call.bed.plan(&stances, Tap::On);
+}
+
+/// The music of `frames` frames of time.
+fn listen(call: &mut Call, frames: u64) -> Vec<Heard> {
+    let sent = call.bed.advance(frames * FRAME);
+    call.customer.open_all(&sent)
+}
+
+fn check_goes_on(before: &Heard, after: &Heard) {
+    assert_eq!(after.header.sequence, before.header.sequence.wrapping_add(1));
+    assert_eq!(after.header.ssrc, before.header.ssrc);
+}
+
+#[test]
+fn the_customer_hears_the_tune_from_its_start_and_nobody_hears_or_records_anybody() {
+    let mut call = held_call();
+    assert!(call.customer_is_heard());
+    let taped = call.bed.tape.records.len();
+    hold(&mut call);
+    let heard = listen(&mut call, 6);
+    let payloads: Vec<_> = heard.iter().map(|heard| heard.payload[1]).collect();
+    assert_eq!(payloads, [1, 2, 3, 1, 2, 3]);
+    assert!(heard[0].header.marker && heard[1..].iter().all(|heard| !heard.header.marker));
+    assert!(call.bed.say(&mut call.customer, b"alone", &mut call.agent).is_empty());
+    assert!(call.bed.say(&mut call.agent, b"aside", &mut call.customer).is_empty());
+    assert_eq!(call.bed.tape.records.len(), taped, "hold stores nothing");
+    assert_eq!(call.bed.shard.totals().music_sent, 6);
+    call.talk();
+    assert!(call.customer_is_heard());
+    assert!(listen(&mut call, 50).is_empty(), "the music ends with the hold");
+}
+
+#[test]
+fn forty_thousand_packets_of_hold_are_one_stream_with_the_talk_before_and_after() {
+    let mut call = held_call();
+    let mut last = call
+        .bed
+        .say(&mut call.agent, b"one moment", &mut call.customer)
+        .remove(0);
+    let (spoken_at, first) = (call.bed.now, last.header.timestamp);
+    hold(&mut call);
+    let mut packets = 0u64;
+    while packets < 40_000 {
+        // The line lives: checks come, and so do the customer's packets, which nobody hears.
+        call.bed.check(&mut call.customer);
+        call.bed.check(&mut call.agent);
+        for heard in listen(&mut call, 50) {
+            check_goes_on(&last, &heard);
+            if packets > 0 {
+                assert_eq!(heard.header.timestamp, last.header.timestamp.wrapping_add(960));
+            }
+            last = heard;
+            packets += 1;
+        }
+    }
+    call.talk();
+    let back = call
+        .bed
+        .say(&mut call.agent, b"here I am", &mut call.customer)
+        .remove(0);
+    check_goes_on(&last, &back);
+    assert!(back.header.marker);
+    let wall = (call.bed.now - spoken_at) / MS * 48;
+    let told = back.header.timestamp.wrapping_sub(first);
+    assert!(
+        told.abs_diff(wall as u32) <= 2 * 960,
+        "time goes by the wall: {told} for {wall}"
+    );
+    assert!(call.customer_is_heard());
+}
+
+#[test]
+fn every_hold_begins_the_tune_anew_and_goes_on_in_the_same_stream() {
+    let mut call = held_call();
+    let mut last: Option<Heard> = None;
+    for _ in 0..3 {
+        hold(&mut call);
+        let heard = listen(&mut call, 4);
+        assert_eq!(heard[0].payload[1], 1);
+        assert!(heard[0].header.marker);
+        for heard in heard {
+            if let Some(last) = &last {
+                check_goes_on(last, &heard);
+                let step = heard.header.timestamp.wrapping_sub(last.header.timestamp);
+                assert!(
+                    (960..48_000).contains(&step),
+                    "time never stands still or goes back: {step}"
+                );
+            }
+            last = Some(heard);
+        }
+        // Resumed without a word: the next hold follows the last one directly.
+        call.talk();
+        call.bed.advance(7 * MS);
+    }
+}
+
+#[test]
+fn a_page_that_is_loaded_anew_on_hold_hears_the_music_under_its_new_keys() {
+    let mut call = held_call();
+    hold(&mut call);
+    assert_eq!(listen(&mut call, 5).len(), 5);
+    call.customer.reload();
+    let attach = media_core::command::Command::Attach {
+        leg: call.customer.leg,
+        transport: Box::new(call.customer.transport()),
+    };
+    let now = call.bed.now;
+    call.bed.shard.command(now, attach).unwrap();
+    call.bed.check(&mut call.customer);
+    call.bed.establish(&call.customer).unwrap();
+    let heard = listen(&mut call, 5);
+    assert_eq!(heard.len(), 5);
+    assert!(heard[0].header.marker);
+}
+
+#[test]
+fn many_legs_on_hold_are_served_evenly_and_leave_with_their_legs() {
+    let mut call = held_call();
+    let mut others: Vec<Client> = (10..15).map(|n| Client::new(n, Part::Partner)).collect();
+    for other in &mut others {
+        call.bed.bring_up(other);
+    }
+    let mut stances = vec![(call.customer.leg, Stance::Held)];
+    stances.extend(others.iter().map(|other| (other.leg, Stance::Held)));
+    call.bed.plan(&stances, Tap::Off);
+    let sent = call.bed.advance(10 * FRAME);
+    assert_eq!(call.customer.open_all(&sent).len(), 10);
+    assert!(others.iter_mut().all(|other| other.open_all(&sent).len() == 10));
+    let now = call.bed.now;
+    let close = media_core::command::Command::CloseRoom {
+        room: testkit::bed::ROOM,
+        cause: media_core::event::Cause::HangUp,
+    };
+    call.bed.shard.command(now, close).unwrap();
+    assert!(call.bed.advance(SECOND).is_empty());
+    assert_eq!(call.bed.shard.wake_at(), None);
+}
+
+#[test]
+fn a_supervisor_who_turns_from_whisper_to_listening_is_not_opened_any_more() {
+    let mut call = held_call();
+    call.bed.say(&mut call.agent, b"a", &mut call.customer);
+    let mut supervisor = Client::new(3, Part::Supervisor);
+    call.bed.bring_up(&mut supervisor);
+    let stances = |call: &Call, stance| {
+        [
+            (call.customer.leg, Stance::Talk),
+            (call.agent.leg, Stance::Talk),
+            (supervisor_leg(), stance),
+        ]
+    };
+    let whisper = stances(&call, Stance::Whisper);
+    call.bed.plan(&whisper, Tap::On);
+    let taped = call.bed.tape.records.len();
+    let packet = supervisor.speak(b"ask for the number");
+    let sent = call.bed.datagram(supervisor.address, &packet);
+    assert_eq!(call.agent.open_all(&sent).len(), 1);
+    assert!(
+        call.customer.open_all(&sent).is_empty(),
+        "the customer never hears a whisper"
+    );
+    assert_eq!(call.bed.tape.records.len(), taped, "a whisper is not recorded");
+    let listen = stances(&call, Stance::Listen);
+    call.bed.plan(&listen, Tap::On);
+    let opened = call.bed.shard.totals().rtp_opened;
+    let packet = supervisor.speak(b"still there");
+    assert!(call.bed.datagram(supervisor.address, &packet).is_empty());
+    let totals = call.bed.shard.totals();
+    assert_eq!((totals.uplink_denied, totals.rtp_opened), (1, opened));
+}
+
+fn supervisor_leg() -> media_core::LegId {
+    Client::new(3, Part::Supervisor).leg
+}
