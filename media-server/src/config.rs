@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::music::HoldMusic;
+
 /// Where the first shard listens; shard k has this port plus k.
 pub const BASE_PORT: u16 = 40_000;
 /// Legs that a shard takes before new rooms are refused: twice what a core was measured to carry with room to spare.
@@ -35,6 +37,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Seconds that a spool segment is kept after everything in it is stored and acknowledged.
     pub keep_after_stored_s: u64,
+    /// What customers on hold hear.
+    pub hold_music: HoldMusic,
 }
 
 impl Config {
@@ -52,6 +56,7 @@ impl Config {
             node_id,
             data,
             keep_after_stored_s: 3_600,
+            hold_music: HoldMusic::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod finaliser;
 pub mod helper;
 pub mod live;
 mod metrics;
+mod music;
 mod plane;
 pub mod recorder;
 pub mod registry;
@@ -35,5 +36,6 @@ pub mod worker;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use music::{BadFile, HoldMusic};
 pub use plane::Plane;
 pub use start::{MediaServer, StartFailed};

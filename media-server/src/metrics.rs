@@ -295,7 +295,8 @@ impl Metrics {
         let rtp = self.packets.with_label_values(&["up"]);
         rtp.inc_by(now.rtp_opened.saturating_sub(before.rtp_opened));
         let forwarded = now.rtp_forwarded.saturating_sub(before.rtp_forwarded);
-        self.packets.with_label_values(&["down"]).inc_by(forwarded);
+        let music = now.music_sent.saturating_sub(before.music_sent);
+        self.packets.with_label_values(&["down"]).inc_by(forwarded + music);
         self.forwarded.inc_by(forwarded);
         for (by, repaired) in REPAIRS.into_iter().zip([
             now.repaired_rtx.saturating_sub(before.repaired_rtx),

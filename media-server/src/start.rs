@@ -24,6 +24,7 @@ use crate::finaliser::{self, Finaliser, Stored};
 use crate::helper::Helper;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::music::{self, BadFile};
 use crate::plane::{Plane, ShardLink, Shared};
 use crate::recorder::{self, Recorder};
 use crate::storage::{Storage, StorageFault};
@@ -45,6 +46,9 @@ pub enum StartFailed {
     /// [`Config::shards`] is not between 1 and [`SHARDS_MAX`].
     #[error("media.shards must be between 1 and {SHARDS_MAX}")]
     Shards,
+    /// [`Config::hold_music`] cannot be played.
+    #[error("media.hold_music cannot be played: {0}")]
+    Music(#[from] BadFile),
     /// No random source for the certificate.
     #[error("the certificate of media could not be made")]
     Certificate,
@@ -91,6 +95,7 @@ impl MediaServer {
         if !(1..=SHARDS_MAX).contains(&config.shards) {
             return Err(StartFailed::Shards);
         }
+        let music = Arc::new(music::load(&config.hold_music)?);
         let clock = Clock::start();
         let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
         let (mut parts, mut taps) = (Vec::new(), Vec::new());
@@ -140,14 +145,16 @@ impl MediaServer {
         let (mut running, mut busy) = (Vec::new(), Vec::new());
         for (number, sockets, bell, commands, tap) in parts {
             let (jobs, jobs_out) = sync_channel(JOBS_MAX);
+            let mut shard = Shard::new(
+                clock.now_ns(),
+                shard::Config {
+                    ntp_at_zero: clock.ntp_at_zero(),
+                    consent: CONSENT,
+                },
+            );
+            shard.set_music(Arc::clone(&music));
             let worker = Worker {
-                shard: Shard::new(
-                    clock.now_ns(),
-                    shard::Config {
-                        ntp_at_zero: clock.ntp_at_zero(),
-                        consent: CONSENT,
-                    },
-                ),
+                shard,
                 sockets,
                 batch: Batch::new(shared.config.batch),
                 bell,

@@ -4,7 +4,7 @@ mod common;
 
 use call_model::{CallId, LegId};
 use common::{Client, Server, until};
-use ports::{Cause, EventKind, Part, Refusal, Sdp, Tap};
+use ports::{Cause, EventKind, Part, Refusal, Sdp, Stance, Tap};
 
 const ROOM: CallId = CallId(0xCA11);
 const CUSTOMER: LegId = LegId(1);
@@ -86,6 +86,50 @@ async fn two_people_hear_each_other_with_their_own_numbers() {
         text.contains("helpline_ice_failures_total{reason=\"gave_up\"} 0"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_on_hold_hears_our_tune_in_the_stream_that_carried_the_agent() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&*server.media, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    agent.say(&frame(1));
+    until(&mut [&mut customer, &mut agent], "a word", |all| {
+        !all[0].heard.is_empty()
+    });
+
+    server.plan(ROOM, &[(CUSTOMER, Stance::Held), (AGENT, Stance::Talk)], 2, Tap::Off);
+    until(&mut [&mut customer, &mut agent], "music", |all| all[0].heard.len() > 20);
+    let heard = agent.heard.len();
+    customer.say(&frame(2));
+    agent.say(&frame(3));
+    until(&mut [&mut customer, &mut agent], "more music", |all| {
+        all[0].heard.len() > 40
+    });
+    assert_eq!(agent.heard.len(), heard, "nobody hears who is on hold");
+    assert!(customer.heard.iter().all(|(_, _, payload)| payload != &frame(3)));
+
+    server.talk(ROOM, &[CUSTOMER, AGENT], 3, Tap::Off);
+    server
+        .events_until(|event| event.kind == EventKind::PlanApplied { epoch: 3 })
+        .await;
+    agent.say(&frame(4));
+    until(&mut [&mut customer, &mut agent], "the agent again", |all| {
+        all[0].heard.iter().any(|(_, _, payload)| payload == &frame(4))
+    });
+    let sequences: Vec<u16> = customer.heard.iter().map(|heard| heard.1).collect();
+    assert!(
+        sequences.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)),
+        "{sequences:?}"
+    );
+    assert!(customer.heard.iter().all(|(payload_type, _, _)| *payload_type == 111));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

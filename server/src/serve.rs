@@ -88,6 +88,11 @@ fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::C
         batch: settings.media.batch,
         legs_per_shard: settings.media.legs_per_shard,
         keep_after_stored_s: settings.recording.keep_after_stored_s,
+        hold_music: match settings.media.hold_music.as_deref() {
+            None => media_server::HoldMusic::Own,
+            Some("") => media_server::HoldMusic::Silence,
+            Some(path) => media_server::HoldMusic::File(path.into()),
+        },
         ..media_server::Config::new(
             settings.data_dir.join("media"),
             settings.node_id.clone(),

@@ -151,6 +151,11 @@ pub(crate) struct MediaSettings {
     /// Legs that a shard takes before new rooms are refused.
     #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 2000)]
     pub(crate) legs_per_shard: u32,
+
+    /// What customers on hold hear: an Ogg Opus file, mono or stereo, in frames of 20 ms, 16 MiB at most. An empty text
+    /// is silence. Default: a tune that comes with the program.
+    #[config(env = "HELPLINE_MEDIA_HOLD_MUSIC")]
+    pub(crate) hold_music: Option<String>,
 }
 
 /// See [`Settings::stun`].

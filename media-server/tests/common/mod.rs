@@ -83,7 +83,12 @@ impl Server {
     }
 
     pub(crate) fn talk(&self, room: CallId, legs: &[LegId], epoch: u64, tap: Tap) {
-        let stances = legs.iter().map(|leg| (*leg, Stance::Talk)).collect();
+        let stances: Vec<_> = legs.iter().map(|leg| (*leg, Stance::Talk)).collect();
+        self.plan(room, &stances, epoch, tap);
+    }
+
+    pub(crate) fn plan(&self, room: CallId, stances: &[(LegId, Stance)], epoch: u64, tap: Tap) {
+        let stances = stances.to_vec();
         self.media.plan(Plan {
             room,
             epoch,
