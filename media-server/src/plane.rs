@@ -18,6 +18,7 @@ use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
     Answer, Cause, Later, LegGrant, Load, Media, MediaEvent, Plan, RecordCommand, Refusal, RoomSnapshot, Sdp, Secret,
+    Stance,
 };
 use tokio::sync::Notify;
 use udp::Bell;
@@ -284,6 +285,11 @@ impl Media for Plane {
         if lock(&self.0.registry).shard_of(room).is_none() {
             tracing::debug!(room = %uuid::Uuid::from_u128(room.0), "a plan for a room that is not here");
         }
+        self.0.recorder.tell(recorder::Message::Hold {
+            room: room.0,
+            at_ns: self.0.clock.now_ns(),
+            on: plan.stances.iter().any(|(_, stance)| *stance == Stance::Held),
+        });
         self.0.tell_room(room, Command::Plan(Box::new(convert::plan(plan))));
     }
 

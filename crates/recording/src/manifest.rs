@@ -172,6 +172,8 @@ fn happened(call: &RecordedCall, event: &crate::spool::Event) -> Happened {
         EventKind::Stopped => "stopped",
         EventKind::Paused => "paused",
         EventKind::Resumed => "resumed",
+        EventKind::Held => "held",
+        EventKind::HoldEnded => "hold_ended",
         EventKind::Other(_) => "other",
     };
     Happened {

@@ -182,6 +182,10 @@ pub enum EventKind {
     Paused,
     /// Recording goes on.
     Resumed,
+    /// The customer is put on hold; what nobody hears then is not stored.
+    Held,
+    /// The customer is taken back.
+    HoldEnded,
     /// A kind that this version does not know.
     Other(u8),
 }
@@ -195,6 +199,8 @@ impl EventKind {
             EventKind::Stopped => 4,
             EventKind::Paused => 5,
             EventKind::Resumed => 6,
+            EventKind::Held => 7,
+            EventKind::HoldEnded => 8,
             EventKind::Other(code) => code,
         }
     }
@@ -207,6 +213,8 @@ impl EventKind {
             4 => EventKind::Stopped,
             5 => EventKind::Paused,
             6 => EventKind::Resumed,
+            7 => EventKind::Held,
+            8 => EventKind::HoldEnded,
             other => EventKind::Other(other),
         }
     }

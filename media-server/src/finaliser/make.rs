@@ -65,7 +65,7 @@ const fn serial(id: u128) -> u32 {
     (id ^ id >> 32 ^ id >> 64 ^ id >> 96) as u32
 }
 
-/// The silences that the call's events explain: pauses on both sides, and the time after a side's last leg left.
+/// The silences that the call's events explain: pauses and hold on both sides, and the time after a side's last leg left.
 fn explained(call: &RecordedCall) -> Vec<Explained> {
     let end = call.audio_end_ns();
     let mut out = Vec::new();
@@ -80,13 +80,17 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
                     .max(event.at_ns)
         };
         match event.kind {
-            EventKind::Paused => {
-                let span_ns = until(&|e| e.kind == EventKind::Resumed);
+            EventKind::Paused | EventKind::Held => {
+                let (end, cause) = match event.kind {
+                    EventKind::Held => (EventKind::HoldEnded, Cause::Hold),
+                    _ => (EventKind::Resumed, Cause::Pause),
+                };
+                let span_ns = until(&|e| e.kind == end);
                 for lane in [Lane::Customer, Lane::Agent] {
                     out.push(Explained {
                         lane,
                         span_ns: span_ns.clone(),
-                        cause: Cause::Pause,
+                        cause,
                     });
                 }
             }
@@ -104,6 +108,7 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
             | EventKind::Dropped
             | EventKind::Stopped
             | EventKind::Resumed
+            | EventKind::HoldEnded
             | EventKind::Other(_) => {}
         }
     }
@@ -171,7 +176,7 @@ mod tests {
     use recording::spool::Event;
 
     #[test]
-    fn pauses_and_departures_explain_silence() {
+    fn pauses_hold_and_departures_explain_silence() {
         let event = |at_ns, kind, leg| Event {
             at_ns,
             kind,
@@ -184,6 +189,8 @@ mod tests {
             event(20, EventKind::LegLeft, 2),
             event(30, EventKind::Resumed, 0),
             event(40, EventKind::LegJoined, 2),
+            event(45, EventKind::Held, 0),
+            event(48, EventKind::HoldEnded, 0),
             event(50, EventKind::LegLeft, 1),
         ];
         let end = call.audio_end_ns();
@@ -195,6 +202,8 @@ mod tests {
             (Lane::Customer, 10..30, Cause::Pause),
             (Lane::Agent, 10..30, Cause::Pause),
             (Lane::Agent, 20..40, Cause::Absent),
+            (Lane::Customer, 45..48, Cause::Hold),
+            (Lane::Agent, 45..48, Cause::Hold),
             (Lane::Customer, 50..end, Cause::Absent),
         ];
         assert_eq!(spans, wanted);

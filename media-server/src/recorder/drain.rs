@@ -180,6 +180,7 @@ impl Drain {
             Message::RoomLive { room, at_ns } => self.with(room, |room| room.live(at_ns)),
             Message::LegLeft { room, leg, at_ns } => self.with(room, |room| room.left(leg, at_ns)),
             Message::Stop { room } => self.with(room, |room| room.stop(now)),
+            Message::Hold { room, at_ns, on } => self.with(room, |room| room.hold(at_ns, on)),
             Message::RoomClosed { room, at_ns, cause } => self.with(room, |room| {
                 room.closing.get_or_insert(Closing {
                     at_ns,

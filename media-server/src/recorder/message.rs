@@ -65,6 +65,15 @@ pub enum Message {
         /// Which room.
         room: u128,
     },
+    /// The customer is on hold from now on, or no longer.
+    Hold {
+        /// Which room.
+        room: u128,
+        /// When.
+        at_ns: u64,
+        /// True: on hold.
+        on: bool,
+    },
     /// The room is over.
     RoomClosed {
         /// Which room.

@@ -74,6 +74,7 @@ pub(super) struct Room {
     /// The order came while the disk had no room for optional recordings.
     refused: bool,
     stopped: bool,
+    on_hold: bool,
     live_ns: Option<u64>,
     first_ns: Option<u64>,
     legs: Vec<Leg>,
@@ -94,6 +95,7 @@ impl Room {
             order: None,
             refused: false,
             stopped: false,
+            on_hold: false,
             live_ns: None,
             first_ns: None,
             legs: Vec::new(),
@@ -157,6 +159,18 @@ impl Room {
             self.events.push(Event {
                 at_ns,
                 kind: EventKind::Stopped,
+                value: 0,
+                leg: 0,
+            });
+        }
+    }
+
+    /// Whether the customer is on hold; told twice it is once.
+    pub(super) fn hold(&mut self, at_ns: u64, on: bool) {
+        if std::mem::replace(&mut self.on_hold, on) != on {
+            self.events.push(Event {
+                at_ns,
+                kind: if on { EventKind::Held } else { EventKind::HoldEnded },
                 value: 0,
                 leg: 0,
             });

@@ -117,6 +117,30 @@ fn nothing_unwanted_is_on_the_disk() {
 }
 
 #[test]
+fn hold_is_told_once_at_each_change() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.talk(1, 30);
+    let from = rig.now.get();
+    let told = [(0, false), (1, true), (2, true), (3, false), (4, false), (5, true)];
+    for (second, on) in told {
+        let at_ns = from + second * SECOND;
+        rig.told.push_back(Message::Hold { room: 1, at_ns, on });
+        rig.turn();
+    }
+    rig.close(1);
+    rig.turns(60);
+    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
+    let holds = call.events.iter().filter_map(|event| match event.kind {
+        EventKind::Held => Some(((event.at_ns - from) / SECOND, true)),
+        EventKind::HoldEnded => Some(((event.at_ns - from) / SECOND, false)),
+        _ => None,
+    });
+    assert_eq!(holds.collect::<Vec<_>>(), [(1, true), (3, false), (5, true)]);
+}
+
+#[test]
 fn an_unrecorded_room_leaves_its_quality_and_an_empty_one_leaves_nothing() {
     let folder = Folder::new();
     let mut rig = Rig::new(&folder, Shaky::sound());
