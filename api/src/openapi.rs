@@ -47,6 +47,8 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(call::start))
         .routes(routes!(call::view))
         .routes(routes!(call::hang_up))
+        .routes(routes!(call::hold))
+        .routes(routes!(call::resume))
         .routes(routes!(call::leg))
         .routes(routes!(calls::events))
         .routes(routes!(calls::quality))

@@ -9,7 +9,7 @@ use axum::{
 use call_model::CallId;
 use desk::{Caller, Created};
 use wire::{
-    call::{CallStart, CallStarted, CallView, HangUp},
+    call::{CallStart, CallStarted, CallView, HangUp, Hold},
     leg::{LegGrant, LegRequest},
     problem::Problem,
 };
@@ -76,6 +76,36 @@ pub(crate) async fn hang_up(
 ) -> Reply<CallView> {
     Ok(Json(
         app.desk().hang_up(&caller, CallId(id.as_u128()), body.reason).await?,
+    ))
+}
+
+/// Puts the customer on hold: he hears music and nobody hears him. Twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/hold", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<Hold>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn hold(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<Hold>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().hold(&caller, CallId(id.as_u128()), body.reason).await?))
+}
+
+/// Takes the customer back from hold; twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/resume", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<Hold>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<Hold>,
+) -> Reply<CallView> {
+    Ok(Json(
+        app.desk().resume(&caller, CallId(id.as_u128()), body.reason).await?,
     ))
 }
 

@@ -19,7 +19,8 @@ use crate::auth::Auth;
 use crate::caller::{Caller, Created};
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
-use crate::commands::{agent, contact, people, start};
+use crate::commands::rows::Hold;
+use crate::commands::{agent, contact, hold, people, start};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
 use crate::metrics::Metrics;
@@ -147,6 +148,22 @@ impl Desk {
     /// `not_found`, `forbidden`, `validation`, `database`.
     pub async fn hang_up(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
         self.told(contact::hang_up(self.core(), caller, call, reason).await)
+    }
+
+    /// Puts the customer on hold: he hears music, nobody hears him; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `validation`, `database`.
+    pub async fn hold(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
+        self.told(hold::set(self.core(), caller, call, Hold::On, reason).await)
+    }
+
+    /// Takes the customer back from hold; twice is once.
+    ///
+    /// # Errors
+    /// Those of [`Desk::hold`].
+    pub async fn resume(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
+        self.told(hold::set(self.core(), caller, call, Hold::Off, reason).await)
     }
 
     /// The right to attach one's own leg; asked again, a fresh right for the same leg.

@@ -4,6 +4,8 @@
 
 use wire::staff::StaffRole;
 
+/// May take contacts of others into the hand: move them, hold them.
+pub(crate) const CONTACT_REASSIGN: &str = "contact.reassign";
 /// May play recordings.
 pub(crate) const RECORDING_PLAY: &str = "recording.play";
 /// May end calls of others.
@@ -26,7 +28,7 @@ const AGENT: &[&str] = &[
     "qa.appeal",
 ];
 const TEAM_LEAD: &[&str] = &[
-    "contact.reassign",
+    CONTACT_REASSIGN,
     "call.monitor",
     "call.whisper",
     "staff.status.other",

@@ -10,6 +10,7 @@ use wire::quality::QualityTrack;
 use wire::recording::{Recording, RecordingState};
 use wire::staff::{PresenceStatus, Staff, StaffRole};
 
+use crate::commands::apply::HOLD;
 use crate::estimate;
 use crate::refusal::{Code, Refused};
 use crate::settings::Settings;
@@ -19,7 +20,7 @@ use crate::store::quality::TrackRow;
 use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
-use crate::store::{queues, staff};
+use crate::store::{legs, queues, staff};
 use crate::tx::Tx;
 use crate::types::At;
 
@@ -58,6 +59,10 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         Some(agent) => staff::name(&mut *conn, agent).await?,
         None => None,
     };
+    let held_since = match row.status.as_str() {
+        "answered" => legs::open_since(&mut *conn, row.id, HOLD).await?.map(time),
+        _ => None,
+    };
     let waits = matches!(row.status.as_str(), "queued" | "ringing");
     let position = if waits {
         queues::position(&mut *conn, row.id).await?.map(small)
@@ -83,6 +88,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         customer_name: row.customer_name.clone(),
         customer_email: (reader == Reader::Staff).then(|| row.customer_email.clone()),
         recorded,
+        held_since,
         created_at: time(row.created_at),
         enqueued_at: row.enqueued_at.map(time),
         answered_at: row.answered_at.map(time),

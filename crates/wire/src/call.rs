@@ -108,6 +108,9 @@ wire! {
         pub customer_email: Option<String>,
         /// True while packets may be recorded.
         pub recorded: bool,
+        /// Since when the customer is on hold; absent while he is not.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub held_since: Option<Time>,
         /// When the customer called.
         pub created_at: Time,
         /// When it entered the queue.
@@ -238,6 +241,16 @@ wire! {
 wire! {
     /// Body of `POST /api/support/call/{id}/hangup`.
     pub struct HangUp {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/hold` and `/resume`.
+    pub struct Hold {
         /// Free word for the history, 64 characters at most.
         #[serde(default)]
         #[cfg_attr(test, ts(optional = nullable))]

@@ -147,7 +147,7 @@ wire! {
 }
 
 wire! {
-    /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.requeued`,
+    /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.requeued`,
     /// `call.completed`, `call.abandoned`, `call.failed`).
     pub struct CallChanged {
         /// The call as it is now.

@@ -2,7 +2,7 @@
 import type { CallView } from "./CallView";
 
 /**
- * A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.requeued`,
+ * A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.requeued`,
  * `call.completed`, `call.abandoned`, `call.failed`).
  */
 export type CallChanged = { 

@@ -47,6 +47,10 @@ customerEmail?: string | null,
  */
 recorded: boolean, 
 /**
+ * Since when the customer is on hold; absent while he is not.
+ */
+heldSince?: Time | null, 
+/**
  * When the customer called.
  */
 createdAt: Time, 

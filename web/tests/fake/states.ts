@@ -152,6 +152,16 @@ const WIDGET: PageState[] = [
     },
   },
   {
+    name: "widget-held",
+    path: "/demo",
+    prepare: customer,
+    reach: async (page, fake) => {
+      await talking(page, fake);
+      fake.push("call.held", { call: { ...data.answered(), heldSince: data.at(-20) } });
+      await page.getByText("You are on hold").waitFor();
+    },
+  },
+  {
     name: "widget-reconnecting",
     path: "/demo",
     prepare: customer,
@@ -323,6 +333,16 @@ const AGENT: PageState[] = [
       await id(page, "mute").click();
       await id(page, "devices").click();
       await page.getByText("Bad").first().waitFor();
+    },
+  },
+  {
+    name: "agent-held",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      fake.push("call.held", { call: { ...data.answered(), heldSince: data.at(-75) } });
+      await page.getByText("on hold for more than a minute").waitFor();
     },
   },
   {

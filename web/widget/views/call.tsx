@@ -132,6 +132,13 @@ function Hints({ name }: { name: string }) {
       </button>
     );
   }
+  if (session.call?.heldSince) {
+    return (
+      <Notice role="status">
+        <span data-testid="held">{t("held", { name })}</span>
+      </Notice>
+    );
+  }
   if (session.muted) {
     return (
       <Notice kind="notice-warn" shape="muted" role="status">

@@ -191,6 +191,29 @@ impl Call {
         }
     }
 
+    /// Whether `who` may change who hears whom (hold, resume, supervise): the agent who has the call, or staff above
+    /// him. None of that is a state, so nothing about the call changes.
+    ///
+    /// # Errors
+    /// `NotYours`; `IllegalTransition` while there is no two-way sound.
+    pub fn sound_may_change(&self, who: Who) -> Result<(), Refusal> {
+        match (self.state, who) {
+            (State::Answered { agent, .. }, Who::Agent(by)) if agent != by => Err(Refusal::NotYours),
+            (State::Answered { .. }, Who::Agent(_) | Who::Staff) => Ok(()),
+            (_, Who::Customer) => Err(Refusal::NotYours),
+            (
+                State::Initiated { .. }
+                | State::Queued { .. }
+                | State::Ringing { .. }
+                | State::Connecting { .. }
+                | State::Completed(_)
+                | State::Abandoned(_)
+                | State::Failed(_),
+                Who::Agent(_) | Who::Staff,
+            ) => Err(Refusal::IllegalTransition),
+        }
+    }
+
     pub(super) fn customer_lost(&mut self, now: Timestamp) -> Result<Vec<Effect>, Refusal> {
         match self.state {
             State::Initiated { .. } | State::Queued { .. } | State::Ringing { .. } | State::Connecting { .. } => {

@@ -269,3 +269,22 @@ fn words_and_states_are_one_to_one() {
     let of_states: Vec<Status> = states().iter().map(|state| call(*state).status()).collect();
     assert_eq!(of_states, Status::ALL);
 }
+
+#[test]
+fn the_sound_of_a_call_is_changed_with_sound_only_by_its_agent_and_those_above_him() {
+    let other = StaffId(AGENT.0 + 1);
+    for state in states() {
+        let call = call(state);
+        let may = |who| call.sound_may_change(who);
+        assert_eq!(may(Who::Customer), Err(Refusal::NotYours), "{state:?}");
+        if call.status() == Status::Answered {
+            assert_eq!(may(Who::Agent(AGENT)), Ok(()));
+            assert_eq!(may(Who::Staff), Ok(()));
+            assert_eq!(may(Who::Agent(other)), Err(Refusal::NotYours));
+        } else {
+            for who in [Who::Agent(AGENT), Who::Agent(other), Who::Staff] {
+                assert_eq!(may(who), Err(Refusal::IllegalTransition), "{state:?}");
+            }
+        }
+    }
+}

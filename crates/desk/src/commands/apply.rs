@@ -26,6 +26,9 @@ use crate::types::At;
 /// How long a waiting customer's page may be silent: three missed heartbeats of a throttled tab.
 pub(crate) const CUSTOMER_LEASE: Span = Span::seconds(20);
 
+/// Kind of the spans in which the customer is on hold.
+pub(crate) const HOLD: &str = "hold";
+
 /// Who has it done.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
@@ -182,7 +185,7 @@ pub(crate) async fn offer_input(
 }
 
 /// Locks call, agents and offers, in this order.
-async fn load(tx: &mut Tx, call: Uuid, act: &Act) -> Result<Work, Refused> {
+pub(super) async fn load(tx: &mut Tx, call: Uuid, act: &Act) -> Result<Work, Refused> {
     let row = calls::lock(tx.conn(), call)
         .await?
         .ok_or(Refused::new(Code::NotFound))?;
@@ -352,9 +355,12 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work, was_answered: bool) -> Re
         }
         tx.after.push(After::Record(call, RecordCommand::Stop));
     }
+    // The next agent begins in talk.
+    legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.at).await?;
     work.row.plan_epoch += 1;
     let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part != "agent").collect();
-    tx.after.push(After::Plan(rows::plan(&work.row, &rest, &work.queue)));
+    tx.after
+        .push(After::Plan(rows::plan(&work.row, &rest, &work.queue, rows::Hold::Off)));
     Ok(())
 }
 

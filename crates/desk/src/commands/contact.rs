@@ -11,7 +11,7 @@ use wire::call::CallView;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
-use super::rows;
+use super::{hold, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -165,7 +165,7 @@ pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: P
     let all = legs::live(tx.conn(), row.id).await?;
     Ok(Granted {
         grant: rows::grant(&leg, part, core.fresh_secret()),
-        plan: rows::plan(row, &all, &queue),
+        plan: rows::plan(row, &all, &queue, hold::of(tx, row.id).await?),
         record: accepted.and_then(|offer| rows::record(Uuid::from_u128(offer.0), &queue)),
         expires_at: Time(tx.now.plus(Span::seconds(i64::from(rows::FIRST_OFFER_S)))),
     })

@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod contact;
+pub(crate) mod hold;
 pub(crate) mod offer_step;
 pub(crate) mod once;
 pub(crate) mod people;

@@ -170,10 +170,21 @@ pub(crate) fn write_offer(row: &mut OfferRow, offer: &offer::Offer, now: Timesta
     }
 }
 
-/// Who takes part how, as the row has it. Built anew each time, so nothing about it need be remembered.
-pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow) -> Plan {
+/// Whether the customer is on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// He hears the music.
+    On,
+    /// He talks.
+    Off,
+}
+
+/// Who takes part how, as the row has it. Built anew each time, so nothing about it need be remembered. A customer whose
+/// call has come back to the queue hears the music until the next agent says yes.
+pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, hold: Hold) -> Plan {
     let talking = matches!(row.status.as_str(), "connecting" | "answered");
     let stance = |leg: &LegRow| match leg.part.as_str() {
+        "customer" if !talking || hold == Hold::On => Stance::Held,
         "customer" | "agent" if talking => Stance::Talk,
         _ => Stance::Waiting,
     };

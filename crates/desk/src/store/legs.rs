@@ -41,6 +41,8 @@ const SUMMARY: &str = "update call_legs set packets_received = $2, packets_lost 
     rtt_ms_mean = $5, jitter_ms_mean = $6, mos_up = $7, mos_down = $8, up_seconds = $9 where id = $1";
 const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at)
     values ($1, $2, $3, $4, $5) on conflict do nothing";
+const OPEN_SINCE: &str = "select started_at from call_intervals where call_id = $1 and kind = $2 and ended_at is null
+    order by started_at limit 1";
 const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at)
     where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
 
@@ -159,6 +161,15 @@ pub(crate) async fn open_interval(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Since when something is the case; `None` when it is not.
+pub(crate) async fn open_since(conn: &mut PgConnection, call: Uuid, kind: &str) -> Result<Option<At>, Refused> {
+    Ok(sqlx::query_scalar(OPEN_SINCE)
+        .bind(call)
+        .bind(kind)
+        .fetch_optional(conn)
+        .await?)
 }
 
 /// Ends the open spans of a call: of one kind, of one leg, or all.

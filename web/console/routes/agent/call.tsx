@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { headset, mic, micOff } from "../../../shared/design/icons.ts";
+import { headset, mic, micOff, pause, play } from "../../../shared/design/icons.ts";
 import {
   Avatar,
   Bars,
@@ -30,6 +30,7 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
   const [choosing, setChoosing] = useState(false);
   const talking = desk.stage.at === "talking";
   const up = desk.leg.state.at === "up";
+  const held = talking && Boolean(call.heldSince);
   const name = call.customerName || t("unknown_customer");
   return (
     <main class="column column-main" aria-label={t("call.label")}>
@@ -65,7 +66,14 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
         </div>
       </header>
       <section class="call-lines" aria-label={t("sound")}>
-        <Lane desk={desk} part="customer" name={firstName(name)} role={t("customer")} live={up} read={farLevel} />
+        <Lane
+          desk={desk}
+          part="customer"
+          name={firstName(name)}
+          role={t(held ? "on_hold" : "customer")}
+          live={up && !held}
+          read={farLevel}
+        />
         <Lane
           desk={desk}
           part="agent"
@@ -89,6 +97,16 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
         </button>
         <button
           class="button button-plain button-large"
+          data-testid="hold"
+          aria-pressed={held}
+          disabled={!talking || desk.holding}
+          onClick={() => void desk.hold(!held)}
+        >
+          <Icon d={held ? play : pause} />
+          {t(held ? "resume" : "hold")} <span class="key">H</span>
+        </button>
+        <button
+          class="button button-plain button-large"
           data-testid="devices"
           aria-pressed={choosing}
           onClick={() => setChoosing(!choosing)}
@@ -103,6 +121,7 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
       </div>
       {choosing && <Devices desk={desk} />}
       <Hints desk={desk} talking={talking} up={up} />
+      {held && <Held desk={desk} name={firstName(name)} since={call.heldSince} />}
       <Story call={call} />
     </main>
   );
@@ -208,6 +227,21 @@ function Hints({ desk, talking, up }: { desk: Desk; talking: boolean; up: boolea
           {t(key)}
         </Notice>
       ))}
+    </div>
+  );
+}
+
+/** A customer who hears music for longer than this wants to hear a person, milliseconds. */
+const HOLD_LONG_MS = 60_000;
+
+/** Says that the customer is on hold, and after a minute that it lasts long. */
+function Held({ desk, name, since }: { desk: Desk; name: string; since: string | null | undefined }) {
+  const long = Boolean(since) && desk.now - Date.parse(since ?? "") > HOLD_LONG_MS;
+  return (
+    <div class="call-hints" data-testid="held">
+      <Notice kind={long ? "notice-warn" : ""} role="status">
+        {t(long ? "hint.held_long" : "hint.held", { name })}
+      </Notice>
     </div>
   );
 }

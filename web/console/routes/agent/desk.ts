@@ -62,6 +62,8 @@ export class Desk {
   today: CallRow[] = [];
   notice: Notice | undefined;
   muted = false;
+  /** Hold or resume has been asked for and is not yet answered. */
+  holding = false;
   devices: DeviceList = { microphones: [], speakers: [] };
   microphoneId = "";
   speakerId = "";
@@ -259,6 +261,19 @@ export class Desk {
   mute(muted: boolean): void {
     this.muted = muted;
     for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = !muted;
+    this.changed.emit();
+  }
+
+  /** Puts the customer on hold, or takes him back. What the call becomes is the server's word. */
+  async hold(on: boolean): Promise<void> {
+    if (this.stage.at !== "talking" || this.holding) return;
+    const { callId } = this.stage.call;
+    this.holding = true;
+    this.changed.emit();
+    const reply = await this.env.api.post<CallView>(`/api/support/call/${callId}/${on ? "hold" : "resume"}`, {});
+    this.holding = false;
+    if (!reply.ok) this.#tell("command_failed", reply.code);
+    else if (this.stage.at === "talking" && this.stage.call.callId === callId) this.#show(reply.value);
     this.changed.emit();
   }
 

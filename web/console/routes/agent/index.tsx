@@ -143,7 +143,7 @@ function Main({ desk }: { desk: Desk }) {
   }
 }
 
-/** Enter answers, M mutes; Escape does nothing on purpose. */
+/** Enter answers, M mutes, H holds and resumes; Escape does nothing on purpose. */
 function pressed(desk: Desk, event: KeyboardEvent): void {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target as HTMLElement | null;
@@ -154,5 +154,7 @@ function pressed(desk: Desk, event: KeyboardEvent): void {
     void desk.accept();
   } else if (event.key.toLowerCase() === "m" && at === "talking") {
     desk.mute(!desk.muted);
+  } else if (event.key.toLowerCase() === "h" && desk.stage.at === "talking") {
+    void desk.hold(!desk.stage.call.heldSince);
   }
 }
