@@ -1,3 +1,5 @@
+//! Who hears whom, against the table written out, a grid of all pairs, and random rooms.
+
 use proptest::prelude::*;
 
 use super::*;
