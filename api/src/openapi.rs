@@ -49,6 +49,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(call::hang_up))
         .routes(routes!(call::hold))
         .routes(routes!(call::resume))
+        .routes(routes!(call::supervise, call::end_supervision))
         .routes(routes!(call::leg))
         .routes(routes!(calls::events))
         .routes(routes!(calls::quality))

@@ -9,7 +9,7 @@ use axum::{
 use call_model::CallId;
 use desk::{Caller, Created};
 use wire::{
-    call::{CallStart, CallStarted, CallView, HangUp, Hold},
+    call::{CallStart, CallStarted, CallView, HangUp, Hold, Supervise},
     leg::{LegGrant, LegRequest},
     problem::Problem,
 };
@@ -107,6 +107,34 @@ pub(crate) async fn resume(
     Ok(Json(
         app.desk().resume(&caller, CallId(id.as_u128()), body.reason).await?,
     ))
+}
+
+/// Listens to a call, speaks to its agent alone, or joins: the right to attach the supervisor's leg. Asked again with
+/// another mode, it goes on in that.
+#[utoipa::path(post, path = "/api/support/call/{id}/supervise", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Supervise,
+    responses((status = 201, body = LegGrant),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn supervise(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Payload(body): Payload<Supervise>,
+) -> Result<(StatusCode, Json<LegGrant>), Failure> {
+    let grant = app.desk().supervise(&caller, CallId(id.as_u128()), body.mode).await?;
+    Ok((StatusCode::CREATED, Json(grant)))
+}
+
+/// Ends one's own supervision; twice is once.
+#[utoipa::path(delete, path = "/api/support/call/{id}/supervise", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn end_supervision(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+) -> Result<StatusCode, Failure> {
+    app.desk().end_supervision(&caller, CallId(id.as_u128())).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The right to attach one's own leg. Only a service key names a part.

@@ -8,7 +8,7 @@ use call_model::{CallId, OfferId, RecordingId, StaffId, Timestamp, UserId};
 use governor::clock::DefaultClock;
 use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
-use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot};
+use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot, SuperviseMode};
 use wire::leg::LegGrant;
 use wire::offer::{Offer, OfferAccepted, WrapUp};
 use wire::quality::Quality;
@@ -17,10 +17,10 @@ use wire::staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, 
 
 use crate::auth::Auth;
 use crate::caller::{Caller, Created};
+use crate::commands::hold::Hold;
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
-use crate::commands::rows::Hold;
-use crate::commands::{agent, contact, hold, people, start};
+use crate::commands::{agent, contact, hold, people, start, supervise};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
 use crate::metrics::Metrics;
@@ -164,6 +164,22 @@ impl Desk {
     /// Those of [`Desk::hold`].
     pub async fn resume(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
         self.told(hold::set(self.core(), caller, call, Hold::Off, reason).await)
+    }
+
+    /// Begins to supervise a call, or goes on in another mode: the right to attach the supervisor's leg.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `media_full` beside two others, `database`.
+    pub async fn supervise(&self, caller: &Caller, call: CallId, mode: SuperviseMode) -> Result<LegGrant, Refused> {
+        self.told(supervise::begin(self.core(), caller, call, mode).await)
+    }
+
+    /// Ends one's own supervision; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `database`.
+    pub async fn end_supervision(&self, caller: &Caller, call: CallId) -> Result<(), Refused> {
+        self.told(supervise::end(self.core(), caller, call).await)
     }
 
     /// The right to attach one's own leg; asked again, a fresh right for the same leg.

@@ -6,6 +6,12 @@ use wire::staff::StaffRole;
 
 /// May take contacts of others into the hand: move them, hold them.
 pub(crate) const CONTACT_REASSIGN: &str = "contact.reassign";
+/// May listen to calls of others.
+pub(crate) const CALL_MONITOR: &str = "call.monitor";
+/// May speak to the agent of a call, unheard by the customer.
+pub(crate) const CALL_WHISPER: &str = "call.whisper";
+/// May join calls of others.
+pub(crate) const CALL_BARGE: &str = "call.barge";
 /// May play recordings.
 pub(crate) const RECORDING_PLAY: &str = "recording.play";
 /// May end calls of others.
@@ -29,12 +35,12 @@ const AGENT: &[&str] = &[
 ];
 const TEAM_LEAD: &[&str] = &[
     CONTACT_REASSIGN,
-    "call.monitor",
-    "call.whisper",
+    CALL_MONITOR,
+    CALL_WHISPER,
     "staff.status.other",
     RECORDING_PLAY,
 ];
-const SUPERVISOR: &[&str] = &["call.barge", CALL_TAKEOVER, "qa.review", "team.members.write"];
+const SUPERVISOR: &[&str] = &[CALL_BARGE, CALL_TAKEOVER, "qa.review", "team.members.write"];
 const ADMIN: &[&str] = &[
     STAFF_WRITE,
     "queue.write",

@@ -257,3 +257,23 @@ wire! {
         pub reason: Option<String>,
     }
 }
+
+wire! {
+    /// How a supervisor takes part in a call.
+    pub enum SuperviseMode {
+        /// Hears what a party hears, and is heard by nobody.
+        Monitor,
+        /// Is heard by the agent alone.
+        Whisper,
+        /// Is heard by all.
+        Barge,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/supervise`.
+    pub struct Supervise {
+        /// How.
+        pub mode: SuperviseMode,
+    }
+}

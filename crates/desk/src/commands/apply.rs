@@ -9,6 +9,7 @@ use call_model::{CallId, OfferId, Span, StaffId, Timestamp, call, offer};
 use ports::{Cause, RecordCommand};
 use uuid::Uuid;
 
+use super::modes::Modes;
 use super::{offer_step, rows, tell};
 use crate::after::{After, Count};
 use crate::caller::Caller;
@@ -28,6 +29,8 @@ pub(crate) const CUSTOMER_LEASE: Span = Span::seconds(20);
 
 /// Kind of the spans in which the customer is on hold.
 pub(crate) const HOLD: &str = "hold";
+/// Kind of the spans in which a supervisor takes part.
+pub(crate) const SUPERVISE: &str = "supervise";
 
 /// Who has it done.
 #[derive(Clone, Debug)]
@@ -340,10 +343,10 @@ pub(super) async fn leg(
     Ok((leg, true))
 }
 
-/// The agent's part is over, the customer stays.
+/// The agent's part is over, the customer stays; whoever supervised the agent leaves with him.
 async fn close_agent_leg(tx: &mut Tx, work: &mut Work, was_answered: bool) -> Result<(), Refused> {
     let legs = legs::live(tx.conn(), work.row.id).await?;
-    for leg in legs.iter().filter(|leg| leg.part == "agent") {
+    for leg in legs.iter().filter(|leg| leg.part != "customer") {
         legs::down(tx.conn(), leg.id, work.at, Cause::HangUp.word()).await?;
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
@@ -356,11 +359,17 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work, was_answered: bool) -> Re
         tx.after.push(After::Record(call, RecordCommand::Stop));
     }
     // The next agent begins in talk.
-    legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.at).await?;
+    for kind in [HOLD, SUPERVISE] {
+        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.at).await?;
+    }
     work.row.plan_epoch += 1;
-    let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part != "agent").collect();
-    tx.after
-        .push(After::Plan(rows::plan(&work.row, &rest, &work.queue, rows::Hold::Off)));
+    let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part == "customer").collect();
+    tx.after.push(After::Plan(rows::plan(
+        &work.row,
+        &rest,
+        &work.queue,
+        &Modes::default(),
+    )));
     Ok(())
 }
 

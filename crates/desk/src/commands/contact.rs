@@ -11,12 +11,13 @@ use wire::call::CallView;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
-use super::{hold, rows};
+use super::{modes, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
+use crate::store::queues::QueueRow;
 use crate::store::{legs, offers, queues};
 use crate::tx::Tx;
 use crate::views::{self, Reader};
@@ -157,6 +158,17 @@ pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: P
     let queue = queues::get(tx.conn(), &row.queue)
         .await?
         .ok_or(Refused::new(Code::Internal))?;
+    let grant = rows::grant(&leg, part, core.fresh_secret());
+    granted(tx, row, &queue, grant).await
+}
+
+/// A right with the plan that names its leg, and the order to record.
+pub(super) async fn granted(
+    tx: &mut Tx,
+    row: &CallRow,
+    queue: &QueueRow,
+    grant: ports::LegGrant,
+) -> Result<Granted, Refused> {
     let held = offers::live_of_call(tx.conn(), row.id).await?;
     let accepted = held
         .iter()
@@ -164,9 +176,9 @@ pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: P
         .map(|offer| OfferId(offer.id.as_u128()));
     let all = legs::live(tx.conn(), row.id).await?;
     Ok(Granted {
-        grant: rows::grant(&leg, part, core.fresh_secret()),
-        plan: rows::plan(row, &all, &queue, hold::of(tx, row.id).await?),
-        record: accepted.and_then(|offer| rows::record(Uuid::from_u128(offer.0), &queue)),
+        grant,
+        plan: rows::plan(row, &all, queue, &modes::of(tx, row.id).await?),
+        record: accepted.and_then(|offer| rows::record(Uuid::from_u128(offer.0), queue)),
         expires_at: Time(tx.now.plus(Span::seconds(i64::from(rows::FIRST_OFFER_S)))),
     })
 }

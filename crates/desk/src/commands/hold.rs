@@ -11,8 +11,7 @@ use wire::call::CallView;
 
 use super::apply::{self, Act, Actor, HOLD, Work};
 use super::contact::{find, reader, word};
-use super::rows::{self, Hold};
-use super::tell;
+use super::{modes, rows, tell};
 use crate::after::After;
 use crate::caller::Caller;
 use crate::permissions;
@@ -23,10 +22,13 @@ use crate::store::legs;
 use crate::tx::Tx;
 use crate::views;
 
-/// Whether the customer is on hold now.
-pub(super) async fn of(tx: &mut Tx, call: Uuid) -> Result<Hold, Refused> {
-    let since = legs::open_since(tx.conn(), call, HOLD).await?;
-    Ok(since.map_or(Hold::Off, |_| Hold::On))
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The customer hears the music.
+    On,
+    /// He talks.
+    Off,
 }
 
 /// Puts the customer on hold or takes him back; twice is once.
@@ -49,7 +51,7 @@ pub(crate) async fn set(
             };
             let mut work = apply::load(tx, row.id, &act).await?;
             rows::call_of(&work.row, &work.offers, None)?.sound_may_change(who(&caller_in, &work.row))?;
-            if of(tx, row.id).await? != wanted {
+            if modes::of(tx, row.id).await?.held != (wanted == Hold::On) {
                 change(tx, &mut work, wanted, &caller_in, &act).await?;
             }
             views::call(tx.conn(), &work.row, reader(&caller_in)).await
@@ -89,8 +91,9 @@ async fn change(tx: &mut Tx, work: &mut Work, wanted: Hold, caller: &Caller, act
     work.row.plan_epoch += 1;
     calls::save(tx.conn(), &work.row).await?;
     let live = legs::live(tx.conn(), work.row.id).await?;
+    let modes = modes::of(tx, work.row.id).await?;
     tx.after
-        .push(After::Plan(rows::plan(&work.row, &live, &work.queue, wanted)));
+        .push(After::Plan(rows::plan(&work.row, &live, &work.queue, &modes)));
     tell::call_changed(tx, work, kind, act).await?;
     tx.after.push(After::WakeHub);
     Ok(())

@@ -7,12 +7,14 @@ pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod contact;
 pub(crate) mod hold;
+pub(crate) mod modes;
 pub(crate) mod offer_step;
 pub(crate) mod once;
 pub(crate) mod people;
 mod recorder;
 pub(crate) mod rows;
 pub(crate) mod start;
+pub(crate) mod supervise;
 pub(crate) mod tell;
 
 pub(crate) use apply::{Act, Actor, call_input, offer_input};

@@ -4,6 +4,7 @@ use call_model::{CallId, OfferId, StaffId, Timestamp, call, offer};
 use ports::{LegGrant, Plan, Policy, RecordCommand, Stance, Tap};
 use uuid::Uuid;
 
+use super::modes::Modes;
 use crate::refusal::{Code, Refused};
 use crate::store::calls::CallRow;
 use crate::store::legs::LegRow;
@@ -170,22 +171,17 @@ pub(crate) fn write_offer(row: &mut OfferRow, offer: &offer::Offer, now: Timesta
     }
 }
 
-/// Whether the customer is on hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// He hears the music.
-    On,
-    /// He talks.
-    Off,
-}
-
 /// Who takes part how, as the row has it. Built anew each time, so nothing about it need be remembered. A customer whose
 /// call has come back to the queue hears the music until the next agent says yes.
-pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, hold: Hold) -> Plan {
+pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, modes: &Modes) -> Plan {
     let talking = matches!(row.status.as_str(), "connecting" | "answered");
     let stance = |leg: &LegRow| match leg.part.as_str() {
-        "customer" if !talking || hold == Hold::On => Stance::Held,
+        "customer" if !talking || modes.held => Stance::Held,
         "customer" | "agent" if talking => Stance::Talk,
+        "supervisor" if talking => {
+            let own = modes.supervisors.iter().find(|(supervisor, _)| *supervisor == leg.id);
+            own.map_or(Stance::Waiting, |(_, stance)| *stance)
+        }
         _ => Stance::Waiting,
     };
     Plan {

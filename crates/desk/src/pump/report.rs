@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Fate, age};
+use crate::commands::apply::SUPERVISE;
 use crate::commands::{Act, Actor, call_input};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
@@ -177,7 +178,9 @@ async fn down(
         return Ok(());
     };
     let decided = leg.state == "down";
-    legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
+    for kind in ["away", SUPERVISE] {
+        legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), at).await?;
+    }
     legs::down(tx.conn(), leg.id, at, cause.word()).await?;
     legs::summary(tx.conn(), leg.id, summary).await?;
     let mut data = about(&leg);

@@ -43,6 +43,12 @@ const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, 
     values ($1, $2, $3, $4, $5) on conflict do nothing";
 const OPEN_SINCE: &str = "select started_at from call_intervals where call_id = $1 and kind = $2 and ended_at is null
     order by started_at limit 1";
+const OPEN_INTERVALS: &str = "select kind, leg_id, data ->> 'mode' as mode from call_intervals
+    where call_id = $1 and ended_at is null order by id";
+const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data)
+    values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text))";
+const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
+    where leg_id = $1 and kind = 'supervise' and ended_at is null";
 const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at)
     where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
 
@@ -170,6 +176,45 @@ pub(crate) async fn open_since(conn: &mut PgConnection, call: Uuid, kind: &str) 
         .bind(kind)
         .fetch_optional(conn)
         .await?)
+}
+
+/// One span that is not over.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct OpenInterval {
+    pub(crate) kind: String,
+    pub(crate) leg_id: Option<Uuid>,
+    /// How a supervisor takes part.
+    pub(crate) mode: Option<String>,
+}
+
+/// The spans of a call that are not over.
+pub(crate) async fn open_intervals(conn: &mut PgConnection, call: Uuid) -> Result<Vec<OpenInterval>, Refused> {
+    Ok(sqlx::query_as(OPEN_INTERVALS).bind(call).fetch_all(conn).await?)
+}
+
+/// A supervisor begins to take part.
+pub(crate) async fn open_supervision(
+    conn: &mut PgConnection,
+    call: Uuid,
+    leg: Uuid,
+    staff: Uuid,
+    mode: &str,
+    at: Timestamp,
+) -> Result<(), Refused> {
+    sqlx::query(OPEN_SUPERVISION)
+        .bind(call)
+        .bind(leg)
+        .bind(staff)
+        .bind(At(at))
+        .bind(mode)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How the supervisor of this leg takes part; `None` when he does not.
+pub(crate) async fn supervision(conn: &mut PgConnection, leg: Uuid) -> Result<Option<String>, Refused> {
+    Ok(sqlx::query_scalar(SUPERVISION).bind(leg).fetch_optional(conn).await?)
 }
 
 /// Ends the open spans of a call: of one kind, of one leg, or all.

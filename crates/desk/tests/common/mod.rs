@@ -56,6 +56,8 @@ pub struct FakeMedia {
     pub load: Mutex<Load>,
     /// When set, every leg is refused like this.
     pub refuses: Mutex<Option<Refusal>>,
+    /// Whether each admitted leg may send, in the order of the grants.
+    pub uplinks: Mutex<Vec<bool>>,
     events: Mutex<VecDeque<MediaEvent>>,
     bell: Notify,
 }
@@ -81,6 +83,7 @@ impl ports::Media for FakeMedia {
     fn admit(&self, grant: LegGrant) -> Later<'_, Result<(), Refusal>> {
         let refused = self.refuses.lock().unwrap().clone();
         if refused.is_none() {
+            self.uplinks.lock().unwrap().push(grant.uplink);
             self.tell(Told::Admit(grant.leg, grant.room, grant.part));
         }
         Box::pin(async move { refused.map_or(Ok(()), Err) })

@@ -1,0 +1,163 @@
+//! Supervision: somebody above the agent listens, speaks to him alone, or joins.
+//!
+//! The supervisor's leg and an open interval say that it is so and how; the plan is made from them. Who listens has no
+//! uplink, so from listening to speaking and back he gets another leg.
+//!
+//! Noted in the audit log alone: whether the agent is told is a rule of the house, and the call's history is open to him.
+
+use std::sync::Arc;
+
+use call_model::{CallId, StaffId, call};
+use ports::{Cause, Part};
+use uuid::Uuid;
+use wire::call::SuperviseMode;
+use wire::leg::LegGrant;
+
+use super::apply::{self, Act, Actor, SUPERVISE, Work};
+use super::contact::{self, find};
+use super::modes::{self, mode_word};
+use super::rows;
+use crate::after::After;
+use crate::caller::Caller;
+use crate::permissions;
+use crate::refusal::{Code, Refused};
+use crate::shared::Core;
+use crate::store::calls;
+use crate::store::events::{self, Audit};
+use crate::store::legs::{self, LegRow};
+use crate::tx::Tx;
+use crate::types::At;
+
+/// Supervisors of one call at a time: legs beside customer, agent and partner that a room is sure to have a place for.
+pub(crate) const SUPERVISORS_PER_CALL_MAX: usize = 2;
+
+const fn permission(mode: SuperviseMode) -> &'static str {
+    match mode {
+        SuperviseMode::Monitor => permissions::CALL_MONITOR,
+        SuperviseMode::Whisper => permissions::CALL_WHISPER,
+        SuperviseMode::Barge => permissions::CALL_BARGE,
+    }
+}
+
+/// Begins to supervise, or goes on in another mode; asked again in the same one, a fresh right for the same leg.
+pub(crate) async fn begin(
+    core: &Arc<Core>,
+    caller: &Caller,
+    call: CallId,
+    mode: SuperviseMode,
+) -> Result<LegGrant, Refused> {
+    let (staff, role) = caller.staff()?;
+    if !permissions::may(role, permission(mode)) {
+        return Err(Refused::new(Code::Forbidden));
+    }
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    let granted = core
+        .run(caller.ctx(), move |tx| {
+            Box::pin(async move {
+                let row = find(tx, call).await?;
+                let act = Act::now(Actor::of(tx, &caller_in).await?);
+                let mut work = apply::load(tx, row.id, &act).await?;
+                rows::call_of(&work.row, &work.offers, None)?.sound_may_change(call::Who::Staff)?;
+                if work.row.assigned_staff_id == Some(Uuid::from_u128(staff.0)) {
+                    return Err(Refused::because(Code::Forbidden, "the call is your own"));
+                }
+                let leg = leg_for(&core_in, tx, &mut work, staff, mode, &act).await?;
+                let mut grant = rows::grant(&leg, Part::Supervisor, core_in.fresh_secret());
+                grant.uplink = modes::speaks(mode);
+                contact::granted(tx, &work.row, &work.queue, grant).await
+            })
+        })
+        .await?;
+    contact::hand_out(core, granted).await
+}
+
+/// The supervisor's leg in this mode: the one he has, or another one in its place.
+async fn leg_for(
+    core: &Core,
+    tx: &mut Tx,
+    work: &mut Work,
+    staff: StaffId,
+    mode: SuperviseMode,
+    act: &Act,
+) -> Result<LegRow, Refused> {
+    let id = Uuid::from_u128(staff.0);
+    let live = legs::live(tx.conn(), work.row.id).await?;
+    let supervisors: Vec<_> = live.iter().filter(|leg| leg.part == "supervisor").collect();
+    let own = supervisors.iter().find(|leg| leg.staff_id == Some(id));
+    if let Some(own) = own {
+        let before = legs::supervision(tx.conn(), own.id).await?;
+        if before.as_deref() == Some(mode_word(mode)) && own.node_epoch == work.row.node_epoch {
+            return Ok((*own).clone());
+        }
+        leave(tx, work, own, Cause::Replaced).await?;
+    } else if supervisors.len() >= SUPERVISORS_PER_CALL_MAX {
+        return Err(Refused::because(Code::MediaFull, "two supervisors are on this call").retry_after(RETRY_S));
+    }
+    let leg = LegRow {
+        id: Uuid::from_u128(core.fresh_id()),
+        call_id: work.row.id,
+        part: "supervisor".to_owned(),
+        staff_id: Some(id),
+        node_epoch: work.row.node_epoch,
+        state: "granted".to_owned(),
+        granted_at: At(tx.now),
+    };
+    legs::insert(tx.conn(), &leg, &work.row.node_id).await?;
+    legs::open_supervision(tx.conn(), work.row.id, leg.id, id, mode_word(mode), work.at).await?;
+    work.row.plan_epoch += 1;
+    calls::save(tx.conn(), &work.row).await?;
+    audit(tx, work, permission(mode), act).await?;
+    Ok(leg)
+}
+
+/// Seconds after which asking again makes sense: a supervisor listens for minutes.
+const RETRY_S: u32 = 30;
+
+/// Ends one's own supervision; twice is once.
+pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Result<(), Refused> {
+    let (staff, _) = caller.staff()?;
+    let caller_in = caller.clone();
+    core.run(caller.ctx(), move |tx| {
+        Box::pin(async move {
+            let row = find(tx, call).await?;
+            let act = Act::now(Actor::of(tx, &caller_in).await?);
+            let mut work = apply::load(tx, row.id, &act).await?;
+            let id = Uuid::from_u128(staff.0);
+            let live = legs::live(tx.conn(), work.row.id).await?;
+            let mut own = live
+                .iter()
+                .filter(|leg| leg.part == "supervisor" && leg.staff_id == Some(id));
+            let Some(own) = own.next() else { return Ok(()) };
+            leave(tx, &work, own, Cause::HangUp).await?;
+            work.row.plan_epoch += 1;
+            calls::save(tx.conn(), &work.row).await?;
+            let rest = legs::live(tx.conn(), work.row.id).await?;
+            let modes = modes::of(tx, work.row.id).await?;
+            tx.after
+                .push(After::Plan(rows::plan(&work.row, &rest, &work.queue, &modes)));
+            audit(tx, &work, "call.supervision_ended", &act).await
+        })
+    })
+    .await
+}
+
+/// A supervisor's leg is over.
+async fn leave(tx: &mut Tx, work: &Work, leg: &LegRow, cause: Cause) -> Result<(), Refused> {
+    legs::close_intervals(tx.conn(), work.row.id, Some(SUPERVISE), Some(leg.id), work.at).await?;
+    legs::down(tx.conn(), leg.id, work.at, cause.word()).await?;
+    tx.after
+        .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), cause));
+    Ok(())
+}
+
+async fn audit(tx: &mut Tx, work: &Work, action: &str, act: &Act) -> Result<(), Refused> {
+    let entry = Audit {
+        actor_id: &act.actor.id,
+        actor_role: act.actor.role,
+        action,
+        subject_type: "call",
+        subject_id: &work.row.id.to_string(),
+        reason: act.word.as_deref(),
+    };
+    events::audit(tx.conn(), work.at, &entry).await
+}

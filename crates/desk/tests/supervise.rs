@@ -1,0 +1,151 @@
+//! Supervision: who may, in which mode his leg may send, what media is told, and what is left of it.
+
+#![cfg(test)]
+
+mod common;
+
+use call_model::{CallId, LegId};
+use common::{Told, World, customer};
+use desk::{Caller, Code};
+use ports::{Cause, Plan, Stance};
+use uuid::Uuid;
+use wire::call::SuperviseMode::{self, Barge, Monitor, Whisper};
+use wire::staff::StaffRole;
+
+/// A call that `agent` has, with sound; both sides have a leg.
+async fn talking(world: &mut World, user: &str, agent: &Caller) -> CallId {
+    let call = world.call(user).await;
+    let offer = world.ring(call, agent).await;
+    world.desk.accept_offer(agent, offer).await.unwrap();
+    world.desk.grant_leg(&customer(user), call, None).await.unwrap();
+    world
+        .run("update voice_calls set status = 'answered', answered_at = clock_timestamp() where status = 'connecting'")
+        .await;
+    call
+}
+
+/// The last plan that media was given.
+fn plan(world: &World) -> Plan {
+    let heard = world.media.heard();
+    let plans = heard.into_iter().filter_map(|told| match told {
+        Told::Plan(plan) => Some(plan),
+        Told::Admit(..) | Told::Record(..) | Told::CloseLeg(..) | Told::CloseRoom(..) => None,
+    });
+    plans.last().expect("media was given a plan")
+}
+
+fn stance(plan: &Plan, leg: Uuid) -> Option<Stance> {
+    let named = plan.stances.iter().find(|(named, _)| named.0 == leg.as_u128());
+    named.map(|(_, stance)| *stance)
+}
+
+#[tokio::test]
+async fn a_supervisor_listens_whispers_joins_and_leaves() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let esther = world.staff("esther", StaffRole::Supervisor).await;
+    let admin = world.promote(&esther, "admin").await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let before = plan(&world).epoch;
+
+    let listens = world.desk.supervise(&admin, call, Monitor).await.unwrap();
+    assert_eq!(listens.part, wire::leg::Part::Supervisor);
+    let on = plan(&world);
+    assert!(on.epoch > before);
+    assert_eq!(stance(&on, listens.leg_id), Some(Stance::Listen));
+    let again = world.desk.supervise(&admin, call, Monitor).await.unwrap();
+    assert_eq!(again.leg_id, listens.leg_id, "a fresh right for the same leg");
+    assert_ne!(again.grant, listens.grant);
+    assert_eq!(plan(&world).epoch, on.epoch);
+
+    let whispers = world.desk.supervise(&admin, call, Whisper).await.unwrap();
+    assert_ne!(whispers.leg_id, listens.leg_id, "who listened had no uplink");
+    assert_eq!(stance(&plan(&world), whispers.leg_id), Some(Stance::Whisper));
+    assert_eq!(stance(&plan(&world), listens.leg_id), None);
+    let old = LegId(listens.leg_id.as_u128());
+    assert!(world.media.heard().contains(&Told::CloseLeg(old, Cause::Replaced)));
+
+    // Hold and supervision know of one another.
+    world.desk.hold(&agent, call, None).await.unwrap();
+    assert_eq!(stance(&plan(&world), whispers.leg_id), Some(Stance::Whisper));
+    world.desk.resume(&agent, call, None).await.unwrap();
+
+    let joins = world.desk.supervise(&admin, call, Barge).await.unwrap();
+    assert_eq!(stance(&plan(&world), joins.leg_id), Some(Stance::Barge));
+    world.desk.end_supervision(&admin, call).await.unwrap();
+    world.desk.end_supervision(&admin, call).await.unwrap();
+    assert_eq!(stance(&plan(&world), joins.leg_id), None);
+    assert_eq!(
+        world
+            .texts("select data ->> 'mode' from helpline.call_intervals where kind = 'supervise' and ended_at is not null order by id")
+            .await,
+        ["monitor", "whisper", "barge"]
+    );
+    assert_eq!(
+        world
+            .texts(
+                "select action from support_activity_logs
+                where action in ('call.monitor', 'call.whisper', 'call.barge', 'call.supervision_ended') order by id"
+            )
+            .await,
+        ["call.monitor", "call.whisper", "call.barge", "call.supervision_ended"],
+        "each is audited once"
+    );
+    assert_eq!(
+        *world.media.uplinks.lock().unwrap(),
+        [true, true, false, false, true, true],
+        "agent, customer, twice who listens, whisper, barge"
+    );
+}
+
+/// How the desk refuses; `None` when it does not.
+async fn code(world: &World, who: &Caller, call: CallId, mode: SuperviseMode) -> Option<Code> {
+    world.desk.supervise(who, call, mode).await.err().map(|no| no.code)
+}
+
+#[tokio::test]
+async fn each_role_supervises_as_its_permissions_say_and_nobody_himself() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let early = world.call("u0").await;
+    let boss = world.staff("boss", StaffRole::Supervisor).await;
+    let admin = world.promote(&boss, "admin").await;
+    let refused = world.desk.supervise(&admin, early, Monitor).await.unwrap_err();
+    assert_eq!(refused.code, Code::IllegalTransition, "nobody has sound yet");
+    world.desk.hang_up(&customer("u0"), early, None).await.unwrap();
+
+    let call = talking(&mut world, "u1", &agent).await;
+    for mode in [Monitor, Whisper, Barge] {
+        assert_eq!(code(&world, &agent, call, mode).await, Some(Code::Forbidden));
+        assert_eq!(code(&world, &customer("u1"), call, mode).await, Some(Code::Forbidden));
+        assert_eq!(
+            code(&world, &common::service(), call, mode).await,
+            Some(Code::Forbidden)
+        );
+    }
+    let lead = world.staff("lulu", StaffRole::TeamLead).await;
+    assert_eq!(
+        code(&world, &lead, call, Barge).await,
+        Some(Code::Forbidden),
+        "a team lead does not join"
+    );
+    for n in 0..2 {
+        let one = world.staff(&format!("s{n}"), StaffRole::Supervisor).await;
+        let one = world.promote(&one, "admin").await;
+        assert_eq!(code(&world, &one, call, Monitor).await, None);
+    }
+    assert_eq!(
+        code(&world, &admin, call, Monitor).await,
+        Some(Code::MediaFull),
+        "the third finds no place"
+    );
+
+    world.desk.hang_up(&agent, call, None).await.unwrap();
+    assert_eq!(
+        world
+            .count("select count(*) from helpline.call_intervals where ended_at is null")
+            .await,
+        0
+    );
+    assert_eq!(code(&world, &admin, call, Monitor).await, Some(Code::IllegalTransition));
+}
