@@ -175,10 +175,11 @@ pub fn may_send(seat: &Seat) -> bool {
     seat.uplink && seat.stance != Stance::Listen
 }
 
-/// Whether what the leg says belongs to the call's own recording. What is whispered does not.
+/// Whether what the leg says belongs to the call's own recording. What is whispered does not; nor, as long as the
+/// recording has two channels and no file beside them, what a supervisor says who joins: it would displace the agent.
 #[must_use]
 pub fn recorded(seat: &Seat) -> bool {
-    Role::of(*seat).kind != Kind::Whisper
+    !matches!(Role::of(*seat).kind, Kind::Whisper | Kind::Barge)
 }
 
 /// Among whom a party speaks.

@@ -38,7 +38,7 @@ pub(crate) struct Room {
     pub(crate) edges: Edges,
     /// `[source][sink]`: the slot of the sink that carries the source.
     pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
-    /// Seats whose audio somebody hears who is no supervisor, and does not come as a whisper; only these are tapped.
+    /// Seats of parties whose audio somebody hears who is no supervisor; only these are tapped.
     audible: u8,
     /// Seats that hear the music.
     pub(crate) music: u8,
@@ -200,8 +200,8 @@ mod tests {
         assert!(!room.tapped(0) && !room.tapped(1));
         room.live = true;
         assert!(
-            !room.tapped(0) && room.tapped(1),
-            "a supervisor who barges in is heard by the customer"
+            !room.tapped(0) && !room.tapped(1),
+            "a supervisor is heard by the customer and is in no channel of the recording"
         );
         room.seats[2] = sitting(2, Part::Agent, 1);
         talk(&mut room, &[0, 2]);

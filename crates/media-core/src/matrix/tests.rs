@@ -180,7 +180,7 @@ fn a_full_room_where_all_talk_is_all_edges_but_the_diagonal() {
 }
 
 #[test]
-fn what_is_whispered_reaches_no_other_supervisor_and_no_recording() {
+fn what_is_whispered_reaches_no_other_supervisor_and_supervisors_are_in_no_recording() {
     let whispering = seat(Part::Supervisor, Whisper);
     for other in [Listen, Whisper, Barge] {
         let edges = room(&[
@@ -191,8 +191,8 @@ fn what_is_whispered_reaches_no_other_supervisor_and_no_recording() {
         ]);
         assert_eq!(edges.sinks(2), 1 << 1, "{other:?}");
     }
-    assert!(!recorded(&whispering));
-    assert!(recorded(&seat(Part::Supervisor, Barge)) && recorded(&seat(Part::Agent, Talk)));
+    assert!(!recorded(&whispering) && !recorded(&seat(Part::Supervisor, Barge)));
+    assert!(recorded(&seat(Part::Agent, Talk)) && recorded(&seat(Part::Partner, Talk)));
 }
 
 #[test]

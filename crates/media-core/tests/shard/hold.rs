@@ -12,7 +12,7 @@ use super::Call;
 /// A tune of three frames that can be told apart: CELT, full band, 20 ms.
 fn tune() -> Music {
     let frames: [&[u8]; 3] = [&[31 << 3, 1], &[31 << 3, 2, 2], &[31 << 3, 3, 3, 3]];
-    Music::new(frames.into_iter()).unwrap()
+    Music::new(frames.into_iter()).expect("three frames of 20 ms")
 }
 
 fn held_call() -> Call {
