@@ -27,11 +27,11 @@ async fn talking(world: &mut World, user: &str, agent: &Caller) -> CallId {
 /// The last plan that media was given.
 fn plan(world: &World) -> Plan {
     let heard = world.media.heard();
-    let plans = heard.into_iter().filter_map(|told| match told {
+    let mut plans = heard.into_iter().filter_map(|told| match told {
         Told::Plan(plan) => Some(plan),
         Told::Admit(..) | Told::Record(..) | Told::CloseLeg(..) | Told::CloseRoom(..) => None,
     });
-    plans.last().expect("media was given a plan")
+    plans.next_back().expect("media was given a plan")
 }
 
 fn stance(plan: &Plan, leg: Uuid) -> Option<Stance> {

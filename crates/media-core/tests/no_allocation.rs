@@ -160,8 +160,7 @@ fn asks(leg: &mut Client, newest: Option<(usize, u16)>) -> Option<(SocketAddr, V
 
 /// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks. A
 /// second partner is on hold and hears the music.
-#[test]
-fn the_packet_path_allocates_nothing() {
+fn call() -> (Bed, [Client; 4], Client) {
     let mut legs = [
         Client::new(1, Part::Customer),
         Client::with_profile(2, Part::Agent, Profile::AesCm128Sha1),
@@ -179,12 +178,18 @@ fn the_packet_path_allocates_nothing() {
     let mut held = Client::new(5, Part::Partner);
     bed.bring_up(&mut held);
     let frames = [[31 << 3; 80]; 50];
-    let music = Music::new(frames.iter().map(<[u8; 80]>::as_slice)).unwrap();
+    let music = Music::new(frames.iter().map(<[u8; 80]>::as_slice)).expect("a second of frames");
     bed.shard.set_music(Arc::new(music));
     let mut stances: Vec<_> = legs.iter().map(|leg| (leg.leg, Stance::Talk)).collect();
     stances[3].1 = Stance::Listen;
     stances.push((held.leg, Stance::Held));
     bed.plan(&stances, Tap::On);
+    (bed, legs, held)
+}
+
+#[test]
+fn the_packet_path_allocates_nothing() {
+    let (bed, mut legs, mut held) = call();
     let ring = Ring {
         cells: vec![0; 1 << 20],
         at: 0,
@@ -258,6 +263,12 @@ fn the_packet_path_allocates_nothing() {
             assert_eq!(music, 1, "a frame of music in a frame of time");
         }
     }
+    everything_was_in_it(&run, turns);
+    assert_eq!(ALLOCATIONS.get(), 0, "allocations on the packet path");
+}
+
+/// The run had enough of everything that must not allocate.
+fn everything_was_in_it(run: &Run, turns: u32) {
     let totals = *run.bed.shard.totals();
     assert!(
         totals.rtp_opened >= 100_000
@@ -279,5 +290,4 @@ fn the_packet_path_allocates_nothing() {
         run.bed.now > testkit::bed::BEGIN + 600_000 * MS,
         "ten minutes of a call"
     );
-    assert_eq!(ALLOCATIONS.get(), 0, "allocations on the packet path");
 }
