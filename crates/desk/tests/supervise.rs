@@ -3,36 +3,17 @@
 #![cfg(test)]
 
 mod common;
+#[path = "scene/talk.rs"]
+mod talk;
 
 use call_model::{CallId, LegId};
 use common::{Told, World, customer};
 use desk::{Caller, Code};
 use ports::{Cause, Plan, Stance};
+use talk::{plan, talking};
 use uuid::Uuid;
 use wire::call::SuperviseMode::{self, Barge, Monitor, Whisper};
 use wire::staff::StaffRole;
-
-/// A call that `agent` has, with sound; both sides have a leg.
-async fn talking(world: &mut World, user: &str, agent: &Caller) -> CallId {
-    let call = world.call(user).await;
-    let offer = world.ring(call, agent).await;
-    world.desk.accept_offer(agent, offer).await.unwrap();
-    world.desk.grant_leg(&customer(user), call, None).await.unwrap();
-    world
-        .run("update voice_calls set status = 'answered', answered_at = clock_timestamp() where status = 'connecting'")
-        .await;
-    call
-}
-
-/// The last plan that media was given.
-fn plan(world: &World) -> Plan {
-    let heard = world.media.heard();
-    let mut plans = heard.into_iter().filter_map(|told| match told {
-        Told::Plan(plan) => Some(plan),
-        Told::Admit(..) | Told::Record(..) | Told::CloseLeg(..) | Told::CloseRoom(..) => None,
-    });
-    plans.next_back().expect("media was given a plan")
-}
 
 fn stance(plan: &Plan, leg: Uuid) -> Option<Stance> {
     let named = plan.stances.iter().find(|(named, _)| named.0 == leg.as_u128());
