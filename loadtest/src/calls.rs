@@ -29,10 +29,8 @@ const SLICE: Duration = Duration::from_millis(5);
 const HEARD_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait until earlier calls are gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-/// Share of a core, in percent, by which a server at rest may work more than it did before the calls.
-const RESTING_PERCENT: u64 = 3;
 /// Longest wait until the server has finished the recordings of the calls that were measured.
-const REST_LIMIT: Duration = Duration::from_secs(120);
+const STORED_LIMIT: Duration = Duration::from_secs(120);
 /// Level of the packets, -dBov, and samples of a frame.
 const LEVEL: u8 = 30;
 const FRAME_SAMPLES: u32 = 960;
@@ -196,7 +194,6 @@ async fn measure(
     speaking.order(Order::Clear)?;
     wait_until_idle(server).await?;
 
-    let resting_us = work_us(server).await?;
     let begin = clock::now();
     let idle = system::resident_bytes(server.pid)?;
     let calls = make(load.pairs, desk, speaking, &certificate).await?;
@@ -217,7 +214,7 @@ async fn measure(
     let after = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
     hang_up(desk, &calls).await?;
     // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
-    wait_until_resting(server, resting_us).await?;
+    wait_until_stored(server).await?;
     Ok(Measured {
         pairs: load.pairs,
         seconds: load.seconds,
@@ -321,21 +318,14 @@ async fn wait_until_idle(server: &Server) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Time that the server's process uses within [`WARM`].
-async fn work_us(server: &Server) -> io::Result<u64> {
-    let before = system::process_us(server.pid)?;
-    tokio::time::sleep(WARM).await;
-    Ok(system::process_us(server.pid)?.saturating_sub(before))
-}
-
-/// Waits until the server works hardly more than at rest, which took it `resting_us` within [`WARM`].
-async fn wait_until_resting(server: &Server, resting_us: u64) -> Result<(), Box<dyn Error>> {
-    let end = clock::now() + REST_LIMIT;
-    let limit = resting_us + WARM.as_micros() as u64 * RESTING_PERCENT / 100;
-    while work_us(server).await? > limit {
+/// Waits until the server has finished every recording.
+async fn wait_until_stored(server: &Server) -> Result<(), Box<dyn Error>> {
+    let end = clock::now() + STORED_LIMIT;
+    while gauge(server, "helpline_recording_queued").await? > 0 {
         if clock::now() >= end {
-            return Err("the server does not come to rest after the calls".into());
+            return Err("the server does not finish the recordings of the calls".into());
         }
+        tokio::time::sleep(WARM).await;
     }
     Ok(())
 }
