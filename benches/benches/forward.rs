@@ -11,7 +11,7 @@ use media_core::RoomId;
 use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::{Part, Plan, Stance, Tap};
-use media_core::shard::Slot;
+use media_core::shard::{FORESEEN_MAX, Slot};
 use media_core::tap::{Record, TapSink};
 use testkit::bed::{Bed, Client, FRAME};
 
@@ -23,8 +23,8 @@ const BATCH: usize = 64;
 const CHECK_EVERY: usize = 125;
 /// Turns between two reports of a leg: 5 s.
 const REPORT_EVERY: usize = 250;
-/// Rooms: one call, and as many as the bed has clients for.
-const ROOMS: [usize; 2] = [1, 100];
+/// Rooms: one call, some, and as many as a core is to carry, which no cache of a processor holds.
+const ROOMS: [usize; 3] = [1, 100, 1_000];
 
 /// A ring like the recorder's: memory made once, records copied into it.
 struct Ring {
@@ -83,11 +83,22 @@ impl Crowd {
 }
 
 /// Takes a turn's datagrams as the server's thread does; how many datagrams go out.
-fn take(bed: &mut Bed, ring: &mut Ring, addresses: &[std::net::SocketAddr], arrived: &mut [Arrived]) -> usize {
+fn take(
+    bed: &mut Bed,
+    ring: &mut Ring,
+    addresses: &[std::net::SocketAddr],
+    foreseen: bool,
+    arrived: &mut [Arrived],
+) -> usize {
     bed.now += FRAME;
     let mut out = 0;
     for batch in arrived.chunks_mut(BATCH) {
-        for (index, one) in batch.iter_mut().enumerate() {
+        for index in 0..batch.len() {
+            if foreseen && index.is_multiple_of(FORESEEN_MAX) {
+                let senders = batch[index..].iter().map(|one| addresses[one.leg]);
+                bed.shard.foresee(senders, udp::prefetch);
+            }
+            let one = &mut batch[index];
             let slot = Slot {
                 index: index as u16,
                 buffer: &mut one.buffer,
@@ -109,7 +120,7 @@ fn rooms(rooms: usize) -> (Bed, Crowd) {
     let mut bed = Bed::default();
     let mut clients = Vec::new();
     for room in 0..rooms {
-        let (id, number) = (RoomId(1 + room as u128), 2 * room as u8);
+        let (id, number) = (RoomId(1 + room as u128), 2 * room as u16);
         let mut pair = [
             Client::new(number, Part::Customer),
             Client::new(number + 1, Part::Agent),
@@ -138,23 +149,26 @@ fn benches(criterion: &mut Criterion) {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(2));
     for count in ROOMS {
-        let (mut bed, mut crowd) = rooms(count);
-        let addresses: Vec<_> = crowd.clients.iter().map(|client| client.address).collect();
-        let mut ring = Ring {
-            cells: vec![0; 1 << 20],
-            at: 0,
-        };
-        group.throughput(Throughput::Elements(2 * count as u64));
-        group.bench_function(BenchmarkId::new("rooms", count), |bench| {
-            let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &addresses, arrived);
-            bench.iter_batched_ref(|| crowd.speak(), turn, BatchSize::PerIteration);
-        });
-        let totals = bed.shard.totals();
-        let said = crowd.turn as u64 * 2 * count as u64;
-        assert_eq!(
-            totals.rtp_forwarded, said,
-            "every packet reached the other leg: {totals:?}"
-        );
+        // The second says what looking ahead is worth.
+        for (name, foreseen) in [("rooms", true), ("unforeseen", false)] {
+            let (mut bed, mut crowd) = rooms(count);
+            let addresses: Vec<_> = crowd.clients.iter().map(|client| client.address).collect();
+            let mut ring = Ring {
+                cells: vec![0; 1 << 20],
+                at: 0,
+            };
+            group.throughput(Throughput::Elements(2 * count as u64));
+            group.bench_function(BenchmarkId::new(name, count), |bench| {
+                let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &addresses, foreseen, arrived);
+                bench.iter_batched_ref(|| crowd.speak(), turn, BatchSize::PerIteration);
+            });
+            let totals = bed.shard.totals();
+            let said = crowd.turn as u64 * 2 * count as u64;
+            assert_eq!(
+                totals.rtp_forwarded, said,
+                "every packet reached the other leg: {totals:?}"
+            );
+        }
     }
     group.finish();
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use media_core::command::Command;
 use media_core::counters::{Second, Totals};
 use media_core::event::Event;
-use media_core::shard::{Job, Place, Shard, Slot};
+use media_core::shard::{FORESEEN_MAX, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use udp::{Batch, Bell, Outgoing, Socket};
 
@@ -30,6 +30,8 @@ const COMMANDS_PER_TURN: usize = 64;
 const RETRY_MS: i32 = 5;
 /// Longest wait in milliseconds: the totals go out every second.
 const WAIT_MAX_MS: i32 = 250;
+/// Datagrams of a batch from which on looking ahead pays: with fewer there is little that can be fetched together.
+const FORESEE_FROM: usize = 3;
 /// Nanoseconds between two copies of the totals.
 const TOTALS_EVERY: u64 = 1_000_000_000;
 
@@ -160,6 +162,11 @@ impl<T: TapSink> Worker<T> {
                 while next < received {
                     let index = next;
                     next += 1;
+                    if received >= FORESEE_FROM && index.is_multiple_of(FORESEEN_MAX) {
+                        let window = index..received.min(index + FORESEEN_MAX);
+                        let senders = window.filter_map(|index| batch.received(index));
+                        shard.foresee(senders.map(|(from, _)| from), udp::prefetch);
+                    }
                     let Some((from, len)) = batch.received(index) else {
                         continue;
                     };

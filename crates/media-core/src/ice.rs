@@ -104,18 +104,23 @@ pub(crate) struct Learnt {
 }
 
 /// The ICE state of one transport.
+// In this order: see `Transport`.
+#[repr(C)]
 pub(crate) struct Agent {
+    selected: Option<usize>,
+    moved: Option<Moved>,
+    known: [Option<Known>; ADDRESSES_PER_TRANSPORT_MAX],
     current: Credentials,
     /// Credentials before the restart, and when they end.
     previous: Option<(Credentials, u64)>,
-    known: [Option<Known>; ADDRESSES_PER_TRANSPORT_MAX],
-    selected: Option<usize>,
-    moved: Option<Moved>,
     checks: Gate,
     moves: Gate,
     /// When the last valid check came; consent counts from here.
     pub(crate) checked_at: Option<u64>,
 }
+
+/// Bytes at the start of an [`Agent`] that a packet needs: most clients are known by one address.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Agent, known) + size_of::<Option<Known>>();
 
 impl Agent {
     pub(crate) fn new(ice: &IceCredentials) -> Agent {

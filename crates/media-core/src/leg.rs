@@ -50,47 +50,55 @@ pub(crate) struct Reference {
 }
 
 /// See the top of this file.
+// In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
+#[repr(C)]
 pub(crate) struct Leg {
-    pub(crate) id: LegId,
-    /// The room's place in the shard.
-    pub(crate) room: u32,
-    /// The place in the room, 0 to 7.
-    pub(crate) seat: usize,
-    pub(crate) part: Part,
-    pub(crate) tap: TapId,
-    pub(crate) state: State,
     /// The transport in use; before the first keys, the first one.
     pub(crate) transport: Option<u32>,
-    /// A newer transport on its way.
-    pub(crate) next: Option<u32>,
-    pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
-    /// Counts the streams of its uplink: new SSRC, new transport.
-    pub(crate) stream: u32,
-    pub(crate) up: Uplink,
-    pub(crate) down: Downlink,
+    /// The room's place in the shard.
+    pub(crate) room: u32,
+    pub(crate) tap: TapId,
+    /// The place in the room, 0 to 7.
+    pub(crate) seat: usize,
     /// When its last audio packet came; 0 before the first.
     pub(crate) rtp_at: u64,
+    /// What did not come of its uplink; made with the first gap.
+    pub(crate) missing: Option<Box<Missing>>,
+    /// The first index that belongs to the tap; what is older and comes late does not.
+    pub(crate) tap_from: u64,
+    /// Counts the streams of its uplink: new SSRC, new transport.
+    pub(crate) stream: u32,
     pub(crate) stalled: bool,
+    /// What it sends is dropped unopened, by the plan.
+    pub(crate) silenced: bool,
+    pub(crate) state: State,
+    /// The tap takes it now.
+    pub(crate) tapped: bool,
+    pub(crate) up: Uplink,
+    pub(crate) down: Downlink,
+    pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
+    pub(crate) id: LegId,
+    pub(crate) part: Part,
+    /// A newer transport on its way.
+    pub(crate) next: Option<u32>,
     pub(crate) up_at: Option<u64>,
     /// When the last valid check of any of its transports came, or the last transport was attached.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
     /// The last reference time of the peer that was not answered yet.
     pub(crate) reference: Option<Reference>,
-    /// What did not come of its uplink; made with the first gap.
-    pub(crate) missing: Option<Box<Missing>>,
-    /// The tap takes it now.
-    pub(crate) tapped: bool,
-    /// The first index that belongs to the tap; what is older and comes late does not.
-    pub(crate) tap_from: u64,
     pub(crate) judge: Judge,
-    /// What it sends is dropped unopened, by the plan.
-    pub(crate) silenced: bool,
     /// While it hears the music.
     pub(crate) music: Option<Playhead>,
     /// How often it has begun to hear it.
     pub(crate) holds: u32,
 }
+
+/// Bytes at the start of a [`Leg`] that its own packets need.
+pub(crate) const SOURCE_BYTES: usize = std::mem::offset_of!(Leg, down);
+/// Where the part begins that packets to it need, and how long it is: most listen to one source.
+pub(crate) const SINK_AT: usize = std::mem::offset_of!(Leg, down);
+pub(crate) const SINK_BYTES: usize = std::mem::offset_of!(Leg, slots) + size_of::<Option<Slot>>() - SINK_AT;
 
 impl Leg {
     pub(crate) fn new(add: &AddLeg, room: u32, seat: usize, now: u64) -> Leg {

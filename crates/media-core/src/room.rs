@@ -32,12 +32,11 @@ pub(crate) struct Released {
 }
 
 /// See the top of this file.
+// In this order: what every packet needs stands together at the start.
+#[repr(C)]
 pub(crate) struct Room {
-    pub(crate) id: RoomId,
-    pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
     pub(crate) edges: Edges,
-    /// `[source][sink]`: the slot of the sink that carries the source.
-    pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
+    pub(crate) live: bool,
     /// Seats of parties whose audio somebody hears who is no supervisor; only these are tapped.
     audible: u8,
     /// Seats that hear the music.
@@ -45,10 +44,16 @@ pub(crate) struct Room {
     /// Seats whose packets are dropped unopened.
     pub(crate) silenced: u8,
     pub(crate) plan: Option<Plan>,
-    pub(crate) live: bool,
+    /// `[source][sink]`: the slot of the sink that carries the source.
+    pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
+    pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
+    pub(crate) id: RoomId,
     /// Number of the last event.
     pub(crate) events: u64,
 }
+
+/// Bytes at the start of a [`Room`] that a packet needs: most rooms have two seats taken.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Room, seats) + 2 * size_of::<Option<Sitting>>();
 
 impl Room {
     pub(crate) fn new(id: RoomId) -> Room {

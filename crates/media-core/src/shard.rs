@@ -7,6 +7,7 @@
 
 mod audio;
 mod control;
+mod foresee;
 mod hold;
 mod ingress;
 mod life;
@@ -32,6 +33,7 @@ use crate::timer::Wheel;
 use crate::transport::Transport;
 use crate::{LegId, RoomId, TransportId, addr, demux};
 
+pub use foresee::{FORESEEN_MAX, Fetch};
 use outbox::Outbox;
 pub use outbox::{Job, Place, Transmission};
 

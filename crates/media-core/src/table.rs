@@ -63,6 +63,14 @@ impl<T> Table<T> {
         self.place(place)?.as_mut()
     }
 
+    /// Where the thing lies, without looking at it.
+    #[inline]
+    pub(crate) fn address(&self, place: u32) -> Option<*const u8> {
+        let place = place as usize;
+        let thing = self.chunks.get(place / CHUNK)?.get(place % CHUNK)?;
+        Some(std::ptr::from_ref(thing).cast())
+    }
+
     #[inline]
     fn place(&mut self, place: u32) -> Option<&mut Option<T>> {
         let place = place as usize;

@@ -60,25 +60,26 @@ pub(crate) enum Latch {
 }
 
 /// See the top of this file.
+// In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
+#[repr(C)]
 pub(crate) struct Transport {
-    pub(crate) id: TransportId,
+    pub(crate) keys: Option<Box<Keys>>,
     /// The leg's place in the shard.
     pub(crate) leg: u32,
-    pub(crate) state: State,
-    pub(crate) born: u64,
-    pub(crate) ice: Agent,
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) media: MediaParams,
-    pub(crate) keys: Option<Box<Keys>>,
     /// When anything authenticated last came.
     pub(crate) heard_at: u64,
-    /// The helper has an association for it.
-    pub(crate) helper: bool,
-    payloads: [Payload; 128],
     /// The SSRC that speaks, and when it last did.
     source: Option<(u32, u64)>,
     packets: Gate,
     bytes: Gate,
+    pub(crate) media: MediaParams,
+    pub(crate) ice: Agent,
+    pub(crate) state: State,
+    pub(crate) born: u64,
+    pub(crate) id: TransportId,
+    /// The helper has an association for it.
+    pub(crate) helper: bool,
+    pub(crate) fingerprint: [u8; 32],
     rtcp: Gate,
     resends: Gate,
     dtls: Gate,
@@ -86,17 +87,11 @@ pub(crate) struct Transport {
     dtls_bytes: u32,
 }
 
+/// Bytes at the start of a [`Transport`] that a packet needs, coming and going.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Transport, ice) + crate::ice::HOT_BYTES;
+
 impl Transport {
     pub(crate) fn new(new: &NewTransport, leg: u32, now: u64) -> Transport {
-        let mut payloads = [Payload::Unknown; 128];
-        let mut name = |payload_type: Option<u8>, payload| {
-            if let Some(place) = payload_type.and_then(|number| payloads.get_mut(usize::from(number))) {
-                *place = payload;
-            }
-        };
-        name(new.media.dtmf, Payload::Dtmf);
-        name(new.media.red, Payload::Red);
-        name(Some(new.media.opus), Payload::Opus);
         Transport {
             id: new.id,
             leg,
@@ -108,7 +103,6 @@ impl Transport {
             keys: None,
             heard_at: now,
             helper: false,
-            payloads,
             source: None,
             packets: Gate::default(),
             bytes: Gate::default(),
@@ -126,12 +120,18 @@ impl Transport {
         self.ice.destination()
     }
 
+    /// What a payload type of the uplink means; the three that were negotiated are looked at, in this order.
     #[inline]
     pub(crate) fn payload(&self, payload_type: u8) -> Payload {
-        self.payloads
-            .get(usize::from(payload_type))
-            .copied()
-            .unwrap_or(Payload::Unknown)
+        if payload_type == self.media.opus {
+            Payload::Opus
+        } else if Some(payload_type) == self.media.red {
+            Payload::Red
+        } else if Some(payload_type) == self.media.dtmf {
+            Payload::Dtmf
+        } else {
+            Payload::Unknown
+        }
     }
 
     /// True if one more media packet of `bytes` is within the uplink's rate.

@@ -1,16 +1,19 @@
 //! Batched UDP sockets: many datagrams per system call, in and out, from buffers that are made once.
 //!
-//! Knows nothing of what the datagrams mean. The only unsafe socket code of the project; everything public is safe.
+//! Knows nothing of what the datagrams mean. The only unsafe socket code of the project, and the one hint to the
+//! processor that needs it; everything public is safe.
 //!
 //! Invariant: after [`Socket::bind`] and [`Batch::new`] neither receiving nor sending allocates.
 
 mod address;
 mod batch;
 mod bell;
+mod prefetch;
 mod socket;
 
 pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
+pub use prefetch::prefetch;
 pub use socket::Socket;
 
 /// Free bytes in front of every received datagram, for a relay's or a stream's framing.

@@ -2,6 +2,8 @@
 
 use rtc_crypto::{AeadAlgorithm, AeadCipher, RTCCrypto};
 
+use crate::shard::Fetch;
+
 use super::kdf::{self, KEY_BYTES_MAX, Use};
 use super::{Profile, Refused, Traffic, WrongKeys};
 
@@ -65,6 +67,13 @@ impl Gcm {
             *byte ^= salt;
         }
         nonce
+    }
+
+    /// Fetches the keyed state.
+    #[inline]
+    pub(super) fn fetch(&self, fetch: Fetch) {
+        let cipher: &dyn AeadCipher = &*self.cipher;
+        fetch(std::ptr::from_ref(cipher).cast(), size_of_val(cipher));
     }
 
     /// Encrypts `body` and writes the tag, which must have [`TAG`] bytes.

@@ -5,6 +5,7 @@
 use super::replay::{Age, Window};
 use super::{Cipher, Profile, RTCP_INDEX_END, Refused, STREAMS_MAX, Traffic, WrongKeys, rtcp};
 use crate::rtp;
+use crate::shard::Fetch;
 
 /// A packet that was opened; it now lies in plain at the start of the same buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +58,13 @@ impl Streams {
 }
 
 /// See the top of this file.
+// In this order: what every packet needs stands together at the start.
+#[repr(C)]
 pub struct Inbound {
     rtp: Cipher,
-    rtcp: Cipher,
-    tag: usize,
     rtp_streams: Streams,
+    tag: usize,
+    rtcp: Cipher,
     rtcp_streams: Streams,
 }
 
@@ -132,6 +135,19 @@ impl Inbound {
             index,
             first,
         })
+    }
+
+    /// Fetches what opening a packet needs first.
+    #[inline]
+    pub(crate) fn fetch_head(&self, fetch: Fetch) {
+        fetch(std::ptr::from_ref(self).cast(), std::mem::offset_of!(Inbound, rtcp));
+    }
+
+    /// Fetches what opening a packet needs then: known only from the head.
+    #[inline]
+    pub(crate) fn fetch_body(&self, fetch: Fetch) {
+        self.rtp.fetch(fetch);
+        fetch(self.rtp_streams.0.as_ptr().cast(), size_of::<Stream>());
     }
 
     /// Opens one SRTCP packet in place; returns the bytes of the plain compound packet.

@@ -15,6 +15,7 @@ mod outbound;
 mod replay;
 mod rtcp;
 
+use crate::shard::Fetch;
 use rtc_crypto::{CryptoError, RTCCrypto, default_provider};
 
 pub use inbound::{Inbound, Opened};
@@ -193,6 +194,16 @@ impl Cipher {
             }
             Profile::AesCm128Sha1 => Cipher::Cm(cm::Cm::new(crypto, traffic, key, salt)?),
         })
+    }
+
+    /// Fetches the keyed state.
+    #[inline]
+    fn fetch(&self, fetch: Fetch) {
+        match self {
+            Cipher::Gcm(gcm) => gcm.fetch(fetch),
+            // Its two halves are boxed behind the provider; the profile is for the few clients without GCM.
+            Cipher::Cm(_) => {}
+        }
     }
 }
 

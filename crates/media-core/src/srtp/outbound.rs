@@ -5,12 +5,15 @@
 
 use super::{Cipher, Profile, RTCP_INDEX_END, RTCP_OVERHEAD_MAX, RTP_INDEX_END, Refused, Traffic, WrongKeys, rtcp};
 use crate::rtp;
+use crate::shard::Fetch;
 
 /// See the top of this file.
+// In this order: what every packet needs stands together at the start.
+#[repr(C)]
 pub struct Outbound {
     rtp: Cipher,
-    rtcp: Cipher,
     tag: usize,
+    rtcp: Cipher,
     /// One count for all our SSRCs: every (SSRC, index) is then used once at most.
     rtcp_index: u32,
 }
@@ -66,6 +69,18 @@ impl Outbound {
             }
         }
         Ok(end)
+    }
+
+    /// Fetches what sealing a packet needs first.
+    #[inline]
+    pub(crate) fn fetch_head(&self, fetch: Fetch) {
+        fetch(std::ptr::from_ref(self).cast(), std::mem::offset_of!(Outbound, rtcp));
+    }
+
+    /// Fetches what sealing a packet needs then: known only from the head.
+    #[inline]
+    pub(crate) fn fetch_body(&self, fetch: Fetch) {
+        self.rtp.fetch(fetch);
     }
 
     /// Seals the plain compound packet in `buffer[..len]`; returns the bytes to send. `buffer` needs

@@ -179,7 +179,7 @@ impl TapSink for Broken {
 fn a_defect_ends_the_leg_it_struck_and_no_other_loses_a_packet() {
     let mut calls: Vec<(Client, Client)> = Vec::new();
     let mut bed = Bed::default();
-    for number in 0..20u8 {
+    for number in 0..20u16 {
         let (mut customer, mut agent) = (
             Client::new(2 * number, Part::Customer),
             Client::new(2 * number + 1, Part::Agent),

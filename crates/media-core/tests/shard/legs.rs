@@ -174,7 +174,7 @@ fn a_refused_command_says_why_and_changes_nothing() {
 #[test]
 fn a_room_takes_eight_legs_and_no_ninth() {
     let mut bed = Bed::default();
-    for number in 0..LEGS_PER_ROOM_MAX as u8 {
+    for number in 0..LEGS_PER_ROOM_MAX as u16 {
         bed.add(ROOM, &Client::new(number, Part::Partner)).unwrap();
     }
     let ninth = Client::new(50, Part::Partner);

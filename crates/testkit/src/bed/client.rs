@@ -84,7 +84,7 @@ impl Client {
     /// # Panics
     /// Never: the keying material has the profile's length.
     #[must_use]
-    pub fn new(number: u8, part: Part) -> Client {
+    pub fn new(number: u16, part: Part) -> Client {
         Client::with_profile(number, part, Profile::AeadAes128Gcm)
     }
 
@@ -93,14 +93,14 @@ impl Client {
     /// # Panics
     /// Never: the keying material has the profile's length.
     #[must_use]
-    pub fn with_profile(number: u8, part: Part, profile: Profile) -> Client {
-        let small = number % 8;
+    pub fn with_profile(number: u16, part: Part, profile: Profile) -> Client {
+        let small = (number % 8) as u8;
         Client {
             leg: LegId(100 + u128::from(number)),
             part,
             tap: TapId(200 + u32::from(number)),
             transport: TransportId(u64::from(number) << 32),
-            address: SocketAddr::from(([192, 0, 2, number], 5_000 + u16::from(number))),
+            address: SocketAddr::from(([192, 0, 2 + (number >> 8) as u8, number as u8], 5_000 + number)),
             numbers: Numbers {
                 opus: 96 + small,
                 red: Some(104 + small),
@@ -122,8 +122,8 @@ impl Client {
         }
     }
 
-    fn number(&self) -> u8 {
-        (self.leg.0 - 100) as u8
+    fn number(&self) -> u16 {
+        (self.leg.0 - 100) as u16
     }
 
     /// Our side's user name fragment for it.
@@ -181,7 +181,7 @@ impl Client {
         NewTransport {
             id: self.transport,
             ice: self.ice(),
-            fingerprint: [self.number(); 32],
+            fingerprint: [self.number() as u8; 32],
             media: MediaParams {
                 opus: self.numbers.opus,
                 red: self.numbers.red,
@@ -215,7 +215,7 @@ impl Client {
     /// Never: the buffer is large enough.
     pub fn check_with(&mut self, nominate: bool, pwd: &str) -> Vec<u8> {
         self.checks += 1;
-        let mut transaction = [self.number(); 12];
+        let mut transaction = [self.number() as u8; 12];
         transaction[8..].copy_from_slice(&self.checks.to_be_bytes());
         let ice = self.ice();
         let tie = u64::from(self.number()) + 1;
@@ -363,9 +363,11 @@ impl Client {
 }
 
 /// Keying material that is different for every client and transport, and no secret.
-fn keys(profile: Profile, number: u8, generation: u64, role: Role) -> Keys {
+fn keys(profile: Profile, number: u16, generation: u64, role: Role) -> Keys {
     let material: Vec<u8> = (0..profile.keying_material_len())
-        .map(|place| (place as u8).wrapping_mul(31) ^ number.wrapping_mul(7) ^ (generation as u8).wrapping_mul(101))
+        .map(|place| {
+            (place as u8).wrapping_mul(31) ^ (number as u8).wrapping_mul(7) ^ (generation as u8).wrapping_mul(101)
+        })
         .collect();
     Keys::derive(profile, &material, role).expect("the length is the profile's")
 }
