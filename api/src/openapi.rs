@@ -35,6 +35,7 @@ const OWN_CODES: [&str; 9] = [
         (name = "qa", description = "Calls, recordings and quality afterwards"),
         (name = "staff", description = "Signing in, presence, the list of staff"),
         (name = "media", description = "Joining a call by plain HTTP"),
+        (name = "node", description = "Emptying a node before it stops"),
         (name = "health", description = "For whoever runs it"),
     )
 )]
@@ -42,7 +43,7 @@ struct Base;
 
 /// Every route with its description.
 pub(crate) fn described() -> OpenApiRouter<App> {
-    use routes::{auth, call, calls, health, offers, recordings, rtc, staff};
+    use routes::{auth, call, calls, health, node, offers, recordings, rtc, staff};
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(call::start))
         .routes(routes!(call::view))
@@ -72,6 +73,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(recordings::waveform))
         .routes(routes!(rtc::attach, rtc::options))
         .routes(routes!(rtc::trickle, rtc::leave))
+        .routes(routes!(node::state, node::drain, node::undo))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::startup))

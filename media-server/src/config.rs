@@ -7,10 +7,11 @@ use crate::music::HoldMusic;
 
 /// Where the first shard listens; shard k has this port plus k.
 pub const BASE_PORT: u16 = 40_000;
-/// Legs that a shard takes before new rooms are refused: twice what a core was measured to carry with room to spare.
-pub const LEGS_PER_SHARD: u32 = 2_000;
-/// Legs kept free in a room's shard for those who come later: agent, partner, two supervisors.
-pub const LEGS_RESERVED_PER_ROOM: u32 = 4;
+/// Legs that a shard takes before new rooms are refused, whatever its load: of the 4,096 that its tables hold, a quarter
+/// stays for partners and supervisors who join calls that live. The measured load decides before ([`crate::admission`]).
+pub const LEGS_PER_SHARD: u32 = 3_000;
+/// Legs that a new room counts as at once: the customer and the agent, of whom one may not have come yet.
+pub const LEGS_RESERVED_PER_ROOM: u32 = 2;
 /// Most shards: more threads than any machine we know has cores to spare.
 pub const SHARDS_MAX: usize = 64;
 

@@ -16,6 +16,7 @@ use media_core::event::{Event, Kind};
 use media_core::quality::window::Scores;
 use ports::EventKind;
 
+use crate::admission::{BUSY_SHED, Full, Look};
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::plane::{Shared, lock};
@@ -41,6 +42,8 @@ pub(crate) struct Control {
     /// The scores of every leg that had any, up and down.
     legs: HashMap<media_core::LegId, [Scores; 2]>,
     housekeeping_at: u64,
+    /// Looks in a row at which the busiest shard was overloaded.
+    shed_looks: u32,
 }
 
 impl Control {
@@ -54,6 +57,7 @@ impl Control {
             busy,
             legs: HashMap::new(),
             housekeeping_at: 0,
+            shed_looks: 0,
         }
     }
 
@@ -79,6 +83,7 @@ impl Control {
             Report::Event(event) => self.event(&event),
             Report::Second(second) => self.second(second),
             Report::Totals(totals, gauges) => {
+                self.beat(shard, &totals, gauges);
                 if let Some(last) = self.last.get_mut(shard) {
                     self.metrics.totals(&last.0, &totals, last.1, gauges);
                     if totals.tap_dropped > last.0.tap_dropped {
@@ -90,6 +95,51 @@ impl Control {
                     *last = (*totals, gauges);
                 }
             }
+        }
+    }
+
+    /// A shard's thread has shown itself, with what admission goes by.
+    fn beat(&self, shard: usize, totals: &Totals, gauges: Gauges) {
+        let now = self.shared.clock.now_ns();
+        if let Some(beat) = self.shared.beats.get(shard) {
+            beat.store(now, Ordering::Relaxed);
+        }
+        let look = Look {
+            busy: self.busy.get(shard).map_or(0.0, Busy::share),
+            datagrams: totals.datagrams,
+            delay_ns: gauges.delay_ns,
+            handshakes: gauges.handshakes,
+        };
+        self.metrics.shard_delay(shard, gauges.delay_ns as f64 / 1e9);
+        if let Some(budget) = lock(&self.shared.budgets).get_mut(shard) {
+            budget.look(now, look);
+        }
+    }
+
+    /// Past the deadline of an emptying: what lives is closed.
+    fn close_drained(&self, now: u64) {
+        if !lock(&self.shared.drain).is_over(now) {
+            return;
+        }
+        let (rooms, _) = lock(&self.shared.registry).all_rooms();
+        for room in rooms {
+            self.shared.close_room(room, ports::Cause::Drain);
+        }
+    }
+
+    /// Beyond [`BUSY_SHED`] those go whose leaving nobody in a conversation hears: first who tests his line, a second
+    /// later who only listens.
+    fn shed(&mut self, busiest: f64) {
+        self.shed_looks = if busiest >= BUSY_SHED { self.shed_looks + 1 } else { 0 };
+        let legs = match self.shed_looks {
+            0 => return,
+            1 => lock(&self.shared.registry).legs_of(|part, _| part == ports::Part::Preflight),
+            _ => lock(&self.shared.registry)
+                .legs_of(|part, uplink| part == ports::Part::Preflight || part == ports::Part::Supervisor && !uplink),
+        };
+        for leg in legs {
+            tracing::warn!(leg = %uuid::Uuid::from_u128(leg.0), "put out: the shard is overloaded");
+            self.shared.close_leg(leg, ports::Cause::Limit);
         }
     }
 
@@ -228,6 +278,12 @@ impl Control {
             (outbox.len(), outbox.oldest(now))
         };
         self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
+        self.shed(busiest);
+        self.close_drained(now);
+        for (full, count) in Full::ALL.into_iter().zip(&self.shared.rooms_refused) {
+            self.metrics.rooms_refused(full, count.load(Ordering::Relaxed));
+        }
+        self.metrics.draining(lock(&self.shared.drain).is_on());
         self.metrics
             .offers_refused(self.shared.offers_refused.load(Ordering::Relaxed));
     }

@@ -15,10 +15,12 @@
 //! Invariant: a full queue between two threads drops and counts, or is tried again; nothing blocks a shard.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod clock;
 pub mod config;
 mod control;
 mod convert;
+pub mod drain;
 pub mod events;
 pub mod finaliser;
 pub mod helper;

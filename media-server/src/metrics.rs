@@ -11,6 +11,7 @@ use prometheus::{
     Registry,
 };
 
+use crate::admission::Full;
 use crate::live::share;
 use crate::worker::Gauges;
 
@@ -66,6 +67,9 @@ pub struct Metrics {
     events_waiting: IntGauge,
     offers_refused: IntCounter,
     oldest_event: Gauge,
+    delay: GaugeVec,
+    rooms_refused: IntCounterVec,
+    draining: IntGauge,
 }
 
 fn mos_buckets() -> Vec<f64> {
@@ -153,6 +157,19 @@ impl Metrics {
             events_waiting: IntGauge::new("helpline_media_events_waiting", "Events that the desk has not taken")?,
             offers_refused: IntCounter::new("helpline_media_offers_refused_total", "SDP offers that were refused")?,
             oldest_event: Gauge::new("helpline_media_oldest_event_seconds", "Age of the oldest such event")?,
+            delay: GaugeVec::new(
+                Opts::new(
+                    "helpline_shard_delay_seconds",
+                    "Longest time in the last second that a datagram may have waited for its shard",
+                ),
+                &["shard"],
+            )?,
+            rooms_refused: counters(
+                "helpline_media_rooms_refused_total",
+                "New rooms refused because no shard took them",
+                "reason",
+            )?,
+            draining: IntGauge::new("helpline_draining", "1 while the node is being emptied")?,
         };
         metrics.register(registry)?;
         metrics.begin_at_zero(shards);
@@ -177,6 +194,7 @@ impl Metrics {
             &self.packets_repaired,
             &self.leg_seconds,
             &self.drops,
+            &self.rooms_refused,
         ] {
             registry.register(Box::new(counter.clone()))?;
         }
@@ -190,6 +208,8 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(self.busy.clone()))?;
+        registry.register(Box::new(self.delay.clone()))?;
+        registry.register(Box::new(self.draining.clone()))?;
         registry.register(Box::new(self.events_waiting.clone()))?;
         registry.register(Box::new(self.oldest_event.clone()))
     }
@@ -215,6 +235,9 @@ impl Metrics {
         }
         for reason in DTLS_REASONS {
             self.dtls_failures.with_label_values(&[reason]).inc_by(0);
+        }
+        for full in Full::ALL {
+            self.rooms_refused.with_label_values(&[full.word()]).inc_by(0);
         }
         for by in REPAIRS {
             self.packets_repaired.with_label_values(&[by]).inc_by(0);
@@ -320,6 +343,22 @@ impl Metrics {
         self.live_rooms.set(rooms as i64);
         self.events_waiting.set(events as i64);
         self.oldest_event.set(oldest_event_s);
+    }
+
+    /// Longest wait of a datagram in the last second.
+    pub(crate) fn shard_delay(&self, shard: usize, seconds: f64) {
+        self.delay.with_label_values(&[&shard.to_string()]).set(seconds);
+    }
+
+    /// Rooms refused so far.
+    pub(crate) fn rooms_refused(&self, full: Full, total: u64) {
+        let counter = self.rooms_refused.with_label_values(&[full.word()]);
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Whether the node is being emptied.
+    pub(crate) fn draining(&self, on: bool) {
+        self.draining.set(i64::from(on));
     }
 
     /// Share of a core that a shard's thread used.

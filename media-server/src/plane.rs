@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,15 +17,17 @@ use media_core::command::{AddLeg, Command, IceCredentials, MediaParams, NewTrans
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
-    Answer, Cause, Later, LegGrant, Load, Media, MediaEvent, Plan, RecordCommand, Refusal, RoomSnapshot, Sdp, Secret,
-    Stance,
+    Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Plan, RecordCommand, Refusal, RoomSnapshot, Sdp,
+    Secret, Stance,
 };
 use tokio::sync::Notify;
 use udp::Bell;
 
+use crate::admission::{Budget, Full};
 use crate::clock::Clock;
 use crate::config::{Config, LEGS_RESERVED_PER_ROOM};
 use crate::convert;
+use crate::drain::Drain;
 use crate::events::Outbox;
 use crate::live::Live;
 use crate::recorder;
@@ -37,6 +39,10 @@ const UFRAG_CHARS: usize = 8;
 const PWD_CHARS: usize = 24;
 /// The alphabet of both: 64 characters, so a random byte gives one without bias (RFC 8839 `ice-char`).
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Nanoseconds without a report of a shard's thread, which makes one a second, after which it is taken for dead: also a
+/// machine that is hard pressed runs each thread within this.
+const SILENT_NS_MAX: u64 = 30_000_000_000;
 
 /// The way to one shard.
 pub(crate) struct ShardLink {
@@ -76,7 +82,13 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
     /// Commands that found a shard's queue full; the control thread tries again.
     pub(crate) pending: Mutex<VecDeque<(usize, Command)>>,
-    pub(crate) draining: AtomicBool,
+    pub(crate) drain: Mutex<Drain>,
+    /// One per shard. Locked after the registry where both are.
+    pub(crate) budgets: Mutex<Vec<Budget>>,
+    /// New rooms refused, by [`Full::ALL`].
+    pub(crate) rooms_refused: [AtomicU64; Full::ALL.len()],
+    /// Per shard, when its thread last reported, nanoseconds.
+    pub(crate) beats: Vec<AtomicU64>,
     pub(crate) next_transport: AtomicU64,
     pub(crate) candidates_seen: AtomicU64,
     pub(crate) offers_refused: AtomicU64,
@@ -118,8 +130,10 @@ impl Shared {
         for slot in &mut slots {
             *slot = fresh_slot()?;
         }
+        let now = self.clock.now_ns();
         let mut registry = lock(&self.registry);
-        if self.draining.load(Ordering::Relaxed) && registry.shard_of(grant.room).is_none() {
+        let known = registry.shard_of(grant.room).is_some();
+        if !known && lock(&self.drain).is_over(now) {
             return Err(Refusal::Draining);
         }
         let first_offer_s = grant.first_offer_s.clamp(1, FIRST_OFFER_S_MAX);
@@ -129,10 +143,39 @@ impl Shared {
             part: grant.part,
             uplink: grant.uplink,
             red: grant.red,
-            first_offer_by: self.clock.now_ns() + u64::from(first_offer_s) * 1_000_000_000,
+            now,
+            first_offer_by: now + u64::from(first_offer_s) * 1_000_000_000,
             slots,
         };
-        registry.admit(new, secret)
+        let admitted = registry.admit(new, secret, |shard| self.may_take(shard, now));
+        match admitted {
+            Ok(()) if !known => {
+                let mut budgets = lock(&self.budgets);
+                let shard = registry.shard_of(grant.room);
+                if let Some(budget) = shard.and_then(|shard| budgets.get_mut(shard)) {
+                    budget.promise(now);
+                }
+            }
+            Err(Refusal::Full { .. }) => self.count_refusal(&registry, now),
+            Ok(()) | Err(_) => {}
+        }
+        admitted
+    }
+
+    /// Whether a shard takes a new room, by its load.
+    fn may_take(&self, shard: usize, now: u64) -> bool {
+        let budgets = lock(&self.budgets);
+        budgets.get(shard).is_some_and(|budget| budget.may_take(now).is_ok())
+    }
+
+    fn count_refusal(&self, registry: &Registry, now: u64) {
+        let by_load = || lock(&self.budgets).iter().find_map(|budget| budget.may_take(now).err());
+        let full = if registry.is_out_of_legs() {
+            Full::Legs
+        } else {
+            by_load().unwrap_or(Full::Legs)
+        };
+        self.rooms_refused[full as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn answer_offer(&self, secret: &Secret, text: &str) -> Result<Answer, Refusal> {
@@ -251,6 +294,47 @@ impl Shared {
         registry.remove_leg(id);
         Ok(())
     }
+
+    /// See [`Media::close_leg`].
+    pub(crate) fn close_leg(&self, leg: LegId, cause: Cause) {
+        let known = lock(&self.registry).leg(leg).map(|leg| (leg.room, leg.attached));
+        let Some((room, attached)) = known else { return };
+        if !attached {
+            lock(&self.registry).remove_leg(leg);
+            return;
+        }
+        self.tell_room(
+            room,
+            Command::RemoveLeg {
+                leg: convert::leg(leg),
+                cause: convert::cause_in(cause),
+            },
+        );
+    }
+
+    /// See [`Media::close_room`].
+    pub(crate) fn close_room(&self, room: CallId, cause: Cause) {
+        let known = lock(&self.registry).shard_of(room).is_some();
+        if !known {
+            return;
+        }
+        self.tell_room(
+            room,
+            Command::CloseRoom {
+                room: convert::room(room),
+                cause: convert::cause_in(cause),
+            },
+        );
+        if lock(&self.registry).remove_room(room) {
+            lock(&self.outbox).close(room);
+        }
+        self.recorder.tell(recorder::Message::RoomClosed {
+            room: room.0,
+            at_ns: self.clock.now_ns(),
+            cause: cause.word(),
+        });
+        lock(&self.live).remove(room);
+    }
 }
 
 /// The media plane of a node.
@@ -310,42 +394,11 @@ impl Media for Plane {
     }
 
     fn close_leg(&self, leg: LegId, cause: Cause) {
-        let known = lock(&self.0.registry).leg(leg).map(|leg| (leg.room, leg.attached));
-        let Some((room, attached)) = known else { return };
-        if !attached {
-            lock(&self.0.registry).remove_leg(leg);
-            return;
-        }
-        self.0.tell_room(
-            room,
-            Command::RemoveLeg {
-                leg: convert::leg(leg),
-                cause: convert::cause_in(cause),
-            },
-        );
+        self.0.close_leg(leg, cause);
     }
 
     fn close_room(&self, room: CallId, cause: Cause) {
-        let known = lock(&self.0.registry).shard_of(room).is_some();
-        if !known {
-            return;
-        }
-        self.0.tell_room(
-            room,
-            Command::CloseRoom {
-                room: convert::room(room),
-                cause: convert::cause_in(cause),
-            },
-        );
-        if lock(&self.0.registry).remove_room(room) {
-            lock(&self.0.outbox).close(room);
-        }
-        self.0.recorder.tell(recorder::Message::RoomClosed {
-            room: room.0,
-            at_ns: self.0.clock.now_ns(),
-            cause: cause.word(),
-        });
-        lock(&self.0.live).remove(room);
+        self.0.close_room(room, cause);
     }
 
     fn outstanding(&self, max: usize) -> Vec<MediaEvent> {
@@ -365,14 +418,50 @@ impl Media for Plane {
     }
 
     fn load(&self) -> Load {
+        let now = self.0.clock.now_ns();
         let registry = lock(&self.0.registry);
         Load {
             legs: registry.counts().0 as u32,
             capacity_legs: registry.capacity(),
             busy: lock(&self.0.live).busy(),
-            draining: self.0.draining.load(Ordering::Relaxed),
+            full: registry.is_full(|shard| self.0.may_take(shard, now)),
+            draining: lock(&self.0.drain).is_on(),
             recorder: self.0.recorder.promise(),
         }
+    }
+
+    fn drain(&self, limit_s: Option<u64>) {
+        let now = self.0.clock.now_ns();
+        let mut drain = lock(&self.0.drain);
+        match limit_s {
+            Some(limit_s) => drain.begin(now, limit_s),
+            None => drain.undo(),
+        }
+        tracing::info!(
+            seconds = limit_s,
+            "{}",
+            if drain.is_on() { "draining" } else { "serving" }
+        );
+    }
+
+    fn draining(&self) -> Option<Draining> {
+        let now = self.0.clock.now_ns();
+        let drain = *lock(&self.0.drain);
+        let left_s = drain.left_s(now)?;
+        let (rooms, oldest) = lock(&self.0.registry).all_rooms();
+        let seconds = |s: u64| u32::try_from(s).unwrap_or(u32::MAX);
+        Some(Draining {
+            number: drain.number(),
+            rooms: u32::try_from(rooms.len()).unwrap_or(u32::MAX),
+            oldest_s: oldest.map_or(0, |at| seconds(now.saturating_sub(at) / 1_000_000_000)),
+            closes_in_s: seconds(left_s),
+        })
+    }
+
+    fn alive(&self) -> bool {
+        let now = self.0.clock.now_ns();
+        let silent = |beat: &AtomicU64| now.saturating_sub(beat.load(Ordering::Relaxed));
+        self.0.beats.iter().all(|beat| silent(beat) < SILENT_NS_MAX)
     }
 }
 

@@ -16,6 +16,8 @@ pub type Digest = [u8; 32];
 
 /// Secrets that one leg may have at a time: the one in use, and renewed ones on their way.
 pub const SECRETS_PER_LEG_MAX: usize = 4;
+/// Seconds after which a full node may be asked again: its figures are the mean of as many.
+const RETRY_AFTER_S: u32 = 5;
 /// Longest time in seconds until a grant's first offer, whatever the desk asks for.
 pub const FIRST_OFFER_S_MAX: u32 = 600;
 
@@ -75,6 +77,8 @@ pub struct Room {
     pub shard: usize,
     /// Its legs.
     pub legs: Vec<LegId>,
+    /// When it was made, nanoseconds.
+    pub made_at: u64,
 }
 
 /// See the top of this file.
@@ -105,6 +109,8 @@ pub struct NewLeg {
     pub uplink: bool,
     /// Redundancy by the grant.
     pub red: Red,
+    /// When it is made, nanoseconds.
+    pub now: u64,
     /// Until when the first offer must have come, nanoseconds.
     pub first_offer_by: u64,
     /// Its outgoing streams.
@@ -123,11 +129,12 @@ impl Registry {
         }
     }
 
-    /// Makes a leg and its secret known; a known leg only gets a further secret.
+    /// Makes a leg and its secret known; a known leg only gets a further secret. `may_take` says of a shard whether it
+    /// takes a new room; a room that lives is not asked about.
     ///
     /// # Errors
     /// `Full`, `Limit("legs_per_room")`, `Limit("secrets_per_leg")`.
-    pub fn admit(&mut self, new: NewLeg, secret: Digest) -> Result<(), Refusal> {
+    pub fn admit(&mut self, new: NewLeg, secret: Digest, may_take: impl Fn(usize) -> bool) -> Result<(), Refusal> {
         if let Some(leg) = self.legs.get_mut(&new.leg) {
             if !leg.secrets.contains(&secret) {
                 if leg.secrets.len() >= SECRETS_PER_LEG_MAX {
@@ -139,7 +146,7 @@ impl Registry {
             }
             return Ok(());
         }
-        let room = self.room(new.room)?;
+        let room = self.room(new.room, new.now, may_take)?;
         if room.legs.len() >= LEGS_PER_ROOM_MAX {
             return Err(Refusal::Limit("legs_per_room"));
         }
@@ -166,29 +173,50 @@ impl Registry {
         Ok(())
     }
 
-    /// The room, placed on the shard with the fewest legs and promises if it is new.
+    /// Legs and promises of a shard, as they count against its limit.
+    fn weight(&self, (legs, rooms): (u32, u32)) -> u32 {
+        legs.max(rooms.saturating_mul(self.reserve))
+    }
+
+    /// The shard for a new room: of those that take one, the one with the fewest legs and promises.
+    fn place(&self, may_take: impl Fn(usize) -> bool) -> Option<usize> {
+        let loads = self.load.iter().enumerate();
+        let takers = loads.filter(|(n, load)| !self.lacks_legs(**load) && may_take(*n));
+        takers.min_by_key(|(n, load)| (self.weight(**load), *n)).map(|(n, _)| n)
+    }
+
+    fn lacks_legs(&self, load: (u32, u32)) -> bool {
+        self.weight(load) + self.reserve > self.legs_per_shard
+    }
+
+    /// True when no shard would take a new room.
+    #[must_use]
+    pub fn is_full(&self, may_take: impl Fn(usize) -> bool) -> bool {
+        self.place(may_take).is_none()
+    }
+
+    /// True when every shard has as many legs as it may have, whatever its load.
+    #[must_use]
+    pub fn is_out_of_legs(&self) -> bool {
+        self.load.iter().all(|load| self.lacks_legs(*load))
+    }
+
+    /// The room, placed if it is new.
     ///
     /// # Errors
     /// `Full` when no shard has room for a whole call.
-    pub fn room(&mut self, id: CallId) -> Result<&mut Room, Refusal> {
+    fn room(&mut self, id: CallId, now: u64, may_take: impl Fn(usize) -> bool) -> Result<&mut Room, Refusal> {
         if !self.rooms.contains_key(&id) {
-            let reserve = self.reserve;
-            let weight = |(legs, rooms): (u32, u32)| legs.max(rooms.saturating_mul(reserve));
-            let best = self
-                .load
-                .iter()
-                .enumerate()
-                .min_by_key(|(n, load)| (weight(**load), *n));
-            let (shard, load) = best.ok_or(Refusal::Unavailable)?;
-            if weight(*load) + reserve > self.legs_per_shard {
-                return Err(Refusal::Full { retry_after_s: 5 });
-            }
+            let shard = self.place(may_take).ok_or(Refusal::Full {
+                retry_after_s: RETRY_AFTER_S,
+            })?;
             self.load[shard].1 += 1;
             self.rooms.insert(
                 id,
                 Room {
                     shard,
                     legs: Vec::new(),
+                    made_at: now,
                 },
             );
         }
@@ -303,6 +331,20 @@ impl Registry {
         overdue.map(|(id, _)| *id).collect()
     }
 
+    /// Legs that `which` chooses by part and by whether they may speak.
+    #[must_use]
+    pub fn legs_of(&self, which: impl Fn(Part, bool) -> bool) -> Vec<LegId> {
+        let legs = self.legs.iter().filter(|(_, leg)| which(leg.part, leg.uplink));
+        legs.map(|(id, _)| *id).collect()
+    }
+
+    /// Every room, and when the oldest was made, nanoseconds.
+    #[must_use]
+    pub fn all_rooms(&self) -> (Vec<CallId>, Option<u64>) {
+        let oldest = self.rooms.values().map(|room| room.made_at).min();
+        (self.rooms.keys().copied().collect(), oldest)
+    }
+
     /// Legs and rooms that are known.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -332,9 +374,15 @@ mod tests {
             part: Part::Customer,
             uplink: true,
             red: Red::Offer,
+            now: 7,
             first_offer_by: 100,
             slots,
         }
+    }
+
+    /// Every shard takes rooms.
+    fn any(_: usize) -> bool {
+        true
     }
 
     fn digest(n: u8) -> Digest {
@@ -344,8 +392,8 @@ mod tests {
     #[test]
     fn a_secret_leads_to_its_leg_until_a_newer_one_is_used() {
         let mut registry = Registry::new(1, 100, 4);
-        registry.admit(new(1, 9), digest(1)).unwrap();
-        registry.admit(new(1, 9), digest(2)).unwrap();
+        registry.admit(new(1, 9), digest(1), any).unwrap();
+        registry.admit(new(1, 9), digest(2), any).unwrap();
         assert!(registry.by_secret(&digest(1)).is_ok());
         registry.used(&digest(2));
         assert!(matches!(registry.by_secret(&digest(1)), Err(Refusal::UnknownGrant)));
@@ -358,7 +406,7 @@ mod tests {
     fn a_leg_keeps_only_so_many_secrets() {
         let mut registry = Registry::new(1, 100, 4);
         for n in 0..=SECRETS_PER_LEG_MAX as u8 {
-            registry.admit(new(1, 9), digest(n)).unwrap();
+            registry.admit(new(1, 9), digest(n), any).unwrap();
         }
         assert!(registry.by_secret(&digest(0)).is_err());
         assert!(registry.by_secret(&digest(SECRETS_PER_LEG_MAX as u8)).is_ok());
@@ -368,10 +416,10 @@ mod tests {
     fn a_room_takes_eight_legs_and_not_nine() {
         let mut registry = Registry::new(1, 100, 4);
         for n in 0..LEGS_PER_ROOM_MAX as u8 {
-            registry.admit(new(u128::from(n), 9), digest(n)).unwrap();
+            registry.admit(new(u128::from(n), 9), digest(n), any).unwrap();
         }
         assert_eq!(
-            registry.admit(new(99, 9), digest(99)),
+            registry.admit(new(99, 9), digest(99), any),
             Err(Refusal::Limit("legs_per_room"))
         );
     }
@@ -380,19 +428,19 @@ mod tests {
     fn rooms_spread_over_shards_and_are_refused_when_all_are_full() {
         let mut registry = Registry::new(2, 8, 4);
         for room in 0..4 {
-            registry.admit(new(room, room), digest(room as u8)).unwrap();
+            registry.admit(new(room, room), digest(room as u8), any).unwrap();
         }
         let shards: Vec<_> = (0..4).map(|room| registry.shard_of(CallId(room)).unwrap()).collect();
         assert_eq!(shards, [0, 1, 0, 1]);
         assert_eq!(
-            registry.admit(new(9, 9), digest(9)),
+            registry.admit(new(9, 9), digest(9), any),
             Err(Refusal::Full { retry_after_s: 5 })
         );
         registry
-            .admit(new(10, 0), digest(10))
+            .admit(new(10, 0), digest(10), any)
             .expect("a room that lives may add legs");
         assert!(registry.remove_room(CallId(1)));
-        registry.admit(new(9, 9), digest(9)).expect("there is room again");
+        registry.admit(new(9, 9), digest(9), any).expect("there is room again");
         assert_eq!(registry.counts(), (5, 4));
     }
 
@@ -400,7 +448,7 @@ mod tests {
     fn a_closed_room_is_over_with_the_last_report_of_its_attached_legs() {
         let mut registry = Registry::new(1, 100, 4);
         for n in 1..=3 {
-            registry.admit(new(n, 9), digest(n as u8)).unwrap();
+            registry.admit(new(n, 9), digest(n as u8), any).unwrap();
         }
         for n in 1..=2 {
             registry.by_secret(&digest(n)).unwrap().2.attached = true;
@@ -424,10 +472,30 @@ mod tests {
     #[test]
     fn a_leg_without_an_offer_is_overdue_at_its_time() {
         let mut registry = Registry::new(1, 100, 4);
-        registry.admit(new(1, 9), digest(1)).unwrap();
+        registry.admit(new(1, 9), digest(1), any).unwrap();
         assert!(registry.overdue(99).is_empty());
         assert_eq!(registry.overdue(100), [LegId(1)]);
         registry.by_secret(&digest(1)).unwrap().2.attached = true;
         assert!(registry.overdue(100).is_empty());
+    }
+
+    #[test]
+    fn a_room_goes_where_it_is_taken_and_one_that_lives_asks_nobody() {
+        let mut registry = Registry::new(2, 100, 2);
+        registry.admit(new(1, 1), digest(1), |shard| shard == 1).unwrap();
+        assert_eq!(registry.shard_of(CallId(1)), Some(1));
+        let nobody = |_| false;
+        assert!(registry.is_full(nobody) && !registry.is_full(any) && !registry.is_out_of_legs());
+        let refused = Err(Refusal::Full {
+            retry_after_s: RETRY_AFTER_S,
+        });
+        assert_eq!(registry.admit(new(2, 2), digest(2), nobody), refused);
+        registry.admit(new(3, 1), digest(3), nobody).expect("its room lives");
+        assert_eq!(registry.all_rooms(), (vec![CallId(1)], Some(7)));
+        assert_eq!(
+            registry.legs_of(|part, uplink| part == Part::Customer && uplink).len(),
+            2
+        );
+        assert!(registry.legs_of(|part, _| part == Part::Supervisor).is_empty());
     }
 }

@@ -16,6 +16,7 @@ use prometheus::Registry;
 use tokio::sync::Notify;
 use udp::{Batch, Bell, Socket};
 
+use crate::admission::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, SHARDS_MAX};
 use crate::control::Control;
@@ -208,11 +209,6 @@ impl MediaServer {
         self.addresses.clone()
     }
 
-    /// Takes no new rooms from now on, or takes them again.
-    pub fn set_draining(&self, draining: bool) {
-        self.plane.0.draining.store(draining, Ordering::Relaxed);
-    }
-
     /// Ends all threads: shards first, then the recorder, which closes what is open, then the finaliser with the job
     /// it is at. What is not finalised by then is taken up by the next start.
     pub fn stop(self) {
@@ -300,6 +296,7 @@ fn share(
     shards: Vec<ShardLink>,
     recorder: recorder::Handle,
 ) -> Shared {
+    let (shards_number, now) = (shards.len(), clock.now_ns());
     Shared {
         clock,
         fingerprint: certificate.fingerprint().0,
@@ -309,7 +306,10 @@ fn share(
         live: Mutex::new(Live::default()),
         changed: Notify::new(),
         pending: Mutex::new(VecDeque::new()),
-        draining: AtomicBool::new(false),
+        drain: Mutex::default(),
+        budgets: Mutex::new(vec![Budget::default(); shards_number]),
+        rooms_refused: Default::default(),
+        beats: (0..shards_number).map(|_| AtomicU64::new(now)).collect(),
         next_transport: AtomicU64::new(1),
         candidates_seen: AtomicU64::new(0),
         offers_refused: AtomicU64::new(0),

@@ -59,6 +59,10 @@ pub struct Gauges {
     pub send_refused: u64,
     /// Reads that failed.
     pub receive_failed: u64,
+    /// Longest time since the last copy that a datagram may have waited to be worked on, nanoseconds.
+    pub delay_ns: u64,
+    /// Most handshake jobs since the last copy that found the helper's queue full.
+    pub handshakes: usize,
 }
 
 /// Everything a shard's thread owns.
@@ -101,6 +105,8 @@ impl<T: TapSink> Worker<T> {
     pub fn run(mut self) {
         let mut held = Held::default();
         let mut first = 0;
+        // Since when what comes may have been waiting in the socket; `None` while the thread was waiting itself.
+        let mut emptied = None;
         while !self.stop.load(Ordering::Relaxed) {
             let received = self.receive(first, &mut held.gauges);
             first = (first + 1) % self.sockets.len().max(1);
@@ -109,9 +115,15 @@ impl<T: TapSink> Worker<T> {
             self.take_datagrams(now, received, &mut held.gauges);
             self.tick(now, &mut held.gauges);
             self.flush(&mut held.gauges);
+            let done = self.clock.now_ns();
+            held.gauges.delay_ns = held.gauges.delay_ns.max(done.saturating_sub(emptied.unwrap_or(now)));
             self.hand_on(now, &mut held);
-            if received < self.batch.size() && !more {
-                self.wait(now, &held);
+            if received < self.batch.size() {
+                emptied = Some(now);
+                if !more {
+                    self.wait(done, &held);
+                    emptied = None;
+                }
             }
         }
     }
@@ -218,12 +230,14 @@ impl<T: TapSink> Worker<T> {
                 break;
             }
         }
+        held.gauges.handshakes = held.gauges.handshakes.max(self.shard.jobs_waiting());
         if now >= held.totals_at && held.report.is_none() {
             held.totals_at = now + TOTALS_EVERY;
             held.gauges.legs = self.shard.legs();
             held.gauges.rooms = self.shard.rooms();
             held.gauges.transports = self.shard.transports();
             held.report = Some(Report::Totals(Box::new(*self.shard.totals()), held.gauges));
+            (held.gauges.delay_ns, held.gauges.handshakes) = (0, 0);
         }
         loop {
             let report = held.report.take();

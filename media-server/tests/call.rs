@@ -192,27 +192,59 @@ async fn what_media_refuses_it_refuses_by_name() {
             reason: "restart_without_transport"
         }
     );
-    server.server.as_ref().expect("it runs").set_draining(true);
-    let grant = ports::LegGrant {
-        secret: ports::Secret::new([5; 32]),
-        leg: LegId(77),
-        room: CallId(78),
-        part: Part::Customer,
-        uplink: true,
-        red: ports::Red::Off,
-        first_offer_s: 1,
-    };
-    assert_eq!(
-        server.media.admit(grant.clone()).await,
-        Err(Refusal::Draining),
-        "no new rooms"
-    );
-    server.admit(ROOM, AGENT, Part::Agent, 2).await;
-    server.server.as_ref().expect("it runs").set_draining(false);
-    assert_eq!(server.media.admit(grant).await, Ok(()), "draining is undone");
     server
         .media
         .offer(secret, offer())
         .await
         .expect("a refused offer has broken nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_emptied_goes_on_until_its_deadline_and_serves_again_when_that_is_undone() {
+    let server = Server::start();
+    let mut customer = Client::new(111, 1, 10);
+    let secret = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    customer.join(&*server.media, secret).await;
+    until(&mut [&mut customer], "keys", |all| all[0].peer.is_up());
+    assert_eq!(server.media.draining(), None);
+
+    server.media.drain(Some(600));
+    let draining = server.media.draining().expect("it is being emptied");
+    assert_eq!((draining.rooms, draining.closes_in_s), (1, 600));
+    assert!(server.media.load().draining && !server.media.load().full);
+    server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    let waited = CallId(78);
+    server.admit(waited, LegId(77), Part::Customer, 3).await;
+    server.media.drain(None);
+    assert_eq!((server.media.draining(), server.media.load().draining), (None, false));
+
+    server.media.drain(Some(0));
+    let grant = ports::LegGrant {
+        secret: ports::Secret::new([5; 32]),
+        leg: LegId(79),
+        room: CallId(80),
+        part: Part::Customer,
+        uplink: true,
+        red: ports::Red::Off,
+        first_offer_s: 60,
+    };
+    assert_eq!(
+        server.media.admit(grant.clone()).await,
+        Err(Refusal::Draining),
+        "nothing new past the deadline"
+    );
+    let cut = |event: &ports::MediaEvent| {
+        matches!(
+            event.kind,
+            EventKind::LegDown {
+                leg: CUSTOMER,
+                cause: Cause::Drain,
+                ..
+            }
+        )
+    };
+    server.events_until(cut).await;
+    assert_eq!(server.media.draining().map(|draining| draining.rooms), Some(0));
+    server.media.drain(None);
+    assert_eq!(server.media.admit(grant).await, Ok(()), "it serves again");
 }

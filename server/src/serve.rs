@@ -10,7 +10,6 @@ use desk::{DeskOptions, IceConfig, NodeStart, Store};
 use media_server::MediaServer;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use turn_relay::StunServer;
 use wire::leg::IceServer;
@@ -18,6 +17,7 @@ use wire::leg::IceServer;
 use crate::Fault;
 use crate::cli::Serve;
 use crate::database::Database;
+use crate::ending::Signals;
 use crate::listeners;
 use crate::plan::Plan;
 use crate::random;
@@ -194,6 +194,7 @@ async fn run_parts(
     let served = open_doors(
         settings, serve, plan, ports, &desk, &registry, ice, &closing, &listening,
     )?;
+    let signals = Signals::listen()?;
     let line = told::addresses(&listening, demo.as_ref());
     let left = demo
         .as_ref()
@@ -205,7 +206,7 @@ async fn run_parts(
     } else if let Some(demo) = &demo {
         println!("{}", told::welcome(&listening, demo));
     }
-    wait_for_signal().await?;
+    signals.ended(&desk, settings.drain_timeout_seconds).await;
     drop(left);
     tracing::info!("stopping");
     closing.cancel();
@@ -292,16 +293,6 @@ fn origin_of(url: &str) -> String {
         Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
         None => url.to_owned(),
     }
-}
-
-async fn wait_for_signal() -> Result<(), Fault> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::other)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::other)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -23,6 +23,11 @@ pub(crate) struct Settings {
     #[config(env = "HELPLINE_DATA_DIR", default = "helpline-data")]
     pub(crate) data_dir: PathBuf,
 
+    /// Seconds that live calls have to end by themselves after SIGTERM; 0 cuts them at once. A second SIGTERM cuts them
+    /// too.
+    #[config(env = "HELPLINE_DRAIN_TIMEOUT_SECONDS", default = 900)]
+    pub(crate) drain_timeout_seconds: u64,
+
     /// Where pages, API and signalling are served.
     #[config(nested)]
     pub(crate) http: Http,
@@ -148,8 +153,8 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_BATCH", default = 256)]
     pub(crate) batch: usize,
 
-    /// Legs that a shard takes before new rooms are refused.
-    #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 2000)]
+    /// Legs that a shard takes before new rooms are refused, whatever its load; the measured load decides before.
+    #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 3000)]
     pub(crate) legs_per_shard: u32,
 
     /// What customers on hold hear: an Ogg Opus file, mono or stereo, in frames of 20 ms, 16 MiB at most. An empty text
@@ -322,6 +327,7 @@ mod tests {
         assert_eq!(settings.stun.ports, turn_relay::PORTS);
         assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
+        assert_eq!(settings.drain_timeout_seconds, u64::from(desk::DRAIN_S));
     }
 
     #[test]

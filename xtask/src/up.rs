@@ -8,9 +8,6 @@ use crate::{
 };
 use std::os::unix::process::CommandExt;
 
-/// The allocator gives freed memory back at once, and takes none before it is used; as in `deploy/`.
-const MEMORY: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
-
 /// Installs, builds, then becomes `helpline serve --demo`.
 pub(crate) fn run(arguments: &[&str]) -> Outcome {
     let watch = Stopwatch::start();
@@ -34,8 +31,6 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     }
     let mut words = vec!["serve", "--demo"];
     words.append(&mut rest);
-    let error = command("", shell::root().join("target/release/helpline"), &words)
-        .envs(MEMORY)
-        .exec();
+    let error = command("", shell::root().join("target/release/helpline"), &words).exec();
     Err(format!("the server did not start: {error}"))
 }

@@ -29,10 +29,24 @@ const ALIVE: Health = Health {
     draining: None,
 };
 
-/// The process answers. Never asks the database: restarting does not mend it.
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Health)))]
-pub(crate) async fn live() -> Json<Health> {
-    Json(ALIVE)
+/// A thread of media stands still.
+const DEAD: Health = Health {
+    status: "unavailable",
+    database: None,
+    media: Some(false),
+    draining: None,
+};
+
+/// The process answers and its media threads work. Never asks the database: restarting does not mend it.
+#[utoipa::path(get, path = "/health/live", tag = "health",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn live(State(app): State<App>) -> (StatusCode, Extension<AsItIs>, Json<Health>) {
+    let (status, health) = if app.desk().media().alive() {
+        (StatusCode::OK, ALIVE)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, DEAD)
+    };
+    (status, Extension(AsItIs), Json(health))
 }
 
 /// New calls may come here. Not ready means no new calls; live ones go on.
@@ -41,7 +55,7 @@ pub(crate) async fn live() -> Json<Health> {
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Extension<AsItIs>, Json<Health>) {
     let readiness = app.desk().ready().await;
     let load = app.desk().media().load();
-    let media = load.capacity_legs > load.legs;
+    let media = load.capacity_legs > load.legs && !load.full;
     let draining = readiness.draining || load.draining;
     let ok = readiness.database && media && !draining;
     let health = Health {

@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod health;
+pub(crate) mod node;
 pub(crate) mod offers;
 pub(crate) mod recordings;
 pub(crate) mod rtc;

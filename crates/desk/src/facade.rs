@@ -10,6 +10,7 @@ use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
 use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot, SuperviseMode};
 use wire::leg::LegGrant;
+use wire::node::{DrainStart, DrainState};
 use wire::offer::{Offer, OfferAccepted, WrapUp};
 use wire::quality::Quality;
 use wire::signal::Snapshot;
@@ -20,7 +21,7 @@ use crate::caller::{Caller, Created};
 use crate::commands::hold::Hold;
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
-use crate::commands::{agent, contact, hold, people, start, supervise};
+use crate::commands::{agent, contact, drain, hold, people, start, supervise};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
 use crate::metrics::Metrics;
@@ -172,6 +173,38 @@ impl Desk {
     /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `media_full` beside two others, `database`.
     pub async fn supervise(&self, caller: &Caller, call: CallId, mode: SuperviseMode) -> Result<LegGrant, Refused> {
         self.told(supervise::begin(self.core(), caller, call, mode).await)
+    }
+
+    /// Empties this node: no new call begins here, at the deadline what still lives is ended. Again: another deadline.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation`, `database`.
+    pub async fn drain(&self, caller: &Caller, body: DrainStart) -> Result<DrainState, Refused> {
+        self.told(drain::begin(self.core(), caller, body).await)
+    }
+
+    /// The node serves again; twice is once.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn undo_drain(&self, caller: &Caller) -> Result<DrainState, Refused> {
+        self.told(drain::undo(self.core(), caller).await)
+    }
+
+    /// How far the emptying of this node is.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn drain_state(&self, caller: &Caller) -> Result<DrainState, Refused> {
+        self.told(drain::state(self.core(), caller).await)
+    }
+
+    /// Calls of this node that live, the waiting ones among them.
+    ///
+    /// # Errors
+    /// `database`.
+    pub async fn live_calls(&self) -> Result<u32, Refused> {
+        Ok(drain::live(self.core()).await?.0)
     }
 
     /// Ends one's own supervision; twice is once.

@@ -37,6 +37,7 @@ pub use caller::{Caller, Created, CustomerVia};
 pub use commands::accounts::{Account, MADE_PASSWORD_BYTES, NewAccount, create_account, list_accounts, reset_password};
 pub use commands::agent::AWAY_REASON_CHARS_MAX;
 pub use commands::contact::REASON_CHARS_MAX;
+pub use commands::drain::{DRAIN_S, DRAIN_S_MAX};
 pub use commands::once::{IDEMPOTENCY_KEY_CHARS_MAX, IdempotencyKey};
 pub use commands::people::{CALLS_MAX, DemoAccount, STAFF_EMAIL_BYTES_MAX, STAFF_NAME_CHARS_MAX};
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};

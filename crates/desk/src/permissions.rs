@@ -18,6 +18,8 @@ pub(crate) const RECORDING_PLAY: &str = "recording.play";
 pub(crate) const CALL_TAKEOVER: &str = "call.takeover";
 /// May add and change staff below admins.
 pub(crate) const STAFF_WRITE: &str = "staff.write";
+/// May change how the system works, and empty a node.
+pub(crate) const SETTINGS_WRITE: &str = "settings.write";
 /// May add and change admins.
 pub(crate) const ROLE_GRANT: &str = "role.grant";
 
@@ -47,7 +49,7 @@ const ADMIN: &[&str] = &[
     "hours.write",
     "canned.write",
     "outcome.write",
-    "settings.write",
+    SETTINGS_WRITE,
     "retention.write",
     "webhook.write",
     "audit.view",

@@ -133,6 +133,10 @@ async fn step(core: &Arc<Core>, queue: String, wait: Wait) -> Result<Step, Refus
 
 /// The first waiting call for which somebody is free. The queue is ours until the end of the transaction.
 async fn offer_one(core: &Core, tx: &mut Tx, queue: &QueueRow) -> Result<Step, Refused> {
+    // Nobody is rung for a call that media would refuse; it keeps its place, and the tick looks again.
+    if core.media.load().full {
+        return Ok(Step::Idle);
+    }
     let free = routing::candidates(tx.conn(), &queue.name, &queue.strategy).await?;
     let free = in_order(free, tx.now, &queue.strategy);
     if free.is_empty() {

@@ -251,6 +251,20 @@ async fn a_full_or_emptied_node_says_so_but_keeps_what_it_has() {
         Code::Draining
     );
     assert!(world.desk.ready().await.draining);
+    load(Load {
+        capacity_legs: 100,
+        full: true,
+        ..Load::default()
+    });
+    assert_eq!(
+        code(world.desk.start_call(&customer("u2"), start("u2")).await),
+        Code::MediaFull
+    );
+    load(Load {
+        capacity_legs: 100,
+        draining: true,
+        ..Load::default()
+    });
     assert!(
         world.desk.start_call(&customer("u1"), start("u1")).await.is_ok(),
         "his call is there already"

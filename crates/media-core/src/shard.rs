@@ -219,6 +219,12 @@ impl Shard {
         self.out.jobs.pop_front()
     }
 
+    /// Jobs that wait to be taken.
+    #[must_use]
+    pub fn jobs_waiting(&self) -> usize {
+        self.out.jobs.len()
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.events.pop_front()

@@ -398,6 +398,20 @@ pub enum Recorder {
     Unavailable,
 }
 
+/// How far the emptying of a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draining {
+    /// Counts the emptyings of this process: whoever began one sees whether it still is his. Another deadline makes no
+    /// new one.
+    pub number: u64,
+    /// Rooms that still live.
+    pub rooms: u32,
+    /// Seconds since the oldest of them was made.
+    pub oldest_s: u32,
+    /// Seconds until those that are left are closed.
+    pub closes_in_s: u32,
+}
+
 /// How full a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
@@ -407,6 +421,8 @@ pub struct Load {
     pub capacity_legs: u32,
     /// Busiest shard thread, 0 to 1, over the last 5 s.
     pub busy: f32,
+    /// True while no shard takes another room: by legs, by its measured load, or because handshakes wait.
+    pub full: bool,
     /// True while the node is being emptied.
     pub draining: bool,
     /// What the recorder promises.
@@ -474,4 +490,14 @@ pub trait Media: Send + Sync + 'static {
 
     /// How full the node is.
     fn load(&self) -> Load;
+
+    /// Empties the node: the desk begins no call here any more, those that live go on, and at the deadline, `limit_s`
+    /// seconds from now, what is left is closed with [`Cause::Drain`]. Again: another deadline. `None` undoes it.
+    fn drain(&self, limit_s: Option<u64>);
+
+    /// How far that is; `None` while the node serves.
+    fn draining(&self) -> Option<Draining>;
+
+    /// False when a thread of media has stood still for seconds, which only a restart mends.
+    fn alive(&self) -> bool;
 }

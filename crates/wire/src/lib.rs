@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod leg;
+pub mod node;
 pub mod offer;
 pub mod problem;
 pub mod quality;

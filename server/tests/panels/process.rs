@@ -147,6 +147,7 @@ impl Server {
             .env("HELPLINE_MEDIA_ADVERTISE", "127.0.0.1")
             .env("HELPLINE_STUN_BIND", "127.0.0.1")
             .env("HELPLINE_STUN_PORTS", "0,0")
+            .env("HELPLINE_DRAIN_TIMEOUT_SECONDS", "0")
             .env("HELPLINE_LOG_JSON", "true")
             .stdout(Stdio::piped())
             .stderr(File::create(folder.log()).expect("a log file"));

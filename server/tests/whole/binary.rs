@@ -167,9 +167,23 @@ impl Binary {
     }
 
     /// Ends it as an operator does.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.ask_to_end();
-        let limit = Duration::from_secs(30);
+        self.ended(Duration::from_secs(30)).await;
+    }
+
+    fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // Fails only for a process that has ended already.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Waits until it has ended by itself, in good order.
+    pub(crate) async fn ended(mut self, limit: Duration) {
         let gone = until("the end of the process", limit, async || {
             self.child.try_wait().expect("it is ours")
         });
@@ -177,9 +191,11 @@ impl Binary {
         assert!(status.success(), "{status}\n{}", tail(&self.log));
     }
 
-    fn ask_to_end(&self) {
-        // Fails only for a process that has ended already.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    /// The status of its readiness, and what it says.
+    pub(crate) async fn ready(&self) -> (u16, serde_json::Value) {
+        let reply = self.http.get(format!("http://{}/health/ready", self.at.http)).send();
+        let reply = reply.await.expect("it answers");
+        (reply.status().as_u16(), reply.json().await.expect("JSON"))
     }
 
     /// Everything that it and earlier starts in this folder logged.
@@ -221,7 +237,8 @@ pub(crate) fn command(what: &[&str], folder: &Folder, arguments: &[&str]) -> Com
         .env("HELPLINE_SIGNALING_COMPAT_LISTEN", "127.0.0.1:0")
         .env("HELPLINE_METRICS_LISTEN", "127.0.0.1:0")
         .env("HELPLINE_MEDIA_BASE_PORT", "0")
-        .env("HELPLINE_STUN_PORTS", "0,0");
+        .env("HELPLINE_STUN_PORTS", "0,0")
+        .env("HELPLINE_DRAIN_TIMEOUT_SECONDS", "0");
     command
 }
 

@@ -4,6 +4,7 @@
 
 mod binary;
 mod crash;
+mod drain;
 mod hostile;
 mod outage;
 mod pair;

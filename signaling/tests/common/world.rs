@@ -198,6 +198,24 @@ impl ports::Media for FakeMedia {
     fn load(&self) -> Load {
         *self.load.lock().unwrap()
     }
+
+    fn drain(&self, limit_s: Option<u64>) {
+        self.load.lock().unwrap().draining = limit_s.is_some();
+    }
+
+    fn draining(&self) -> Option<ports::Draining> {
+        let load = *self.load.lock().unwrap();
+        load.draining.then_some(ports::Draining {
+            number: 1,
+            rooms: load.legs / 2,
+            oldest_s: 60,
+            closes_in_s: 900,
+        })
+    }
+
+    fn alive(&self) -> bool {
+        true
+    }
 }
 
 /// Recordings in memory.

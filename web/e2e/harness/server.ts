@@ -53,6 +53,7 @@ export async function serve(
       HELPLINE_METRICS_LISTEN: "127.0.0.1:0",
       HELPLINE_MEDIA_BASE_PORT: "0",
       HELPLINE_STUN_PORTS: "0,0",
+      HELPLINE_DRAIN_TIMEOUT_SECONDS: "0",
       ...options.env,
     },
   });

@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod contact;
+pub(crate) mod drain;
 pub(crate) mod hold;
 pub(crate) mod modes;
 pub(crate) mod offer_step;

@@ -198,9 +198,9 @@ async fn find_or_insert(
 async fn insert(core: &Core, tx: &mut Tx, caller: &Caller, wanted: Wanted) -> Result<CallRow, Refused> {
     let load = core.media.load();
     if load.draining {
-        return Err(Refused::new(Code::Draining));
+        return Err(Refused::new(Code::Draining).retry_after(FULL_RETRY_S));
     }
-    if load.legs >= load.capacity_legs {
+    if load.full || load.legs >= load.capacity_legs {
         return Err(Refused::new(Code::MediaFull).retry_after(FULL_RETRY_S));
     }
     let queue = match &wanted.queue {

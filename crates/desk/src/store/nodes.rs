@@ -29,6 +29,11 @@ const WS_URL: &str = "select ws_url from media_nodes where id = $1";
 const ORPHANS: &str = "select id from voice_calls where node_id = $1 and node_epoch < $2
     and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered') order by created_at, id";
 
+const LIVE_CALLS: &str =
+    "select count(*), count(*) filter (where status in ('initiated', 'queued', 'callback', 'ringing'))
+    from voice_calls where node_id = $1 and node_epoch = $2
+    and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered')";
+
 /// A node starts: its epoch rises, which fences everything that an earlier start may still say.
 pub(crate) async fn begin(
     conn: &mut PgConnection,
@@ -81,6 +86,13 @@ pub(crate) async fn heartbeat(
 pub(crate) async fn leave(conn: &mut PgConnection, id: &str, epoch: i64) -> Result<(), Refused> {
     sqlx::query(LEAVE).bind(id).bind(epoch).execute(conn).await?;
     Ok(())
+}
+
+/// Live calls of a node, and how many of them wait for an agent.
+pub(crate) async fn live_calls(conn: &mut PgConnection, id: &str, epoch: i64) -> Result<(u32, u32), Refused> {
+    let (calls, waiting): (i64, i64) = sqlx::query_as(LIVE_CALLS).bind(id).bind(epoch).fetch_one(conn).await?;
+    let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok((count(calls), count(waiting)))
 }
 
 /// Where clients of the node's calls connect.

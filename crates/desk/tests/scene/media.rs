@@ -238,6 +238,18 @@ impl ports::Media for ScriptedMedia {
             ..Load::default()
         }
     }
+
+    fn drain(&self, limit_s: Option<u64>) {
+        assert_eq!(limit_s, None, "no scene is emptied");
+    }
+
+    fn draining(&self) -> Option<ports::Draining> {
+        None
+    }
+
+    fn alive(&self) -> bool {
+        true
+    }
 }
 
 /// A recorder whose steps the test hands in.

@@ -30,12 +30,12 @@ struct Stage<'a> {
 /// If a datagram is counted twice or not at all, something is sent to an address that passed no check, the shard's
 /// own packets do not open, or an end leaves something behind.
 pub fn script(data: &[u8]) {
-    let client = |number: u8| {
+    let client = |number: u16| {
         let mut client = Client::new(number, PARTS[usize::from(number)]);
         client.nack = true;
         client
     };
-    let clients = (0..4u8).map(client).collect();
+    let clients = (0..4).map(client).collect();
     let mut stage = Stage {
         bed: Bed::default(),
         clients,
