@@ -1,7 +1,8 @@
 // The agent's desk with a server, a microphone and a line that the test holds.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CHECK_MS, Desk, OFFER_GRACE_MS, QUALITY_SECONDS } from "../../console/routes/agent/desk.ts";
+import { CHECK_MS, Desk, OFFER_GRACE_MS } from "../../console/routes/agent/desk.ts";
+import { QUALITY_SECONDS } from "../../console/routes/agent/voice.ts";
 import { browserClock } from "../../shared/clock.ts";
 import type { CallStatus } from "../../shared/gen/CallStatus.ts";
 import type { WrapUp } from "../../shared/gen/WrapUp.ts";
@@ -408,7 +409,7 @@ describe("the call", () => {
   });
 
   test.each<[string, () => unknown]>([
-    ["another microphone is chosen", (): unknown => desk.chooseMicrophone("headset")],
+    ["another microphone is chosen", (): unknown => desk.voice.chooseMicrophone("headset")],
     ["a lost one is replaced", (): unknown => microphones.live[0]?.lose()],
   ])("an end while %s leaves none open", async (_, change) => {
     await talking();
@@ -422,11 +423,11 @@ describe("the call", () => {
 
   test("mute stops the track, outlives another microphone, and ends with the call", async () => {
     await talking();
-    desk.mute(true);
-    await desk.chooseMicrophone("headset");
+    desk.voice.mute(true);
+    await desk.voice.chooseMicrophone("headset");
     expect(microphones.live.map((track) => track.enabled)).toEqual([false]);
     say("call.completed", { call: { ...answered(), status: "completed" } });
-    expect(desk.muted).toBe(false);
+    expect(desk.voice.muted).toBe(false);
   });
 
   test("a microphone that hears nothing for ten seconds is called dead", async () => {
@@ -435,21 +436,21 @@ describe("the call", () => {
       network.now.say("probe.ping", { nonce: String(n) });
       await pass(1000);
     }
-    expect(desk.deadMicrophone).toBe(false);
+    expect(desk.voice.deadMicrophone).toBe(false);
     await pass(1000);
-    expect(desk.deadMicrophone).toBe(true);
+    expect(desk.voice.deadMicrophone).toBe(true);
   });
 
   test("the last minute is that of sixty seconds, of this call only", async () => {
     await talking();
     network.now.say("call.quality", { ...heard(1, 1), callId: "another" });
-    expect(desk.lastMinute("customer")).toBeUndefined();
+    expect(desk.voice.lastMinute("customer")).toBeUndefined();
     network.now.say("call.quality", heard(1, 1));
-    expect(desk.lastMinute("customer")?.mos).toBe(1);
+    expect(desk.voice.lastMinute("customer")?.mos).toBe(1);
     for (let n = 0; n < QUALITY_SECONDS - 1; n++) network.now.say("call.quality", heard(4, 4));
-    expect(desk.lastMinute("customer")?.mos).toBeCloseTo((59 * 4 + 1) / 60);
+    expect(desk.voice.lastMinute("customer")?.mos).toBeCloseTo((59 * 4 + 1) / 60);
     network.now.say("call.quality", heard(4, 4));
-    expect(desk.lastMinute("customer")?.mos).toBeCloseTo(4);
+    expect(desk.voice.lastMinute("customer")?.mos).toBeCloseTo(4);
   });
 });
 

@@ -106,7 +106,7 @@ export function watchPage(desk: Desk): () => void {
   addEventListener("online", () => desk.online(), { signal });
   addEventListener("offline", () => desk.offline(), { signal });
   document.addEventListener("visibilitychange", () => !document.hidden && desk.online(), { signal });
-  media()?.addEventListener?.("devicechange", () => void desk.devicesChanged(), { signal });
+  media()?.addEventListener?.("devicechange", () => void desk.voice.devicesChanged(), { signal });
   addEventListener(
     "beforeunload",
     (event) => {

@@ -78,22 +78,22 @@ export function ActiveCall({ desk, call }: { desk: Desk; call: CallView }) {
           desk={desk}
           part="agent"
           name={t("you")}
-          role={t(desk.muted ? "muted_short" : "microphone")}
-          live={up && !desk.muted}
-          read={desk.level}
+          role={t(desk.voice.muted ? "muted_short" : "microphone")}
+          live={up && !desk.voice.muted}
+          read={desk.voice.level}
         />
-        <QualityRow quality={desk.lastMinute("customer")} />
+        <QualityRow quality={desk.voice.lastMinute("customer")} />
       </section>
       <div class="call-actions" role="toolbar" aria-label={t("call.actions")}>
         <button
           class="button button-plain button-large"
           data-testid="mute"
-          aria-pressed={desk.muted}
+          aria-pressed={desk.voice.muted}
           disabled={!talking}
-          onClick={() => desk.mute(!desk.muted)}
+          onClick={() => desk.voice.mute(!desk.voice.muted)}
         >
-          <Icon d={desk.muted ? micOff : mic} />
-          {t(desk.muted ? "unmute" : "mute")} <span class="key">M</span>
+          <Icon d={desk.voice.muted ? micOff : mic} />
+          {t(desk.voice.muted ? "unmute" : "mute")} <span class="key">M</span>
         </button>
         <button
           class="button button-plain button-large"
@@ -137,7 +137,7 @@ interface LaneProps {
 }
 
 function Lane({ desk, part, name, role, live, read }: LaneProps) {
-  const quality = desk.lastMinute(part);
+  const quality = desk.voice.lastMinute(part);
   const count = quality ? bars(quality.mos) : undefined;
   const level = live ? read : silence;
   const customer = part === "customer";
@@ -191,20 +191,20 @@ function QualityRow({ quality }: { quality: LegQuality | undefined }) {
 export function Devices({ desk }: { desk: Desk }) {
   return (
     <div class="call-devices">
-      {desk.devices.microphones.length > 0 && (
+      {desk.voice.devices.microphones.length > 0 && (
         <Select
           label={t("microphone")}
-          value={desk.microphoneId}
-          options={desk.devices.microphones}
-          onChange={(id) => void desk.chooseMicrophone(id)}
+          value={desk.voice.microphoneId}
+          options={desk.voice.devices.microphones}
+          onChange={(id) => void desk.voice.chooseMicrophone(id)}
         />
       )}
-      {desk.devices.speakers.length > 0 && (
+      {desk.voice.devices.speakers.length > 0 && (
         <Select
           label={t("speaker")}
-          value={desk.speakerId}
-          options={desk.devices.speakers}
-          onChange={(id) => desk.chooseSpeaker(id)}
+          value={desk.voice.speakerId}
+          options={desk.voice.devices.speakers}
+          onChange={(id) => desk.voice.chooseSpeaker(id)}
         />
       )}
     </div>
@@ -216,9 +216,9 @@ function Hints({ desk, talking, up }: { desk: Desk; talking: boolean; up: boolea
   if (!talking) lines.push(["", undefined, "hint.connecting"]);
   else if (!up) lines.push(["notice-warn", "lost", "hint.sound_lost"]);
   if (desk.signal.state.at !== "open") lines.push(["notice-warn", "lost", "hint.signal_lost"]);
-  if (desk.muted) lines.push(["notice-warn", "muted", "hint.muted"]);
-  else if (talking && desk.deadMicrophone) lines.push(["notice-warn", "muted", "hint.dead_microphone"]);
-  if (desk.warnings.size > 0 && up) lines.push(["notice-warn", undefined, "hint.weak"]);
+  if (desk.voice.muted) lines.push(["notice-warn", "muted", "hint.muted"]);
+  else if (talking && desk.voice.deadMicrophone) lines.push(["notice-warn", "muted", "hint.dead_microphone"]);
+  if (desk.voice.warnings.size > 0 && up) lines.push(["notice-warn", undefined, "hint.weak"]);
   if (lines.length === 0) return null;
   return (
     <div class="call-hints" data-testid="call-hints">

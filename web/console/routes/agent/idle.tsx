@@ -61,13 +61,13 @@ export function Idle({ desk }: { desk: Desk }) {
             )}
           </div>
         )}
-        {online && desk.devices.microphones.length > 1 && (
+        {online && desk.voice.devices.microphones.length > 1 && (
           <div class="idle-check">
             <Select
               label={t("microphone")}
-              value={desk.microphoneId}
-              options={desk.devices.microphones}
-              onChange={(id) => void desk.chooseMicrophone(id)}
+              value={desk.voice.microphoneId}
+              options={desk.voice.devices.microphones}
+              onChange={(id) => void desk.voice.chooseMicrophone(id)}
             />
           </div>
         )}
@@ -78,7 +78,7 @@ export function Idle({ desk }: { desk: Desk }) {
 
 /** The agent's day in three figures; nothing is shown before there is something. */
 function Today({ desk }: { desk: Desk }) {
-  const talked = desk.today.filter((row) => typeof row.talkSeconds === "number");
+  const talked = desk.day.today.filter((row) => typeof row.talkSeconds === "number");
   if (talked.length === 0) return null;
   const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const scores = talked.map((row) => row.mosAgent).filter((score) => typeof score === "number");

@@ -88,7 +88,7 @@ export function DeskView({ desk }: { desk: Desk }) {
     if (signedOut) void loadMe();
   }, [signedOut]);
   if (line.at === "closed" && line.code === "replaced") return <Elsewhere />;
-  const waiting = desk.queue?.waiting.length ?? 0;
+  const waiting = desk.day.queue?.waiting.length ?? 0;
   return (
     <div
       class={`agent ${pane === "queue" ? "shows-queue" : pane === "context" ? "shows-context" : ""}`}
@@ -153,7 +153,7 @@ function pressed(desk: Desk, event: KeyboardEvent): void {
     event.preventDefault();
     void desk.accept();
   } else if (event.key.toLowerCase() === "m" && at === "talking") {
-    desk.mute(!desk.muted);
+    desk.voice.mute(!desk.voice.muted);
   } else if (event.key.toLowerCase() === "h" && desk.stage.at === "talking") {
     void desk.hold(!desk.stage.call.heldSince);
   }

@@ -143,8 +143,8 @@ export function Queue({ desk }: { desk: Desk }) {
 }
 
 function Lists({ desk }: { desk: Desk }) {
-  const waiting = desk.queue?.waiting ?? [];
-  const timeout = desk.queue?.queueTimeoutSeconds ?? Infinity;
+  const waiting = desk.day.queue?.waiting ?? [];
+  const timeout = desk.day.queue?.queueTimeoutSeconds ?? Infinity;
   const longest = waiting.reduce((max, one) => Math.max(max, desk.now - Date.parse(one.enqueuedAt)), 0) / 1000;
   const call = desk.call && desk.stage.at !== "wrapping" ? desk.call : undefined;
   return (
@@ -188,14 +188,14 @@ function Lists({ desk }: { desk: Desk }) {
           <p class="list-none">{t("my_calls_none")}</p>
         )}
       </section>
-      {desk.today.length > 0 && (
+      {desk.day.today.length > 0 && (
         <section class="list-part" data-testid="calls-today">
           <h2 class="list-head">
             {t("earlier_today")}
-            <span class="count">{desk.today.length}</span>
+            <span class="count">{desk.day.today.length}</span>
           </h2>
           <ul>
-            {desk.today
+            {desk.day.today
               .filter((row) => row.callId !== call?.callId)
               .slice(0, EARLIER_MAX)
               .map((row) => (
