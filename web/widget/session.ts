@@ -556,6 +556,7 @@ function viewOf(started: CallStarted, customerName: string): CallView {
     queue: "",
     customerName,
     recorded: false,
+    muted: [],
     createdAt: started.serverTime,
     enqueuedAt: started.serverTime,
     ...(started.position == null ? {} : { position: started.position }),

@@ -36,4 +36,12 @@ mosDown?: number | null,
 /**
  * Level, 0 to 127.
  */
-level: number, };
+level: number, 
+/**
+ * True while this participant speaks.
+ */
+speaking: boolean, 
+/**
+ * What is wrong with the leg.
+ */
+flags: Array<string>, };

@@ -8,4 +8,8 @@ export type Supervise = {
 /**
  * How.
  */
-mode: SuperviseMode, };
+mode: SuperviseMode, 
+/**
+ * Free word for the history, 64 characters at most.
+ */
+reason?: string | null, };

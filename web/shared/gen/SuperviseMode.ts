@@ -3,4 +3,4 @@
 /**
  * How a supervisor takes part in a call.
  */
-export type SuperviseMode = "monitor" | "whisper" | "barge";
+export type SuperviseMode = "monitor" | "whisper" | "barge" | "takeover";

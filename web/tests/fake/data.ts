@@ -4,6 +4,8 @@ import type { CallEvent } from "../../shared/gen/CallEvent.ts";
 import type { CallRow } from "../../shared/gen/CallRow.ts";
 import type { CallStarted } from "../../shared/gen/CallStarted.ts";
 import type { CallView } from "../../shared/gen/CallView.ts";
+import type { AvailableStaff } from "../../shared/gen/AvailableStaff.ts";
+import type { ConsultState } from "../../shared/gen/ConsultState.ts";
 import type { LegGrant } from "../../shared/gen/LegGrant.ts";
 import type { LegQuality } from "../../shared/gen/LegQuality.ts";
 import type { Me } from "../../shared/gen/Me.ts";
@@ -18,7 +20,7 @@ export const CALL = "4f1c2a90-6b1e-4d0a-9c7e-2f7a6a1b0c11";
 export const OFFER = "0b7d53aa-3f52-4a9e-8f0a-1c9c7d2f9e01";
 export const LEG = "77c1d0de-51b5-4b8d-a2c4-9a86d1f4b301";
 export const RECORDING = "a35c7d10-9f66-4b38-8d51-5d6a3f2b7e21";
-const STAFF = "c0ffee00-1111-4222-8333-444455556666";
+export const STAFF = "c0ffee00-1111-4222-8333-444455556666";
 
 /** `seconds` from now, negative for the past. */
 export const at = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
@@ -30,13 +32,14 @@ export const call = (status: CallView["status"], more: Partial<CallView> = {}): 
   customerName: "Amina Wanjiru",
   customerEmail: "amina.wanjiru@example.com",
   recorded: false,
+  muted: [],
   createdAt: at(-390),
   enqueuedAt: at(-386),
   ...more,
 });
 
 export const answered = (): CallView =>
-  call("answered", { agentName: "Joyce Atieno", recorded: true, answeredAt: at(-252) });
+  call("answered", { agentName: "Joyce Atieno", agentId: STAFF, recorded: true, answeredAt: at(-252) });
 
 export const started = (socketUrl: string): CallStarted => ({
   callId: CALL,
@@ -67,6 +70,8 @@ const quality = (part: LegQuality["part"], mos: number): LegQuality => ({
   mos,
   mosDown: mos,
   level: 64,
+  speaking: false,
+  flags: [],
 });
 
 export const heard = (customer: number, agent: number): { callId: string; legs: LegQuality[] } => ({
@@ -87,12 +92,66 @@ export const me = (presence: Me["presence"]): Me => ({
 export const offer = (): Offer => ({
   offerId: OFFER,
   callId: CALL,
+  kind: "call",
   customerName: "Otieno Odhiambo",
   queue: "Loans",
   enqueuedAt: at(-64),
   offeredAt: at(-6),
   expiresAt: at(14),
 });
+
+/** Qualities of several legs, of which one speaks. */
+export const heardOf = (
+  parts: LegQuality["part"][],
+  speaker: LegQuality["part"],
+): { callId: string; legs: LegQuality[] } => ({
+  callId: CALL,
+  legs: parts.map((part) => ({ ...quality(part, 4.3), speaking: part === speaker, level: part === speaker ? 96 : 18 })),
+});
+
+export const DAVID = "d0d0ca11-2222-4333-8444-555566667777";
+
+/** The call while its agent asks David. */
+export const consulted = (state: ConsultState): CallView => ({
+  ...answered(),
+  consult: { staffId: DAVID, staffName: "David Kimani", state, since: at(state === "ringing" ? -6 : -41) },
+});
+
+export const HALIMA = "00000000-0000-4000-8000-000000000201";
+
+/** The call of somebody else who asks this desk's agent. */
+export const asked = (state: ConsultState): CallView => ({
+  ...answered(),
+  agentName: "Halima Noor",
+  agentId: HALIMA,
+  consult: { staffId: STAFF, staffName: "Joyce Atieno", state, since: at(-24) },
+});
+
+export const consultOffer = (): Offer => ({
+  ...offer(),
+  callId: CALL,
+  kind: "consult",
+  fromName: "Halima Noor",
+  customerName: "Amina Wanjiru",
+  queue: "Cards",
+});
+
+const colleague = (n: number, name: string, role: AvailableStaff["role"], free: boolean): AvailableStaff => ({
+  staffId: n === 0 ? DAVID : `00000000-0000-4000-8000-00000000020${n}`,
+  name,
+  role,
+  status: "online",
+  free,
+});
+
+export const available = (): AvailableStaff[] => [
+  colleague(1, "Halima Noor", "agent", false),
+  colleague(2, "Peter Mutua", "agent", true),
+  colleague(0, "David Kimani", "agent", true),
+  colleague(3, "Esther Nyambura", "supervisor", true),
+  colleague(4, "Samuel Koech", "agent", false),
+  colleague(5, "Wambui Ndegwa", "team_lead", true),
+];
 
 const waiting = (n: number, customerName: string, queue: string, seconds: number) => ({
   callId: `00000000-0000-4000-8000-00000000000${n}`,

@@ -365,24 +365,24 @@ describe("the call", () => {
     const held = { ...answered(), heldSince: answered().answeredAt };
     rest.on(`POST /api/support/call/${CALL}/hold`, { body: held });
     rest.on(`POST /api/support/call/${CALL}/resume`, { body: answered() });
-    void desk.hold(true);
-    void desk.hold(true);
-    expect(desk.holding).toBe(true);
+    void desk.control.hold(true);
+    void desk.control.hold(true);
+    expect(desk.control.pending).toBe("hold");
     await settle();
-    expect(desk.holding).toBe(false);
+    expect(desk.control.pending).toBeUndefined();
     expect(desk.stage.at === "talking" && desk.stage.call.heldSince).toBe(held.heldSince);
     expect(rest.routes().filter((route) => route.endsWith("/hold"))).toHaveLength(1);
-    await desk.hold(false);
+    await desk.control.hold(false);
     expect(desk.stage.at === "talking" && desk.stage.call.heldSince).toBeFalsy();
   });
 
   test("a hold that is refused is told, and the call goes on as it was", async () => {
     await talking();
     rest.on(`POST /api/support/call/${CALL}/hold`, problem(409, "illegal_transition"));
-    await desk.hold(true);
+    await desk.control.hold(true);
     expect(desk.notice).toEqual({ key: "command_failed", code: "illegal_transition" });
     expect(desk.stage.at).toBe("talking");
-    expect(desk.holding).toBe(false);
+    expect(desk.control.pending).toBeUndefined();
   });
 
   test("goes on without the line, and is found again after a reload with new sound", async () => {

@@ -7,8 +7,8 @@ import type { Offer } from "../../../shared/gen/Offer.ts";
 import type { Socket } from "../../../shared/signal.ts";
 import { endTone, ring } from "../../../shared/tones.ts";
 import { api } from "../../state.ts";
-import { t } from "../../words.ts";
 import { Desk } from "./desk.ts";
+import { offerTitle } from "./offer.tsx";
 
 const media = (): MediaDevices | undefined => navigator.mediaDevices as MediaDevices | undefined;
 
@@ -68,9 +68,9 @@ const title = document.title;
 function announce(offer: Offer | undefined): void {
   notification?.close();
   notification = undefined;
-  document.title = offer ? `☎ ${t("offer.title", { name: offer.customerName || t("unknown_customer") })}` : title;
+  document.title = offer ? `☎ ${offerTitle(offer)}` : title;
   if (!offer || !document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
-  notification = new Notification(t("offer.title", { name: offer.customerName || t("unknown_customer") }), {
+  notification = new Notification(offerTitle(offer), {
     body: offer.queue,
     tag: offer.offerId,
     requireInteraction: true,

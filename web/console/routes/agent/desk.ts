@@ -22,6 +22,7 @@ import type { Snapshot } from "../../../shared/gen/Snapshot.ts";
 import type { WrapUp } from "../../../shared/gen/WrapUp.ts";
 import type { Leg } from "../../../shared/leg.ts";
 import { Signal } from "../../../shared/signal.ts";
+import { Control } from "./control.ts";
 import { Day } from "./day.ts";
 import type { DeskEnv } from "./env.ts";
 import { Voice } from "./voice.ts";
@@ -36,8 +37,26 @@ export type Stage =
 
 /** A short message for the person, by its key in the words. */
 export interface Notice {
-  key: "offer_lost" | "offer_missed" | "customer_left" | "call_failed" | "presence_server" | "command_failed" | "mic";
+  key:
+    | "offer_lost"
+    | "offer_missed"
+    | "consult_missed"
+    | "consult_off"
+    | "consult_failed"
+    | "consult_over"
+    | "consult_unanswered"
+    | "partner_left"
+    | "transferred"
+    | "transferred_to_you"
+    | "taken_over"
+    | "customer_left"
+    | "call_failed"
+    | "presence_server"
+    | "command_failed"
+    | "mic";
   code: string;
+  /** Whom it is about. */
+  name?: string;
 }
 
 /** How long the microphone is listened to when an agent goes online, milliseconds. */
@@ -52,12 +71,11 @@ export class Desk {
   changing = false;
   checkedAt: number | undefined;
   notice: Notice | undefined;
-  /** Hold or resume has been asked for and is not yet answered. */
-  holding = false;
   clockOffset = 0;
   readonly signal: Signal;
   readonly voice: Voice;
   readonly day: Day;
+  readonly control: Control;
   readonly changed = new Emitter();
   /** The call that ended last, for the wrap-up that follows it. */
   #last: CallView | undefined;
@@ -75,6 +93,15 @@ export class Desk {
     });
     this.voice = new Voice(env, this.signal, this.changed);
     this.day = new Day(env, this.changed);
+    this.control = new Control({
+      api: env.api,
+      voice: this.voice,
+      talking: () => (this.stage.at === "talking" ? this.stage.call : undefined),
+      part: () => this.part,
+      show: (call) => this.#callChanged("reply", call),
+      tell: (key, code) => this.#tell(key, code),
+      changed: () => this.changed.emit(),
+    });
     this.signal.onwelcome = (welcome) => {
       this.clockOffset = this.signal.clockOffset;
       if (welcome.snapshot) this.#snapshot(welcome.snapshot);
@@ -109,6 +136,11 @@ export class Desk {
 
   get call(): CallView | undefined {
     return "call" in this.stage ? this.stage.call : undefined;
+  }
+
+  /** What this desk is to its call: the agent, or the colleague whom the agent asks. */
+  get part(): "agent" | "partner" {
+    return this.call?.consult?.staffId === this.env.me.staffId ? "partner" : "agent";
   }
 
   /** Opens the microphone for a moment, then takes calls. */
@@ -186,7 +218,7 @@ export class Desk {
     if (this.#accepting(offer)) {
       this.voice.release();
       this.#to({ at: "idle" });
-      this.#tell(reply.code === "offer_expired" ? "offer_missed" : "offer_lost", "");
+      this.#offerTold(offer, reply.code === "offer_expired");
     } else if (this.call?.callId === offer.callId) {
       // Only the reply was lost: the call is ours.
       this.signal.send("leg.renew", { callId: offer.callId });
@@ -226,19 +258,6 @@ export class Desk {
     const reply = await this.env.api.post<WrapUp>(`/api/support/call/${this.stage.wrapUp.callId}/wrapup/extend`);
     if (!reply.ok) this.#tell("command_failed", reply.code);
     else if (this.stage.at === "wrapping") this.#to({ ...this.stage, wrapUp: reply.value });
-  }
-
-  /** Puts the customer on hold, or takes him back. What the call becomes is the server's word. */
-  async hold(on: boolean): Promise<void> {
-    if (this.stage.at !== "talking" || this.holding) return;
-    const { callId } = this.stage.call;
-    this.holding = true;
-    this.changed.emit();
-    const reply = await this.env.api.post<CallView>(`/api/support/call/${callId}/${on ? "hold" : "resume"}`, {});
-    this.holding = false;
-    if (!reply.ok) this.#tell("command_failed", reply.code);
-    else if (this.stage.at === "talking" && this.stage.call.callId === callId) this.#show(reply.value);
-    this.changed.emit();
   }
 
   dismiss(): void {
@@ -319,9 +338,49 @@ export class Desk {
     }
     if (type.startsWith("call.")) {
       const call = (data as Partial<CallChanged>).call;
-      if (call && call.callId === this.call?.callId) this.#show(call);
+      if (call) this.#callChanged(type, call);
       this.day.refresh();
     }
+  }
+
+  #callChanged(type: string, call: CallView): void {
+    const own = call.agentId === this.env.me.staffId;
+    // A call that a desk without one hears to be taken over may be its own now.
+    if (type === "call.taken_over" && own && call.callId !== this.call?.callId) return this.adopt(call);
+    const before = this.call;
+    if (before?.callId !== call.callId) return;
+    // A call in wrap-up goes on with somebody else: only its end is of interest.
+    if (this.stage.at === "wrapping" && !TERMINAL.has(call.status)) return;
+    const { part } = this;
+    const takesPart = own || call.consult?.staffId === this.env.me.staffId;
+    if (call.status === "answered" && call.agentId && !takesPart) {
+      const taken = type === "call.taken_over" ? "taken_over" : "transferred";
+      return this.#away(call, part === "partner" ? "consult_over" : taken);
+    }
+    this.#show(call);
+    if (part === "partner" && own) this.#tell("transferred_to_you", "", call.customerName);
+    else if (before.consult && !call.consult && type === "call.consult_ended" && !this.control.pending)
+      this.#consultEnded(before.consult);
+  }
+
+  /** The colleague is gone without this agent's doing. */
+  #consultEnded({ state, staffName }: NonNullable<CallView["consult"]>): void {
+    this.#tell(state === "ringing" ? "consult_unanswered" : "partner_left", "", staffName);
+  }
+
+  /** The call goes on without this desk. */
+  #away(call: CallView, key: "transferred" | "taken_over" | "consult_over"): void {
+    if (key !== "consult_over") this.#last = call;
+    this.voice.release();
+    this.#to({ at: "idle" });
+    this.#tell(key, "", call.agentName ?? "");
+  }
+
+  /** A call that became this agent's without an offer: shown, and its sound asked for. */
+  adopt(call: CallView): void {
+    if (!FREE.has(this.stage.at) || TERMINAL.has(call.status)) return;
+    this.#show(call);
+    if (this.leg.state.at === "idle" && !this.voice.open) void this.#rejoin(call);
   }
 
   #offered(offer: Offer): void {
@@ -333,7 +392,7 @@ export class Desk {
     this.#cancelOffer();
     this.#cancelOffer = this.env.clock.after(Date.parse(offer.expiresAt) - this.now + OFFER_GRACE_MS, () => {
       this.#offerGone(offer.offerId);
-      this.#tell("offer_missed", "");
+      this.#offerTold(offer, true);
     });
   }
 
@@ -349,18 +408,23 @@ export class Desk {
       if (this.stage.at === "offered") this.#offerGone(ended.offerId);
       return;
     }
-    const asked = "offer" in this.stage ? this.stage.offer.offerId : undefined;
-    if (asked === ended.offerId) {
+    const asked = "offer" in this.stage ? this.stage.offer : undefined;
+    if (asked?.offerId === ended.offerId) {
       this.#offerGone(ended.offerId);
-      if (ended.reason === "timeout") this.#tell("offer_missed", "");
-      else if (ended.reason === "customer_left") this.#tell("customer_left", "");
-      else if (ended.reason !== "rejected") this.#tell("offer_lost", ended.reason);
+      if (ended.reason === "customer_left") this.#tell("customer_left", "");
+      else if (ended.reason !== "rejected") this.#offerTold(asked, ended.reason === "timeout", ended.reason);
     } else if (this.stage.at === "connecting" && this.stage.call.callId === ended.callId) {
       this.voice.release();
       this.#to({ at: "idle" });
       this.#tell(ended.reason === "customer_left" ? "customer_left" : "call_failed", ended.reason);
     }
     this.day.refresh();
+  }
+
+  /** Says what became of an offer that is gone: unanswered in time, or no longer open. */
+  #offerTold(offer: Offer, missed: boolean, code = ""): void {
+    if (offer.kind === "consult") this.#tell(missed ? "consult_missed" : "consult_off", code, offer.fromName ?? "");
+    else this.#tell(missed ? "offer_missed" : "offer_lost", code);
   }
 
   #presenceChanged(change: PresenceChanged): void {
@@ -371,6 +435,8 @@ export class Desk {
 
   #wrapUp(wrapUp: WrapUp): void {
     const call = this.call ?? this.#last;
+    // The wrap-up's own title says that the call went on.
+    if (this.notice?.key === "transferred" || this.notice?.key === "taken_over") this.notice = undefined;
     this.voice.release();
     this.#to({ at: "wrapping", wrapUp, call: call?.callId === wrapUp.callId ? call : undefined });
     void this.day.readToday(this.now);
@@ -407,8 +473,8 @@ export class Desk {
     }
   }
 
-  #tell(key: Notice["key"], code: string): void {
-    this.notice = { key, code };
+  #tell(key: Notice["key"], code: string, name = ""): void {
+    this.notice = { key, code, ...(name ? { name } : {}) };
     this.changed.emit();
   }
 
@@ -425,5 +491,8 @@ export class Desk {
 
 /** Ends of the line after which this page has no desk. */
 const REFUSED: ReadonlySet<string> = new Set(["replaced", "unauthenticated", "forbidden"]);
+
+/** Stages in which a desk has no call yet. */
+const FREE: ReadonlySet<Stage["at"]> = new Set(["idle", "offered", "wrapping"]);
 
 const TERMINAL: ReadonlySet<string> = new Set(["completed", "abandoned", "failed"]);

@@ -8,10 +8,11 @@ import { loadMe, me } from "../../state.ts";
 import { t } from "../../words.ts";
 import { DeskBar } from "./bar.tsx";
 import { createDesk, takeDesk, watchPage } from "./browser.ts";
-import { ActiveCall } from "./call.tsx";
+import { ActiveCall, type Drawer } from "./call.tsx";
 import { Context } from "./context.tsx";
 import type { Desk } from "./desk.ts";
 import { Idle } from "./idle.tsx";
+import { pressed } from "./keys.ts";
 import { OfferCard } from "./offer.tsx";
 import { Queue } from "./queue.tsx";
 import { Toast } from "./toast.tsx";
@@ -76,9 +77,17 @@ function Elsewhere() {
 export function DeskView({ desk }: { desk: Desk }) {
   const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
   const [pane, setPane] = useState<Pane>("main");
+  const [drawer, setDrawer] = useState<Drawer>("none");
   useLayoutEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
   useEffect(() => {
-    const keys = (event: KeyboardEvent): void => pressed(desk, event);
+    const ask = (): void => setDrawer((now) => (now === "ask" ? "none" : "ask"));
+    const keys = (event: KeyboardEvent): void => {
+      const target = event.target as HTMLElement | null;
+      // In a field a letter is a letter, and Enter on a button is its own press.
+      if (target?.closest("input, textarea, select")) return;
+      if (event.key === "Enter" && target?.closest("button, a")) return;
+      if (pressed(desk, { ask }, event)) event.preventDefault();
+    };
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   }, [desk]);
@@ -100,7 +109,7 @@ export function DeskView({ desk }: { desk: Desk }) {
       data-call-id={desk.call?.callId}
     >
       <Queue desk={desk} />
-      <Main desk={desk} />
+      <Main desk={desk} drawer={drawer} setDrawer={setDrawer} />
       <Context desk={desk} />
       {(desk.stage.at === "offered" || desk.stage.at === "accepting") && (
         <OfferCard key={desk.stage.offer.offerId} desk={desk} offer={desk.stage.offer} />
@@ -128,7 +137,7 @@ function PaneTab(props: { pane: Pane; now: Pane; set: (pane: Pane) => void; labe
   );
 }
 
-function Main({ desk }: { desk: Desk }) {
+function Main({ desk, drawer, setDrawer }: { desk: Desk; drawer: Drawer; setDrawer: (drawer: Drawer) => void }) {
   const { stage } = desk;
   switch (stage.at) {
     case "idle":
@@ -137,24 +146,8 @@ function Main({ desk }: { desk: Desk }) {
       return <Idle desk={desk} />;
     case "connecting":
     case "talking":
-      return <ActiveCall key={stage.call.callId} desk={desk} call={stage.call} />;
+      return <ActiveCall key={stage.call.callId} desk={desk} call={stage.call} drawer={drawer} setDrawer={setDrawer} />;
     case "wrapping":
       return <Wrap desk={desk} wrapUp={stage.wrapUp} call={stage.call} />;
-  }
-}
-
-/** Enter answers, M mutes, H holds and resumes; Escape does nothing on purpose. */
-function pressed(desk: Desk, event: KeyboardEvent): void {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-  const target = event.target as HTMLElement | null;
-  if (target?.closest("input, textarea, select")) return;
-  const { at } = desk.stage;
-  if (event.key === "Enter" && at === "offered" && !target?.closest("button, a")) {
-    event.preventDefault();
-    void desk.accept();
-  } else if (event.key.toLowerCase() === "m" && at === "talking") {
-    desk.voice.mute(!desk.voice.muted);
-  } else if (event.key.toLowerCase() === "h" && desk.stage.at === "talking") {
-    void desk.hold(!desk.stage.call.heldSince);
   }
 }

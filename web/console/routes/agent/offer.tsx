@@ -36,10 +36,21 @@ export function Ring({ left, whole }: { left: number; whole: number }) {
   );
 }
 
+/** Who calls, or who asks about whom. */
+export function offerTitle({ kind, customerName, fromName }: Offer): string {
+  const customer = customerName || t("unknown_customer");
+  return kind === "consult"
+    ? t("offer.title_asks", { name: fromName || t("colleague"), customer })
+    : t("offer.title", { name: customer });
+}
+
 export function OfferCard({ desk, offer }: { desk: Desk; offer: Offer }) {
   const card = useRef<HTMLElement>(null);
   const accepting = desk.stage.at === "accepting";
-  const name = offer.customerName || t("unknown_customer");
+  const customer = offer.customerName || t("unknown_customer");
+  const asked = offer.kind === "consult";
+  // A colleague who asks is the caller; the customer is what it is about.
+  const name = asked ? offer.fromName || t("colleague") : customer;
   const whole = (Date.parse(offer.expiresAt) - Date.parse(offer.offeredAt)) / 1000;
   useEffect(() => {
     // Focus on the card, not on a button: Enter answers by the page's key, and nothing is pressed by accident.
@@ -51,15 +62,15 @@ export function OfferCard({ desk, offer }: { desk: Desk; offer: Offer }) {
       data-testid="offer"
       data-offer-id={offer.offerId}
       role="alertdialog"
-      aria-label={t("offer.title", { name })}
+      aria-label={offerTitle(offer)}
       tabIndex={-1}
       ref={card}
     >
       <div class="offer-head">
-        <Avatar name={name} size="avatar-large" customer />
+        <Avatar name={name} size="avatar-large" customer={!asked} />
         <div class="call-who">
           <h2 class="title-page clip">{name}</h2>
-          <span class="muted">{t("offer.incoming")}</span>
+          <span class="muted">{asked ? t("offer.asks", { name: customer }) : t("offer.incoming")}</span>
         </div>
         <EverySecond>{() => <Ring left={(Date.parse(offer.expiresAt) - desk.now) / 1000} whole={whole} />}</EverySecond>
       </div>
@@ -71,7 +82,11 @@ export function OfferCard({ desk, offer }: { desk: Desk; offer: Offer }) {
         <li>
           <Icon d={clockIcon} />
           <EverySecond>
-            {() => t("offer.waited", { time: clock((desk.now - Date.parse(offer.enqueuedAt)) / 1000) })}
+            {() =>
+              t(asked ? "offer.customer_waits" : "offer.waited", {
+                time: clock((desk.now - Date.parse(asked ? offer.offeredAt : offer.enqueuedAt)) / 1000),
+              })
+            }
           </EverySecond>
         </li>
       </ul>

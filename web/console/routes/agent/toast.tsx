@@ -16,7 +16,8 @@ function text(notice: Notice): string {
   if (notice.key === "mic") return t((MIC.includes(notice.code) ? `mic.${notice.code}` : "mic.mic_busy") as Key);
   if (notice.key === "presence_server")
     return t((PRESENCE.includes(notice.code) ? `presence_server.${notice.code}` : "presence_server.other") as Key);
-  return t(`notice.${notice.key}` as Key);
+  const name = notice.name ?? "";
+  return t(`notice.${notice.key}` as Key, { name: name || t("colleague") });
 }
 
 export function Toast({ desk }: { desk: Desk }) {

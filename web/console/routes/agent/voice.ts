@@ -5,6 +5,7 @@
 import { stop, type DeviceList } from "../../../shared/devices.ts";
 import type { Emitter } from "../../../shared/emitter.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
+import type { Part } from "../../../shared/gen/Part.ts";
 import { Leg } from "../../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Warning } from "../../../shared/quality.ts";
 import type { Signal } from "../../../shared/signal.ts";
@@ -46,15 +47,20 @@ export class Voice {
   level = (): number => (this.#stream ? this.env.sound.mine() : 0);
 
   /** The mean of a leg's last minute, undefined before the first second. */
-  lastMinute(part: "customer" | "agent"): LegQuality | undefined {
+  lastMinute(part: Part): LegQuality | undefined {
     return meanOf(this.#quality.map((legs) => legs.find((leg) => leg.part === part)).filter((leg) => leg?.up));
   }
 
   /** Loudness of a leg as the server heard it in its last second, 0 to 1. */
-  serverLevel = (part: "customer" | "agent"): number => {
+  serverLevel = (part: Part): number => {
     const leg = this.#quality.at(-1)?.find((one) => one.part === part);
     return leg?.up ? leg.level / 127 : 0;
   };
+
+  /** The legs of the last second; empty before the first. */
+  get legs(): readonly LegQuality[] {
+    return this.#quality.at(-1) ?? [];
+  }
 
   /** The legs of the last second, as the server saw them. */
   heard(legs: LegQuality[]): void {

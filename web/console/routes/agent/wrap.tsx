@@ -14,6 +14,8 @@ const WRAP_UP_SECONDS = 60;
 
 export function Wrap({ desk, wrapUp, call }: { desk: Desk; wrapUp: WrapUp; call: CallView | undefined }) {
   const name = wrapUp.customerName || t("unknown_customer");
+  // A call that goes on has gone to a colleague.
+  const passedTo = call?.status === "answered" ? call.agentName : undefined;
   const seconds =
     call?.answeredAt && call.endedAt ? (Date.parse(call.endedAt) - Date.parse(call.answeredAt)) / 1000 : undefined;
   const waited =
@@ -25,7 +27,9 @@ export function Wrap({ desk, wrapUp, call }: { desk: Desk; wrapUp: WrapUp; call:
       <header class="call-head">
         <Avatar name={name} size="avatar-large" customer />
         <div class="call-who">
-          <h1 class="title-page">{t("wrap.title", { name })}</h1>
+          <h1 class="title-page">
+            {passedTo ? t("wrap.passed", { name, agent: passedTo }) : t("wrap.title", { name })}
+          </h1>
           <span class="muted">{t("wrap.hint")}</span>
         </div>
         <EverySecond>
