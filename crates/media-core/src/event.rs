@@ -87,7 +87,8 @@ pub enum Kind {
     /// A customer's and an agent's leg are up and the agent's first packet has come. Once per room; the tap begins
     /// with that very packet.
     RoomLive,
-    /// Nothing authenticated for [`crate::limits::AWAY`], or the far end said good-bye.
+    /// Nothing authenticated for [`crate::limits::AWAY`], or the far end said good-bye. Its time is that of the last
+    /// sign of life.
     LegAway {
         /// Which leg.
         leg: LegId,

@@ -92,6 +92,8 @@ pub struct Seat {
     pub stance: Stance,
     /// False: he has no microphone here.
     pub uplink: bool,
+    /// True: nothing has come from him for a while, though he was here. No edge depends on it: his next packet is heard.
+    pub away: bool,
 }
 
 /// "Sink hears source" for the eight places of a room, as 8 × 8 bits.
@@ -112,9 +114,7 @@ impl Edges {
     /// The places that `sink` hears, one bit each.
     #[must_use]
     pub fn sources(self, sink: usize) -> u8 {
-        (0..LEGS_PER_ROOM_MAX)
-            .filter(|&source| self.hears(sink, source))
-            .fold(0, |bits, source| bits | 1 << source)
+        places(|source| self.hears(sink, source))
     }
 
     /// True if `sink` hears `source`.
@@ -167,6 +167,30 @@ pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
 #[must_use]
 pub fn hears_music(seat: &Seat) -> bool {
     Role::of(*seat).kind == Kind::Held
+}
+
+/// The parties who hear the music because nobody is left to talk to, one bit each: everybody else in their conversation
+/// is away, and nobody who is here speaks to them. It ends with the first who is back.
+///
+/// Who has not come yet is not away, and who is on hold hears the music by the plan.
+#[must_use]
+pub fn left_alone(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX], edges: Edges) -> u8 {
+    let away = places(|place| seats[place].is_some_and(|seat| seat.away));
+    let circle = |place: usize| match seats[place].map(|seat| Role::of(seat).kind) {
+        Some(Kind::Party(circle)) => Some(circle),
+        Some(Kind::Nobody | Kind::Held | Kind::Listen | Kind::Whisper | Kind::Barge) | None => None,
+    };
+    places(|place| {
+        let others = places(|other| other != place && circle(other).is_some() && circle(other) == circle(place));
+        others != 0 && others & !away == 0 && edges.sources(place) & !away == 0
+    })
+}
+
+/// One bit for each place of a room that the rule picks.
+fn places(rule: impl Fn(usize) -> bool) -> u8 {
+    (0..LEGS_PER_ROOM_MAX)
+        .filter(|&place| rule(place))
+        .fold(0, |bits, place| bits | 1 << place)
 }
 
 /// Whether what the leg sends may be opened at all: the uplink of one who only listens is dropped as it comes.

@@ -20,6 +20,8 @@ pub(crate) struct Sitting {
     pub(crate) id: LegId,
     pub(crate) part: Part,
     pub(crate) uplink: bool,
+    /// Nothing has come from it for a while.
+    pub(crate) away: bool,
     /// How many slots its transport in use has.
     pub(crate) slots: usize,
 }
@@ -117,7 +119,7 @@ impl Room {
                 .fold(0u8, |bits, (place, _)| bits | 1 << place)
         };
         self.audible = heard & which(matrix::recorded);
-        self.music = which(matrix::hears_music);
+        self.music = which(matrix::hears_music) | matrix::left_alone(&seats, self.edges);
         self.silenced = which(|seat| !matrix::may_send(seat));
         released
     }
@@ -132,6 +134,7 @@ impl Room {
             part: sitting.part,
             stance: stance.unwrap_or(Stance::Waiting),
             uplink: sitting.uplink,
+            away: sitting.away,
         }
     }
 }
@@ -146,6 +149,7 @@ mod tests {
             id: LegId(u128::from(leg)),
             part,
             uplink: true,
+            away: false,
             slots,
         })
     }

@@ -68,6 +68,7 @@ const fn seat(part: Part, stance: Stance) -> Seat {
         part,
         stance,
         uplink: true,
+        away: false,
     }
 }
 
@@ -133,7 +134,10 @@ fn every_pair_of_part_stance_and_uplink_gives_exactly_the_edges_of_the_grid() {
     let mut all = Vec::new();
     for part in PARTS {
         for stance in Stance::ALL {
-            all.extend([true, false].map(|uplink| Seat { part, stance, uplink }));
+            all.extend([true, false].map(|uplink| Seat {
+                uplink,
+                ..seat(part, stance)
+            }));
         }
     }
     let hears = |sink: &Seat, source: &Seat| {
@@ -202,19 +206,100 @@ fn who_listens_may_send_nothing_whatever_his_answer_said() {
 }
 
 fn any_seat() -> impl Strategy<Value = Option<Seat>> {
-    let seat = (0..PARTS.len(), 0..Stance::ALL.len(), any::<bool>());
+    let seat = (0..PARTS.len(), 0..Stance::ALL.len(), any::<bool>(), any::<bool>());
     proptest::option::weighted(
         0.8,
-        seat.prop_map(|(part, stance, uplink)| Seat {
+        seat.prop_map(|(part, stance, uplink, away)| Seat {
             part: PARTS[part],
             stance: Stance::ALL[stance],
             uplink,
+            away,
         }),
     )
 }
 
+/// Who is away of customer, agent and partner, what the three and a supervisor do, and who is left alone.
+const ALONE: &[(&str, &str, [Stance; 4], &str)] = &[
+    ("nobody is away", "", [Talk, Talk, Waiting, Waiting], ""),
+    (
+        "the customer's page is loaded anew",
+        "C",
+        [Talk, Talk, Waiting, Waiting],
+        "A",
+    ),
+    ("the agent's is", "A", [Talk, Talk, Waiting, Waiting], "C"),
+    ("a muted agent is away", "A", [Talk, Muted, Waiting, Waiting], "C"),
+    ("a muted customer waits too", "A", [Muted, Talk, Waiting, Waiting], "C"),
+    ("both are away", "CA", [Talk, Talk, Waiting, Waiting], "CA"),
+    (
+        "the customer is on hold anyway",
+        "A",
+        [Held, Talk, Waiting, Waiting],
+        "",
+    ),
+    (
+        "a held customer is missed by nobody",
+        "C",
+        [Held, Talk, Waiting, Waiting],
+        "",
+    ),
+    ("one of three is away", "A", [Talk, Talk, Talk, Waiting], ""),
+    ("two of three are away", "AP", [Talk, Talk, Talk, Waiting], "C"),
+    (
+        "the partner of a consultation is away",
+        "P",
+        [Held, Consult, Consult, Waiting],
+        "A",
+    ),
+    ("a listener is no company", "C", [Talk, Talk, Waiting, Listen], "A"),
+    (
+        "who whispers keeps the agent company",
+        "C",
+        [Talk, Talk, Waiting, Whisper],
+        "",
+    ),
+    ("and not the customer", "A", [Talk, Talk, Waiting, Whisper], "C"),
+    ("who joins keeps all company", "A", [Talk, Talk, Waiting, Barge], ""),
+    ("nobody else is there", "", [Talk, Waiting, Waiting, Waiting], ""),
+];
+
+#[test]
+fn who_is_left_alone_is_the_table() {
+    for &(name, away, stances, expected) in ALONE {
+        let mut seats = [None; LEGS_PER_ROOM_MAX];
+        for (place, letter) in ["C", "A", "P", "S"].into_iter().enumerate() {
+            seats[place] = Some(Seat {
+                away: away.contains(letter),
+                ..seat(PARTS[place], stances[place])
+            });
+        }
+        let alone = left_alone(&seats, edges(&seats));
+        let alone: String = (0..8)
+            .filter(|&place| alone >> place & 1 == 1)
+            .map(|place| ['C', 'A', 'P', 'S'][place])
+            .collect();
+        assert_eq!(alone, expected, "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn who_is_left_alone_hears_nobody_who_is_there_and_being_away_changes_no_edge(seats in prop::array::uniform8(any_seat())) {
+        let edges = edges(&seats);
+        let here = seats.map(|seat| seat.map(|seat| Seat { away: false, ..seat }));
+        prop_assert_eq!(edges, super::edges(&here));
+        prop_assert_eq!(left_alone(&here, edges), 0, "with all there nobody is alone");
+        let alone = left_alone(&seats, edges);
+        for place in (0..8).filter(|&place| alone >> place & 1 == 1) {
+            let seat = seats[place].unwrap();
+            prop_assert!(becomes(seat.part, seat.stance) && matches!(seat.stance, Talk | Muted | Consult));
+            prop_assert!(!hears_music(&seat), "the plan's music is another");
+            let heard = (0..8).filter(|&source| edges.hears(place, source));
+            prop_assert!(heard.into_iter().all(|source| seats[source].unwrap().away));
+        }
+    }
 
     #[test]
     fn whatever_the_plan_nobody_hears_what_he_must_not(seats in prop::array::uniform8(any_seat())) {

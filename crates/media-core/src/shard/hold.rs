@@ -1,9 +1,9 @@
-//! Legs on hold: which of them hear the music, and the music's packets.
+//! Legs on hold, and legs whose other side is away: which of them hear the music, and the music's packets.
 //!
 //! Never allocates per packet. A leg on hold is fed through its first slot like any other source would, so numbers and
 //! time go on over talk, hold and talk.
 //!
-//! Invariant: a leg has a playhead exactly while the plan lets it hear the music.
+//! Invariant: a leg has a playhead exactly while the room lets it hear the music.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Shard {
         self.music = music;
     }
 
-    /// After a new plan of a room: who begins and who ceases to hear the music, and whose packets are not opened.
+    /// After a change of a room's plan or legs: who begins and who ceases to hear the music, and whose packets are not opened.
     pub(super) fn hold_or_resume(&mut self, now: u64, place: u32) {
         let Some(room) = self.rooms.get(place) else { return };
         for seat in 0..LEGS_PER_ROOM_MAX {

@@ -134,9 +134,8 @@ impl Shard {
             return;
         };
         if leg.state == leg::State::Away && leg.transport == Some(place) && transport.state == State::Up {
-            leg.state = leg::State::Up;
-            let (room, leg) = (leg.room, leg.id);
-            self.event(now, room, Kind::LegBack { leg });
+            let (room, leg) = (leg.room, transport.leg);
+            self.back(now, leg);
             self.arm_transport(place);
             self.check_live(now, room);
         }

@@ -84,7 +84,7 @@ impl Shard {
         let heard_at = transport.heard_at;
         let away_after = self.legs.get(leg_place).map(|leg| leg.away_after(transport));
         if up && away_after.is_some_and(|after| heard_at + after <= now) {
-            self.away(now, leg_place);
+            self.away(now, leg_place, heard_at);
         }
         self.arm_transport(place);
     }
@@ -111,7 +111,7 @@ impl Shard {
             return;
         }
         if in_use {
-            self.away(now, leg_place);
+            self.away(now, leg_place, now);
         }
         if !left {
             self.wheel.arm(leg_place * KINDS + KEEP, kept_until);
@@ -150,13 +150,34 @@ impl Shard {
         }
     }
 
-    fn away(&mut self, now: u64, place: u32) {
+    /// A leg is away; reported as of `since`, its last sign of life. Whom it leaves alone hears the music.
+    fn away(&mut self, now: u64, place: u32, since: u64) {
         let Some(leg) = self.legs.get_mut(place) else { return };
         if leg.state == State::Up {
             leg.state = State::Away;
             let (room, leg) = (leg.room, leg.id);
-            self.event(now, room, Kind::LegAway { leg });
+            self.seat_away(now, place, true);
+            self.event(since, room, Kind::LegAway { leg });
         }
+    }
+
+    /// A leg that was away is back.
+    pub(super) fn back(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        leg.state = State::Up;
+        let (room, leg) = (leg.room, leg.id);
+        self.seat_away(now, place, false);
+        self.event(now, room, Kind::LegBack { leg });
+    }
+
+    fn seat_away(&mut self, now: u64, place: u32, away: bool) {
+        let Some(leg) = self.legs.get(place) else { return };
+        let room = leg.room;
+        let seat = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(leg.seat));
+        if let Some(Some(sitting)) = seat {
+            sitting.away = away;
+        }
+        self.replan(now, room);
     }
 
     /// Ends a leg: out of every table, its room replanned, its totals reported.

@@ -10,7 +10,7 @@ use testkit::bed::{Client, FRAME, Heard};
 use super::Call;
 
 /// A tune of three frames that can be told apart: CELT, full band, 20 ms.
-fn tune() -> Music {
+pub(crate) fn tune() -> Music {
     let frames: [&[u8]; 3] = [&[31 << 3, 1], &[31 << 3, 2, 2], &[31 << 3, 3, 3, 3]];
     Music::new(frames.into_iter()).expect("three frames of 20 ms")
 }
@@ -93,6 +93,87 @@ fn forty_thousand_packets_of_hold_are_one_stream_with_the_talk_before_and_after(
         "time goes by the wall: {told} for {wall}"
     );
     assert!(call.customer_is_heard());
+}
+
+#[test]
+fn an_agent_who_talks_through_the_hold_with_a_new_microphone_is_heard_at_once_after_it() {
+    let mut call = held_call();
+    let mut last = call.bed.say(&mut call.agent, b"wait", &mut call.customer).remove(0);
+    let (spoken_at, first) = (call.bed.now, last.header.timestamp);
+    hold(&mut call);
+    for packet in 0..40_000u64 {
+        if packet == 20_000 {
+            // Another device: SSRC, numbers and time begin anew, all of them far from what was.
+            call.agent.numbers.ssrc ^= 0xFFFF;
+            call.agent.index = 65_000;
+            call.agent.timestamp = call.agent.timestamp.wrapping_sub(1_000_000_000);
+        }
+        if packet % 100 == 0 {
+            call.bed.check(&mut call.customer);
+            call.bed.check(&mut call.agent);
+        }
+        assert!(call.bed.say(&mut call.agent, b"aside", &mut call.customer).is_empty());
+        for heard in listen(&mut call, 1) {
+            check_goes_on(&last, &heard);
+            last = heard;
+        }
+    }
+    call.talk();
+    let mut words = Vec::new();
+    for word in [b"here", b"I am"] {
+        words.extend(call.bed.say(&mut call.agent, word, &mut call.customer));
+        call.bed.advance(FRAME);
+    }
+    assert_eq!(words.len(), 2, "no packet is lost to the hold");
+    check_goes_on(&last, &words[0]);
+    check_goes_on(&words[0], &words[1]);
+    let (told, wall) = (
+        words[1].header.timestamp.wrapping_sub(first),
+        (call.bed.now - spoken_at) / MS * 48,
+    );
+    assert!(told.abs_diff(wall as u32) <= 3 * 960, "{told} for {wall}");
+}
+
+#[test]
+fn a_whisper_that_comes_and_goes_breaks_no_stream_of_the_agent_and_none_of_the_customer() {
+    let mut call = held_call();
+    let mut supervisor = Client::new(3, Part::Supervisor);
+    call.bed.bring_up(&mut supervisor);
+    let mut last: [std::collections::HashMap<u32, Heard>; 2] = Default::default();
+    let mut streams = [0; 2];
+    for turn in 0..12 {
+        let stance = [Stance::Waiting, Stance::Whisper, Stance::Listen, Stance::Barge][turn % 4];
+        let own = if turn % 5 == 4 { Stance::Held } else { Stance::Talk };
+        let stances = [
+            (call.customer.leg, own),
+            (call.agent.leg, Stance::Talk),
+            (supervisor.leg, stance),
+        ];
+        call.bed.plan(&stances, Tap::On);
+        for _ in 0..10 {
+            let mut sent = Vec::new();
+            for speaker in [&mut call.customer, &mut call.agent, &mut supervisor] {
+                let packet = speaker.speak(b"word");
+                sent.extend(call.bed.datagram(speaker.address, &packet));
+            }
+            sent.extend(call.bed.advance(FRAME));
+            for (side, heard) in [call.customer.open_all(&sent), call.agent.open_all(&sent)]
+                .into_iter()
+                .enumerate()
+            {
+                for one in heard {
+                    if let Some(before) = last[side].get(&one.header.ssrc) {
+                        check_goes_on(before, &one);
+                        let step = one.header.timestamp.wrapping_sub(before.header.timestamp);
+                        assert!((960..48_000).contains(&step), "time goes on: {step}");
+                    }
+                    last[side].insert(one.header.ssrc, one);
+                }
+            }
+        }
+        streams = [last[0].len(), last[1].len()];
+    }
+    assert_eq!(streams, [2, 2], "a second stream each, and no third");
 }
 
 #[test]
