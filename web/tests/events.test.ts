@@ -21,7 +21,7 @@ const crate = (folder: string): string[] =>
 /** Named alike in the server's source, but no entries of a call's history. */
 const OTHERS = [
   // Told to browsers only.
-  /^call\.wrap_up$/,
+  /^call\.(changed|wrap_up)$/,
   /^offer\.ended$/,
   // The idempotency key of a request.
   /^call\.start$/,

@@ -63,6 +63,10 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         "answered" => legs::open_since(&mut *conn, row.id, HOLD).await?.map(time),
         _ => None,
     };
+    let reconnecting = match row.status.as_str() {
+        "connecting" | "answered" => legs::away_parts(&mut *conn, row.id).await?,
+        _ => Vec::new(),
+    };
     let waits = matches!(row.status.as_str(), "queued" | "ringing");
     let position = if waits {
         queues::position(&mut *conn, row.id).await?.map(small)
@@ -87,6 +91,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         agent_name,
         customer_name: row.customer_name.clone(),
         customer_email: (reader == Reader::Staff).then(|| row.customer_email.clone()),
+        reconnecting: reconnecting.iter().map(|word| part(word)).collect(),
         recorded,
         held_since,
         created_at: time(row.created_at),

@@ -2,7 +2,11 @@
 
 use uuid::Uuid;
 
-use crate::{Time, leg::IceServer, wire};
+use crate::{
+    Time,
+    leg::{IceServer, Part},
+    wire,
+};
 
 wire! {
     /// Where a call stands (`voice_calls.status`).
@@ -106,6 +110,10 @@ wire! {
         /// Customer's e-mail; only for staff.
         #[cfg_attr(test, ts(optional = nullable))]
         pub customer_email: Option<String>,
+        /// Parts whose line is gone for the moment; they are waited for, and the others hear music.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
+        pub reconnecting: Vec<Part>,
         /// True while packets may be recorded.
         pub recorded: bool,
         /// Since when the customer is on hold; absent while he is not.

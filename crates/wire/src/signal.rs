@@ -148,7 +148,7 @@ wire! {
 
 wire! {
     /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.requeued`,
-    /// `call.completed`, `call.abandoned`, `call.failed`).
+    /// `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's line went or came back).
     pub struct CallChanged {
         /// The call as it is now.
         pub call: CallView,

@@ -3,7 +3,7 @@ import type { CallView } from "./CallView";
 
 /**
  * A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.requeued`,
- * `call.completed`, `call.abandoned`, `call.failed`).
+ * `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's line went or came back).
  */
 export type CallChanged = { 
 /**

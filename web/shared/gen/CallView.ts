@@ -50,6 +50,10 @@ customerName: string,
  */
 customerEmail?: string | null, 
 /**
+ * Parts whose line is gone for the moment; they are waited for, and the others hear music.
+ */
+reconnecting?: Array<Part>, 
+/**
  * True while packets may be recorded.
  */
 recorded: boolean, 

@@ -140,7 +140,15 @@ fn own_part(caller: &Caller, row: &CallRow, part: Option<Part>) -> Result<Part, 
 
 /// The rows of a grant: the leg, and a plan that names it.
 pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: Part) -> Result<Granted, Refused> {
-    if !matches!(row.status.as_str(), "connecting" | "answered") {
+    let talks = matches!(row.status.as_str(), "connecting" | "answered");
+    // Who was given back to the queue hears the music there, on a page that was loaded anew too.
+    let waits_again = part == Part::Customer
+        && matches!(row.status.as_str(), "queued" | "ringing")
+        && legs::live(tx.conn(), row.id)
+            .await?
+            .iter()
+            .any(|leg| leg.part == "customer");
+    if !talks && !waits_again {
         return Err(Refused::because(
             Code::IllegalTransition,
             "nobody has taken the call yet, or it is over",

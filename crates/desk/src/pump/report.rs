@@ -11,8 +11,10 @@ use ports::{Cause, EventKind, Flag, LegSummary, MediaEvent};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
+use wire::signal::CallChanged;
 
 use super::{Fate, age};
+use crate::after::After;
 use crate::commands::apply::SUPERVISE;
 use crate::commands::{Act, Actor, call_input};
 use crate::nodes::epoch_of;
@@ -22,6 +24,7 @@ use crate::store::calls::{self, CallRow};
 use crate::store::legs::{self, LegRow};
 use crate::store::{due, events, recordings};
 use crate::tx::Tx;
+use crate::views::{self, Reader};
 
 /// Actor of what media reports.
 const ACTOR: &str = "system:media";
@@ -119,6 +122,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
             legs::up(tx.conn(), leg.id, at).await?;
             legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
             note(tx, row, "leg.back", at, &about(&leg)).await?;
+            show(tx, row, &leg).await?;
             live_again(core, tx, row, at).await
         }
         EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
@@ -161,7 +165,28 @@ async fn away(tx: &mut Tx, row: &CallRow, leg: u128, at: Timestamp) -> Result<()
     if leg.state != "down" {
         legs::open_interval(tx.conn(), row.id, "away", Some(leg.id), leg.staff_id, at).await?;
     }
-    note(tx, row, "leg.away", at, &about(&leg)).await
+    note(tx, row, "leg.away", at, &about(&leg)).await?;
+    show(tx, row, &leg).await
+}
+
+/// A line went or came back: both pages are shown the call as it is now. A supervisor's line is nobody's business.
+async fn show(tx: &mut Tx, row: &CallRow, leg: &LegRow) -> Result<(), Refused> {
+    if leg.part == "supervisor" || !matches!(row.status.as_str(), "connecting" | "answered") {
+        return Ok(());
+    }
+    let agent = row.assigned_staff_id.map(|agent| agent.to_string());
+    let pages = [
+        ("user", Some(&row.user_id), Reader::Customer),
+        ("staff", agent.as_ref(), Reader::Staff),
+    ];
+    for (audience, whose, reader) in pages {
+        let Some(whose) = whose else { continue };
+        let call = views::call(tx.conn(), row, reader).await?;
+        let data = views::json(&CallChanged { call })?;
+        events::hub(tx.conn(), audience, Some(whose), "call.changed", &data).await?;
+    }
+    tx.after.push(After::WakeHub);
+    Ok(())
 }
 
 /// The leg is over: its totals, and the call's fate when nobody has decided that yet.

@@ -33,6 +33,9 @@ const SOUNDS: &str = "select count(distinct part) = 2 from call_legs where call_
     and (part = 'customer' or part = 'agent' and staff_id = $2 and first_rtp_at is not null)";
 const FIRST_RTP: &str = "update call_legs set first_rtp_at = coalesce(first_rtp_at, $2) where id = $1";
 const AWAY: &str = "update call_legs set state = 'away', away_at = $2 where id = $1 and state = 'up'";
+/// Who supervises is nobody whom the customer should miss.
+const AWAY_PARTS: &str = "select distinct part from call_legs
+    where call_id = $1 and state = 'away' and part <> 'supervisor' order by part";
 const DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
     where id = $1 and state <> 'down'";
 const ALL_DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
@@ -102,6 +105,11 @@ pub(crate) async fn sounds(conn: &mut PgConnection, call: Uuid, agent: Uuid) -> 
 pub(crate) async fn away(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
     sqlx::query(AWAY).bind(id).bind(At(at)).execute(conn).await?;
     Ok(())
+}
+
+/// Parts of the conversation whose leg is away.
+pub(crate) async fn away_parts(conn: &mut PgConnection, call: Uuid) -> Result<Vec<String>, Refused> {
+    Ok(sqlx::query_scalar(AWAY_PARTS).bind(call).fetch_all(conn).await?)
 }
 
 /// The leg is over.

@@ -1,0 +1,170 @@
+//! A line that goes and comes back, or does not: what both pages are shown, who is waited for and for how long.
+
+#![cfg(test)]
+
+mod scene;
+
+use std::time::Duration;
+
+use call_model::CallId;
+use desk::Caller;
+use ports::{Cause, EventKind, Part};
+use scene::{Eye, Node, customer, database};
+use wire::leg::Part as Shown;
+
+/// Longer than every amnesty: twice the presence lease of 30 s.
+const LONG_UNBROKEN: Duration = Duration::from_secs(61);
+
+/// A running node with one agent of two slots, online.
+async fn scene() -> Option<(Node, Eye, Caller)> {
+    let db = database().await?;
+    let eye = Eye::of(&db.superuser_url).await;
+    let mut node = Node::start(&db.app_url, "n").await;
+    let agent = node.agent("amina", 2).await;
+    node.online(&agent).await;
+    node.run();
+    Some((node, eye, agent))
+}
+
+/// Who is reconnecting, as the customer and the agent are shown it when they ask.
+async fn shown(node: &Node, agent: &Caller, call: CallId) -> [Vec<Shown>; 2] {
+    let customers = node.desk.call(&customer("u1"), call).await.unwrap();
+    let agents = node.desk.call(agent, call).await.unwrap();
+    [customers.reconnecting, agents.reconnecting]
+}
+
+/// The same as their pages were told it, in order.
+async fn told(eye: &mut Eye, audience: &'static str) -> Vec<String> {
+    let sql = match audience {
+        "user" => {
+            "select (data -> 'call' ->> 'reconnecting') from hub_events
+            where kind = 'call.changed' and audience = 'user' order by id"
+        }
+        _ => {
+            "select (data -> 'call' ->> 'reconnecting') from hub_events
+            where kind = 'call.changed' and audience = 'staff' order by id"
+        }
+    };
+    eye.texts(sql).await
+}
+
+#[tokio::test]
+async fn both_pages_are_shown_whose_line_is_gone_until_it_is_back() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("u1", &agent).await;
+    assert_eq!(shown(&node, &agent, call).await, [vec![], vec![]]);
+    let leg = |part| node.media.leg(call, part).unwrap();
+    let (customers, agents) = (leg(Part::Customer), leg(Part::Agent));
+
+    node.media.happens(call, EventKind::LegAway { leg: customers });
+    node.until_applied().await;
+    assert_eq!(
+        shown(&node, &agent, call).await,
+        [vec![Shown::Customer], vec![Shown::Customer]]
+    );
+    node.media.happens(call, EventKind::LegAway { leg: agents });
+    node.media.happens(call, EventKind::LegBack { leg: customers });
+    node.media.happens(call, EventKind::LegBack { leg: agents });
+    node.until_applied().await;
+    assert_eq!(shown(&node, &agent, call).await, [vec![], vec![]]);
+
+    let course = [r#"["customer"]"#, r#"["agent", "customer"]"#, r#"["agent"]"#, "[]"];
+    assert_eq!(told(&mut eye, "user").await, course);
+    assert_eq!(told(&mut eye, "staff").await, course);
+    assert_eq!(
+        eye.texts("select kind from call_events where kind like 'leg.%' and kind <> 'leg.up' order by seq")
+            .await,
+        ["leg.away", "leg.away", "leg.back", "leg.back"]
+    );
+    assert_eq!(
+        eye.count("select count(*) from call_intervals where kind = 'away' and ended_at >= started_at")
+            .await,
+        2
+    );
+    assert_eq!(
+        eye.count(
+            "select count(*) from hub_events where kind = 'call.changed' and audience = 'user'
+            and data -> 'call' ? 'customerEmail' and data -> 'call' ->> 'customerEmail' is not null"
+        )
+        .await,
+        0,
+        "the customer's page learns nothing that staff may know"
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_whose_agent_does_not_come_back_is_first_in_line_with_his_leg_and_its_music() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("u1", &agent).await;
+    eye.run("update staff set status = 'away'").await;
+    let other = node.call("u2").await;
+    let kept = node.media.leg(call, Part::Customer).unwrap();
+    let leg = node.media.leg(call, Part::Agent).unwrap();
+    node.media.happens(call, EventKind::LegAway { leg });
+    node.until_applied().await;
+    eye.run("update call_legs set away_at = clock_timestamp() - interval '20 seconds' where state = 'away'")
+        .await;
+    node.age(LONG_UNBROKEN).await;
+    node.until_status("u1", call, "queued").await;
+
+    let seen = node.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!((seen.position, seen.reconnecting), (Some(1), vec![]));
+    let behind = node.desk.call(&customer("u2"), other).await.unwrap();
+    assert_eq!(behind.position, Some(2), "who called later waits longer");
+    let again = node.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    assert_eq!(
+        again.leg_id.as_u128(),
+        kept.0,
+        "a page loaded anew comes back to the leg that hears the music"
+    );
+    let refused = node.desk.grant_leg(&customer("u2"), other, None).await.unwrap_err();
+    assert_eq!(
+        refused.code,
+        desk::Code::IllegalTransition,
+        "who has not talked yet has no leg"
+    );
+
+    eye.run("update staff set status = 'online'; update cooldowns set until = clock_timestamp()")
+        .await;
+    let (offer, rung) = node.offer(&agent).await;
+    assert_eq!(rung, call);
+    node.desk.accept_offer(&agent, offer).await.unwrap();
+    assert_eq!(node.media.leg(call, Part::Customer), Some(kept));
+    node.media.comes_up(call, Part::Agent);
+    let leg = node.media.leg(call, Part::Agent).unwrap();
+    node.media.happens(call, EventKind::FirstRtp { leg });
+    node.until_status("u1", call, "answered").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_who_does_not_come_back_ends_the_call_by_that_reason_and_frees_the_agent() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("u1", &agent).await;
+    let leg = node.media.leg(call, Part::Customer).unwrap();
+    node.media.happens(call, EventKind::LegAway { leg });
+    node.until_applied().await;
+    node.until_status("u1", call, "answered").await;
+    node.media.lose(call, leg, Cause::Lost);
+    node.until_status("u1", call, "completed").await;
+    let seen = node.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!(
+        (seen.end_reason.as_deref(), seen.reconnecting),
+        (Some("media_lost"), vec![])
+    );
+    assert_eq!(
+        eye.count("select count(*) from call_intervals where kind = 'away' and ended_at is not null")
+            .await,
+        1
+    );
+    eye.until("select count(*) from offers where state = 'wrapping'", 1)
+        .await;
+    node.stop().await;
+}
