@@ -1,9 +1,9 @@
 // One browser's sound connection to the server: offer, answer, repair.
 //
 // Candidates are not sent: the server answers from where our packets come and never dials. It knows no WebSocket and no
-// DOM: a peer connection factory and a way to send are handed in. Order of repair: an
-// interruption of 2 s asks for a fresh grant and restarts ICE; when that does not help within 10 s a new connection is
-// made; when that fails too the leg has failed.
+// DOM: a peer connection factory and a way to send are handed in. Order of repair: an interruption, or another network,
+// restarts ICE at once under the grant at hand, which needs nobody but media; when that does not help within 10 s a fresh
+// grant is asked for and a new connection made; when that fails too the leg has failed.
 //
 // Invariant: a closed leg sends nothing more and its connection is closed.
 
@@ -16,9 +16,9 @@ export type State =
   | { at: "idle" }
   | { at: "offering" }
   | { at: "connecting" }
-  | { at: "up"; since: number }
-  /** Packets stopped; `since` is when. */
-  | { at: "interrupted"; since: number; step: "waiting" | "restarting" | "rebuilding" }
+  | { at: "up" }
+  /** Packets stopped. */
+  | { at: "interrupted"; step: "restarting" | "rebuilding" }
   | { at: "failed"; code: string }
   | { at: "closed" };
 
@@ -47,8 +47,6 @@ export interface LegEnv {
   ontrack(track: MediaStreamTrack): void;
 }
 
-/** An interruption of this length is worth a restart, milliseconds. */
-export const RESTART_AFTER_MS = 2000;
 /** A restart or a new connection that is not up by then did not help, milliseconds. */
 export const REPAIR_TIMEOUT_MS = 10_000;
 /** How many connections are made for one call before the leg has failed. */
@@ -67,6 +65,8 @@ export class Leg {
   #cancelTimer: () => void = () => {};
   #rebuilds = 0;
   #awaitingGrant = false;
+  /** Counts the offers of all connections. */
+  #turn = 0;
 
   constructor(private readonly env: LegEnv) {}
 
@@ -84,20 +84,14 @@ export class Leg {
     const asked = this.#awaitingGrant;
     this.#grant = grant;
     this.#awaitingGrant = false;
-    if (!this.#track) return;
-    if (sameLeg && this.#peer) {
-      // A grant for a connection that is well: nothing to do.
-      if (!asked) return;
-      if (this.state.at === "interrupted" && this.state.step === "restarting") {
-        void this.#offer(this.#peer, grant, true);
-        return;
-      }
-    }
+    // A grant for a connection that is well: nothing to do.
+    if (!this.#track || (sameLeg && this.#peer && !asked)) return;
     void this.#build(grant);
   }
 
   /** The answer to this connection's offer; one to a former connection must not get here. */
   async #answered(peer: Peer, answer: LegAnswer): Promise<void> {
+    this.#awaitingGrant = false;
     if (answer.legId !== this.#grant?.legId) return;
     try {
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
@@ -110,7 +104,14 @@ export class Leg {
 
   /** Signalling is back: what could not be asked meanwhile is asked now. */
   signalling(): void {
-    if (this.#awaitingGrant) this.#renew();
+    if (!this.#awaitingGrant) return;
+    if (this.#repairable()) this.#restart();
+    else this.#renew();
+  }
+
+  /** The network is another one: new addresses are made known before the old ones are missed. */
+  networkChanged(): void {
+    if (this.#repairable()) this.#restart();
   }
 
   async stats(): Promise<RTCStatsReport | undefined> {
@@ -128,14 +129,16 @@ export class Leg {
     return this.state.at === "closed" || this.state.at === "failed";
   }
 
+  /** Whether the connection is there and can be moved. */
+  #repairable(): boolean {
+    return this.state.at === "up" || (this.state.at === "interrupted" && this.state.step === "restarting");
+  }
+
   async #build(grant: LegGrant): Promise<void> {
     this.#dropPeer();
     const peer = this.env.peer({
-      iceServers: grant.iceServers.map((server) => ({
-        urls: server.urls,
-        ...(server.username ? { username: server.username } : {}),
-        ...(server.credential ? { credential: server.credential } : {}),
-      })),
+      // The server leaves out what it does not set, as the browser wants it.
+      iceServers: grant.iceServers as RTCIceServer[],
       bundlePolicy: "max-bundle",
     });
     this.#peer = peer;
@@ -149,13 +152,15 @@ export class Leg {
   }
 
   async #offer(peer: Peer, grant: LegGrant, restart: boolean): Promise<void> {
+    const turn = ++this.#turn;
     try {
       const offer = await peer.createOffer(restart ? { iceRestart: true } : undefined);
       await peer.setLocalDescription(offer);
       if (this.#peer !== peer) return;
       const data = { legId: grant.legId, grant: grant.grant, sdp: offer.sdp ?? "" };
       const sent = await this.env.request(restart ? "leg.restart" : "leg.offer", data);
-      if (this.#peer !== peer) return;
+      // The answer to an offer that another one has overtaken would be to the wrong credentials.
+      if (this.#peer !== peer || this.#turn !== turn) return;
       if (sent.ok) {
         if (sent.type === "leg.answer") await this.#answered(peer, sent.data as LegAnswer);
       } else if (sent.code !== "ws_unreachable" && sent.code !== "timeout") {
@@ -170,26 +175,21 @@ export class Leg {
   }
 
   #connection(connection: RTCPeerConnectionState): void {
-    if (this.#dead()) return;
+    if (this.#dead() || connection === "connecting") return;
     if (connection === "connected") {
       this.#cancelTimer();
       this.#rebuilds = 0;
       this.#awaitingGrant = false;
-      this.#set({ at: "up", since: this.env.clock.now() });
-    } else if (connection === "disconnected" || connection === "failed") {
-      if (this.state.at === "up") {
-        this.#set({ at: "interrupted", since: this.env.clock.now(), step: "waiting" });
-        this.#after(connection === "failed" ? 0 : RESTART_AFTER_MS, () => this.#restart());
-      } else if (connection === "failed") {
-        this.#rebuild("ice_failed");
-      }
-    }
+      this.#set({ at: "up" });
+    } else if (this.state.at === "up") {
+      this.#set({ at: "interrupted", step: "restarting" });
+      this.#restart();
+      this.#watch();
+    } else if (connection === "failed") this.#rebuild("ice_failed");
   }
 
   #restart(): void {
-    this.#step("restarting");
-    this.#renew();
-    this.#after(REPAIR_TIMEOUT_MS, () => this.#rebuild("ice_failed"));
+    if (this.#peer && this.#grant) void this.#offer(this.#peer, this.#grant, true);
   }
 
   #rebuild(code: string): void {
@@ -200,8 +200,7 @@ export class Leg {
       this.#set({ at: "failed", code });
       return;
     }
-    if (this.state.at === "interrupted") this.#step("rebuilding");
-    else this.#set({ at: "interrupted", since: this.env.clock.now(), step: "rebuilding" });
+    this.#set({ at: "interrupted", step: "rebuilding" });
     this.#dropPeer();
     this.#renew();
     this.#watch();
@@ -214,16 +213,8 @@ export class Leg {
   }
 
   #watch(): void {
-    this.#after(REPAIR_TIMEOUT_MS, () => this.#rebuild("ice_failed"));
-  }
-
-  #after(ms: number, run: () => void): void {
     this.#cancelTimer();
-    this.#cancelTimer = this.env.clock.after(ms, run);
-  }
-
-  #step(step: "restarting" | "rebuilding"): void {
-    if (this.state.at === "interrupted") this.#set({ at: "interrupted", since: this.state.since, step });
+    this.#cancelTimer = this.env.clock.after(REPAIR_TIMEOUT_MS, () => this.#rebuild("ice_failed"));
   }
 
   #dropPeer(): void {

@@ -162,7 +162,8 @@ export class Signal {
   async #hello(socket: Socket): Promise<void> {
     const token = this.#resume ? undefined : await this.env.token();
     if (this.#socket !== socket) return;
-    const data = { ...(token ? { token } : {}), ...(this.#resume ? { resume: this.#resume } : {}) };
+    // What is undefined is not sent.
+    const data = { token, resume: this.#resume };
     socket.send(JSON.stringify({ v: 1, id: "hello", type: "hello", data }));
   }
 

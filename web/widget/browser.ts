@@ -4,6 +4,7 @@
 import { Api } from "../shared/api.ts";
 import { browserClock } from "../shared/clock.ts";
 import { createMeter, listDevices, openMicrophone, type Meter } from "../shared/devices.ts";
+import { watchNetwork } from "../shared/network.ts";
 import type { Socket } from "../shared/signal.ts";
 import { endTone, turnTone } from "../shared/tones.ts";
 import { Session, type CallLock, type Customer, type Kept } from "./session.ts";
@@ -189,7 +190,7 @@ export const session: Session = new Session({
 
 /** Hooks the page's own events; called once, when the element is defined. */
 export function watchPage(): void {
-  addEventListener("online", () => session.online());
+  watchNetwork(() => session.networkChanged());
   addEventListener("offline", () => session.offline());
   addEventListener("beforeunload", (event) => {
     if (session.phase.at === "talking" || session.phase.at === "connecting") event.preventDefault();

@@ -297,6 +297,11 @@ export class Session {
     this.signal.drop();
   }
 
+  networkChanged(): void {
+    this.online();
+    this.leg.networkChanged();
+  }
+
   async #continue(kept: Kept): Promise<void> {
     const generation = ++this.#generation;
     this.#to({ at: "resuming" });
@@ -369,8 +374,8 @@ export class Session {
       if (!call) return this.#ended(this.call, this.phase.at === "talking" ? "dropped" : "busy", "unknown");
       this.#show(call);
     }
-    const status = this.call?.status;
-    const soundWanted = status === "connecting" || status === "answered";
+    const { status, answeredAt } = this.call ?? {};
+    const soundWanted = status === "connecting" || answeredAt;
     // A fresh page has no connection of its own yet; a page that only lost its signalling keeps the one it has.
     if (this.leg.state.at === "idle" && soundWanted && this.call) {
       this.signal.send("leg.renew", { callId: this.call.callId });
@@ -419,7 +424,8 @@ export class Session {
       case "initiated":
       case "queued":
       case "ringing":
-        if (this.phase.at === "connecting" || this.phase.at === "talking") this.#restartLeg();
+        // Back in the line: a connection that is well stays, for the music.
+        if (this.phase.at !== "waiting" && this.leg.state.at !== "up") this.#restartLeg();
         this.#to({ at: "waiting", call });
         break;
       case "connecting":
@@ -559,7 +565,7 @@ function viewOf(started: CallStarted, customerName: string): CallView {
     muted: [],
     createdAt: started.serverTime,
     enqueuedAt: started.serverTime,
-    ...(started.position == null ? {} : { position: started.position }),
-    ...(started.estimatedWaitSeconds == null ? {} : { estimatedWaitSeconds: started.estimatedWaitSeconds }),
+    position: started.position ?? null,
+    estimatedWaitSeconds: started.estimatedWaitSeconds ?? null,
   };
 }

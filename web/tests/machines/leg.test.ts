@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { browserClock } from "../../shared/clock.ts";
-import { Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, RESTART_AFTER_MS, type Sent } from "../../shared/leg.ts";
+import { Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, type Sent } from "../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Second } from "../../shared/quality.ts";
 import { grant, LEG } from "../fake/data.ts";
 import { FakeTrack, later, pass, Peers, settle } from "./fakes.ts";
@@ -96,7 +96,7 @@ describe("offer and answer", () => {
     ]);
     expect(peers.now.sending).toBe(microphone);
     peers.now.go("connected");
-    expect(leg.state).toEqual({ at: "up", since: Date.now() });
+    expect(leg.state).toEqual({ at: "up" });
     await pass(60_000);
     expect(leg.state.at).toBe("up");
     expect(vi.getTimerCount()).toBe(0);
@@ -210,32 +210,83 @@ describe("what comes too late", () => {
 });
 
 describe("repair", () => {
-  test("a short interruption heals by itself", async () => {
+  test("an interruption restarts ICE at once, over the same connection and under the grant at hand", async () => {
     await up();
     peers.now.go("disconnected");
-    expect(leg.state).toEqual({ at: "interrupted", since: Date.now(), step: "waiting" });
-    await pass(RESTART_AFTER_MS - 1);
-    peers.now.go("connected");
-    await pass(60_000);
-    expect(leg.state.at).toBe("up");
+    await settle();
+    expect(leg.state).toEqual({ at: "interrupted", step: "restarting" });
     expect(sent).toEqual([]);
-  });
-
-  test("after two seconds it restarts ICE over the same connection with a fresh grant", async () => {
-    await up();
-    const since = Date.now();
-    peers.now.go("disconnected");
-    await pass(RESTART_AFTER_MS);
-    expect(leg.state).toEqual({ at: "interrupted", since, step: "restarting" });
-    expect(sent.map((one) => one.type)).toEqual(["leg.renew"]);
-    await renewed();
-    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { legId: LEG, grant: "fresh" } });
+    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { legId: LEG, grant: "secret" } });
     expect(peers.now.log).toContain("restart offer");
     await answer("restarted");
     expect(peers.now.answers()).toEqual(["remote answer", "remote restarted"]);
     peers.now.go("connected");
     expect(leg.state.at).toBe("up");
+    await pass(60_000);
     expect(peers.all).toHaveLength(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("an interruption that heals by itself needs no answer", async () => {
+    await up();
+    peers.now.go("disconnected");
+    await settle();
+    peers.now.go("connected");
+    await answer("restarted");
+    await pass(60_000);
+    expect(leg.state.at).toBe("up");
+    expect(peers.all).toHaveLength(1);
+  });
+
+  test("another network restarts ICE before anything is missed, and says nothing of it", async () => {
+    await up();
+    leg.networkChanged();
+    await settle();
+    expect(leg.state.at).toBe("up");
+    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { grant: "secret" } });
+    await answer("restarted");
+    await pass(60_000);
+    expect(peers.now.answers()).toEqual(["remote answer", "remote restarted"]);
+    expect(peers.all).toHaveLength(1);
+  });
+
+  test("another network changes nothing before the sound, while a connection is made anew, and after the end", async () => {
+    leg.networkChanged();
+    await offered();
+    leg.networkChanged();
+    await settle();
+    expect(requests).toHaveLength(1);
+    await answer();
+    peers.now.go("failed");
+    leg.networkChanged();
+    leg.close();
+    leg.networkChanged();
+    await settle();
+    expect(requests).toHaveLength(1);
+  });
+
+  test("of two restarts the answer to the second is taken, whichever comes first", async () => {
+    await up();
+    leg.networkChanged();
+    await settle();
+    peers.now.go("disconnected");
+    await settle();
+    await answer("second", 2);
+    await answer("first", 1);
+    expect(peers.now.answers()).toEqual(["remote answer", "remote second"]);
+  });
+
+  test("a restart that the server refuses is followed by a new connection under a fresh grant", async () => {
+    await up();
+    peers.now.go("disconnected");
+    await settle();
+    requests.at(-1)?.resolve({ ok: false, code: "unknown_grant" });
+    await settle();
+    expect(leg.state).toEqual({ at: "interrupted", step: "rebuilding" });
+    expect(sent.map((one) => one.type)).toEqual(["leg.renew"]);
+    await renewed();
+    expect(peers.all).toHaveLength(2);
+    expect(requests.at(-1)).toMatchObject({ type: "leg.offer", data: { grant: "fresh" } });
   });
 
   test("ICE that failed is restarted at once", async () => {
@@ -248,11 +299,11 @@ describe("repair", () => {
   test("a restart that does not help in ten seconds is followed by a new connection", async () => {
     await up();
     peers.now.go("disconnected");
-    await pass(RESTART_AFTER_MS);
-    await renewed();
+    await settle();
+    await answer("restarted");
     await pass(REPAIR_TIMEOUT_MS);
     expect(leg.state).toMatchObject({ at: "interrupted", step: "rebuilding" });
-    await renewed("third");
+    await renewed();
     expect(peers.all).toHaveLength(2);
     expect(peers.all[0]?.log.at(-1)).toBe("closed");
     await answer();
@@ -292,11 +343,17 @@ describe("repair", () => {
     await up();
     line = false;
     peers.now.go("disconnected");
-    await pass(RESTART_AFTER_MS);
-    expect(sent).toEqual([]);
+    await settle();
+    expect(requests).toHaveLength(1);
     line = true;
     leg.signalling();
-    expect(sent.map((one) => one.type)).toEqual(["leg.renew"]);
+    await settle();
+    expect(requests.at(-1)?.type).toBe("leg.restart");
+    await answer("restarted");
+    leg.signalling();
+    await settle();
+    expect(requests).toHaveLength(2);
+    expect(sent).toEqual([]);
   });
 
   test("an offer that the line lost is made again once signalling is back", async () => {

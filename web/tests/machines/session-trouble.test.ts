@@ -161,7 +161,23 @@ describe("when the line is lost", () => {
     expect(session.leg.state).toMatchObject({ at: "interrupted", step: "restarting" });
     await next.open();
     await next.welcome({ resumed: true });
-    expect(next.last("leg.renew").data).toEqual({ callId: CALL });
+    await settle();
+    expect(next.last("leg.restart").data).toMatchObject({ grant: "secret" });
+    expect(next.all("leg.renew")).toEqual([]);
+  });
+
+  test("another network finds the line again at once and moves the sound", async () => {
+    await talking();
+    network.now.fail();
+    const tries = network.sockets.length;
+    session.networkChanged();
+    await settle();
+    expect(network.sockets).toHaveLength(tries + 1);
+    await network.now.open();
+    await network.now.welcome({ resumed: true });
+    await settle();
+    expect(network.now.last("leg.restart").data).toMatchObject({ grant: "secret" });
+    expect(session.phase.at).toBe("talking");
   });
 
   test("a snapshot tells what was missed: the call is over", async () => {
@@ -254,6 +270,22 @@ describe("after a reload and in another tab", () => {
     network.now.say("leg.grant", { grant: grant("customer") }, { seq: 8 });
     await settle();
     expect(peers.all).toHaveLength(1);
+  });
+
+  test("in the line after a talk it asks for its leg and the music, before any talk for none", async () => {
+    for (const [answeredAt, renewals] of [
+      [answered().answeredAt ?? null, 1],
+      [null, 0],
+    ] as const) {
+      keepOne({ ...call("queued", { position: 1 }), answeredAt });
+      await session.resume();
+      await network.now.open();
+      await network.now.welcome({ resumed: true });
+      expect(session.phase.at).toBe("waiting");
+      expect(network.now.all("leg.renew")).toHaveLength(renewals);
+      session.hangUp();
+      session.home();
+    }
   });
 
   test("nothing kept, nothing done", async () => {

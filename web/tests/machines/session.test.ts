@@ -202,6 +202,22 @@ describe("while it waits and talks", () => {
     expect(network.now.last("leg.offer").data).toMatchObject({ legId: "second" });
   });
 
+  test("a customer whose agent was lost keeps the connection in the line, for the music and for the next agent", async () => {
+    await talking();
+    const requeued = { ...call("queued", { position: 1 }), answeredAt: answered().answeredAt ?? null };
+    network.now.say("call.requeued", { call: requeued }, { seq: 4 });
+    expect(session.phase).toMatchObject({ at: "waiting", call: { position: 1 } });
+    expect(session.leg.state.at).toBe("up");
+    network.now.say("call.ringing", { call: { ...requeued, status: "ringing" } }, { seq: 5 });
+    network.now.say("call.accepted", { call: { ...requeued, status: "connecting" } }, { seq: 6 });
+    network.now.say("leg.grant", { grant: { ...grant("customer"), grant: "second" } }, { seq: 7 });
+    network.now.say("call.answered", { call: answered() }, { seq: 8 });
+    await settle();
+    expect(session.phase.at).toBe("talking");
+    expect(peers.all).toHaveLength(1);
+    expect(network.now.all("leg.offer")).toHaveLength(1);
+  });
+
   test("an answer to an offer that was given up does not reach the connection that replaced it", async () => {
     await connecting();
     const lost = network.now.last("leg.offer").id;

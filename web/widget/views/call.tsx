@@ -132,10 +132,12 @@ function Hints({ name }: { name: string }) {
       </button>
     );
   }
-  if (session.call?.heldSince) {
+  const call = session.call;
+  const music = call?.reconnecting?.includes("agent") ? "agent_away" : call?.heldSince && "held";
+  if (music) {
     return (
       <Notice role="status">
-        <span data-testid="held">{t("held", { name })}</span>
+        <span data-testid={music}>{t(music, { name })}</span>
       </Notice>
     );
   }

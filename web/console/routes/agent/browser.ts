@@ -4,6 +4,7 @@ import { browserClock } from "../../../shared/clock.ts";
 import { createMeter, listDevices, openMicrophone, type Meter } from "../../../shared/devices.ts";
 import type { Me } from "../../../shared/gen/Me.ts";
 import type { Offer } from "../../../shared/gen/Offer.ts";
+import { watchNetwork } from "../../../shared/network.ts";
 import type { Socket } from "../../../shared/signal.ts";
 import { endTone, ring } from "../../../shared/tones.ts";
 import { api } from "../../state.ts";
@@ -103,7 +104,7 @@ export function createDesk(me: Me): Desk {
 export function watchPage(desk: Desk): () => void {
   const abort = new AbortController();
   const { signal } = abort;
-  addEventListener("online", () => desk.online(), { signal });
+  watchNetwork(() => desk.networkChanged(), { signal });
   addEventListener("offline", () => desk.offline(), { signal });
   document.addEventListener("visibilitychange", () => !document.hidden && desk.online(), { signal });
   media()?.addEventListener?.("devicechange", () => void desk.voice.devicesChanged(), { signal });

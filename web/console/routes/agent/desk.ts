@@ -274,6 +274,11 @@ export class Desk {
     this.signal.drop();
   }
 
+  networkChanged(): void {
+    this.online();
+    this.leg.networkChanged();
+  }
+
   #signalChanged(): void {
     const line = this.signal.state;
     if (line.at === "closed" && REFUSED.has(line.code)) {

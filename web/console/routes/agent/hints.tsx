@@ -19,7 +19,7 @@ interface Line {
 const SILENT = /\.(one_way|dead_mic)$/;
 
 export function Hints({ desk, call }: { desk: Desk; call: CallView }) {
-  const lines = [...lineState(desk), ...microphone(desk, call), ...alerts(desk, call), ...watched(call)];
+  const lines = [...lineState(desk, call), ...microphone(desk, call), ...alerts(desk, call), ...watched(call)];
   if (lines.length === 0) return null;
   return (
     <div class="call-hints" data-testid="call-hints">
@@ -40,12 +40,15 @@ const hint = (key: Key, kind: Line["kind"], shape?: Line["shape"]): Line => ({
 });
 
 /** Sound and line of this desk. */
-function lineState(desk: Desk): Line[] {
+function lineState(desk: Desk, call: CallView): Line[] {
   const lines: Line[] = [];
   const { at } = desk.leg.state;
   if (desk.stage.at !== "talking") lines.push(hint("hint.connecting", ""));
   else if (at === "interrupted" || at === "failed") lines.push(hint("hint.sound_lost", "notice-warn", "lost"));
   else if (at !== "up") lines.push(hint("hint.connecting_again", ""));
+  // Only who is connected himself can know of the other side.
+  if (at === "up" && call.reconnecting?.includes("customer"))
+    lines.push(hint("hint.customer_away", "notice-warn", "lost"));
   if (desk.signal.state.at !== "open") lines.push(hint("hint.signal_lost", "notice-warn", "lost"));
   return lines;
 }

@@ -23,6 +23,8 @@ export function Lanes({ desk, call }: { desk: Desk; call: CallView }) {
   const up = desk.leg.state.at === "up";
   const away = desk.stage.at === "talking" && parked(call);
   const others = othersOf(desk, call);
+  // Only who is connected himself can know of the other side.
+  const gone = up && Boolean(call.reconnecting?.includes("customer"));
   const customer = call.customerName || t("unknown_customer");
   const heard: Part[] = [...(away ? [] : ["customer" as const]), ...others.filter((o) => !o.away).map((o) => o.part)];
   const levelOf = (part: Part): (() => number) => (heard.length > 1 ? () => share(desk, part, heard) : farLevel);
@@ -33,9 +35,9 @@ export function Lanes({ desk, call }: { desk: Desk; call: CallView }) {
         desk={desk}
         part="customer"
         name={firstName(customer)}
-        role={away ? t("on_hold") : t("customer")}
+        role={t(away ? "on_hold" : gone ? "reconnecting" : "customer")}
         read={levelOf("customer")}
-        live={up && !away}
+        live={up && !away && !gone}
         call={call}
         mutable
       />
