@@ -19,7 +19,7 @@ export type State =
   | { at: "up" }
   /** Packets stopped. */
   | { at: "interrupted"; step: "restarting" | "rebuilding" }
-  | { at: "failed"; code: string }
+  | { at: "failed" }
   | { at: "closed" };
 
 /** The part of `RTCPeerConnection` that is used. */
@@ -65,6 +65,7 @@ export class Leg {
   #cancelTimer: () => void = () => {};
   #rebuilds = 0;
   #awaitingGrant = false;
+  #flowed = false;
   /** Counts the offers of all connections. */
   #turn = 0;
 
@@ -112,6 +113,13 @@ export class Leg {
   /** The network is another one: new addresses are made known before the old ones are missed. */
   networkChanged(): void {
     if (this.#repairable()) this.#restart();
+  }
+
+  /** Whether anything came in the last second. A line that falls silent may have another address further on: that costs a
+   * restart, waiting for the browser to notice costs seconds. */
+  flowing(flows: boolean): void {
+    if (this.#flowed && !flows) this.networkChanged();
+    this.#flowed = flows;
   }
 
   async stats(): Promise<RTCStatsReport | undefined> {
@@ -165,12 +173,12 @@ export class Leg {
         if (sent.type === "leg.answer") await this.#answered(peer, sent.data as LegAnswer);
       } else if (sent.code !== "ws_unreachable" && sent.code !== "timeout") {
         // The server refused this offer: another grant may be what is missing, the same one never helps.
-        this.#rebuild(sent.code);
+        this.#rebuild();
       } else {
         this.#awaitingGrant = true;
       }
     } catch {
-      if (this.#peer === peer) this.#rebuild("ice_failed");
+      if (this.#peer === peer) this.#rebuild();
     }
   }
 
@@ -185,19 +193,19 @@ export class Leg {
       this.#set({ at: "interrupted", step: "restarting" });
       this.#restart();
       this.#watch();
-    } else if (connection === "failed") this.#rebuild("ice_failed");
+    } else if (connection === "failed") this.#rebuild();
   }
 
   #restart(): void {
     if (this.#peer && this.#grant) void this.#offer(this.#peer, this.#grant, true);
   }
 
-  #rebuild(code: string): void {
+  #rebuild(): void {
     if (this.#dead()) return;
     if (++this.#rebuilds > REBUILDS_MAX) {
       this.#dropPeer();
       this.#cancelTimer();
-      this.#set({ at: "failed", code });
+      this.#set({ at: "failed" });
       return;
     }
     this.#set({ at: "interrupted", step: "rebuilding" });
@@ -214,7 +222,7 @@ export class Leg {
 
   #watch(): void {
     this.#cancelTimer();
-    this.#cancelTimer = this.env.clock.after(REPAIR_TIMEOUT_MS, () => this.#rebuild("ice_failed"));
+    this.#cancelTimer = this.env.clock.after(REPAIR_TIMEOUT_MS, () => this.#rebuild());
   }
 
   #dropPeer(): void {

@@ -215,7 +215,7 @@ export class Session {
 
   hangUp(): void {
     if (!this.live) return;
-    const call = this.phase.at === "resuming" ? this.env.keep.read()?.call : this.call;
+    const call = this.call ?? this.env.keep.read()?.call;
     this.#hangUp(call);
     this.#ended(call, "spoke", "customer");
   }
@@ -398,7 +398,7 @@ export class Session {
     else if (type === "queue.position") this.#position(data as QueuePosition);
     else if (type === "call.quality") this.#quality(data as CallQuality);
     else if (type === "call.rejoin" && this.call) this.signal.send("leg.renew", { callId: this.call.callId });
-    else if (type === "snapshot") this.#welcome({ snapshot: data, resumed: false } as unknown as Welcome);
+    else if (type === "snapshot") this.#welcome({ snapshot: data } as unknown as Welcome);
     else if (type === "error") this.env.report("failure", { code: (data as SignalError).code });
     else if (type.startsWith("call.")) {
       const call = (data as Partial<CallChanged>).call;
@@ -436,11 +436,7 @@ export class Session {
         this.#to({ at: "talking", call });
         break;
       case "completed":
-        this.#ended(
-          call,
-          call.endReason === "hangup" || !DROPPED.test(call.endReason ?? "") ? "spoke" : "dropped",
-          "server",
-        );
+        this.#ended(call, DROPPED.test(call.endReason ?? "") ? "dropped" : "spoke", "server");
         break;
       case "abandoned":
         this.#ended(call, call.endReason === "queue_timeout" ? "busy" : "abandoned", "server");
@@ -537,6 +533,7 @@ export class Session {
     if (this.#reading) {
       this.second = between(this.#reading, reading);
       this.warnings = this.#monitor.push(this.second, now);
+      this.leg.flowing(this.second.flowing);
     }
     this.#reading = reading;
     this.changed.emit();

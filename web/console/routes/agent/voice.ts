@@ -169,7 +169,11 @@ export class Voice {
     if (!report) return this.changed.emit();
     const now = this.env.clock.now();
     const reading = read(report.values() as Iterable<Record<string, unknown>>, now);
-    if (this.#reading) this.warnings = this.#monitor.push(between(this.#reading, reading), now);
+    if (this.#reading) {
+      const second = between(this.#reading, reading);
+      this.warnings = this.#monitor.push(second, now);
+      this.leg.flowing(second.flowing);
+    }
     this.#reading = reading;
     this.changed.emit();
   }
