@@ -19,6 +19,8 @@ export interface Codec {
 /** What leaves the page: mono 16-bit samples in base64. */
 interface Caught {
   rate: number;
+  /** When the first sample came, by the wall clock, milliseconds. */
+  at: number;
   base64: string;
 }
 
@@ -47,8 +49,16 @@ export function installEar(): void {
   };
 }
 
+/** What was heard: mono, 16 bits. */
+export interface Heard {
+  samples: Int16Array;
+  rate: number;
+  /** When the first sample came, by the wall clock, milliseconds. */
+  at: number;
+}
+
 /** Hears what the page receives for `ms`, as 16-bit samples. */
-export async function hear(page: Listener, ms: number): Promise<{ samples: Int16Array; rate: number }> {
+export async function hear(page: Listener, ms: number): Promise<Heard> {
   const heard = await page.evaluate(async (duration) => {
     const ear = (window as unknown as { __ear: { peers: RTCPeerConnection[] } }).__ear;
     const live = ear.peers.filter((peer) => peer.connectionState === "connected").at(-1);
@@ -68,7 +78,11 @@ export async function hear(page: Listener, ms: number): Promise<{ samples: Int16
     const source = context.createMediaStreamSource(stream);
     const tap = context.createScriptProcessor(4096, 1, 1);
     const blocks: Float32Array[] = [];
-    tap.onaudioprocess = (event) => blocks.push(event.inputBuffer.getChannelData(0).slice());
+    let began = 0;
+    tap.onaudioprocess = (event) => {
+      began ||= Date.now() - event.inputBuffer.duration * 1000;
+      blocks.push(event.inputBuffer.getChannelData(0).slice());
+    };
     source.connect(tap);
     tap.connect(context.destination);
     await new Promise((done) => setTimeout(done, duration));
@@ -90,11 +104,12 @@ export async function hear(page: Listener, ms: number): Promise<{ samples: Int16
     for (let from = 0; from < bytes.length; from += 32_768) {
       text += String.fromCharCode(...bytes.subarray(from, from + 32_768));
     }
-    return { rate, base64: btoa(text) };
+    return { rate, at: began, base64: btoa(text) };
   }, ms);
   const bytes = Buffer.from(heard.base64, "base64");
   return {
     rate: heard.rate,
+    at: heard.at,
     samples: new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
   };
 }

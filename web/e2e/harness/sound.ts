@@ -1,7 +1,8 @@
 // Known sounds, and the judgement of what was heard (both by the Rust comparator `hl-sound`).
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { binaries } from "./paths.ts";
 
 export interface Verdict {
@@ -23,6 +24,20 @@ export function chirp(direction: "up" | "down", file: string): string {
 export function compare(source: string, heard: string, channel = 0, skipSeconds = 0): Verdict {
   const text = execFileSync(program, ["compare", source, heard, String(channel), String(skipSeconds)]);
   return JSON.parse(text.toString()) as Verdict;
+}
+
+/**
+ * Correlation with `source` and place in it, window by window; 0 is silence. It leaves this process free for what it
+ * carries meanwhile.
+ */
+export async function trace(
+  source: string,
+  heard: string,
+  channel: number,
+  windowMs: number,
+): Promise<{ windows: number[]; places: number[] }> {
+  const { stdout } = await promisify(execFile)(program, ["trace", source, heard, String(channel), String(windowMs)]);
+  return JSON.parse(stdout) as { windows: number[]; places: number[] };
 }
 
 /** Writes mono 16-bit samples as a WAV file. */

@@ -35,14 +35,8 @@ pub struct Verdict {
 
 /// Compares `heard` with `source`, both mono at their own rates; the first `skip_s` seconds of `heard` are left out.
 pub fn compare(source: (&[i16], u32), heard: (&[i16], u32), skip_s: usize) -> Verdict {
-    let source = bring_down(source.0, source.1);
-    let heard = bring_down(heard.0, heard.1);
-    let search = Search::new(&source);
-    let windows: Vec<Window> = heard
-        .chunks_exact(RATE_HZ)
-        .skip(skip_s)
-        .map(|window| search.find(window))
-        .collect();
+    let mut windows = trace(source, heard, 1_000);
+    windows.drain(..skip_s.min(windows.len()));
     let mut values: Vec<f64> = windows
         .iter()
         .map(|w| if w.silent { 0.0 } else { w.correlation })
@@ -53,6 +47,15 @@ pub fn compare(source: (&[i16], u32), heard: (&[i16], u32), skip_s: usize) -> Ve
         silent: windows.iter().filter(|w| w.silent).count(),
         windows,
     }
+}
+
+/// The same in windows of `window_ms` milliseconds, of which none is judged: when a voice begins and ends.
+pub fn trace(source: (&[i16], u32), heard: (&[i16], u32), window_ms: usize) -> Vec<Window> {
+    let source = bring_down(source.0, source.1);
+    let heard = bring_down(heard.0, heard.1);
+    let search = Search::new(&source);
+    let length = (RATE_HZ * window_ms / 1_000).clamp(1, search.length);
+    heard.chunks_exact(length).map(|window| search.find(window)).collect()
 }
 
 /// Averages down (or repeats up) to [`RATE_HZ`], full scale 1.
@@ -146,6 +149,19 @@ mod tests {
         assert!(verdict.median > 0.99, "{verdict:?}");
         assert_eq!(verdict.silent, 0);
         assert!((verdict.windows[0].place_s - 0.625).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_voice_that_begins_late_is_found_from_there_on_and_not_before() {
+        let source = chirp(Direction::Up);
+        let mut heard = chirp(Direction::Down)[..96_000].to_vec();
+        heard.extend_from_slice(&source[..48_000]);
+        let windows = trace((&source, RATE), (&heard, RATE), 250);
+        assert_eq!(windows.len(), 12);
+        for (n, window) in windows.iter().enumerate() {
+            assert_eq!(window.correlation > 0.8, n >= 8, "{n}: {window:?}");
+        }
+        assert!((windows[9].place_s - 0.25).abs() < 0.001);
     }
 
     #[test]

@@ -1,0 +1,283 @@
+// A call that lives through reloads of either page, a change of address and the loss of signalling: the sound is back
+// soon, it is the same call, and its one recording has no shift. Both voices follow the wall clock, so whatever is heard
+// or stored says when it was said.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import en from "../shared/i18n/en.json";
+import { person, type Person } from "./harness/chromium.ts";
+import { firstSound, installClockedMicrophone, installFirstSound } from "./harness/clocked.ts";
+import { hear, type Heard } from "./harness/ear.ts";
+import { installDetour, tcpProxy, udpProxy, type TcpProxy, type UdpProxy } from "./harness/network.ts";
+import { artifacts, long } from "./harness/paths.ts";
+import { account, rest, serve, type Server } from "./harness/server.ts";
+import { chirp, decode, trace, writeWav } from "./harness/sound.ts";
+import { pause, until } from "./harness/wait.ts";
+
+/** Least correlation of a window that counts as the voice. */
+const VOICE_MIN = 0.7;
+/** Windows in which a voice is looked for, milliseconds. */
+const WINDOW_MS = 250;
+/** How long is listened to around an event, and how much of it before the event, milliseconds. */
+const LISTEN_MS = 8_000;
+const BEFORE_MS = 1_500;
+/** The jitter buffer settles before anything is judged, milliseconds. */
+const SETTLE_MS = 3_000;
+/** How far a stored voice may be from the clock it was said by, milliseconds. */
+const SHIFT_MS_MAX = 20;
+/** Correlation from which a window of the recording says exactly where it is. */
+const EXACT_MIN = 0.95;
+/** How long signalling is away, milliseconds. */
+const CUT_MS = 5_000;
+/** How often each thing happens; the median time until the sound is back is printed, and judged by whoever reads it. */
+const TIMES = long ? 5 : 1;
+
+interface Call {
+  callId: string;
+  status: string;
+  endReason?: string;
+  reconnecting?: string[];
+}
+
+interface Side {
+  name: "customer" | "agent";
+  person: Person;
+  voice: string;
+  network: UdpProxy;
+}
+
+const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+describe("continuity: a call that nothing ends but a hang-up", () => {
+  const folder = artifacts("continuity");
+  let server: Server;
+  let signalling: TcpProxy;
+  let customer: Side;
+  let agent: Side;
+  let callId = "";
+
+  beforeAll(async () => {
+    signalling = await tcpProxy();
+    const origin = `127.0.0.1:${String(signalling.port)}`;
+    server = await serve("continuity", {
+      env: { HELPLINE_PUBLIC_URL: `http://${origin}`, HELPLINE_PUBLIC_SIGNALING_URL: `ws://${origin}/ws` },
+    });
+    const [host, port] = server.http.split(":");
+    signalling.to = { host: host!, port: Number(port) };
+    const media = Number(server.media[0]!.split(":").at(-1));
+    const side = async (name: Side["name"], direction: "up" | "down"): Promise<Side> => {
+      const voice = chirp(direction, join(folder, `${name}.wav`));
+      const [one, network] = [await person({ ear: true }), await udpProxy(media)];
+      await one.page.addInitScript(installClockedMicrophone, readFileSync(voice).toString("base64"));
+      await one.page.addInitScript(installDetour, network.port);
+      await one.page.addInitScript(installFirstSound);
+      one.page.on("dialog", (dialog) => void dialog.accept());
+      return { name, person: one, voice, network };
+    };
+    customer = await side("customer", "up");
+    agent = await side("agent", "down");
+  });
+
+  afterAll(async () => {
+    for (const one of [customer, agent]) {
+      await one?.person.close();
+      one?.network.close();
+    }
+    signalling?.close();
+    await server?.stop();
+  });
+
+  // What people saw, for whoever looks into a failure.
+  afterEach(async (context) => {
+    if (context.task.result?.state !== "fail") return;
+    for (const { name, person: one } of [customer, agent]) {
+      await one.page.screenshot({ path: join(folder, `${name}.png`) });
+      writeFileSync(join(folder, `${name}.log`), one.log.join("\n"));
+    }
+  });
+
+  const call = () => rest<Call>(server, "GET", `/api/support/call/${callId}`);
+  const told = async (kind: string) => {
+    const path = `/api/support/call/${callId}/events`;
+    const { events } = await rest<{ events: { kind: string }[] }>(server, "GET", path);
+    return events.filter((event) => event.kind === kind).length;
+  };
+
+  /** Windows of `whose` voice in what somebody heard. */
+  const voiceIn = async (heard: Heard, whose: Side, name: string): Promise<number[]> => {
+    const wav = writeWav(join(folder, `${name}.wav`), heard.samples, heard.rate);
+    return (await trace(whose.voice, wav, 0, WINDOW_MS)).windows;
+  };
+
+  /** Milliseconds from `since` until the voice was back, and for a second at least; 0 when it was never lost. */
+  const backAfter = (heard: Heard, windows: number[], since: number): number => {
+    const startOf = (n: number): number => heard.at + n * WINDOW_MS - since;
+    const lost = windows.findIndex((value, n) => value < VOICE_MIN && startOf(n) + WINDOW_MS > 0);
+    if (lost < 0) return 0;
+    const stays = (_: number, n: number): boolean => {
+      const next = windows.slice(n, n + 1000 / WINDOW_MS);
+      return n > lost && next.length === 1000 / WINDOW_MS && next.every((value) => value >= VOICE_MIN);
+    };
+    const back = windows.findIndex(stays);
+    expect(back, "the voice came back while it was listened for").toBeGreaterThan(0);
+    return startOf(back);
+  };
+
+  it("connects through the proxies, and both hear each other", async () => {
+    const { email, password } = account(server, "agent");
+    await agent.person.page.goto(`${server.url}/agent`);
+    await agent.person.page.getByTestId("email").fill(email);
+    await agent.person.page.getByTestId("password").fill(password);
+    await agent.person.page.getByTestId("sign-in").click();
+    await agent.person.page.getByTestId("online").click();
+    await agent.person.page.getByTestId("microphone-checked").waitFor();
+    await customer.person.page.goto(`${server.url}/demo`);
+    await customer.person.page.getByTestId("launcher").click();
+    await customer.person.page.getByTestId("call-us").click();
+    await customer.person.page.getByTestId("call-now").click();
+    await agent.person.page.getByTestId("offer-accept").click();
+    callId = await until("the call is answered", async () => {
+      const { calls } = await rest<{ calls: Call[] }>(server, "GET", "/api/support/calls");
+      return calls.find((one) => one.status === "answered")?.callId;
+    });
+    await pause(SETTLE_MS);
+    for (const [listener, speaker] of [
+      [customer, agent],
+      [agent, customer],
+    ] as const) {
+      const windows = await voiceIn(await hear(listener.person.page, 2_000), speaker, `before-${listener.name}`);
+      expect(median(windows), `${listener.name} hears`).toBeGreaterThanOrEqual(VOICE_MIN);
+    }
+  });
+
+  /** Loads the page of `side` anew; milliseconds until each of the two heard the other again. */
+  async function reload(
+    side: Side,
+    other: Side,
+    turn: number,
+  ): Promise<{ own: number; others: number; music: number }> {
+    const listening = hear(other.person.page, LISTEN_MS);
+    await pause(BEFORE_MS);
+    const since = Date.now();
+    await side.person.page.reload({ waitUntil: "commit" });
+    const first = await until("the new page plays sound", () => side.person.page.evaluate(firstSound));
+    const heard = await listening;
+    const windows = await voiceIn(heard, side, `reload-${side.name}-${String(turn)}`);
+    const others = backAfter(heard, windows, since);
+    expect(others, "a page that is gone is not heard").toBeGreaterThan(0);
+    const gap = windows.filter((_, n) => {
+      const start = heard.at + n * WINDOW_MS - since;
+      return start > 0 && start < others;
+    });
+    const music = gap.filter((value) => value > 0 && value < VOICE_MIN).length * WINDOW_MS;
+    await pause(SETTLE_MS);
+    return { own: first - since, others, music };
+  }
+
+  it.each(["customer", "agent"] as const)("goes on when the %s's page is loaded anew", async (name) => {
+    const [side, other] = name === "customer" ? [customer, agent] : [agent, customer];
+    const backs: number[] = [];
+    for (let turn = 0; turn < TIMES; turn++) {
+      const { own, others, music } = await reload(side, other, turn);
+      console.log(`reload of ${name}: hears after ${own} ms, is heard after ${others.toFixed()} ms, music ${music} ms`);
+      backs.push(Math.max(own, others));
+      expect(music, "the other side hears music meanwhile").toBeGreaterThan(0);
+      expect(await call()).toMatchObject({ status: "answered", reconnecting: [] });
+    }
+    console.log(`reload of ${name}: sound back both ways, median of ${TIMES}: ${median(backs).toFixed()} ms`);
+    expect(await told("leg.away")).toBe(await told("leg.back"));
+  });
+
+  it.each(["customer", "agent"] as const)("goes on when the %s's address changes", async (name) => {
+    const [side, other] = name === "customer" ? [customer, agent] : [agent, customer];
+    const before = await told("leg.migrated");
+    const backs: number[] = [];
+    for (let turn = 0; turn < TIMES; turn++) {
+      const listening = [hear(side.person.page, LISTEN_MS), hear(other.person.page, LISTEN_MS)] as const;
+      await pause(BEFORE_MS);
+      const since = Date.now();
+      side.network.rebind();
+      const [own, others] = await Promise.all(listening);
+      const back = [
+        backAfter(own, await voiceIn(own, other, `moved-hears-${name}-${String(turn)}`), since),
+        backAfter(others, await voiceIn(others, side, `moved-heard-${name}-${String(turn)}`), since),
+      ] as const;
+      console.log(`${name} moves: hears after ${back[0].toFixed()} ms, is heard after ${back[1].toFixed()} ms`);
+      backs.push(Math.max(...back));
+    }
+    console.log(`${name} moves: sound back both ways, median of ${TIMES}: ${median(backs).toFixed()} ms`);
+    expect((await told("leg.migrated")) - before, "the server saw each move").toBe(TIMES);
+    expect((await call()).status).toBe("answered");
+  });
+
+  it("goes on without a gap while signalling is away, and finds it again", async () => {
+    const listening = [hear(customer.person.page, LISTEN_MS), hear(agent.person.page, LISTEN_MS)] as const;
+    await pause(BEFORE_MS);
+    signalling.cut();
+    const since = Date.now();
+    const hint = agent.person.page.getByText(en.console["hint.signal_lost"]);
+    await hint.waitFor();
+    await pause(CUT_MS - (Date.now() - since));
+    signalling.mend();
+    const [atCustomer, atAgent] = await Promise.all(listening);
+    for (const [heard, speaker] of [
+      [atCustomer, agent],
+      [atAgent, customer],
+    ] as const) {
+      const windows = await voiceIn(heard, speaker, `cut-${speaker.name}`);
+      expect(Math.min(...windows), `${speaker.name} is heard all the time`).toBeGreaterThanOrEqual(VOICE_MIN);
+    }
+    await hint.waitFor({ state: "detached", timeout: 30_000 });
+    await agent.person.page.getByTestId("hold").click();
+    await customer.person.page.getByTestId("held").waitFor();
+    await agent.person.page.getByTestId("hold").click();
+    await customer.person.page.getByTestId("held").waitFor({ state: "detached" });
+    expect(await told("leg.away"), "media noticed nothing").toBe(await told("leg.back"));
+  });
+
+  it("is one call with one recording, in which no voice is shifted", async () => {
+    await pause(SETTLE_MS);
+    await customer.person.page.getByTestId("hangup").first().click();
+    await customer.person.page.getByTestId("ended").waitFor();
+    expect(await call()).toMatchObject({ callId, status: "completed" });
+    const { calls } = await rest<{ calls: Call[] }>(server, "GET", "/api/support/calls");
+    expect(calls.map((one) => one.callId)).toEqual([callId]);
+    const recordings = await until(
+      "the recording is stored",
+      async () => {
+        const path = `/api/support/call/${callId}/recordings`;
+        const found = await rest<{ recordings: { recordingId: string; state: string }[] }>(server, "GET", path);
+        return found.recordings.every((one) => one.state === "stored") && found.recordings;
+      },
+      60_000,
+    );
+    expect(recordings).toHaveLength(1);
+    const audio = await fetch(`http://${server.http}/api/support/recordings/${recordings[0]!.recordingId}/audio`, {
+      headers: { authorization: `Bearer ${server.serviceKey}` },
+    });
+    const file = join(folder, "call.opus");
+    writeFileSync(file, Buffer.from(await audio.arrayBuffer()));
+    const wav = decode(file, join(folder, "call.wav"));
+    const offsets = await Promise.all(
+      [customer, agent].map(async (side, channel) => {
+        const { windows, places } = await trace(side.voice, wav, channel, 1000);
+        // Where the clock stood at the beginning of the recording, by each second that says so; in the loop of 10 s.
+        const exact = places.flatMap((place, n) => (windows[n]! >= EXACT_MIN ? [(((place - n) % 10) + 10) % 10] : []));
+        expect(exact.length, `${side.name} is in most of it`).toBeGreaterThan(windows.length / 2);
+        return exact;
+      }),
+    );
+    const apart = (a: number, b: number): number => Math.abs(((a - b + 15) % 10) - 5) * 1000;
+    for (const [n, side] of [customer, agent].entries()) {
+      const own = offsets[n]!;
+      const shifts = own.map((offset) => apart(offset, median(own)));
+      console.log(
+        `recording of the ${side.name}: ${own.length} seconds, largest shift ${Math.max(...shifts).toFixed(1)} ms`,
+      );
+      expect(Math.max(...shifts), `${side.name} is never shifted`).toBeLessThanOrEqual(SHIFT_MS_MAX);
+    }
+    const between = apart(median(offsets[0]!), median(offsets[1]!));
+    console.log(`recording: the two sides are ${between.toFixed(1)} ms apart`);
+    expect(between, "both sides are told by one clock").toBeLessThanOrEqual(SHIFT_MS_MAX);
+  });
+});

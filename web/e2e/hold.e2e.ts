@@ -1,0 +1,129 @@
+// A hold so long that the customer was sent more packets than half of the sequence numbers there are, and then the agent's
+// voice: a stream that went back, or jumped, would be refused as replayed and stay silent. The whole length takes a quarter
+// of an hour and runs with --long; a short hold goes the same way each time.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { person, type Person } from "./harness/chromium.ts";
+import { hear } from "./harness/ear.ts";
+import { artifacts, long } from "./harness/paths.ts";
+import { account, rest, serve, type Server } from "./harness/server.ts";
+import { chirp, trace, writeWav } from "./harness/sound.ts";
+import { pause, until } from "./harness/wait.ts";
+
+/** Packets of music that the customer is sent, 50 a second. */
+const HOLD_PACKETS = long ? 40_000 : 250;
+/** The slowest that so many may come, milliseconds: five in six of the time. */
+const HOLD_MS_MAX = HOLD_PACKETS * 24 + 20_000;
+/** Least correlation of a window that counts as the voice. */
+const VOICE_MIN = 0.7;
+const WINDOW_MS = 250;
+/** What is listened to before and after the agent is back, milliseconds. */
+const BEFORE_MS = 1_500;
+const AFTER_MS = 3_500;
+
+/** What a page has received, by its own statistics. */
+interface Received {
+  packets: number;
+  lost: number;
+  discarded: number;
+  streams: number;
+}
+
+const received = (page: Person["page"]): Promise<Received> =>
+  page.evaluate(async () => {
+    const ear = (window as unknown as { __ear: { peers: RTCPeerConnection[] } }).__ear;
+    const sum = { packets: 0, lost: 0, discarded: 0, streams: 0 };
+    for (const row of (await ear.peers.at(-1)!.getStats()).values() as Iterable<Record<string, number | string>>) {
+      if (row["type"] !== "inbound-rtp" || !row["packetsReceived"]) continue;
+      sum.packets += Number(row["packetsReceived"]);
+      sum.lost += Number(row["packetsLost"]);
+      sum.discarded += Number(row["packetsDiscarded"] ?? 0);
+      sum.streams += 1;
+    }
+    return sum;
+  });
+
+describe("hold: music for as long as it takes, then the agent", () => {
+  const folder = artifacts("hold");
+  const voices = { customer: join(folder, "customer.wav"), agent: join(folder, "agent.wav") };
+  let server: Server;
+  let customer: Person;
+  let agent: Person;
+
+  beforeAll(async () => {
+    chirp("up", voices.customer);
+    chirp("down", voices.agent);
+    server = await serve("hold");
+    agent = await person({ wav: voices.agent, ear: true });
+    customer = await person({ wav: voices.customer, ear: true });
+  });
+
+  afterAll(async () => {
+    await customer?.close();
+    await agent?.close();
+    await server?.stop();
+  });
+
+  // What people saw, for whoever looks into a failure.
+  afterEach(async (context) => {
+    if (context.task.result?.state !== "fail") return;
+    for (const [name, one] of [["customer", customer] as const, ["agent", agent] as const]) {
+      await one?.page.screenshot({ path: join(folder, `${name}.png`) });
+      writeFileSync(join(folder, `${name}.log`), one?.log.join("\n") ?? "");
+    }
+  });
+
+  it(
+    `lets the customer hear the agent again after ${HOLD_PACKETS} packets`,
+    async () => {
+      const { email, password } = account(server, "agent");
+      await agent.page.goto(`${server.url}/agent`);
+      await agent.page.getByTestId("email").fill(email);
+      await agent.page.getByTestId("password").fill(password);
+      await agent.page.getByTestId("sign-in").click();
+      await agent.page.getByTestId("online").click();
+      await agent.page.getByTestId("microphone-checked").waitFor();
+      await customer.page.goto(`${server.url}/demo`);
+      await customer.page.getByTestId("launcher").click();
+      await customer.page.getByTestId("call-us").click();
+      await customer.page.getByTestId("call-now").click();
+      await agent.page.getByTestId("offer-accept").click();
+      await until("the call is answered", async () => {
+        const { calls } = await rest<{ calls: { status: string }[] }>(server, "GET", "/api/support/calls");
+        return calls.some((one) => one.status === "answered");
+      });
+      await pause(BEFORE_MS);
+      await agent.page.getByTestId("hold").click();
+      await customer.page.getByTestId("held").waitFor();
+      const begun = await received(customer.page);
+      const enough = async () => (await received(customer.page)).packets - begun.packets >= HOLD_PACKETS;
+      await until("so much music was received", enough, HOLD_MS_MAX);
+
+      const listening = hear(customer.page, BEFORE_MS + AFTER_MS);
+      await pause(BEFORE_MS);
+      const since = Date.now();
+      await agent.page.getByTestId("hold").click();
+      await customer.page.getByTestId("held").waitFor({ state: "detached" });
+      const atCustomer = await listening;
+      const wav = writeWav(join(folder, "heard.wav"), atCustomer.samples, atCustomer.rate);
+      const { windows } = await trace(voices.agent, wav, 0, WINDOW_MS);
+      const startOf = (n: number): number => atCustomer.at + n * WINDOW_MS - since;
+      const first = windows.findIndex((value, n) => value >= VOICE_MIN && startOf(n) > -WINDOW_MS);
+      const music = windows.slice(0, Math.max(first - 1, 1));
+      expect(Math.max(...music), "music, and no agent, before he is back").toBeLessThan(VOICE_MIN);
+      expect(Math.min(...music), "and no silence").toBeGreaterThan(0);
+      expect(first, "the agent is heard").toBeGreaterThan(0);
+      const spoken = windows.slice(first);
+      expect(spoken.filter((value) => value >= VOICE_MIN).length / spoken.length).toBeGreaterThan(0.8);
+      const ended = await received(customer.page);
+      const count = ended.packets - begun.packets;
+      console.log(
+        `hold of ${count} packets: the agent is heard ${startOf(first).toFixed()} ms after his press; lost ` +
+          `${ended.lost - begun.lost}, discarded ${ended.discarded - begun.discarded}`,
+      );
+      expect(ended.streams, "all of it in one stream").toBe(1);
+    },
+    HOLD_MS_MAX + 120_000,
+  );
+});
