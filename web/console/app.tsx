@@ -2,10 +2,10 @@
 
 import { signal, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { live } from "./live.ts";
+import { live, watching } from "./live.ts";
 import { Rail } from "./rail.tsx";
 import { SignIn } from "./signin.tsx";
-import { mayReview, me, path } from "./state.ts";
+import { mayMonitor, mayReview, me, path } from "./state.ts";
 import { t } from "./words.ts";
 
 type View = ComponentType;
@@ -14,6 +14,7 @@ const loaders: Record<string, () => Promise<{ default: View }>> = {
   agent: () => import("./routes/agent/index.tsx"),
   qa: () => import("./routes/qa/index.tsx"),
   call: () => import("./routes/call/index.tsx"),
+  admin: () => import("./routes/admin/index.tsx"),
 };
 
 const loaded = signal<Record<string, View>>({});
@@ -22,6 +23,7 @@ const failed = signal(false);
 /** The route of a path; unknown ones show the desk, whose paths have aliases. */
 export function routeOf(at: string): string {
   if (at === "/qa" || at.startsWith("/qa/")) return "qa";
+  if (at === "/admin" || at.startsWith("/admin/")) return "admin";
   return at === "/call" ? "call" : "agent";
 }
 
@@ -33,6 +35,9 @@ function load(route: string): void {
   );
 }
 
+/** Routes that not everybody may see. */
+const forbidden: Record<string, () => boolean> = { qa: () => !mayReview(), admin: () => !mayMonitor() };
+
 export function App() {
   const route = routeOf(path.value);
   useSignalEffect(() => {
@@ -41,19 +46,21 @@ export function App() {
   const View = loaded.value[route];
   if (route === "call") return View ? <View /> : null;
   const Bar = live.value?.Bar;
+  const Watching = watching.value?.Bar;
   if (me.value === undefined) return null;
   if (me.value === null) return <SignIn />;
   return (
     <div class="console is-dense">
       <Rail />
-      {route === "qa" && !mayReview() ? (
-        <Empty title={t("forbidden")} text={t("forbidden.hint")} />
+      {forbidden[route]?.() ? (
+        <Empty title={t("forbidden")} text={t(route === "admin" ? "forbidden.live" : "forbidden.hint")} />
       ) : View ? (
         <View />
       ) : (
         failed.value && <Empty title={t("stale")} text={t("stale.hint")} />
       )}
       {route !== "agent" && Bar && <Bar />}
+      {Watching && <Watching />}
     </div>
   );
 }

@@ -1,8 +1,8 @@
 // The rail at the left: the places of the console, and the way out.
 
-import { globe, headset, moon, out, wave } from "../shared/design/icons.ts";
+import { gauge, globe, headset, moon, out, wave } from "../shared/design/icons.ts";
 import { Icon } from "../shared/design/parts.tsx";
-import { api, leave, mayReview, path } from "./state.ts";
+import { api, leave, mayMonitor, mayReview, path } from "./state.ts";
 import { language, rememberLanguage, t } from "./words.ts";
 import { routeOf } from "./app.tsx";
 
@@ -56,6 +56,7 @@ export function Rail() {
     <nav class="rail" aria-label={t("nav")}>
       <Logo />
       <Item to="/agent" route="agent" label={t("nav.agent")} d={headset} />
+      {mayMonitor() && <Item to="/admin" route="admin" label={t("nav.live")} d={gauge} />}
       {mayReview() && <Item to="/qa" route="qa" label={t("nav.qa")} d={wave} />}
       <div class="rail-end">
         <button

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { Api } from "../shared/api.ts";
-import { live } from "./live.ts";
+import { live, watching } from "./live.ts";
 import type { Me } from "../shared/gen/Me.ts";
 
 export const api = new Api({ base: "", fetch: (...args) => fetch(...args), online: () => navigator.onLine });
@@ -43,11 +43,15 @@ export async function loadMe(): Promise<void> {
 
 /** Nobody is signed in any more: the desk closes with its sound. */
 export function leave(): void {
+  watching.value?.close();
   live.value?.close();
   me.value = null;
 }
 
 export const may = (permission: string): boolean => me.value?.permissions.includes(permission) ?? false;
+
+/** True for whoever may see and hear calls of others while they go on. */
+export const mayMonitor = (): boolean => may("call.monitor");
 
 /** True for whoever may listen to recordings. */
 export const mayReview = (): boolean => may("recording.play") || may("qa.review");

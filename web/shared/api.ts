@@ -52,7 +52,7 @@ export class Api {
     return this.request<T>("PUT", path, body);
   }
 
-  private async request<T>(method: string, path: string, body?: unknown): Promise<Reply<T>> {
+  async request<T>(method: string, path: string, body?: unknown): Promise<Reply<T>> {
     try {
       const headers: Record<string, string> = { Accept: "application/json" };
       if (body !== undefined) headers["Content-Type"] = "application/json";

@@ -8,6 +8,8 @@ import type { AvailableStaff } from "../../shared/gen/AvailableStaff.ts";
 import type { ConsultState } from "../../shared/gen/ConsultState.ts";
 import type { LegGrant } from "../../shared/gen/LegGrant.ts";
 import type { LegQuality } from "../../shared/gen/LegQuality.ts";
+import type { LiveCall } from "../../shared/gen/LiveCall.ts";
+import type { LiveCalls } from "../../shared/gen/LiveCalls.ts";
 import type { Me } from "../../shared/gen/Me.ts";
 import type { Offer } from "../../shared/gen/Offer.ts";
 import type { QualityTrack } from "../../shared/gen/QualityTrack.ts";
@@ -84,7 +86,7 @@ export const me = (presence: Me["presence"]): Me => ({
   staffName: "Joyce Atieno",
   email: "joyce.atieno@example.com",
   role: "supervisor",
-  permissions: ["recording.play", "qa.review"],
+  permissions: ["recording.play", "qa.review", "call.monitor", "call.whisper", "call.barge", "call.takeover"],
   presence,
   sessionEndsAt: at(8 * 3600),
 });
@@ -152,6 +154,47 @@ export const available = (): AvailableStaff[] => [
   colleague(4, "Samuel Koech", "agent", false),
   colleague(5, "Wambui Ndegwa", "team_lead", true),
 ];
+
+const live = (n: number, status: LiveCall["status"], more: Partial<LiveCall> = {}): LiveCall => ({
+  callId: liveId(n),
+  customerName: PEOPLE[n]!,
+  agentName: AGENTS[1 + (n % (AGENTS.length - 1))]!,
+  agentId: `00000000-0000-4000-8000-00000000030${n}`,
+  queue: QUEUES[n % QUEUES.length]!,
+  status,
+  createdAt: at(-500 + n * 61),
+  enqueuedAt: at(-496 + n * 61),
+  answeredAt: at(-440 + n * 58),
+  muted: [],
+  supervisors: [],
+  recorded: true,
+  legs: heardOf(["customer", "agent"], n % 2 === 0 ? "customer" : "agent").legs,
+  ...more,
+});
+
+export const liveId = (n: number): string => `00000000-0000-4000-8000-00000000010${n}`;
+
+const weak = (part: LegQuality["part"], mos: number, flags: string[]): LegQuality => ({ ...quality(part, mos), flags });
+
+/** Calls of every kind, as a supervisor's list has them. */
+export const liveCalls = (): LiveCalls => ({
+  calls: [
+    live(0, "answered"),
+    live(1, "answered", { heldSince: at(-48) }),
+    live(2, "answered", {
+      legs: [weak("customer", 2.4, ["dead_mic", "high_loss"]), quality("agent", 4.3)],
+      supervisors: [{ staffId: DAVID, staffName: "Esther Nyambura", mode: "monitor", since: at(-95) }],
+    }),
+    live(3, "answered", {
+      consult: { staffId: DAVID, staffName: "David Kimani", state: "talking", since: at(-31) },
+      legs: heardOf(["customer", "agent", "partner"], "partner").legs,
+    }),
+    live(4, "answered", { muted: ["customer"], legs: [weak("customer", 3.6, ["high_rtt"]), quality("agent", 4.3)] }),
+    live(5, "connecting", { answeredAt: null, legs: [] }),
+    live(6, "queued", { answeredAt: null, agentName: null, agentId: null, legs: [], recorded: false }),
+  ],
+  serverTime: at(0),
+});
 
 const waiting = (n: number, customerName: string, queue: string, seconds: number) => ({
   callId: `00000000-0000-4000-8000-00000000000${n}`,

@@ -131,7 +131,8 @@ export class FakeServer {
   }
 
   #file(path: string, response: ServerResponse): void {
-    const page = path === "/demo" ? "demo.html" : /^\/(agent|qa|call)(\/|$)/.test(path) ? "index.html" : undefined;
+    const page =
+      path === "/demo" ? "demo.html" : /^\/(agent|admin|qa|call)(\/|$)/.test(path) ? "index.html" : undefined;
     const name = join(DIST, page ?? path);
     if (!name.startsWith(DIST) || !existsSync(name)) {
       response.statusCode = 404;

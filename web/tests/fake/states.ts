@@ -2,49 +2,12 @@
 
 import type { Page } from "playwright-core";
 import * as data from "./data.ts";
-import { FakeServer, problem } from "./server.ts";
+import { CONTROL } from "./control-states.ts";
+import { LIVE } from "./live-states.ts";
+import { problem, type FakeServer } from "./server.ts";
+import { accepted, desk, id, onCall, reply, staff, welcome, type PageState } from "./steps.ts";
 
-export interface PageState {
-  name: string;
-  path: string;
-  /** Prepares the server before the page opens. */
-  prepare?: (fake: FakeServer) => void;
-  /** Brings the open page into the state. */
-  reach: (page: Page, fake: FakeServer) => Promise<void>;
-  microphone?: "denied";
-}
-
-const id = (page: Page, name: string) => page.getByTestId(name).first();
-
-/** The replies that every page of staff needs. */
-function staff(presence: "online" | "offline", snapshot: () => Record<string, unknown> = () => ({})) {
-  return (fake: FakeServer): void => {
-    const me = data.me(presence);
-    fake.on("GET /api/support/staff/me", me);
-    fake.on("PUT /api/support/staff/me/status", {});
-    fake.on("GET /api/support/queue/calls", () => ({ body: data.queue() }));
-    fake.on("GET /api/support/calls", () => ({ body: { calls: data.rows(), next: "cursor" } }));
-    fake.on("GET /api/support/staff", { staff: [] });
-    // As far as the running call of `data.answered` has come.
-    fake.on(`GET /api/support/call/${data.CALL}/events`, () => ({
-      body: { events: data.events(Date.now() - 252_000).slice(0, 8) },
-    }));
-    fake.onmessage = (type) => {
-      if (type === "hello") return welcome({ me, queue: data.queue(), ...snapshot() });
-      return reply(type);
-    };
-  };
-}
-
-function welcome(snapshot: Record<string, unknown>) {
-  return { type: "welcome", data: { session: "s-1", resumed: false, serverTime: data.at(0), snapshot } };
-}
-
-function reply(type: string): { type: string; data: unknown } | undefined {
-  if (type === "leg.offer") return { type: "leg.answer", data: { legId: data.LEG, sdp: "v=0\r\n" } };
-  if (type === "leg.renew") return { type: "leg.grant", data: { grant: data.grant("agent") } };
-  return undefined;
-}
+export type { PageState };
 
 function customer(fake: FakeServer): void {
   fake.on("POST /api/support/call/start", () => ({ status: 201, body: data.started(fake.socketUrl) }));
@@ -247,56 +210,6 @@ const WIDGET: PageState[] = [
   { name: "call-page", path: "/call", reach: (page) => id(page, "call-us").waitFor() },
 ];
 
-const desk = (page: Page, state: string) => page.locator(`[data-testid="call-state"][data-state="${state}"]`).waitFor();
-
-async function accepted(page: Page, fake: FakeServer): Promise<void> {
-  fake.on(`POST /api/support/offers/${data.OFFER}/accept`, () => ({
-    body: { call: data.call("connecting"), leg: data.grant("agent") },
-  }));
-  await fake.ready();
-  await desk(page, "idle");
-  fake.push("call.offered", data.offer());
-  await id(page, "offer-accept").click();
-  await desk(page, "connecting");
-}
-
-async function onCall(page: Page, fake: FakeServer): Promise<void> {
-  await accepted(page, fake);
-  await page.locator('[data-testid="call-state"][data-sound="up"]').waitFor();
-  fake.push("call.answered", { call: data.answered() });
-  for (let n = 0; n < 5; n++) fake.push("call.quality", data.heard(4.3, 4.4));
-  await desk(page, "talking");
-}
-
-function colleagues(fake: FakeServer): void {
-  staff("online")(fake);
-  fake.on("GET /api/support/staff/available", { staff: data.available() });
-  fake.on(`POST /api/support/call/${data.CALL}/consult`, () => ({ status: 202, body: data.consulted("ringing") }));
-}
-
-async function asking(page: Page, fake: FakeServer): Promise<void> {
-  await onCall(page, fake);
-  await id(page, "ask-open").click();
-  await id(page, "ask-ring").waitFor();
-}
-
-const consulting = (page: Page, state: string) =>
-  page.locator(`[data-testid="consult"][data-state="${state}"]`).waitFor();
-
-/** A colleague who has answered the agent's question. */
-async function partner(page: Page, fake: FakeServer): Promise<void> {
-  fake.on(`POST /api/support/offers/${data.OFFER}/accept`, () => ({
-    body: { call: data.asked("talking"), leg: data.grant("partner") },
-  }));
-  await fake.ready();
-  await desk(page, "idle");
-  fake.push("call.offered", data.consultOffer());
-  await id(page, "offer-accept").click();
-  await desk(page, "talking");
-  await page.locator('[data-testid="call-state"][data-sound="up"]').waitFor();
-  for (let n = 0; n < 5; n++) fake.push("call.quality", data.heardOf(["customer", "partner", "agent"], "agent"));
-}
-
 const AGENT: PageState[] = [
   {
     name: "sign-in",
@@ -372,131 +285,6 @@ const AGENT: PageState[] = [
       await onCall(page, fake);
       fake.push("call.held", { call: { ...data.answered(), heldSince: data.at(-75) } });
       await page.getByText("on hold for more than a minute").waitFor();
-    },
-  },
-  {
-    name: "agent-muted-customer",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      const muted = { ...data.answered(), muted: ["customer" as const] };
-      fake.on(`POST /api/support/call/${data.CALL}/mute`, muted);
-      await onCall(page, fake);
-      await id(page, "mute-customer").click();
-      await page.getByText("that voice is not recorded").waitFor();
-    },
-  },
-  {
-    name: "agent-alerts",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await onCall(page, fake);
-      const { callId, legs } = data.heard(2.6, 4.3);
-      const troubled = legs.map((leg) => ({
-        ...leg,
-        flags: leg.part === "customer" ? ["dead_mic", "loss_burst"] : [],
-        speaking: leg.part === "agent",
-      }));
-      for (let n = 0; n < 12; n++) fake.push("call.quality", { callId, legs: troubled });
-      await page.getByText("microphone is silent").waitFor();
-    },
-  },
-  {
-    name: "agent-supervised",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await onCall(page, fake);
-      const supervised = [{ staffName: "Esther Nyambura", mode: "whisper" as const }];
-      fake.push("call.held", { call: { ...data.answered(), supervised } });
-      await page.getByText("Esther Nyambura speaks to you").waitFor();
-    },
-  },
-  { name: "agent-ask", path: "/agent", prepare: colleagues, reach: asking },
-  {
-    name: "agent-consult-ringing",
-    path: "/agent",
-    prepare: colleagues,
-    reach: async (page, fake) => {
-      await asking(page, fake);
-      await id(page, "ask-ring").click();
-      await consulting(page, "ringing");
-    },
-  },
-  {
-    name: "agent-consult",
-    path: "/agent",
-    prepare: colleagues,
-    reach: async (page, fake) => {
-      await onCall(page, fake);
-      fake.push("call.consulting", { call: data.consulted("talking") });
-      await consulting(page, "talking");
-      fake.push("call.quality", data.heardOf(["customer", "partner", "agent"], "partner"));
-      await page.locator('[data-testid="lane-partner"][data-speaking="true"]').waitFor();
-    },
-  },
-  {
-    name: "agent-conference",
-    path: "/agent",
-    prepare: colleagues,
-    reach: async (page, fake) => {
-      await onCall(page, fake);
-      fake.push("call.consulting", { call: data.consulted("conference") });
-      await consulting(page, "conference");
-      for (let n = 0; n < 5; n++) fake.push("call.quality", data.heardOf(["customer", "partner", "agent"], "customer"));
-      await page.locator('[data-testid="lane-customer"][data-speaking="true"]').waitFor();
-    },
-  },
-  {
-    name: "agent-consult-offer",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await fake.ready();
-      await desk(page, "idle");
-      fake.push("call.offered", data.consultOffer());
-      await page.getByText("asks you about").first().waitFor();
-    },
-  },
-  { name: "agent-partner", path: "/agent", prepare: staff("online"), reach: partner },
-  {
-    name: "agent-partner-conference",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await partner(page, fake);
-      fake.push("call.consulting", { call: data.asked("conference") });
-      await consulting(page, "conference");
-      fake.push("call.quality", data.heardOf(["customer", "partner", "agent"], "agent"));
-      await page.locator('[data-testid="lane-agent"][data-speaking="true"]').waitFor();
-    },
-  },
-  {
-    name: "agent-transferred-to",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await partner(page, fake);
-      fake.push("call.transferred", { call: { ...data.answered(), recorded: true } });
-      await page.getByText("is yours now").waitFor();
-    },
-  },
-  {
-    name: "agent-transferred",
-    path: "/agent",
-    prepare: staff("online"),
-    reach: async (page, fake) => {
-      await onCall(page, fake);
-      fake.push("call.transferred", { call: { ...data.answered(), agentName: "David Kimani", agentId: data.DAVID } });
-      fake.push("call.wrap_up", {
-        offerId: data.OFFER,
-        callId: data.CALL,
-        customerName: "Amina Wanjiru",
-        endsAt: data.at(58),
-        extensionsLeft: 2,
-      });
-      await page.getByText("David Kimani goes on with").waitFor();
     },
   },
   {
@@ -622,4 +410,4 @@ const QA: PageState[] = [
   },
 ];
 
-export const STATES: PageState[] = [...WIDGET, ...AGENT, ...QA];
+export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...QA];

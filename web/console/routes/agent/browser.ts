@@ -7,6 +7,7 @@ import type { Offer } from "../../../shared/gen/Offer.ts";
 import { watchNetwork } from "../../../shared/network.ts";
 import type { Socket } from "../../../shared/signal.ts";
 import { endTone, ring } from "../../../shared/tones.ts";
+import { Output } from "../../output.ts";
 import { api } from "../../state.ts";
 import { Desk } from "./desk.ts";
 import { offerTitle } from "./offer.tsx";
@@ -15,10 +16,8 @@ const media = (): MediaDevices | undefined => navigator.mediaDevices as MediaDev
 
 let context: AudioContext | undefined;
 let mine: Meter | undefined;
-let far: Meter | undefined;
 let stopRing: (() => void) | undefined;
-const output = new Audio();
-const heard = new MediaStream();
+const output = new Output(audio);
 
 function audio(): AudioContext {
   context ??= new AudioContext();
@@ -36,32 +35,19 @@ const sound = {
     mine?.stop();
     mine = stream ? createMeter(audio(), stream) : undefined;
   },
-  play(track: MediaStreamTrack): void {
-    heard.addTrack(track);
-    output.srcObject = heard;
-    void output.play().catch(() => {});
-    far?.stop();
-    far = createMeter(audio(), heard);
-  },
-  silence(): void {
-    for (const track of heard.getTracks()) heard.removeTrack(track);
-    far?.stop();
-    far = undefined;
-    output.srcObject = null;
-  },
+  play: (track: MediaStreamTrack) => output.play(track),
+  silence: () => output.silence(),
   mine: () => mine?.read() ?? 0,
   ring(on: boolean): void {
     stopRing?.();
     stopRing = on ? ring(audio()) : undefined;
   },
   end: () => endTone(audio()),
-  speaker(id: string): void {
-    void (output as HTMLAudioElement & { setSinkId?: (id: string) => Promise<void> }).setSinkId?.(id).catch(() => {});
-  },
+  speaker: (id: string) => output.device(id),
 };
 
 /** Loudness of the customer, 0 to 1. */
-export const farLevel = (): number => far?.read() ?? 0;
+export const farLevel = (): number => output.level();
 
 let notification: Notification | undefined;
 const title = document.title;

@@ -10,7 +10,7 @@ import { AskColleague, Consultation } from "./consult.tsx";
 import type { Desk } from "./desk.ts";
 import { Held, Hints } from "./hints.tsx";
 import { Lanes } from "./lanes.tsx";
-import { parked } from "./parked.ts";
+import { parked } from "../../parked.ts";
 import { Story } from "./story.tsx";
 
 /** What stands open under the buttons. */

@@ -6,7 +6,7 @@ import type { CallView } from "../../../shared/gen/CallView.ts";
 import { alertsOf, type Alert } from "../../alerts.ts";
 import { t, type Key } from "../../words.ts";
 import type { Desk } from "./desk.ts";
-import { parked } from "./parked.ts";
+import { parked } from "../../parked.ts";
 
 interface Line {
   key: string;

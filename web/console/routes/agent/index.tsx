@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
 import { list, phone, user } from "../../../shared/design/icons.ts";
 import { Icon } from "../../../shared/design/parts.tsx";
-import { live } from "../../live.ts";
+import { live, watching } from "../../live.ts";
 import { loadMe, me } from "../../state.ts";
 import { t } from "../../words.ts";
 import { DeskBar } from "./bar.tsx";
@@ -20,6 +20,9 @@ import { Wrap } from "./wrap.tsx";
 
 type Pane = "queue" | "main" | "context";
 
+/** Stages in which the agent speaks or is about to. */
+const BUSY: ReadonlySet<Desk["stage"]["at"]> = new Set(["accepting", "connecting", "talking"]);
+
 /** The one desk of this page; it stays open while the agent looks at another page of the console. */
 let open: Desk | undefined;
 
@@ -35,11 +38,17 @@ async function openDesk(): Promise<boolean> {
   const desk = createDesk(who);
   const unwatch = watchPage(desk);
   open = desk;
+  const busy = (): boolean => BUSY.has(desk.stage.at);
+  // Whoever answers a call hears no other one.
+  const unheed = desk.changed.subscribe(() => busy() && watching.value?.close());
   live.value = {
     Bar: () => <DeskBar desk={desk} />,
+    busy,
+    adopt: (call) => desk.adopt(call),
     close: () => {
       open = live.value = undefined;
       unwatch();
+      unheed();
       desk.close();
       release();
     },

@@ -10,7 +10,7 @@ import { bars } from "../../../shared/quality.ts";
 import { oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import { farLevel } from "./browser.ts";
 import type { Desk } from "./desk.ts";
-import { parked } from "./parked.ts";
+import { parked } from "../../parked.ts";
 
 /** Who stands beside the customer, as this desk sees them. */
 function othersOf(desk: Desk, call: CallView): { part: Part; name: string; away: boolean }[] {
