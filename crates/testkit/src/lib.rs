@@ -9,6 +9,8 @@ pub mod bed;
 pub mod calls;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+#[cfg(feature = "net")]
+pub mod impair;
 #[cfg(feature = "peer")]
 pub mod peer;
 #[cfg(feature = "sound")]
