@@ -165,7 +165,10 @@ export class Leg {
       const offer = await peer.createOffer(restart ? { iceRestart: true } : undefined);
       await peer.setLocalDescription(offer);
       if (this.#peer !== peer) return;
-      const data = { legId: grant.legId, grant: grant.grant, sdp: offer.sdp ?? "" };
+      // No browser offers to send lost audio again, all that we know do it once the answer asks for it (docs/LOSS.md). Said
+      // to the server alone: a local description that was written by hand may be refused one day.
+      const sdp = offer.sdp?.replace(/a=rtpmap:(\d+) opus.*/g, "$&\r\na=rtcp-fb:$1 nack");
+      const data = { legId: grant.legId, grant: grant.grant, sdp };
       const sent = await this.env.request(restart ? "leg.restart" : "leg.offer", data);
       // The answer to an offer that another one has overtaken would be to the wrong credentials.
       if (this.#peer !== peer || this.#turn !== turn) return;

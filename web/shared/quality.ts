@@ -32,9 +32,6 @@ export interface Second {
 /** A row of `getStats()`, as far as we read it. */
 type Row = Record<string, unknown> & { type?: string };
 
-const number = (value: unknown): number | undefined =>
-  typeof value === "number" && Number.isFinite(value) ? value : undefined;
-
 /** Picks our few numbers out of a stats report. */
 export function read(rows: Iterable<Row>, at: number): Reading {
   let packets = 0;
@@ -45,16 +42,17 @@ export function read(rows: Iterable<Row>, at: number): Reading {
   let emitted = 0;
   let rttMs: number | undefined;
   for (const row of rows) {
+    // What a browser does not count counts as nothing.
+    const of = (name: string): number => Number(row[name] ?? 0);
     if (row.type === "inbound-rtp" && row["kind"] === "audio") {
-      packets += number(row["packetsReceived"]) ?? 0;
-      lost += number(row["packetsLost"]) ?? 0;
-      bytes += number(row["bytesReceived"]) ?? 0;
-      if ((number(row["packetsReceived"]) ?? 0) > 0) jitterMs = Math.max(jitterMs, (number(row["jitter"]) ?? 0) * 1000);
-      delay += number(row["jitterBufferDelay"]) ?? 0;
-      emitted += number(row["jitterBufferEmittedCount"]) ?? 0;
-    } else if (row.type === "candidate-pair" && (row["nominated"] === true || row["selected"] === true)) {
-      const seconds = number(row["currentRoundTripTime"]);
-      if (seconds !== undefined) rttMs = seconds * 1000;
+      packets += of("packetsReceived");
+      lost += of("packetsLost");
+      bytes += of("bytesReceived");
+      if (of("packetsReceived")) jitterMs = Math.max(jitterMs, of("jitter") * 1000);
+      delay += of("jitterBufferDelay");
+      emitted += of("jitterBufferEmittedCount");
+    } else if (row.type === "candidate-pair" && (row["nominated"] || row["selected"])) {
+      if (row["currentRoundTripTime"] !== undefined) rttMs = of("currentRoundTripTime") * 1000;
     }
   }
   return { at, packets, lost, jitterMs, rttMs, bufferMs: emitted > 0 ? (delay / emitted) * 1000 : undefined, bytes };

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { browserClock } from "../../shared/clock.ts";
-import { Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, type Sent } from "../../shared/leg.ts";
+import { Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, type Peer, type Sent } from "../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Second } from "../../shared/quality.ts";
 import { grant, LEG } from "../fake/data.ts";
 import { FakeTrack, later, pass, Peers, settle } from "./fakes.ts";
@@ -100,6 +100,32 @@ describe("offer and answer", () => {
     await pass(60_000);
     expect(leg.state.at).toBe("up");
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("offers the server to send lost audio again, and leaves the browser's own description alone", async () => {
+    const made = peers.make;
+    const local: (string | undefined)[] = [];
+    peers.make = (config) => {
+      const peer: Peer = made(config);
+      const opus = "a=rtpmap:111 opus/48000/2\r\na=rtpmap:63 red/48000/2\r\n";
+      peer.createOffer = async () => ({ type: "offer", sdp: `m=audio\r\n${opus}m=audio\r\n${opus}` });
+      peer.setLocalDescription = async (description) => void local.push(description.sdp);
+      return peer as ReturnType<typeof made>;
+    };
+    leg = new Leg({
+      peer: (config) => peers.make(config),
+      clock: browserClock,
+      request: (type, data) => {
+        requests.push({ type, data, resolve: () => {} });
+        return later<Sent>().promise;
+      },
+      send: () => true,
+      ontrack: () => {},
+    });
+    await offered();
+    const section = "m=audio\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 nack\r\na=rtpmap:63 red/48000/2\r\n";
+    expect(requests.map((one) => one.data)).toEqual([{ legId: LEG, grant: "secret", sdp: section + section }]);
+    expect(local.join()).not.toContain("nack");
   });
 
   test("a grant before the microphone waits for it", async () => {

@@ -1,6 +1,7 @@
 //! A bad link of UDP between clients and a server, for tests that are not written in Rust.
 //!
-//! `hl-netlab TARGET SEED` prints `{"listen":"127.0.0.1:PORT"}` and passes everything between its clients and TARGET on.
+//! `hl-netlab TARGET SEED` prints `{"listen":"ADDRESS:PORT"}` and passes everything between its clients and TARGET on. The
+//! address is the target's own: browsers pair no other address with loopback, nor loopback with another.
 //! Every client gets a socket of its own towards the server, or all clients would be one. Commands come a line each, and
 //! each is answered by a line; the end of the input is the end of the program.
 //!
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 fn run(target: &str, seed: &str) -> Result<(), String> {
     let target: SocketAddr = target.parse().map_err(|e| format!("{target}: {e}"))?;
     let seed = number(seed)? as u64;
-    let socket = UdpSocket::bind("127.0.0.1:0").map_err(told)?;
+    let socket = UdpSocket::bind((target.ip(), 0)).map_err(told)?;
     socket.set_read_timeout(Some(TICK)).map_err(told)?;
     println!("{{\"listen\":\"{}\"}}", socket.local_addr().map_err(told)?);
     let (say, said) = channel();
@@ -222,7 +223,7 @@ impl Wire {
     }
 
     fn upstream(&self) -> Result<UdpSocket, String> {
-        let socket = UdpSocket::bind("127.0.0.1:0").map_err(told)?;
+        let socket = UdpSocket::bind((self.target.ip(), 0)).map_err(told)?;
         socket.connect(self.target).map_err(told)?;
         socket.set_nonblocking(true).map_err(told)?;
         Ok(socket)
