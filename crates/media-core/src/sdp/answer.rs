@@ -193,7 +193,8 @@ fn codecs(text: &mut String, opus: u8, nack: bool, red: Option<u8>, dtmf: Option
     Ok(())
 }
 
-fn candidates(text: &mut String, addresses: &[SocketAddr]) -> std::fmt::Result {
+/// Host candidates, best first, and the mark that there are no more.
+pub(super) fn candidates(text: &mut String, addresses: &[SocketAddr]) -> std::fmt::Result {
     for (n, address) in addresses.iter().enumerate() {
         let preference = 65_535 - u32::try_from(n).unwrap_or(65_535).min(65_535);
         let priority = HOST_PREFERENCE << 24 | preference << 8 | 255;

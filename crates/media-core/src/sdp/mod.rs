@@ -8,11 +8,13 @@
 //! in the offer's order.
 
 mod answer;
+mod fragment;
 mod offer;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Ours, Red, answer};
+pub use fragment::{Fragment, FragmentRefused, read_fragment, restart_fragment};
 pub use offer::{Candidates, Direction, Offer, Refused, read_offer};
 
 /// Largest offer in bytes: browsers send 2 to 6 kB with three audio sections.

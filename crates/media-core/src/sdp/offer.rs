@@ -394,24 +394,31 @@ impl Reader {
 }
 
 fn credentials(own: &Facts, session: &Facts) -> Result<(String, String), Refused> {
-    let ice_chars = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
-    };
     let ufrag = own
         .ufrag
         .as_ref()
         .or(session.ufrag.as_ref())
-        .filter(|text| UFRAG_BYTES.contains(&text.len()));
-    let pwd = own
-        .pwd
-        .as_ref()
-        .or(session.pwd.as_ref())
-        .filter(|text| PWD_BYTES.contains(&text.len()));
+        .filter(|text| is_ufrag(text));
+    let pwd = own.pwd.as_ref().or(session.pwd.as_ref()).filter(|text| is_pwd(text));
     match (ufrag, pwd) {
-        (Some(ufrag), Some(pwd)) if ice_chars(ufrag) && ice_chars(pwd) => Ok((ufrag.clone(), pwd.clone())),
+        (Some(ufrag), Some(pwd)) => Ok((ufrag.clone(), pwd.clone())),
         (_, _) => Err(Refused::NoIceCredentials),
     }
+}
+
+/// True for a user name fragment (RFC 8839 §5.4).
+pub(super) fn is_ufrag(text: &str) -> bool {
+    UFRAG_BYTES.contains(&text.len()) && is_ice_chars(text)
+}
+
+/// True for a password (RFC 8839 §5.4).
+pub(super) fn is_pwd(text: &str) -> bool {
+    PWD_BYTES.contains(&text.len()) && is_ice_chars(text)
+}
+
+fn is_ice_chars(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 impl Facts {
@@ -563,6 +570,12 @@ impl Offer {
         self.sections
             .iter()
             .any(|section| section.accepted && section.direction.sends())
+    }
+
+    /// True if it has one section and that is taken: nothing of it is refused.
+    #[must_use]
+    pub fn is_taken_whole(&self) -> bool {
+        matches!(self.sections.as_slice(), [only] if only.accepted)
     }
 
     /// What the engine needs of it. `uplink`: whether the leg may speak; `red`: what is answered to redundant audio;

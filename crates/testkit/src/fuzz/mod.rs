@@ -12,7 +12,7 @@ mod seeds;
 
 pub use dtls::{dtls, feed};
 pub use message::message;
-pub use parsers::{rtcp, rtp, sdp, stun};
+pub use parsers::{rtcp, rtp, sdp, stun, whip};
 pub use script::script;
 pub use seeds::{Seed, seeds};
 
@@ -20,11 +20,12 @@ pub use seeds::{Seed, seeds};
 pub type Body = fn(&[u8]);
 
 /// Every target: its folder in `fuzz/corpus` and its body.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 8] = [
     ("stun", stun),
     ("rtp", rtp),
     ("rtcp", rtcp),
     ("sdp", sdp),
+    ("whip", whip),
     ("dtls", dtls),
     ("message", message),
     ("script", script),

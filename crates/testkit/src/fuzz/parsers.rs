@@ -1,4 +1,4 @@
-//! Single messages: STUN, RTP with RED, RTCP, SDP.
+//! Single messages: STUN, RTP with RED, RTCP, SDP and its fragments.
 
 use std::net::SocketAddr;
 
@@ -184,5 +184,35 @@ pub fn sdp(data: &[u8]) {
         for kind in [Some(params.opus), params.red, params.dtmf].into_iter().flatten() {
             assert!(text.contains(&format!("rtpmap:{kind} ")) || text.contains(&format!("rtpmap:+{kind} ")));
         }
+    }
+}
+
+/// One fragment that a foreign client sends after its offer (RFC 8840): refused by name, or read into what our own
+/// answer can be made of.
+///
+/// # Panics
+/// If something does not hold.
+pub fn whip(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let fragment = match sdp::read_fragment(&text) {
+        Ok(fragment) => fragment,
+        Err(refused) => {
+            assert!(sdp::FragmentRefused::ALL.contains(&refused) && !refused.word().is_empty());
+            return;
+        }
+    };
+    assert!(fragment.candidates as usize <= text.matches("a=candidate").count());
+    let candidates = [SocketAddr::from(([192, 0, 2, 1], 40_000))];
+    let pwd = "abcdefghijklmnopqrstuvwx";
+    let mid = fragment.mid.as_deref();
+    let answer = sdp::restart_fragment("Serv1234", pwd, mid, &candidates);
+    let again = sdp::read_fragment(&answer).expect("what we write can be read");
+    assert_eq!(again.credentials, Some(("Serv1234".to_owned(), pwd.to_owned())));
+    assert_eq!(
+        (again.candidates, again.ended, again.mid.as_deref()),
+        (1, true, mid.or(Some("0")))
+    );
+    if let Some((ufrag, pwd)) = fragment.credentials {
+        assert!((4..=256).contains(&ufrag.len()) && (22..=256).contains(&pwd.len()));
     }
 }

@@ -74,6 +74,9 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
         );
     }
     put("sdp", "first-line-only", b"v=0\r\n");
+    for (name, text) in FRAGMENTS {
+        put("whip", name, text.as_bytes());
+    }
     for (name, text) in MESSAGES {
         put("message", name, text.as_bytes());
     }
@@ -233,6 +236,24 @@ fn control(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
         &[0x80, 207, 0, 4, 0, 0, 0, 1, 4, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2],
     );
 }
+
+/// What foreign clients send after their offer.
+const FRAGMENTS: [(&str, &str); 4] = [
+    (
+        "candidates",
+        "a=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:EsAw\r\n\
+         a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host \
+         generation 0 ufrag EsAw network-id 1\r\na=candidate:3471623853 1 udp 2122194687 198.51.100.2 61765 typ \
+         srflx raddr 192.0.2.1 rport 61764\r\na=candidate:473322822 1 tcp 1518280447 x.local 9 typ host tcptype \
+         active\r\n",
+    ),
+    ("restart", "a=ice-ufrag:EsAv\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"),
+    ("end", "m=audio 9 RTP/AVP 0\r\na=mid:0\r\na=end-of-candidates\r\n"),
+    (
+        "contradiction",
+        "a=ice-ufrag:EsAv\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n",
+    ),
+];
 
 fn firefox() -> String {
     format!(
