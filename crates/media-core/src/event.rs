@@ -67,6 +67,8 @@ pub struct Summary {
     pub mos_up: Option<f64>,
     /// The same for the downlink, by the receiver's reports.
     pub mos_down: Option<f64>,
+    /// Loudest level of the uplink: 0 silence or never told, 127 full scale.
+    pub level_max: u8,
     /// Whole seconds since the leg first had keys.
     pub seconds: u64,
 }

@@ -92,6 +92,9 @@ pub const AWAY: u64 = 5 * SECOND;
 pub const AWAY_WITHOUT_UPLINK: u64 = 8 * SECOND;
 /// No audio for this long while the line lives: a dead microphone; with DTX still 2.5 packets come per second.
 pub const UPLINK_STALL: u64 = 5 * SECOND;
+/// How long an echo leg lives once it has keys: the page speaks for 5 s, and a second try fits in.
+/// Higher: forgotten pages hold lines. Lower: a slow reader's test ends under his hands.
+pub const PREFLIGHT: u64 = 30 * SECOND;
 /// Old ICE credentials live this long after a restart.
 pub const OLD_CREDENTIALS: u64 = 10 * SECOND;
 /// A valid check from elsewhere moves sending when the present address was silent for this long.

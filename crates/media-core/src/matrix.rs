@@ -3,7 +3,8 @@
 //! It knows no packet, no address and no time, and nothing in it can be set one edge at a time: an edge exists only
 //! because the rule below gave it.
 //!
-//! Invariant: no leg hears itself, and a leg without uplink is heard by nobody.
+//! Invariant: no leg hears itself but one that tests its line, and nobody else hears that one; a leg without uplink is
+//! heard by nobody.
 
 use crate::limits::LEGS_PER_ROOM_MAX;
 use crate::{LegId, RoomId};
@@ -19,7 +20,7 @@ pub enum Part {
     Partner,
     /// Somebody who may only listen unless a stance says more.
     Supervisor,
-    /// A caller who tests his line.
+    /// A caller who tests his line: while he talks he hears himself, and nobody else hears him.
     Preflight,
 }
 
@@ -150,17 +151,22 @@ pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
         (Kind::Party(own), Kind::Party(other)) => own == other,
         (Kind::Party(_), Kind::Barge) | (Kind::Barge, Kind::Party(_) | Kind::Barge) => true,
         (Kind::Party(_), Kind::Whisper) => sink.agent,
-        (Kind::Nobody | Kind::Held | Kind::Party(_) | Kind::Listen | Kind::Whisper | Kind::Barge, _) => false,
+        (Kind::Nobody | Kind::Held | Kind::Echo | Kind::Party(_) | Kind::Listen | Kind::Whisper | Kind::Barge, _) => {
+            false
+        }
     });
-    spread(among_parties, &|sink, source, place| {
+    let all = spread(among_parties, &|sink, source, place| {
         // What is whispered is for the agent, whoever else listens.
         let open = source.kind != Kind::Whisper && among_parties.sinks(place) != 0;
         match sink.kind {
             Kind::Listen => open,
             Kind::Whisper => open || source.agent,
-            Kind::Nobody | Kind::Held | Kind::Party(_) | Kind::Barge => false,
+            Kind::Nobody | Kind::Held | Kind::Echo | Kind::Party(_) | Kind::Barge => false,
         }
-    })
+    });
+    let echoes = roles.iter().enumerate();
+    let echoes = echoes.filter(|(_, role)| role.kind == Kind::Echo && role.speaks);
+    echoes.fold(all, |edges, (place, _)| edges.with(place, place))
 }
 
 /// Whether the leg hears the music.
@@ -199,11 +205,11 @@ pub fn may_send(seat: &Seat) -> bool {
     seat.uplink && seat.stance != Stance::Listen
 }
 
-/// Whether what the leg says belongs to the call's own recording. What is whispered does not; nor, as long as the
+/// Whether what the leg says belongs to the call's own recording. An echo and what is whispered do not; nor, as long as the
 /// recording has two channels and no file beside them, what a supervisor says who joins: it would displace the agent.
 #[must_use]
 pub fn recorded(seat: &Seat) -> bool {
-    !matches!(Role::of(*seat).kind, Kind::Whisper | Kind::Barge)
+    !matches!(Role::of(*seat).kind, Kind::Echo | Kind::Whisper | Kind::Barge)
 }
 
 /// Among whom a party speaks.
@@ -218,6 +224,7 @@ enum Circle {
 enum Kind {
     Nobody,
     Held,
+    Echo,
     Party(Circle),
     Listen,
     Whisper,
@@ -240,7 +247,12 @@ impl Role {
 
     const fn of(seat: Seat) -> Role {
         let kind = match (seat.part, seat.stance) {
-            (_, Stance::Waiting) | (Part::Preflight, _) => Kind::Nobody,
+            (_, Stance::Waiting) => Kind::Nobody,
+            (Part::Preflight, Stance::Talk) => Kind::Echo,
+            (
+                Part::Preflight,
+                Stance::Muted | Stance::Held | Stance::Consult | Stance::Listen | Stance::Whisper | Stance::Barge,
+            ) => Kind::Nobody,
             (Part::Supervisor, Stance::Listen) => Kind::Listen,
             (Part::Supervisor, Stance::Whisper) => Kind::Whisper,
             (Part::Supervisor, Stance::Barge) => Kind::Barge,
@@ -255,7 +267,7 @@ impl Role {
         };
         let speaks = match kind {
             Kind::Party(_) => !matches!(seat.stance, Stance::Muted),
-            Kind::Whisper | Kind::Barge => true,
+            Kind::Echo | Kind::Whisper | Kind::Barge => true,
             Kind::Nobody | Kind::Held | Kind::Listen => false,
         };
         Role {

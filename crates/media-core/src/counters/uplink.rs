@@ -61,6 +61,8 @@ pub struct Uplink {
     running: Running,
     jitter_sum_us: f64,
     jitter_seconds: u32,
+    /// Loudest level of all streams.
+    loudest: u8,
 }
 
 /// How long one half of the lower envelope lasts, nanoseconds.
@@ -83,6 +85,7 @@ impl Uplink {
             running: self.running,
             jitter_sum_us: self.jitter_sum_us,
             jitter_seconds: self.jitter_seconds,
+            loudest: self.loudest,
             ..Uplink::default()
         };
     }
@@ -190,6 +193,12 @@ impl Uplink {
         }
     }
 
+    /// Loudest level over all seconds, this one included: 0 silence or never told, 127 full scale.
+    #[must_use]
+    pub fn level_max(&self) -> u8 {
+        self.loudest.max(self.running.level_max)
+    }
+
     /// The highest index of the present stream, once there is one.
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
@@ -242,6 +251,7 @@ impl Uplink {
         if let Some(mean) = run.level_sum.checked_div(run.levels) {
             second.level_mean = mean as u8;
             second.level_max = run.level_max;
+            self.loudest = self.loudest.max(run.level_max);
         }
         if let Some(mean) = run.delay_sum.checked_div(u64::from(run.delays)) {
             second.delay_us_min = microseconds(run.delay_min);

@@ -7,7 +7,8 @@ use crate::addr;
 use crate::counters::{Direction, Second};
 use crate::event::{Cause, Kind, Summary};
 use crate::leg::{Leg, State};
-use crate::limits::{AWAY, SECOND, UPLINK_STALL};
+use crate::limits::{AWAY, PREFLIGHT, SECOND, UPLINK_STALL};
+use crate::matrix::Part;
 use crate::transport;
 
 /// Timers of one place: four of a leg and one of a transport, which share the numbering of their tables.
@@ -236,6 +237,16 @@ impl Shard {
             self.event(now, room, Kind::Quality { leg: id, flag, raised });
         }
         self.watch_microphone(now, place);
+        self.end_preflight(now, place);
+    }
+
+    /// An echo that was tried long enough ends, with its report.
+    fn end_preflight(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get(place) else { return };
+        let over = leg.up_at.is_some_and(|up_at| now.saturating_sub(up_at) >= PREFLIGHT);
+        if leg.part == Part::Preflight && over {
+            self.remove_leg(now, place, Cause::Limit);
+        }
     }
 
     fn watch_microphone(&mut self, now: u64, place: u32) {
@@ -264,6 +275,7 @@ fn summary(leg: &Leg, now: u64) -> Summary {
         jitter_ms_mean: leg.up.jitter_ms_mean(),
         mos_up: leg.judge.mos_up(),
         mos_down: leg.judge.mos_down(),
+        level_max: leg.up.level_max(),
         seconds: leg.up_at.map_or(0, |up_at| now.saturating_sub(up_at) / SECOND),
     }
 }

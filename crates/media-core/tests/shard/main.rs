@@ -11,6 +11,7 @@ mod legs;
 mod life;
 mod line;
 mod nonces;
+mod preflight;
 mod repair;
 
 use media_core::LegId;
