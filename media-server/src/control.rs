@@ -20,6 +20,7 @@ use crate::admission::{BUSY_SHED, Full, Look};
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::plane::{Shared, lock};
+use crate::preflight;
 use crate::recorder;
 use crate::threads::Busy;
 use crate::worker::{Gauges, Report};
@@ -146,11 +147,14 @@ impl Control {
     fn event(&mut self, event: &Event) {
         let room = convert::room_out(event.room);
         self.tell_recorder(event);
+        let mut tested = None;
         let leg_down = match &event.kind {
             Kind::LegDown { leg, cause, summary } => {
                 let id = convert::leg_out(*leg);
                 let scores = self.legs.remove(leg).unwrap_or_default();
-                if let Some(leg) = lock(&self.shared.registry).ending(room, id) {
+                let ending = lock(&self.shared.registry).ending(room, id);
+                tested = ending.map(|leg| leg.part);
+                if let Some(leg) = ending {
                     let tried_ns = event.at.saturating_sub(leg.offered_at);
                     let gave_up = !leg.was_up && tried_ns >= CONNECT_PATIENCE_NS;
                     self.metrics
@@ -187,6 +191,9 @@ impl Control {
             if leg_down.is_some_and(|leg| lock(&self.shared.registry).leg_ended(room, leg)) {
                 outbox.close(room);
             }
+        }
+        if let Some(part) = tested {
+            preflight::leg_gone(&self.shared, room, part);
         }
         self.shared.changed.notify_one();
     }
@@ -257,16 +264,19 @@ impl Control {
     }
 
     fn keep_house(&mut self, now: u64) {
-        {
+        let overdue: Vec<_> = {
             let mut registry = lock(&self.shared.registry);
-            for leg in registry.overdue(now) {
-                registry.remove_leg(leg);
-            }
+            let overdue = registry.overdue(now);
+            overdue.into_iter().filter_map(|leg| registry.remove_leg(leg)).collect()
+        };
+        for leg in overdue {
+            preflight::leg_gone(&self.shared, leg.room, leg.part);
         }
         for (shard, busy) in self.busy.iter_mut().enumerate() {
             self.metrics.shard_busy(shard, busy.look(now));
         }
         let busiest = self.busy.iter().map(Busy::share).fold(0.0, f64::max);
+        preflight::shed(&self.shared, busiest as f32);
         let counts = {
             let mut live = lock(&self.shared.live);
             live.set_busy(busiest as f32);

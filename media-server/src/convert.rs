@@ -127,6 +127,7 @@ const fn summary(summary: &Summary) -> LegSummary {
         jitter_ms_mean: summary.jitter_ms_mean,
         mos_up: summary.mos_up,
         mos_down: summary.mos_down,
+        level_max: summary.level_max,
         seconds: summary.seconds,
     }
 }

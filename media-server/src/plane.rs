@@ -29,7 +29,9 @@ use crate::config::{Config, LEGS_RESERVED_PER_ROOM};
 use crate::convert;
 use crate::drain::Drain;
 use crate::events::Outbox;
+use crate::foreign::Way;
 use crate::live::Live;
+use crate::preflight;
 use crate::recorder;
 use crate::registry::{Digest, FIRST_OFFER_S_MAX, NewLeg, Registry};
 
@@ -65,7 +67,7 @@ impl ShardLink {
     }
 
     /// The same for a caller who can say no to somebody.
-    fn tell(&self, command: Command) -> Result<(), Refusal> {
+    pub(crate) fn tell(&self, command: Command) -> Result<(), Refusal> {
         self.hand(command).map_err(|_| Refusal::Unavailable)
     }
 }
@@ -116,7 +118,7 @@ impl Shared {
         }
     }
 
-    fn link(&self, shard: usize) -> Result<&ShardLink, Refusal> {
+    pub(crate) fn link(&self, shard: usize) -> Result<&ShardLink, Refusal> {
         self.shards.get(shard).ok_or(Refusal::Unavailable)
     }
 
@@ -135,6 +137,9 @@ impl Shared {
         let known = registry.shard_of(grant.room).is_some();
         if !known && lock(&self.drain).is_over(now) {
             return Err(Refusal::Draining);
+        }
+        if grant.part == ports::Part::Preflight && registry.leg(grant.leg).is_none() {
+            preflight::may_begin(&registry, lock(&self.live).busy())?;
         }
         let first_offer_s = grant.first_offer_s.clamp(1, FIRST_OFFER_S_MAX);
         let new = NewLeg {
@@ -178,14 +183,16 @@ impl Shared {
         self.rooms_refused[full as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answer_offer(&self, secret: &Secret, text: &str) -> Result<Answer, Refusal> {
+    fn answer_offer(&self, secret: &Secret, text: &str, way: Way) -> Result<Answer, Refusal> {
         let secret = digest(secret);
         lock(&self.registry).by_secret(&secret)?;
         let offer = self.read(text)?;
-        let ice = fresh_ice(&offer)?;
+        let ice = fresh_ice(&offer.ufrag)?;
         let mut registry = lock(&self.registry);
         let (id, shard, leg) = registry.by_secret(&secret)?;
-        let slots = leg.slots.map(Some);
+        self.may_go(way, &offer, leg.uplink)?;
+        let announced = way.slots(&leg.slots);
+        let slots = std::array::from_fn(|n| announced.get(n).copied());
         let media: MediaParams = offer.media_params(leg.uplink, convert::red(leg.red), slots);
         let transport = NewTransport {
             id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
@@ -194,7 +201,7 @@ impl Shared {
             media,
         };
         let link = self.link(shard)?;
-        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, &leg.slots, link);
+        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, announced, link);
         let command = if leg.attached {
             Command::Attach {
                 leg: convert::leg(id),
@@ -231,7 +238,7 @@ impl Shared {
     fn answer_restart(&self, secret: &Secret, text: &str) -> Result<Answer, Refusal> {
         let secret = digest(secret);
         let offer = self.read(text)?;
-        let ice = fresh_ice(&offer)?;
+        let ice = fresh_ice(&offer.ufrag)?;
         let mut registry = lock(&self.registry);
         let (id, shard, leg) = registry.by_secret(&secret)?;
         if leg.ice.is_none() {
@@ -347,7 +354,23 @@ impl Media for Plane {
     }
 
     fn offer(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
-        Box::pin(async move { self.0.answer_offer(&secret, &sdp.0) })
+        Box::pin(async move { self.0.answer_offer(&secret, &sdp.0, Way::AsOffered) })
+    }
+
+    fn ingest(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
+        Box::pin(async move { self.0.answer_offer(&secret, &sdp.0, Way::Up) })
+    }
+
+    fn ice_session(&self, secret: &Secret) -> Result<String, Refusal> {
+        self.0.session_of(secret)
+    }
+
+    fn trickle(&self, secret: Secret, fragment: Sdp) -> Result<(), Refusal> {
+        self.0.take_trickle(&secret, &fragment.0)
+    }
+
+    fn restart_ice(&self, secret: Secret, fragment: Sdp) -> Later<'_, Result<Sdp, Refusal>> {
+        Box::pin(async move { self.0.restart_by_fragment(&secret, &fragment.0) })
     }
 
     fn restart(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
@@ -465,7 +488,7 @@ impl Media for Plane {
     }
 }
 
-fn digest(secret: &Secret) -> Digest {
+pub(crate) fn digest(secret: &Secret) -> Digest {
     let digest = ring::digest::digest(&ring::digest::SHA256, secret.expose());
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());
@@ -488,7 +511,8 @@ fn fresh_slot() -> Result<SlotParams, Refusal> {
     })
 }
 
-fn fresh_ice(offer: &sdp::Offer) -> Result<IceCredentials, Refusal> {
+/// Credentials of ours for a client with this user name fragment.
+pub(crate) fn fresh_ice(remote_ufrag: &str) -> Result<IceCredentials, Refusal> {
     let text = |bytes: &[u8]| {
         bytes
             .iter()
@@ -498,6 +522,6 @@ fn fresh_ice(offer: &sdp::Offer) -> Result<IceCredentials, Refusal> {
     Ok(IceCredentials {
         local_ufrag: text(&random::<UFRAG_CHARS>()?),
         local_pwd: text(&random::<PWD_CHARS>()?),
-        remote_ufrag: offer.ufrag.clone(),
+        remote_ufrag: remote_ufrag.to_owned(),
     })
 }

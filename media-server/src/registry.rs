@@ -351,6 +351,19 @@ impl Registry {
         (self.legs.len(), self.rooms.len())
     }
 
+    /// Legs of this part.
+    #[must_use]
+    pub fn count(&self, part: Part) -> usize {
+        self.legs.values().filter(|leg| leg.part == part).count()
+    }
+
+    /// Rooms with a leg of this part.
+    #[must_use]
+    pub fn rooms_of(&self, part: Part) -> Vec<CallId> {
+        let legs = self.legs.values().filter(|leg| leg.part == part);
+        legs.map(|leg| leg.room).collect()
+    }
+
     /// Legs that all shards together take.
     #[must_use]
     pub fn capacity(&self) -> u32 {

@@ -220,6 +220,7 @@ impl From<ports::Refusal> for Refused {
         match refusal {
             ports::Refusal::UnknownGrant => Refused::new(Code::UnknownGrant),
             ports::Refusal::BadOffer { reason } => Refused::because(Code::BadOffer, reason),
+            ports::Refusal::NoSession => Refused::new(Code::NotFound),
             ports::Refusal::Full { retry_after_s } => Refused::new(Code::MediaFull).retry_after(retry_after_s),
             ports::Refusal::Draining => Refused::new(Code::Draining),
             ports::Refusal::Limit(word) => Refused::because(Code::MediaFull, word),

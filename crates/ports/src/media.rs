@@ -198,6 +198,9 @@ pub enum Refusal {
         /// Stable snake_case word.
         reason: &'static str,
     },
+    /// The leg of this grant has had no offer yet.
+    #[error("no offer was made under this grant")]
+    NoSession,
     /// The node takes no new rooms now.
     #[error("media is full; try again in {retry_after_s} s")]
     Full {
@@ -221,6 +224,7 @@ impl Refusal {
         match self {
             Refusal::UnknownGrant => "unknown_grant",
             Refusal::BadOffer { reason } => reason,
+            Refusal::NoSession => "no_session",
             Refusal::Full { .. } => "media_full",
             Refusal::Draining => "draining",
             Refusal::Limit(word) => word,
@@ -261,6 +265,8 @@ pub struct LegSummary {
     pub mos_up: Option<f64>,
     /// The same for the downlink, by the receiver's reports.
     pub mos_down: Option<f64>,
+    /// Loudest level of the uplink: 0 silence or never told, 127 full scale (RFC 6464 turned round).
+    pub level_max: u8,
     /// Seconds the leg was up.
     pub seconds: u64,
 }
@@ -445,6 +451,30 @@ pub trait Media: Send + Sync + 'static {
     /// # Errors
     /// `UnknownGrant`, `BadOffer`, `Unavailable`.
     fn offer(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>>;
+
+    /// Answers the offer of a client that only speaks (RFC 9725): whole or not at all, and nothing is sent to it.
+    ///
+    /// # Errors
+    /// As [`Media::offer`], and `BadOffer` for what could be taken in part only.
+    fn ingest(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>>;
+
+    /// The name of the ICE session that a leg has now; a new one with each offer and restart that was answered.
+    ///
+    /// # Errors
+    /// `UnknownGrant`; `NoSession` before the first offer.
+    fn ice_session(&self, secret: &Secret) -> Result<String, Refusal>;
+
+    /// Counts what a fragment trickles (RFC 8840).
+    ///
+    /// # Errors
+    /// `UnknownGrant`, `NoSession`, `BadOffer`.
+    fn trickle(&self, secret: Secret, fragment: Sdp) -> Result<(), Refusal>;
+
+    /// ICE restart by a fragment (RFC 8840) with the client's new credentials; gives the fragment with ours.
+    ///
+    /// # Errors
+    /// As [`Media::trickle`], `Unavailable`; the leg goes on with its old credentials when it fails.
+    fn restart_ice(&self, secret: Secret, fragment: Sdp) -> Later<'_, Result<Sdp, Refusal>>;
 
     /// ICE restart: new credentials, same association and keys.
     ///

@@ -63,6 +63,8 @@ struct Rooms {
     seqs: HashMap<CallId, u64>,
     events: Vec<MediaEvent>,
     candidates: Vec<String>,
+    /// How many ICE sessions a grant has had.
+    sessions: HashMap<Secret, u32>,
 }
 
 /// A media plane without sound: an offer brings its leg up, two of them bring the room alive.
@@ -115,11 +117,17 @@ impl FakeMedia {
         }
         if !sdp.0.starts_with("v=0") {
             return Err(Refusal::BadOffer {
-                reason: "offer_without_opus",
+                reason: "offer_malformed",
             });
+        }
+        // The tests offer what the real media refuses by these words.
+        let refused = ["setup_passive", "offer_taken_in_part", "offer_sends_nothing"];
+        if let Some(reason) = refused.into_iter().find(|reason| sdp.0.contains(*reason)) {
+            return Err(Refusal::BadOffer { reason });
         }
         let mut rooms = self.rooms.lock().unwrap();
         let (leg, room, part) = *rooms.grants.get(secret).ok_or(Refusal::UnknownGrant)?;
+        *rooms.sessions.entry(secret.clone()).or_default() += 1;
         if rooms.up.entry(room).or_default().insert(leg, part).is_none() {
             self.report(&mut rooms, room, EventKind::LegUp { leg });
             self.report(&mut rooms, room, EventKind::FirstRtp { leg });
@@ -143,6 +151,45 @@ impl ports::Media for FakeMedia {
 
     fn offer(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
         let answer = self.attach(&secret, &sdp);
+        Box::pin(async { answer })
+    }
+
+    fn ingest(&self, secret: Secret, sdp: Sdp) -> Later<'_, Result<Answer, Refusal>> {
+        self.offer(secret, sdp)
+    }
+
+    fn ice_session(&self, secret: &Secret) -> Result<String, Refusal> {
+        let rooms = self.rooms.lock().unwrap();
+        rooms.grants.get(secret).ok_or(Refusal::UnknownGrant)?;
+        let session = rooms.sessions.get(secret).ok_or(Refusal::NoSession)?;
+        Ok(format!("session{session}"))
+    }
+
+    fn trickle(&self, secret: Secret, fragment: Sdp) -> Result<(), Refusal> {
+        self.ice_session(&secret)?;
+        if !fragment.0.contains('=') {
+            return Err(Refusal::BadOffer {
+                reason: "fragment_malformed",
+            });
+        }
+        for candidate in fragment.0.lines().filter(|line| line.starts_with("a=candidate:")) {
+            self.candidate(secret.clone(), candidate)?;
+        }
+        Ok(())
+    }
+
+    fn restart_ice(&self, secret: Secret, fragment: Sdp) -> Later<'_, Result<Sdp, Refusal>> {
+        let restart = || {
+            self.trickle(secret.clone(), fragment.clone())?;
+            if !fragment.0.contains("a=ice-ufrag:") {
+                return Err(Refusal::BadOffer {
+                    reason: "fragment_without_credentials",
+                });
+            }
+            *self.rooms.lock().unwrap().sessions.entry(secret.clone()).or_default() += 1;
+            Ok(Sdp(format!("a=ice-ufrag:{}\r\n", self.ice_session(&secret)?)))
+        };
+        let answer = restart();
         Box::pin(async { answer })
     }
 

@@ -141,6 +141,22 @@ impl ports::Media for ScriptedMedia {
         Box::pin(async { Err(Refusal::UnknownGrant) })
     }
 
+    fn ingest(&self, _: Secret, _: Sdp) -> Later<'_, Result<Answer, Refusal>> {
+        Box::pin(async { Err(Refusal::UnknownGrant) })
+    }
+
+    fn ice_session(&self, _: &Secret) -> Result<String, Refusal> {
+        Err(Refusal::UnknownGrant)
+    }
+
+    fn trickle(&self, _: Secret, _: Sdp) -> Result<(), Refusal> {
+        Err(Refusal::UnknownGrant)
+    }
+
+    fn restart_ice(&self, _: Secret, _: Sdp) -> Later<'_, Result<Sdp, Refusal>> {
+        Box::pin(async { Err(Refusal::UnknownGrant) })
+    }
+
     fn restart(&self, _: Secret, _: Sdp) -> Later<'_, Result<Answer, Refusal>> {
         Box::pin(async { Err(Refusal::UnknownGrant) })
     }

@@ -1,0 +1,105 @@
+//! Rooms of line tests: one leg, no call. Nobody at the desk ends them, so they end with their leg; and they are the
+//! first to be refused and the first to go when the node has much to do (media.md L2).
+//!
+//! Invariant: a line test never takes the place of a call.
+
+use std::sync::Arc;
+
+use call_model::CallId;
+use ports::{Cause, Media as _, Part, Refusal};
+
+use crate::plane::{Plane, Shared, lock};
+use crate::registry::Registry;
+
+/// Line tests of one node at the same time: a team that tests before its shift. More would be a load of their own.
+pub const PREFLIGHTS_MAX: usize = 64;
+/// Busiest shard, 0 to 1, above which no test begins: calls are refused at 0.9, and they come first.
+pub const PREFLIGHT_BUSY_MAX: f32 = 0.8;
+/// Busiest shard, 0 to 1, at which those that run are ended.
+pub const SHED_BUSY: f32 = 0.95;
+/// Seconds after which a refused test may be tried again: as long as one lasts.
+const RETRY_AFTER_S: u32 = 30;
+
+/// Whether one more test may begin. `busy`: the busiest shard, 0 to 1.
+pub(crate) fn may_begin(registry: &Registry, busy: f32) -> Result<(), Refusal> {
+    if busy >= PREFLIGHT_BUSY_MAX || registry.count(Part::Preflight) >= PREFLIGHTS_MAX {
+        return Err(Refusal::Full {
+            retry_after_s: RETRY_AFTER_S,
+        });
+    }
+    Ok(())
+}
+
+/// The leg of a room is gone, or will never come.
+pub(crate) fn leg_gone(shared: &Arc<Shared>, room: CallId, part: Part) {
+    if part == Part::Preflight {
+        Plane(Arc::clone(shared)).close_room(room, Cause::HangUp);
+    }
+}
+
+/// Ends all tests when the node has too much to do.
+pub(crate) fn shed(shared: &Arc<Shared>, busy: f32) {
+    if busy < SHED_BUSY {
+        return;
+    }
+    let rooms = lock(&shared.registry).rooms_of(Part::Preflight);
+    if !rooms.is_empty() {
+        tracing::warn!(
+            rooms = rooms.len(),
+            busy,
+            "line tests were ended: the node has too much to do"
+        );
+    }
+    for room in rooms {
+        Plane(Arc::clone(shared)).close_room(room, Cause::Limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use call_model::LegId;
+    use media_core::command::SlotParams;
+    use media_core::limits::SLOTS_PER_LEG_MAX;
+    use ports::Red;
+
+    use super::*;
+    use crate::registry::NewLeg;
+
+    fn add(registry: &mut Registry, n: u128, part: Part) {
+        let slot = SlotParams {
+            ssrc: 1,
+            sequence: 1,
+            timestamp: 1,
+        };
+        let leg = NewLeg {
+            leg: LegId(n),
+            room: CallId(n),
+            part,
+            uplink: true,
+            red: Red::Off,
+            first_offer_by: 100,
+            slots: [slot; SLOTS_PER_LEG_MAX],
+        };
+        let mut digest = [0; 32];
+        digest[..16].copy_from_slice(&n.to_be_bytes());
+        registry.admit(leg, digest).expect("there is room");
+    }
+
+    #[test]
+    fn so_many_tests_and_no_more_and_none_on_a_busy_node() {
+        let mut registry = Registry::new(1, 10_000, 4);
+        for n in 0..PREFLIGHTS_MAX as u128 {
+            assert_eq!(may_begin(&registry, 0.0), Ok(()), "{n}");
+            add(&mut registry, n, Part::Preflight);
+            add(&mut registry, 1_000 + n, Part::Customer);
+        }
+        let full = Err(Refusal::Full {
+            retry_after_s: RETRY_AFTER_S,
+        });
+        assert_eq!(may_begin(&registry, 0.0), full);
+        registry.remove_room(CallId(0));
+        assert_eq!(may_begin(&registry, 0.79), Ok(()));
+        assert_eq!(may_begin(&registry, PREFLIGHT_BUSY_MAX), full);
+        assert_eq!(registry.rooms_of(Part::Preflight).len(), PREFLIGHTS_MAX - 1);
+    }
+}
