@@ -48,6 +48,9 @@ pub(crate) struct Who(pub(crate) Caller);
 /// A caller on a route that customers and agents share, and that a customer's page uses.
 pub(crate) struct CustomerFirst(pub(crate) Caller);
 
+/// A caller, if somebody says who he is; the route has another way to find out.
+pub(crate) struct Anyone(pub(crate) Option<Caller>);
+
 /// A caller who begins a call.
 pub(crate) struct Starter(pub(crate) Caller);
 
@@ -74,6 +77,28 @@ impl FromRequestParts<App> for CustomerFirst {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         identify(parts, app, Order::Customer).await.map(CustomerFirst)
+    }
+}
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let silent = !parts.headers.contains_key(header::AUTHORIZATION) && !parts.headers.contains_key(header::COOKIE);
+        let demo = app.options().demo && is_visitor(parts);
+        if silent && !demo {
+            return Ok(Anyone(None));
+        }
+        match identify(parts, app, Order::Staff).await {
+            Ok(caller) => Ok(Anyone(Some(caller))),
+            // A cookie of something else, or one that has run out, says nothing.
+            Err(failure)
+                if failure.status == StatusCode::UNAUTHORIZED && !parts.headers.contains_key(header::AUTHORIZATION) =>
+            {
+                Ok(Anyone(None))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 

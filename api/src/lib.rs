@@ -35,7 +35,7 @@ use wire::leg::IceServer;
 
 pub use body::JSON_BYTES_MAX;
 pub use cookies::CookieRules;
-pub use limits::STAFF_REQUESTS_PER_MINUTE;
+pub use limits::{JOININGS_PER_MINUTE, PREFLIGHTS_PER_MINUTE, STAFF_REQUESTS_PER_MINUTE};
 pub use metrics::metrics_router;
 pub use openapi::document;
 pub use visitor::Cidr;

@@ -21,6 +21,13 @@ pub(crate) const SIGN_INS_PER_ADDRESS: u32 = 20;
 pub(crate) const STRANGERS_PER_MINUTE: u32 = 60;
 /// WebSockets that one address may open in a second: an office whose network comes back reconnects in a few.
 pub(crate) const HANDSHAKES_PER_SECOND: u32 = 10;
+/// Offers, fragments and ends under one leg grant in a minute: a client that trickles every candidate of a many-homed
+/// machine one by one, and has to do it twice.
+pub const JOININGS_PER_MINUTE: u32 = 120;
+/// Line tests that one visitor begins in a minute: one, another with the other headset, and some more by impatience.
+pub const PREFLIGHTS_PER_MINUTE: u32 = 6;
+/// Line tests from one address in a minute: a team behind one address that tests before its shift.
+pub const PREFLIGHTS_PER_ADDRESS: u32 = 30;
 /// All buckets.
 pub(crate) struct Limits<C: Clock = DefaultClock> {
     staff: Buckets<C>,
@@ -28,6 +35,9 @@ pub(crate) struct Limits<C: Clock = DefaultClock> {
     sign_in_address: Buckets<C>,
     stranger: Buckets<C>,
     handshake: Buckets<C>,
+    joining: Buckets<C>,
+    preflight: Buckets<C>,
+    preflight_address: Buckets<C>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,6 +54,9 @@ impl<C: Clock + Clone> Limits<C> {
             sign_in_address: buckets(SIGN_INS_PER_ADDRESS, QUARTER),
             stranger: buckets(STRANGERS_PER_MINUTE, MINUTE),
             handshake: buckets(HANDSHAKES_PER_SECOND, SECOND),
+            joining: buckets(JOININGS_PER_MINUTE, MINUTE),
+            preflight: buckets(PREFLIGHTS_PER_MINUTE, MINUTE),
+            preflight_address: buckets(PREFLIGHTS_PER_ADDRESS, MINUTE),
         }
     }
 
@@ -61,6 +74,17 @@ impl<C: Clock + Clone> Limits<C> {
     /// One more request without a valid credential.
     pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), TooMany> {
         self.stranger.take(&network(address))
+    }
+
+    /// One more request under the leg grant whose digest is `grant`.
+    pub(crate) fn joining(&self, grant: &str) -> Result<(), TooMany> {
+        self.joining.take(grant)
+    }
+
+    /// One more line test of `visitor`, whose name is unlike that of any other, from `address`.
+    pub(crate) fn preflight(&self, visitor: &str, address: IpAddr) -> Result<(), TooMany> {
+        self.preflight_address.take(&network(address))?;
+        self.preflight.take(visitor)
     }
 
     /// One more WebSocket from `address`.
@@ -134,6 +158,21 @@ mod tests {
         assert_eq!(limits.handshake(home), Err(TooMany(1)));
         clock.advance(SECOND);
         assert_eq!(limits.handshake(home), Ok(()));
+    }
+
+    #[test]
+    fn one_visitor_tests_six_times_in_a_minute_and_one_office_thirty_times() {
+        let (_, limits) = limits();
+        let office: IpAddr = "192.0.2.1".parse().unwrap();
+        for visitor in 0..PREFLIGHTS_PER_ADDRESS / PREFLIGHTS_PER_MINUTE {
+            for _ in 0..PREFLIGHTS_PER_MINUTE {
+                assert_eq!(limits.preflight(&visitor.to_string(), office), Ok(()));
+            }
+        }
+        assert!(limits.preflight("one more", office).is_err());
+        let home: IpAddr = "192.0.2.2".parse().unwrap();
+        assert!(limits.preflight("0", home).is_err(), "the same visitor from elsewhere");
+        assert_eq!(limits.preflight("one more", home), Ok(()));
     }
 
     #[test]

@@ -13,16 +13,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, routes};
 
 /// Codes that only the API knows, beside those of the desk.
-const OWN_CODES: [&str; 9] = [
+const OWN_CODES: [&str; 10] = [
     "cross_site",
     "malformed",
     "malformed_json",
     "method_not_allowed",
+    "precondition_required",
     "refused",
-    "restart_by_offer",
     "storage",
     "too_large",
     "unsupported_media_type",
+    "version_mismatch",
 ];
 
 #[derive(OpenApi)]
@@ -36,6 +37,7 @@ const OWN_CODES: [&str; 9] = [
         (name = "staff", description = "Signing in, presence, the list of staff"),
         (name = "media", description = "Joining a call by plain HTTP"),
         (name = "node", description = "Emptying a node before it stops"),
+        (name = "preflight", description = "Testing a line before a call"),
         (name = "health", description = "For whoever runs it"),
     )
 )]
@@ -43,7 +45,7 @@ struct Base;
 
 /// Every route with its description.
 pub(crate) fn described() -> OpenApiRouter<App> {
-    use routes::{auth, call, calls, health, node, offers, recordings, rtc, staff};
+    use routes::{auth, call, calls, health, node, offers, preflight, recordings, rtc, staff, whip};
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(call::start))
         .routes(routes!(call::view))
@@ -74,6 +76,11 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(rtc::attach, rtc::options))
         .routes(routes!(rtc::trickle, rtc::leave))
         .routes(routes!(node::state, node::drain, node::undo))
+        .routes(routes!(preflight::begin, preflight::list))
+        .routes(routes!(preflight::report))
+        .routes(routes!(preflight::link))
+        .routes(routes!(whip::publish, whip::options))
+        .routes(routes!(whip::trickle, whip::leave))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::startup))

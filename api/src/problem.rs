@@ -24,6 +24,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Media type of a problem document.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Seconds after which a part that is away for now may be asked again, when nobody knows better.
+const RETRY_AFTER_S: u32 = 5;
+
 /// Marks a response that is no success and whose body says all there is to say.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AsItIs;
@@ -116,7 +119,9 @@ impl From<Refused> for Failure {
             code: refused.code.word(),
             title,
             detail: refused.detail.map(Cow::Owned),
-            retry_after_s: refused.retry_after_s,
+            retry_after_s: refused
+                .retry_after_s
+                .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S)),
             fields: refused
                 .fields
                 .into_iter()

@@ -33,7 +33,7 @@ impl Met {
         // Whoever is told to wait is told how long.
         if matches!(
             code,
-            "rate_limited" | "media_full" | "media_unavailable" | "recording_required" | "database"
+            "rate_limited" | "media_full" | "media_unavailable" | "recording_required" | "database" | "draining"
         ) {
             let wait: u32 = reply.header("retry-after").parse().expect("a number of seconds");
             assert!(wait >= 1, "{code}");
@@ -80,7 +80,7 @@ fn written() -> BTreeSet<String> {
 fn the_description_names_exactly_the_codes_of_the_desk_and_those_written_here() {
     let desk = desk::Code::ALL.iter().map(|code| code.word().to_owned());
     let all: BTreeSet<String> = desk.chain(written()).collect();
-    assert!(written().contains("malformed_json") && written().contains("restart_by_offer"));
+    assert!(written().contains("malformed_json") && written().contains("precondition_required"));
     assert_eq!(described(), all);
 }
 
@@ -157,13 +157,16 @@ async fn media(server: &Server, met: &mut Met) {
     met.meets(503, "media_unavailable", offer("v=0")).await;
     *server.world.media.refuses.lock().unwrap() = None;
     let resource = format!("/api/rtc/{}", URL_SAFE_NO_PAD.encode(sha256(&[7; 32])));
-    let restart = server.ask("PATCH", resource).bearer(&grant).header("if-match", "*");
-    met.meets(
-        422,
-        "restart_by_offer",
-        restart.raw("application/trickle-ice-sdpfrag", ""),
-    )
-    .await;
+    let patch = || {
+        let ask = server.ask("PATCH", &resource).bearer(&grant);
+        ask.raw("application/trickle-ice-sdpfrag", "a=mid:0\r\n")
+    };
+    met.meets(428, "precondition_required", patch()).await;
+    met.meets(401, "unknown_grant", patch().header("if-match", "*")).await;
+    server.leg([7; 32]).await;
+    assert_eq!(offer("v=0").send().await.status, 201);
+    met.meets(412, "version_mismatch", patch().header("if-match", "\"older\""))
+        .await;
     let load = |legs, draining| {
         let mut load = server.world.media.load.lock().unwrap();
         (load.legs, load.draining) = (legs, draining);

@@ -49,9 +49,13 @@ async fn every_described_route_is_there_and_asks_who_it_is() {
             seen += 1;
             match (path.as_str(), method) {
                 ("/health/live" | "/health/startup" | "/health/ready", _) => assert_eq!(reply.status, 200, "{path}"),
-                ("/api/rtc", "OPTIONS") => assert_eq!(reply.status, 204),
+                ("/api/rtc" | "/api/whip", "OPTIONS") => assert_eq!(reply.status, 204),
                 // The grant is the credential.
-                ("/api/rtc" | "/api/rtc/{resource}", _) => assert_eq!(reply.code(), "unknown_grant", "{method} {path}"),
+                // So is that of a line test for its report.
+                ("/api/support/preflight/{id}/report", _) => assert_eq!(reply.code(), "unknown_grant"),
+                ("/api/rtc" | "/api/rtc/{resource}" | "/api/whip" | "/api/whip/{resource}", _) => {
+                    assert_eq!(reply.code(), "unknown_grant", "{method} {path}");
+                }
                 // Signing in is how one gets a credential; without a body it is no sign-in.
                 ("/api/support/auth/login", _) => assert_eq!(reply.code(), "unsupported_media_type"),
                 _ => assert_eq!(reply.code(), "unauthenticated", "{method} {path}"),

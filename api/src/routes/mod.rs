@@ -6,9 +6,11 @@ pub(crate) mod calls;
 pub(crate) mod health;
 pub(crate) mod node;
 pub(crate) mod offers;
+pub(crate) mod preflight;
 pub(crate) mod recordings;
 pub(crate) mod rtc;
 pub(crate) mod staff;
+pub(crate) mod whip;
 
 use axum::Json;
 

@@ -1,7 +1,8 @@
 //! Joining by plain HTTP: an offer under a grant, the answer in the reply (the shape of RFC 9725, both ways of sound).
 //!
 //! The grant is the only credential; who has it speaks for its leg. The address of the resource is the digest of the
-//! grant, so it cannot be guessed, and it opens nothing without the grant itself.
+//! grant, so it cannot be guessed, and it opens nothing without the grant itself. `whip.rs` is the same for clients that
+//! only speak.
 
 use axum::{
     body::{Body, Bytes},
@@ -11,7 +12,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use desk::{Code, Refused, auth::token::sha256};
-use ports::{Sdp, Secret};
+use ports::{Refusal, Sdp, Secret};
 use wire::{leg::IceServer, problem::Problem};
 
 use crate::{
@@ -25,14 +26,34 @@ use crate::{
 /// Largest offer in bytes, as media has it; one more is refused here already.
 pub(crate) const SDP_BYTES_MAX: usize = 32 * 1024;
 
-/// Candidates taken from one fragment; the rest says nothing new to a lite agent.
-const CANDIDATES_MAX: usize = 64;
+/// What an offer is posted as.
+const SDP: &str = "application/sdp";
+/// What is sent after it (RFC 8840 §9).
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// The two ways in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Both ways of sound, as the offer has it.
+    Rtc,
+    /// The client speaks and hears nothing (RFC 9725).
+    Whip,
+}
+
+impl Door {
+    const fn path(self) -> &'static str {
+        match self {
+            Door::Rtc => "/api/rtc",
+            Door::Whip => "/api/whip",
+        }
+    }
+}
 
 /// A grant shown as a bearer token.
-struct Grant(Secret);
+pub(super) struct Grant(pub(super) Secret);
 
 impl Grant {
-    fn of(parts: &Parts) -> Result<Self, Failure> {
+    pub(super) fn of(parts: &Parts) -> Result<Self, Failure> {
         let unknown = || Failure::from(Refused::new(Code::UnknownGrant));
         let token = bearer(parts).ok_or_else(unknown)?;
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| unknown())?;
@@ -45,15 +66,41 @@ impl Grant {
     }
 }
 
+/// What media's refusal means here: RFC 9725 tells a description that cannot be read from one that cannot be served.
+fn refused(refusal: Refusal) -> Failure {
+    let reason = match &refusal {
+        Refusal::BadOffer { reason } => *reason,
+        Refusal::UnknownGrant
+        | Refusal::NoSession
+        | Refusal::Full { .. }
+        | Refusal::Draining
+        | Refusal::Limit(_)
+        | Refusal::Unavailable => "",
+    };
+    let mut failure = Failure::from(refusal);
+    match reason {
+        "setup_passive" => failure.status = StatusCode::UNPROCESSABLE_ENTITY,
+        "offer_without_opus"
+        | "offer_without_rtcp_mux"
+        | "offer_taken_in_part"
+        | "offer_sends_nothing"
+        | "grant_without_uplink" => failure.status = StatusCode::NOT_ACCEPTABLE,
+        _ => {}
+    }
+    failure
+}
+
 /// A request under a grant, read with its limits.
 struct Asked {
     grant: Grant,
+    headers: HeaderMap,
     body: String,
 }
 
 async fn read(app: &App, request: Request, media_type: &str) -> Result<Asked, Failure> {
     let (parts, body) = request.into_parts();
     let grant = Grant::of(&parts)?;
+    let headers = parts.headers.clone();
     let kind = header_text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case(media_type) {
@@ -71,11 +118,15 @@ async fn read(app: &App, request: Request, media_type: &str) -> Result<Asked, Fa
     }
     let text =
         String::from_utf8(bytes.into()).map_err(|_| Failure::from(Refused::because(Code::BadOffer, "not_text")))?;
-    Ok(Asked { grant, body: text })
+    Ok(Asked {
+        grant,
+        headers,
+        body: text,
+    })
 }
 
 /// A refusal; an unknown grant counts as a stranger's knock.
-fn counted(app: &App, from: &From, failure: Failure) -> Failure {
+pub(super) fn counted(app: &App, from: &From, failure: Failure) -> Failure {
     if failure.status == StatusCode::UNAUTHORIZED
         && let Err(limited) = stranger(app, from.address)
     {
@@ -84,33 +135,29 @@ fn counted(app: &App, from: &From, failure: Failure) -> Failure {
     failure
 }
 
-/// Attaches a leg: the offer in, the answer out.
-#[utoipa::path(post, path = "/api/rtc", tag = "media",
-    request_body(content = String, content_type = "application/sdp"),
-    responses((status = 201, content_type = "application/sdp", body = String),
-        (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn attach(State(app): State<App>, from: From, request: Request) -> Result<Response, Failure> {
+/// The offer in, the answer out.
+pub(super) async fn attach_at(door: Door, app: &App, from: &From, request: Request) -> Result<Response, Failure> {
     let answer = async {
-        let asked = read(&app, request, "application/sdp").await?;
-        let answer = app.desk().media().offer(asked.grant.0.clone(), Sdp(asked.body)).await?;
-        Ok((asked.grant, answer))
+        let Asked { grant, body, .. } = read(app, request, SDP).await?;
+        limited(app, &grant)?;
+        let media = app.desk().media();
+        let answer = match door {
+            Door::Rtc => media.offer(grant.0.clone(), Sdp(body)).await,
+            Door::Whip => media.ingest(grant.0.clone(), Sdp(body)).await,
+        };
+        let answer = answer.map_err(refused)?;
+        let tag = tag(&media.ice_session(&grant.0)?);
+        Ok((grant, answer, tag))
     };
-    let (grant, answer) = answer.await.map_err(|failure: Failure| counted(&app, &from, failure))?;
-    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&sha256(answer.sdp.0.as_bytes())[..12]));
+    let (grant, answer, tag) = answer.await.map_err(|failure: Failure| counted(app, from, failure))?;
     let mut response = (StatusCode::CREATED, answer.sdp.0).into_response();
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &str| {
-        headers.insert(
-            name,
-            HeaderValue::from_str(value).expect("our own header values are visible ASCII"),
-        );
-    };
-    set(header::CONTENT_TYPE, "application/sdp");
-    set(header::LOCATION, &format!("/api/rtc/{}", grant.name()));
-    set(header::ETAG, &tag);
-    set(
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert(header::LOCATION, visible(&format!("{}/{}", door.path(), grant.name())));
+    headers.insert(header::ETAG, tag);
+    headers.insert(
         HeaderName::from_static("accept-patch"),
-        "application/trickle-ice-sdpfrag",
+        HeaderValue::from_static(FRAGMENT),
     );
     for server in &app.options().ice_servers {
         for link in links(server) {
@@ -118,6 +165,151 @@ pub(crate) async fn attach(State(app): State<App>, from: From, request: Request)
         }
     }
     Ok(response)
+}
+
+/// A fragment: candidates under the tag of the session, or a restart under `*` (RFC 9725 §4.3).
+pub(super) async fn patch_at(app: &App, from: &From, resource: &str, request: Request) -> Result<Response, Failure> {
+    let done = async {
+        let Asked { grant, headers, body } = read(app, request, FRAGMENT).await?;
+        own(&grant, resource)?;
+        limited(app, &grant)?;
+        let media = app.desk().media();
+        let wanted = Wanted::of(&headers).ok_or_else(|| {
+            let failure = Failure::new(
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition_required",
+                "If-Match is missing",
+            );
+            failure.detail("Send the ETag of the session, or \"*\" to restart ICE.")
+        })?;
+        if wanted == Wanted::Any {
+            let answer = media.restart_ice(grant.0.clone(), Sdp(body)).await.map_err(refused)?;
+            let tag = tag(&media.ice_session(&grant.0)?);
+            let kind = HeaderValue::from_static(FRAGMENT);
+            return Ok(([(header::CONTENT_TYPE, kind), (header::ETAG, tag)], answer.0).into_response());
+        }
+        if !wanted.names(&tag(&media.ice_session(&grant.0)?)) {
+            let failure = Failure::new(
+                StatusCode::PRECONDITION_FAILED,
+                "version_mismatch",
+                "Another ICE session has begun",
+            );
+            return Err(failure);
+        }
+        media.trickle(grant.0, Sdp(body)).map_err(refused)?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    done.await.map_err(|failure: Failure| counted(app, from, failure))
+}
+
+/// The leg ends.
+pub(super) fn leave_at(app: &App, from: &From, resource: &str, parts: &Parts) -> Result<StatusCode, Failure> {
+    let left = || {
+        let grant = Grant::of(parts)?;
+        own(&grant, resource)?;
+        limited(app, &grant)?;
+        app.desk().media().leave(grant.0).map_err(Failure::from)?;
+        Ok(StatusCode::OK)
+    };
+    left().map_err(|failure: Failure| counted(app, from, failure))
+}
+
+/// What may be posted (RFC 9725 §4.2).
+pub(super) fn accept_post() -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP));
+    (StatusCode::NO_CONTENT, headers, Body::empty()).into_response()
+}
+
+/// Which session a fragment is for, by `If-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// `*`, which RFC 9725 writes as `"*"`: whichever there is, and a new one from now on.
+    Any,
+    /// One of these.
+    Tags(Vec<String>),
+}
+
+impl Wanted {
+    /// `None` without the header.
+    fn of(headers: &HeaderMap) -> Option<Wanted> {
+        let lines = headers.get_all(header::IF_MATCH).iter();
+        let tags = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
+        let tags: Vec<String> = tags.map(|tag| tag.trim().to_owned()).collect();
+        match tags.as_slice() {
+            [] => None,
+            [only] if matches!(only.as_str(), "*" | "\"*\"") => Some(Wanted::Any),
+            _ => Some(Wanted::Tags(tags)),
+        }
+    }
+
+    /// True if it names this tag; a weak one never does (RFC 9110 §13.1.1).
+    fn names(&self, tag: &HeaderValue) -> bool {
+        match self {
+            Wanted::Any => true,
+            Wanted::Tags(tags) => tags.iter().any(|one| one.as_bytes() == tag.as_bytes()),
+        }
+    }
+}
+
+/// The strong tag of an ICE session.
+fn tag(session: &str) -> HeaderValue {
+    visible(&format!(
+        "\"{}\"",
+        URL_SAFE_NO_PAD.encode(&sha256(session.as_bytes())[..12])
+    ))
+}
+
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("our own header values are visible ASCII")
+}
+
+/// One more request under this grant.
+pub(super) fn limited(app: &App, grant: &Grant) -> Result<(), Failure> {
+    let taken = app.limits().joining(&grant.name());
+    taken.map_err(|wait| Failure::rate_limited(wait.0))
+}
+
+/// Attaches a leg: the offer in, the answer out. Sound goes both ways, as the offer and the grant have it.
+#[utoipa::path(post, path = "/api/rtc", tag = "media",
+    request_body(content = String, content_type = "application/sdp"),
+    responses((status = 201, content_type = "application/sdp", body = String),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn attach(State(app): State<App>, from: From, request: Request) -> Result<Response, Failure> {
+    attach_at(Door::Rtc, &app, &from, request).await
+}
+
+/// A fragment under `If-Match`: candidates with the session's tag (204; counted, never dialled, for a lite agent learns
+/// addresses from checks), or an ICE restart with `*` (200, our new pair and a new tag).
+#[utoipa::path(patch, path = "/api/rtc/{resource}", tag = "media", params(("resource" = String, Path)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses((status = 204), (status = 200, content_type = "application/trickle-ice-sdpfrag", body = String),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn trickle(
+    State(app): State<App>,
+    from: From,
+    Path(resource): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    patch_at(&app, &from, &resource, request).await
+}
+
+/// Leaves the call.
+#[utoipa::path(delete, path = "/api/rtc/{resource}", tag = "media", params(("resource" = String, Path)),
+    responses((status = 200), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn leave(
+    State(app): State<App>,
+    from: From,
+    Path(resource): Path<String>,
+    parts: Parts,
+) -> Result<StatusCode, Failure> {
+    leave_at(&app, &from, &resource, &parts)
+}
+
+/// What may be posted here.
+#[utoipa::path(options, path = "/api/rtc", tag = "media", responses((status = 204)))]
+pub(crate) async fn options() -> Response {
+    accept_post()
 }
 
 /// One `Link` per URL of a server (RFC 9725 §4.6).
@@ -137,71 +329,38 @@ fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> {
     })
 }
 
-/// Trickled candidates: counted, never dialled; a lite agent learns addresses from checks.
-#[utoipa::path(patch, path = "/api/rtc/{resource}", tag = "media", params(("resource" = String, Path)),
-    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
-    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn trickle(
-    State(app): State<App>,
-    from: From,
-    Path(resource): Path<String>,
-    request: Request,
-) -> Result<StatusCode, Failure> {
-    let restart = request.headers().get(header::IF_MATCH).is_some_and(|tag| tag == "*");
-    let done = async {
-        let asked = read(&app, request, "application/trickle-ice-sdpfrag").await?;
-        own(&asked.grant, &resource)?;
-        if restart {
-            let failure = Failure::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "restart_by_offer",
-                "Not by a fragment",
-            );
-            return Err(failure.detail("Post a new offer under the same grant; the leg keeps its place."));
-        }
-        let lines = asked.body.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
-        for candidate in lines.take(CANDIDATES_MAX) {
-            app.desk().media().candidate(asked.grant.0.clone(), candidate)?;
-        }
-        Ok(StatusCode::NO_CONTENT)
-    };
-    done.await.map_err(|failure: Failure| counted(&app, &from, failure))
-}
-
-/// Leaves the call.
-#[utoipa::path(delete, path = "/api/rtc/{resource}", tag = "media", params(("resource" = String, Path)),
-    responses((status = 200), (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn leave(
-    State(app): State<App>,
-    from: From,
-    Path(resource): Path<String>,
-    parts: Parts,
-) -> Result<StatusCode, Failure> {
-    let left = || {
-        let grant = Grant::of(&parts)?;
-        own(&grant, &resource)?;
-        app.desk().media().leave(grant.0).map_err(Failure::from)?;
-        Ok(StatusCode::OK)
-    };
-    left().map_err(|failure: Failure| counted(&app, &from, failure))
-}
-
-/// What may be posted here.
-#[utoipa::path(options, path = "/api/rtc", tag = "media", responses((status = 204)))]
-pub(crate) async fn options() -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        HeaderName::from_static("accept-post"),
-        HeaderValue::from_static("application/sdp"),
-    );
-    (StatusCode::NO_CONTENT, headers, Body::empty()).into_response()
-}
-
 /// The resource belongs to this grant.
 fn own(grant: &Grant, resource: &str) -> Result<(), Failure> {
     if grant.name() == resource {
         Ok(())
     } else {
         Err(Failure::not_found())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(lines: &[&'static str]) -> Option<Wanted> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::IF_MATCH, HeaderValue::from_static(line));
+        }
+        Wanted::of(&headers)
+    }
+
+    #[test]
+    fn a_star_restarts_and_only_a_strong_tag_names_a_session() {
+        let present = tag("Serv1234");
+        let text = present.to_str().unwrap().to_owned();
+        assert_eq!(wanted(&[]), None);
+        assert_eq!(wanted(&["*"]), Some(Wanted::Any));
+        assert_eq!(wanted(&[" \"*\" "]), Some(Wanted::Any));
+        assert!(!wanted(&["\"other\", W/\"x\"", "\"third\""]).unwrap().names(&present));
+        assert!(Wanted::Tags(vec!["\"other\"".to_owned(), text.clone()]).names(&present));
+        assert!(!Wanted::Tags(vec![format!("W/{text}")]).names(&present));
+        assert!(!wanted(&["*, \"x\""]).unwrap().names(&present));
+        assert_ne!(tag("Serv1235"), present);
     }
 }

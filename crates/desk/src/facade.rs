@@ -94,7 +94,7 @@ impl Desk {
     }
 
     /// Counts refusals on their way out.
-    fn told<T>(&self, result: Result<T, Refused>) -> Result<T, Refused> {
+    pub(crate) fn told<T>(&self, result: Result<T, Refused>) -> Result<T, Refused> {
         result.inspect_err(|refused| {
             self.core()
                 .metrics

@@ -40,6 +40,10 @@ pub use commands::contact::REASON_CHARS_MAX;
 pub use commands::drain::{DRAIN_S, DRAIN_S_MAX};
 pub use commands::once::{IDEMPOTENCY_KEY_CHARS_MAX, IdempotencyKey};
 pub use commands::people::{CALLS_MAX, DemoAccount, STAFF_EMAIL_BYTES_MAX, STAFF_NAME_CHARS_MAX};
+pub use commands::preflight::{
+    PREFLIGHT_BROWSER_CHARS_MAX, PREFLIGHT_KEPT, PREFLIGHT_LINK_LIFE, PREFLIGHT_LINK_USES_MAX,
+    PREFLIGHT_NOTE_CHARS_MAX, PREFLIGHT_REPORT_LIFE, PREFLIGHT_STEPS_MAX, PREFLIGHTS_PER_PAGE_MAX, Tester,
+};
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};
 pub use facade::{DATABASE_SILENT_MAX, Desk, StartFault};
 pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};

@@ -19,6 +19,11 @@ const FILES: &[(i64, &str, &str)] = &[
     (4, "recordings", include_str!("../../../migrations/0004_recordings.sql")),
     (5, "operations", include_str!("../../../migrations/0005_operations.sql")),
     (6, "policies", include_str!("../../../migrations/0006_policies.sql")),
+    (
+        10,
+        "preflights",
+        include_str!("../../../migrations/0010_preflights.sql"),
+    ),
 ];
 
 /// How the database stands to this program's migrations.

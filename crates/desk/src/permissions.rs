@@ -16,6 +16,8 @@ pub(crate) const CALL_BARGE: &str = "call.barge";
 pub(crate) const RECORDING_PLAY: &str = "recording.play";
 /// May end calls of others.
 pub(crate) const CALL_TAKEOVER: &str = "call.takeover";
+/// May look at line tests and hand out links to them.
+pub(crate) const PREFLIGHT: &str = "preflight.view";
 /// May add and change staff below admins.
 pub(crate) const STAFF_WRITE: &str = "staff.write";
 /// May change how the system works, and empty a node.
@@ -34,6 +36,7 @@ const AGENT: &[&str] = &[
     "report.view",
     "qa.ack",
     "qa.appeal",
+    PREFLIGHT,
 ];
 const TEAM_LEAD: &[&str] = &[
     CONTACT_REASSIGN,

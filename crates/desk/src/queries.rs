@@ -210,12 +210,12 @@ pub(crate) async fn calls(core: &Arc<Core>, caller: &Caller, filter: CallFilter)
 }
 
 /// The cursor behind a row.
-fn cursor(at: At, id: Uuid) -> String {
+pub(crate) fn cursor(at: At, id: Uuid) -> String {
     format!("{}_{}", at.0.0, id.simple())
 }
 
 /// The row of a cursor.
-fn parse_cursor(text: &str) -> Option<(At, Uuid)> {
+pub(crate) fn parse_cursor(text: &str) -> Option<(At, Uuid)> {
     let (at, id) = text.split_once('_')?;
     Some((At(Timestamp(at.parse().ok()?)), Uuid::try_parse(id).ok()?))
 }

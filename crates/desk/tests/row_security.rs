@@ -25,6 +25,8 @@ const MATRIX: &[(&str, &str, &str, &str)] = &[
     ("helpline.offers", "SIU", "S", ""),
     ("helpline.outbox", "SIUD", "", ""),
     ("helpline.outbox_dead", "S", "", ""),
+    ("helpline.preflight_links", "SIUD", "S", ""),
+    ("helpline.preflights", "SIUD", "S", ""),
     ("helpline.quality_samples", "SI", "S", ""),
     ("helpline.queue_members", "SIUD", "S", ""),
     ("helpline.queues", "SIU", "S", ""),

@@ -8,6 +8,7 @@ pub mod call;
 pub mod leg;
 pub mod node;
 pub mod offer;
+pub mod preflight;
 pub mod problem;
 pub mod quality;
 pub mod recording;

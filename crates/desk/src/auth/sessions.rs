@@ -87,8 +87,8 @@ impl Auth {
         if let Some(token) = Token::parse(text) {
             return match token.kind() {
                 Kind::StaffSession => self.session(&token).await,
-                // These open a WebSocket or speak for one call, and nothing else.
-                Kind::Ticket | Kind::Pass => Err(Refused::new(Code::Unauthenticated)),
+                // These open a WebSocket or a line test, or speak for one call, and nothing else.
+                Kind::Ticket | Kind::Pass | Kind::Link => Err(Refused::new(Code::Unauthenticated)),
             };
         }
         if let Some(name) = self.service_keys.find(text) {

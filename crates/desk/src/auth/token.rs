@@ -16,11 +16,13 @@ pub enum Kind {
     Ticket,
     /// The cookie of a customer's call.
     Pass,
+    /// Opens line tests for one visitor.
+    Link,
 }
 
 impl Kind {
     /// Every kind.
-    const ALL: [Kind; 3] = [Kind::StaffSession, Kind::Ticket, Kind::Pass];
+    const ALL: [Kind; 4] = [Kind::StaffSession, Kind::Ticket, Kind::Pass, Kind::Link];
 
     /// The first letters of the text form.
     const fn prefix(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Kind {
             Kind::StaffSession => "hls_",
             Kind::Ticket => "hlt_",
             Kind::Pass => "hlp_",
+            Kind::Link => "hll_",
         }
     }
 }

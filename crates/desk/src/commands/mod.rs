@@ -12,6 +12,7 @@ pub(crate) mod modes;
 pub(crate) mod offer_step;
 pub(crate) mod once;
 pub(crate) mod people;
+pub(crate) mod preflight;
 mod recorder;
 pub(crate) mod rows;
 pub(crate) mod start;

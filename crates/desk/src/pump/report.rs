@@ -16,7 +16,7 @@ use wire::signal::CallChanged;
 use super::{Fate, age};
 use crate::after::After;
 use crate::commands::apply::SUPERVISE;
-use crate::commands::{Act, Actor, call_input};
+use crate::commands::{Act, Actor, call_input, preflight};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
@@ -36,7 +36,7 @@ pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent, pulled: Instant) 
         Box::pin(async move {
             let (row, seq) = match find(&held, tx, &event).await? {
                 Ok(found) => found,
-                Err(fate) => return Ok(fate),
+                Err(fate) => return tested(tx, &event, fate).await,
             };
             let at = moment(tx, &row, event.age_ms, pulled).await?;
             happen(&held, tx, &row, &event.kind, at).await?;
@@ -45,6 +45,14 @@ pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent, pulled: Instant) 
         })
     })
     .await
+}
+
+/// A report that is about no call here: the end of a line test is kept.
+async fn tested(tx: &mut Tx, event: &MediaEvent, fate: Fate) -> Result<Fate, Refused> {
+    if let (Fate::Applied, EventKind::LegDown { cause, summary, .. }) = (fate, &event.kind) {
+        preflight::ended(tx, event.room, *cause, summary).await?;
+    }
+    Ok(fate)
 }
 
 /// Notes a report as seen without applying it.

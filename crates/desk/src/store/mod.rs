@@ -10,6 +10,7 @@ pub(crate) mod idempotency;
 pub(crate) mod legs;
 pub(crate) mod nodes;
 pub(crate) mod offers;
+pub(crate) mod preflights;
 pub(crate) mod quality;
 pub(crate) mod queues;
 pub(crate) mod recordings;
