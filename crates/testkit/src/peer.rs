@@ -157,6 +157,37 @@ impl Peer {
         Ok(())
     }
 
+    /// New credentials of this side, as a fragment (RFC 8840); in force with [`Peer::restarted`].
+    #[must_use]
+    pub fn restart(&mut self) -> String {
+        self.tie = self.tie.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+        self.ufrag = format!("{:08x}", self.tie as u32);
+        self.pwd = format!("{:016x}{:016x}", self.tie, self.tie.rotate_left(17));
+        format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", self.ufrag, self.pwd)
+    }
+
+    /// Takes the other side's new credentials; the address, the handshake and the keys stay.
+    ///
+    /// # Errors
+    /// [`Fault::Answer`] with what is missing.
+    pub fn restarted(&mut self, now: Instant, fragment: &str) -> Result<(), Fault> {
+        let find = |name: &'static str| fragment.lines().find_map(|line| line.strip_prefix(name));
+        let ufrag = find("a=ice-ufrag:").ok_or(Fault::Answer("ice-ufrag"))?;
+        let pwd = find("a=ice-pwd:").ok_or(Fault::Answer("ice-pwd"))?;
+        let remote = self.remote.as_mut().ok_or(Fault::Answer("answer before it"))?;
+        remote.username = format!("{ufrag}:{}", self.ufrag);
+        remote.key = Key::new(pwd.as_bytes());
+        self.nominated = false;
+        self.check_at = Some(now);
+        Ok(())
+    }
+
+    /// True once a check under the present credentials was answered.
+    #[must_use]
+    pub fn is_nominated(&self) -> bool {
+        self.nominated
+    }
+
     /// Where everything goes.
     #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
