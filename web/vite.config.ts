@@ -1,4 +1,4 @@
-// The console and the demo page: one HTML each, hashed assets beside them. The widget is built by `scripts/build.mjs`.
+// The console, the demo page and the line test: one HTML each, hashed assets beside them. The widget is built by `scripts/build.mjs`.
 import { defineConfig } from "vite";
 
 export default defineConfig({
@@ -10,6 +10,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
-    rollupOptions: { input: ["index.html", "demo.html"] },
+    rollupOptions: { input: ["index.html", "demo.html", "preflight.html"] },
   },
 });

@@ -25,14 +25,13 @@ struct Embedded;
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Paths of the console; each shows the same page, which finds its way by itself.
-const CONSOLE: [&str; 7] = [
+const CONSOLE: [&str; 6] = [
     "/agent",
     "/dashboard/support",
     "/admin",
     "/admin/support",
     "/qa",
     "/wallboard",
-    "/preflight",
 ];
 
 /// Text at `/` while there are no pages.
@@ -130,6 +129,8 @@ fn target(path: &str, demo: bool) -> Target<'_> {
         "/demo" if demo => Target::Page("demo.html", Policy::Demo),
         "/demo" | "/demo.html" | "/index.html" => Target::Nothing,
         "/call" => Target::Page("index.html", Policy::Console),
+        // A page of its own: whoever tests his line needs nothing of the console.
+        "/preflight" => Target::Page("preflight.html", Policy::Console),
         _ if CONSOLE.contains(&page) || page.starts_with("/qa/") => Target::Page("index.html", Policy::Console),
         // Compressed twins are chosen, never named; escapes stand in no name of ours.
         _ if path.ends_with(".br") || path.ends_with(".gz") || path.contains('%') => Target::Nothing,

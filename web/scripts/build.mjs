@@ -2,6 +2,7 @@
 //
 //   index.html               the console, for every route of it
 //   demo.html                /demo
+//   preflight.html           /preflight
 //   assets/<name>-<hash>.*   immutable
 //   widget/v1.js             loader, short-lived
 //   widget/<version>/widget.mjs   immutable; beside it swahili.mjs

@@ -81,6 +81,11 @@ function installPeer(speech: { values: number[]; rate: number }): void {
   type State = RTCPeerConnectionState;
   class FakePeer {
     connectionState: State = "new";
+    iceConnectionState = "new";
+    localDescription = { type: "offer", sdp: "v=0\r\n" };
+    oniceconnectionstatechange: (() => void) | null = null;
+    /** A machine behind a router, as a line test finds it. */
+    onicecandidate: ((event: { candidate: { type: string; address: string } | null }) => void) | null = null;
     onconnectionstatechange: (() => void) | null = null;
     ontrack: ((event: { track: MediaStreamTrack }) => void) | null = null;
     addTransceiver(): unknown {
@@ -90,9 +95,13 @@ function installPeer(speech: { values: number[]; rate: number }): void {
       return Promise.resolve({ type: "offer", sdp: "v=0\r\n" });
     }
     setLocalDescription(): Promise<void> {
+      for (const type of ["host", "srflx"]) this.onicecandidate?.({ candidate: { type, address: "192.0.2.1" } });
+      this.onicecandidate?.({ candidate: null });
       return Promise.resolve();
     }
     setRemoteDescription(): Promise<void> {
+      this.iceConnectionState = "connected";
+      this.oniceconnectionstatechange?.();
       this.go("connected");
       this.ontrack?.({ track: voice() });
       return Promise.resolve();
@@ -109,8 +118,9 @@ function installPeer(speech: { values: number[]; rate: number }): void {
         jitterBufferDelay: packets * 0.04,
         jitterBufferEmittedCount: packets,
       };
-      const pair = { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.048 };
-      return Promise.resolve(new Map<string, unknown>([["a", row], ["b", pair]])); // prettier-ignore
+      const pair = { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.048, localCandidateId: "c" };
+      const local = { type: "local-candidate", id: "c", candidateType: "srflx", protocol: "udp" };
+      return Promise.resolve(new Map<string, unknown>([["a", row], ["b", pair], ["c", local]])); // prettier-ignore
     }
     close(): void {
       this.connectionState = "closed";

@@ -112,7 +112,10 @@ export class FakeServer {
     let text = "";
     for await (const chunk of request) text += String(chunk);
     const handler = this.routes.get(`${request.method} ${url.pathname}`);
-    const answer = handler?.({ url, body: text ? JSON.parse(text) : undefined }) ?? problem(404, "not_found");
+    // An SDP offer is text.
+    const isJson = request.headers["content-type"]?.startsWith("application/json");
+    const body: unknown = text && isJson ? JSON.parse(text) : text || undefined;
+    const answer = handler?.({ url, body }) ?? problem(404, "not_found");
     response.statusCode = answer.status ?? 200;
     response.setHeader("Content-Type", answer.type ?? "application/json");
     if (answer.bytes) return this.#bytes(request, response, answer.bytes);
@@ -132,7 +135,11 @@ export class FakeServer {
 
   #file(path: string, response: ServerResponse): void {
     const page =
-      path === "/demo" ? "demo.html" : /^\/(agent|admin|qa|call)(\/|$)/.test(path) ? "index.html" : undefined;
+      path === "/demo" || path === "/preflight"
+        ? `${path.slice(1)}.html`
+        : /^\/(agent|admin|qa|call)(\/|$)/.test(path)
+          ? "index.html"
+          : undefined;
     const name = join(DIST, page ?? path);
     if (!name.startsWith(DIST) || !existsSync(name)) {
       response.statusCode = 404;

@@ -410,4 +410,63 @@ const QA: PageState[] = [
   },
 ];
 
-export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...QA];
+/** A line that is well; `report` is taken. */
+function line(fake: FakeServer): void {
+  const started = { preflightId: data.CALL, code: "K7M2QX", leg: data.grant("preflight"), serverTime: data.at(0) };
+  fake.on("POST /api/support/preflight", () => ({ status: 201, body: started }));
+  fake.on("POST /api/rtc", () => ({ status: 201, bytes: Buffer.from("v=0\r\n"), type: "application/sdp" }));
+  fake.on(`POST /api/support/preflight/${data.CALL}/report`, () => ({ status: 204 }));
+}
+
+async function tested(page: Page, verdict: "ok" | "warn" | "failed"): Promise<void> {
+  await id(page, "start").click();
+  await page.locator(`[data-testid="verdict"][data-verdict="${verdict}"]`).waitFor();
+}
+
+const PREFLIGHT: PageState[] = [
+  { name: "preflight-ready", path: "/preflight", reach: (page) => id(page, "start").waitFor() },
+  { name: "preflight-ready-sw", path: "/preflight?lang=sw", reach: (page) => page.getByText("Anza kupima").waitFor() },
+  {
+    name: "preflight-echo",
+    path: "/preflight",
+    prepare: line,
+    reach: async (page) => {
+      await id(page, "start").click();
+      await page.getByText("You hear yourself.", { exact: false }).waitFor();
+    },
+  },
+  {
+    name: "preflight-good",
+    path: "/preflight",
+    prepare: line,
+    reach: async (page) => {
+      await tested(page, "ok");
+      await page.getByText("Figures for support").click();
+    },
+  },
+  {
+    name: "preflight-sent",
+    path: "/preflight?lang=sw",
+    prepare: line,
+    reach: async (page) => {
+      await tested(page, "ok");
+      await id(page, "send").click();
+      await id(page, "sent").waitFor();
+    },
+  },
+  {
+    name: "preflight-denied",
+    path: "/preflight",
+    prepare: line,
+    microphone: "denied",
+    reach: (page) => tested(page, "failed"),
+  },
+  {
+    name: "preflight-used-up",
+    path: "/preflight#hll_used",
+    prepare: (fake) => fake.on("POST /api/support/preflight", () => problem(401, "unauthenticated")),
+    reach: (page) => tested(page, "failed"),
+  },
+];
+
+export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...QA, ...PREFLIGHT];
