@@ -1,7 +1,7 @@
 //! Every check and test, cheapest first, with one closing line.
 
 use crate::{
-    rust, setup,
+    foreign, rust, setup,
     shell::{self, Outcome},
     speech,
     tally::Tally,
@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     let installed = quick || tally.check("tools", || install(long));
     if long && !quick && installed {
         tally.check("speech scores", speech::prepare);
+        tally.check("foreign client", foreign::prepare);
     }
     let pages = installed && web_side(&mut tally);
     tally.check("clippy", rust::clippy);

@@ -7,6 +7,7 @@
 mod bench;
 mod checks;
 mod clock;
+mod foreign;
 mod rust;
 mod setup;
 mod shell;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask up [--no-run]      install what is missing, build all, start the demo and print its addresses
 cargo xtask test [--quick]     every check and test; --quick leaves out browsers and installs nothing
-                 [--long]      adds what is slow: Firefox, speech quality, long fuzzing, large repetitions
+                 [--long]      adds what is slow: Firefox, a foreign client, speech quality, long fuzzing, large repetitions
 cargo xtask e2e [--only NAME]  whole product in real browsers against the real binary
 cargo xtask web                build the pages into web/dist
 cargo xtask bench              micro-benches and the kernel floor

@@ -159,6 +159,11 @@ impl Binary {
         Desk::new(&format!("http://{}", self.at.http), &self.at.service_key).expect("a client")
     }
 
+    /// Where its REST side is.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.at.http)
+    }
+
     /// `kill -9`, and the moment at which it was certainly dead.
     pub(crate) fn kill(mut self) -> Instant {
         self.child.kill().expect("it runs");

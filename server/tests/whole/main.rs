@@ -5,6 +5,7 @@
 mod binary;
 mod crash;
 mod drain;
+mod foreign;
 mod hostile;
 mod outage;
 mod pair;
