@@ -27,7 +27,7 @@ pub const JOININGS_PER_MINUTE: u32 = 120;
 /// Line tests that one visitor begins in a minute: one, another with the other headset, and some more by impatience.
 pub const PREFLIGHTS_PER_MINUTE: u32 = 6;
 /// Line tests from one address in a minute: a team behind one address that tests before its shift.
-pub const PREFLIGHTS_PER_ADDRESS: u32 = 30;
+pub(crate) const PREFLIGHTS_PER_ADDRESS: u32 = 30;
 /// All buckets.
 pub(crate) struct Limits<C: Clock = DefaultClock> {
     staff: Buckets<C>,

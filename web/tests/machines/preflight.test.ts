@@ -66,6 +66,7 @@ function bench(
     },
     secure: () => true,
     openMicrophone: () => Promise.resolve({ ok: true, stream: {} as MediaStream }),
+    microphones: () => Promise.resolve([]),
     level: () => 0.8,
     start: () => Promise.resolve({ ok: true, status: 201, value: STARTED }),
     socket: () => Promise.resolve(true),
@@ -125,6 +126,31 @@ describe("a line test", () => {
     expect(results(test)).toContain("server:failed(unreachable) socket:failed(ws_unreachable) network:ok connection:skipped"); // prettier-ignore
     await test.send();
     expect([sent.length, test.sending, test.code]).toEqual([0, "no", undefined]);
+  });
+
+  test("takes another microphone at once while it listens, and with the next test otherwise", async () => {
+    const opened: string[] = [];
+    let loud = 0;
+    const { test } = bench({
+      openMicrophone: (id) => {
+        opened.push(id);
+        loud = id === "headset" ? 0.7 : 0;
+        return Promise.resolve({ ok: true, stream: {} as MediaStream });
+      },
+      microphones: () => Promise.resolve([{ id: "built-in", label: "Built-in" }, { id: "headset", label: "Headset" }]), // prettier-ignore
+      level: () => loud,
+    });
+    const stop = test.changed.subscribe(() => {
+      if (step(test, "level").result === "running" && test.microphone === "") void test.choose("headset");
+    });
+    await test.run();
+    stop();
+    expect([opened, step(test, "level").result]).toEqual([["", "headset"], "ok"]);
+    expect(test.microphones).toHaveLength(2);
+    await test.choose("built-in");
+    expect(opened).toHaveLength(2);
+    await test.run();
+    expect([opened, step(test, "level").code]).toEqual([["", "headset", "built-in"], "silent_microphone"]);
   });
 
   test("waits for a word, and a silent microphone is a warning", async () => {

@@ -3,7 +3,7 @@
 
 import { Api } from "../../../shared/api.ts";
 import { browserClock } from "../../../shared/clock.ts";
-import { createMeter, openMicrophone, stop, type Meter } from "../../../shared/devices.ts";
+import { createMeter, listDevices, openMicrophone, stop, type Meter } from "../../../shared/devices.ts";
 import type { CandidateKind } from "../../../shared/gen/CandidateKind.ts";
 import type { IceServer } from "../../../shared/gen/IceServer.ts";
 import type { PreflightCandidates } from "../../../shared/gen/PreflightCandidates.ts";
@@ -98,15 +98,22 @@ export function browserEnv(link: string | undefined): Env {
   return {
     clock: browserClock,
     secure: () => isSecureContext,
-    async openMicrophone() {
+    async openMicrophone(id) {
       if (typeof RTCPeerConnection === "undefined") return { ok: false, code: "unsupported_browser" };
-      const opened = await openMicrophone(navigator.mediaDevices as MediaDevices | undefined, isSecureContext);
+      const opened = await openMicrophone(
+        navigator.mediaDevices as MediaDevices | undefined,
+        isSecureContext,
+        id || undefined,
+      );
       if (opened.ok) {
+        mine?.stop();
+        if (stream) stop(stream);
         stream = opened.stream;
         mine = createMeter(audio(), opened.stream);
       }
       return opened;
     },
+    microphones: async () => (await listDevices(navigator.mediaDevices)).microphones,
     level: () => mine?.read() ?? 0,
     start: () => api.post<PreflightStarted>("/api/support/preflight", link ? { link } : {}),
     socket: () => opens(new URL("/ws", location.href.replace(/^http/, "ws")).href),

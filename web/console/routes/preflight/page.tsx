@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { alert, check, close, clock, refresh, send as sendIcon, signal } from "../../../shared/design/icons.ts";
-import { Bars, Icon, Level, Notice } from "../../../shared/design/parts.tsx";
+import { Bars, Icon, Level, Notice, Select } from "../../../shared/design/parts.tsx";
 import { LANGUAGES } from "../../../shared/i18n/index.ts";
 import { bars } from "../../../shared/quality.ts";
 import { ECHO_SECONDS, type LineTest, type Step } from "./test.ts";
@@ -69,6 +69,7 @@ function Now({ test, level }: Props) {
           <Level read={level} name={t("your_level")} customer />
         </p>
       )}
+      {now === "level" && <Microphone test={test} />}
       {echo && (
         <>
           <p class="test-level">
@@ -80,6 +81,19 @@ function Now({ test, level }: Props) {
         </>
       )}
     </section>
+  );
+}
+
+/** Which microphone, where there is a choice. */
+function Microphone({ test }: { test: LineTest }) {
+  if (test.microphones.length < 2) return null;
+  return (
+    <Select
+      label={t("microphone")}
+      value={test.microphone}
+      options={test.microphones}
+      onChange={(id) => void test.choose(id)}
+    />
   );
 }
 
@@ -99,6 +113,7 @@ function Verdict({ test }: { test: LineTest }) {
           <Bars bars={bars(score)} word={t(`quality.${bars(score)}`)} />
         </p>
       )}
+      <Microphone test={test} />
       <button class="button button-plain" data-testid="again" onClick={() => void test.run()}>
         <Icon d={refresh} />
         {t("again")}
@@ -137,7 +152,12 @@ function Report({ test }: { test: LineTest }) {
       {test.code && (
         <div class="test-send">
           {test.sending === "sent" ? (
-            <div role="status" class="test-code" data-testid="sent">
+            <div
+              role="status"
+              class="test-code"
+              data-testid="sent"
+              ref={(box) => box?.scrollIntoView({ block: "nearest" })}
+            >
               <p>{t("sent")}</p>
               <p class="test-code-letters number" data-testid="code">
                 {test.code.slice(0, 3)} {test.code.slice(3)}

@@ -6,7 +6,7 @@
 // Invariant: whatever way the test ends, the microphone and the echo are let go of.
 
 import type { Clock } from "../../../shared/clock.ts";
-import type { Opened } from "../../../shared/devices.ts";
+import type { Device, Opened } from "../../../shared/devices.ts";
 import { Emitter } from "../../../shared/emitter.ts";
 import type { CandidateKind } from "../../../shared/gen/CandidateKind.ts";
 import type { IceServer } from "../../../shared/gen/IceServer.ts";
@@ -76,7 +76,10 @@ export type Connected = { ok: true; signallingMs: number; echo: Echo } | { ok: f
 export interface Env {
   clock: Clock;
   secure(): boolean;
-  openMicrophone(): Promise<Opened>;
+  /** `id`: the one that was chosen, empty for the browser's own choice. Closes the one before. */
+  openMicrophone(id: string): Promise<Opened>;
+  /** The microphones by name; known once one was allowed. */
+  microphones(): Promise<Device[]>;
   /** Loudness of the opened microphone, 0 to 1. */
   level(): number;
   start(): Promise<Reply<PreflightStarted>>;
@@ -101,6 +104,9 @@ export class LineTest {
   /** What the visitor reads out, once the server knows of the test. */
   code: string | undefined;
   sending: Sending = "no";
+  /** The microphones to choose from, and the chosen one; empty is the browser's own choice. */
+  microphones: Device[] = [];
+  microphone = "";
   /** Seconds of the echo that have passed. */
   second = 0;
   readonly changed = new Emitter();
@@ -135,6 +141,16 @@ export class LineTest {
       this.#echo = undefined;
       this.phase = "done";
       this.changed.emit();
+    }
+  }
+
+  /** Another microphone: at once while we listen for it, with the next test otherwise. */
+  async choose(id: string): Promise<void> {
+    this.microphone = id;
+    this.changed.emit();
+    if (this.steps.some(({ step, result }) => step === "level" && result === "running")) {
+      await this.env.openMicrophone(id);
+      this.#loudest = 0;
     }
   }
 
@@ -186,8 +202,10 @@ export class LineTest {
   }
 
   async #microphone(): Promise<Found> {
-    const opened = await this.env.openMicrophone();
-    return opened.ok ? { result: "ok" } : { result: "failed", code: opened.code };
+    const opened = await this.env.openMicrophone(this.microphone);
+    if (!opened.ok) return { result: "failed", code: opened.code };
+    this.microphones = await this.env.microphones();
+    return { result: "ok" };
   }
 
   async #listen(): Promise<Found> {
