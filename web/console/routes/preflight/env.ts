@@ -222,9 +222,13 @@ async function chosen(
   peer: RTCPeerConnection,
 ): Promise<{ local: CandidateKind | undefined; path: PreflightPath | undefined }> {
   const rows = [...((await peer.getStats()).values() as Iterable<Record<string, unknown>>)];
-  const pair = rows.find(
-    (row) => row["type"] === "candidate-pair" && (row["nominated"] === true || row["selected"] === true),
-  );
+  // A pair is in use a moment before it is called nominated; Chromium's transport knows it, Firefox marks the pair.
+  const used = rows.find((row) => row["type"] === "transport")?.["selectedCandidatePairId"];
+  const pairs = rows.filter((row) => row["type"] === "candidate-pair");
+  const pair =
+    pairs.find((row) => used !== undefined && row["id"] === used) ??
+    pairs.find((row) => row["selected"] === true || row["nominated"] === true) ??
+    pairs.find((row) => row["state"] === "succeeded");
   const local = rows.find((row) => row["type"] === "local-candidate" && row["id"] === pair?.["localCandidateId"]);
   const kinds: readonly CandidateKind[] = ["host", "srflx", "prflx", "relay"];
   const paths: readonly PreflightPath[] = ["udp", "tcp", "tls"];
