@@ -220,3 +220,36 @@ async fn who_tests_without_end_waits() {
     assert!(limited.header("retry-after").parse::<u32>().is_ok());
     assert_eq!(test(&jwt("u2", |_| {})).send().await.status, StatusCode::CREATED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_node_refuses_tests_and_leaves_nothing_of_them() {
+    let server = server!(false);
+    let ann = server.staff("ann").await;
+    let make = server
+        .ask("POST", format!("{TESTS}/link"))
+        .bearer(&ann)
+        .json(&json!({}));
+    let link = began(make.send().await).await;
+    let token = link["path"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("/preflight#")
+        .to_owned();
+    let visit = || server.ask("POST", TESTS).json(&json!({ "link": token }));
+    let load = |legs| server.world.media.load.lock().unwrap().legs = legs;
+    load(100);
+    let full = visit().send().await;
+    assert_eq!((full.code().as_str(), full.header("retry-after")), ("media_full", "30"));
+    let own = server.ask("POST", TESTS).bearer(&ann).send().await;
+    assert_eq!(own.code(), "media_full");
+    assert!(list(&server, &ann, "limit=100").await.is_empty());
+    load(0);
+    for n in 0..desk::PREFLIGHT_LINK_USES_MAX {
+        let reply = visit().send().await;
+        assert_eq!(
+            reply.status,
+            StatusCode::CREATED,
+            "{n}: a refused test took no use of the link"
+        );
+    }
+}

@@ -85,6 +85,44 @@ mod tests {
         registry.admit(leg, digest).expect("there is room");
     }
 
+    fn grant(n: u8, part: Part) -> ports::LegGrant {
+        ports::LegGrant {
+            secret: ports::Secret::new([n; 32]),
+            leg: LegId(u128::from(n)),
+            room: CallId(u128::from(n)),
+            part,
+            uplink: true,
+            red: Red::Off,
+            first_offer_s: 120,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overloaded_node_ends_its_tests_and_no_call() {
+        let folder = std::env::temp_dir().join(format!("helpline-shed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
+        let mut config = crate::Config::new(folder.clone(), "test".to_owned(), 1, here.clone(), here);
+        config.base_port = 0;
+        let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
+        let media = server.media();
+        for (n, part) in [(1, Part::Customer), (2, Part::Preflight), (3, Part::Preflight)] {
+            media.admit(grant(n, part)).await.expect("there is room");
+        }
+        shed(server.shared(), SHED_BUSY - 0.01);
+        assert_eq!(media.load().legs, 3);
+        shed(server.shared(), SHED_BUSY);
+        assert_eq!(media.load().legs, 1);
+        assert_eq!(
+            media.leave(ports::Secret::new([1; 32])),
+            Ok(()),
+            "the call is still there"
+        );
+        server.stop();
+        // A folder that stays behind is no reason to fail.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
     #[test]
     fn so_many_tests_and_no_more_and_none_on_a_busy_node() {
         let mut registry = Registry::new(1, 10_000, 4);

@@ -196,6 +196,12 @@ impl MediaServer {
         Arc::new(self.plane.clone())
     }
 
+    /// What plane and control share, for tests of what control does by itself.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.plane.0
+    }
+
     /// The stored recordings.
     #[must_use]
     pub fn recordings(&self) -> Arc<dyn Recordings> {

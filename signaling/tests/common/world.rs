@@ -144,6 +144,10 @@ impl FakeMedia {
 
 impl ports::Media for FakeMedia {
     fn admit(&self, grant: LegGrant) -> Later<'_, Result<(), Refusal>> {
+        let load = *self.load.lock().unwrap();
+        if grant.part == Part::Preflight && load.legs >= load.capacity_legs {
+            return Box::pin(async { Err(Refusal::Full { retry_after_s: 30 }) });
+        }
         let key = (grant.leg, grant.room, grant.part);
         self.rooms.lock().unwrap().grants.insert(grant.secret, key);
         Box::pin(async { Ok(()) })

@@ -144,8 +144,8 @@ async fn begin(core: &Arc<Core>, tester: Tester) -> Result<PreflightStarted, Ref
         red: Red::Off,
         first_offer_s: FIRST_OFFER_S,
     };
-    let (digest, code_in) = (sha256(secret.expose()), code.clone());
-    let room = core
+    let (digest, code_in, core_in) = (sha256(secret.expose()), code.clone(), Arc::clone(core));
+    let now = core
         .write("preflight", move |tx| {
             Box::pin(async move {
                 let who = identify(tx, tester).await?;
@@ -162,12 +162,12 @@ async fn begin(core: &Arc<Core>, tester: Tester) -> Result<PreflightStarted, Ref
                 };
                 let keep_from = At(tx.now.minus(PREFLIGHT_KEPT));
                 preflights::insert(tx.conn(), &test, keep_from).await?;
+                // A node without a place leaves no test behind, and the link keeps its use. It never waits for anybody.
+                core_in.media.admit(grant).await?;
                 Ok(tx.now)
             })
         })
-        .await;
-    let now = room?;
-    core.media.admit(grant).await?;
+        .await?;
     core.media.plan(Plan {
         room: CallId(id),
         epoch: 1,
