@@ -266,7 +266,7 @@ export class Supervision {
     });
     leg.changed.subscribe(() => {
       if (leg !== this.leg) return;
-      if (leg.state.at === "failed") this.#over("lost", leg.state.code);
+      if (leg.state.at === "failed") this.#over("lost", "");
       else this.changed.emit();
     });
     return leg;
