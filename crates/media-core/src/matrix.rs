@@ -184,7 +184,7 @@ pub fn left_alone(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX], edges: Edges) -> u8
     let away = places(|place| seats[place].is_some_and(|seat| seat.away));
     let circle = |place: usize| match seats[place].map(|seat| Role::of(seat).kind) {
         Some(Kind::Party(circle)) => Some(circle),
-        Some(Kind::Nobody | Kind::Held | Kind::Listen | Kind::Whisper | Kind::Barge) | None => None,
+        Some(Kind::Nobody | Kind::Held | Kind::Echo | Kind::Listen | Kind::Whisper | Kind::Barge) | None => None,
     };
     places(|place| {
         let others = places(|other| other != place && circle(other).is_some() && circle(other) == circle(place));
