@@ -17,8 +17,8 @@ use media_core::command::{AddLeg, Command, IceCredentials, MediaParams, NewTrans
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
-    Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Plan, RecordCommand, Refusal, RoomSnapshot, Sdp,
-    Secret, Stance,
+    Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Part, Plan, RecordCommand, Refusal,
+    RoomSnapshot, Sdp, Secret, Stance,
 };
 use tokio::sync::Notify;
 use udp::Bell;
@@ -392,12 +392,38 @@ impl Media for Plane {
         if lock(&self.0.registry).shard_of(room).is_none() {
             tracing::debug!(room = %uuid::Uuid::from_u128(room.0), "a plan for a room that is not here");
         }
+        let at_ns = self.0.clock.now_ns();
+        let of = |wanted: Stance| plan.stances.iter().filter(move |(_, stance)| *stance == wanted);
         self.0.recorder.tell(recorder::Message::Hold {
             room: room.0,
-            at_ns: self.0.clock.now_ns(),
-            on: plan.stances.iter().any(|(_, stance)| *stance == Stance::Held),
+            at_ns,
+            on: of(Stance::Held).next().is_some(),
+        });
+        self.0.recorder.tell(recorder::Message::Muted {
+            room: room.0,
+            at_ns,
+            legs: of(Stance::Muted).map(|(leg, _)| leg.0).collect(),
         });
         self.0.tell_room(room, Command::Plan(Box::new(convert::plan(plan))));
+    }
+
+    fn change_part(&self, id: LegId, part: Part) {
+        let known = lock(&self.0.registry)
+            .change_part(id, part)
+            .map(|leg| (leg.room, leg.attached, leg.tap));
+        // Who has not attached yet joins as what he is by then.
+        let Some((room, true, tap)) = known else { return };
+        self.0.recorder.tell(recorder::Message::LegJoined {
+            room: room.0,
+            leg: id.0,
+            part,
+            tap,
+        });
+        let command = Command::Part {
+            leg: convert::leg(id),
+            part: convert::part(part),
+        };
+        self.0.tell_room(room, command);
     }
 
     fn record(&self, room: CallId, command: RecordCommand) {

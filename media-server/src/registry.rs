@@ -263,6 +263,13 @@ impl Registry {
         self.legs.get(&id)
     }
 
+    /// A participant is something else to the call from now on; gives the leg.
+    pub fn change_part(&mut self, id: LegId, part: Part) -> Option<&Leg> {
+        let leg = self.legs.get_mut(&id)?;
+        leg.part = part;
+        Some(leg)
+    }
+
     /// A leg has its keys; gives when its first offer was answered.
     pub fn leg_up(&mut self, id: LegId) -> Option<u64> {
         let leg = self.legs.get_mut(&id)?;

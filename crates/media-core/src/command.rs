@@ -28,6 +28,13 @@ pub enum Command {
     },
     /// Who hears whom from the next packet on; the room is made if it is new.
     Plan(Box<Plan>),
+    /// A participant is something else to the call from now on; his leg goes on.
+    Part {
+        /// Which leg.
+        leg: LegId,
+        /// What he is.
+        part: Part,
+    },
     /// Ends a leg.
     RemoveLeg {
         /// Which leg.

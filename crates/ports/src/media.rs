@@ -497,6 +497,10 @@ pub trait Media: Send + Sync + 'static {
     /// Puts a plan in force.
     fn plan(&self, plan: Plan);
 
+    /// A participant is something else to the call from now on: a colleague who takes it over. His leg goes on. A plane
+    /// without legs need not care.
+    fn change_part(&self, _leg: LegId, _part: Part) {}
+
     /// Commands the recorder.
     fn record(&self, room: CallId, command: RecordCommand);
 

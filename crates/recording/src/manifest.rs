@@ -174,6 +174,8 @@ fn happened(call: &RecordedCall, event: &crate::spool::Event) -> Happened {
         EventKind::Resumed => "resumed",
         EventKind::Held => "held",
         EventKind::HoldEnded => "hold_ended",
+        EventKind::Muted => "muted",
+        EventKind::MuteEnded => "mute_ended",
         EventKind::Other(_) => "other",
     };
     Happened {

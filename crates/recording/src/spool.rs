@@ -186,6 +186,10 @@ pub enum EventKind {
     Held,
     /// The customer is taken back.
     HoldEnded,
+    /// The server takes a leg's voice from everybody; the recording has nothing of it.
+    Muted,
+    /// The leg is heard again.
+    MuteEnded,
     /// A kind that this version does not know.
     Other(u8),
 }
@@ -201,6 +205,8 @@ impl EventKind {
             EventKind::Resumed => 6,
             EventKind::Held => 7,
             EventKind::HoldEnded => 8,
+            EventKind::Muted => 9,
+            EventKind::MuteEnded => 10,
             EventKind::Other(code) => code,
         }
     }
@@ -215,6 +221,8 @@ impl EventKind {
             6 => EventKind::Resumed,
             7 => EventKind::Held,
             8 => EventKind::HoldEnded,
+            9 => EventKind::Muted,
+            10 => EventKind::MuteEnded,
             other => EventKind::Other(other),
         }
     }

@@ -65,10 +65,12 @@ const fn serial(id: u128) -> u32 {
     (id ^ id >> 32 ^ id >> 64 ^ id >> 96) as u32
 }
 
-/// The silences that the call's events explain: pauses and hold on both sides, and the time after a side's last leg left.
+/// The silences that the call's events explain: pauses and hold on both sides, a side's mute, and the time after a
+/// side's last leg left. Others in the room are on no side.
 fn explained(call: &RecordedCall) -> Vec<Explained> {
     let end = call.audio_end_ns();
     let mut out = Vec::new();
+    let mut present: Vec<u128> = Vec::new();
     for (at, event) in call.events.iter().enumerate() {
         let later = call.events.get(at + 1..).unwrap_or_default();
         let until = |wanted: &dyn Fn(&recording::spool::Event) -> bool| {
@@ -94,8 +96,24 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
                     });
                 }
             }
-            EventKind::LegLeft => {
+            EventKind::Muted => {
                 let Some(lane) = lane_of(call, event.leg) else { continue };
+                let ends = |e: &recording::spool::Event| {
+                    matches!(e.kind, EventKind::MuteEnded | EventKind::LegLeft) && e.leg == event.leg
+                };
+                out.push(Explained {
+                    lane,
+                    span_ns: until(&ends),
+                    cause: Cause::Mute,
+                });
+            }
+            EventKind::LegJoined if !present.contains(&event.leg) => present.push(event.leg),
+            EventKind::LegLeft => {
+                present.retain(|leg| *leg != event.leg);
+                let Some(lane) = lane_of(call, event.leg) else { continue };
+                if present.iter().any(|leg| lane_of(call, *leg) == Some(lane)) {
+                    continue;
+                }
                 let joined =
                     |e: &recording::spool::Event| e.kind == EventKind::LegJoined && lane_of(call, e.leg) == Some(lane);
                 out.push(Explained {
@@ -109,16 +127,18 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
             | EventKind::Stopped
             | EventKind::Resumed
             | EventKind::HoldEnded
+            | EventKind::MuteEnded
             | EventKind::Other(_) => {}
         }
     }
     out
 }
 
+/// The side that a leg is heard on: the customer's, or that of the agent who has the call.
 fn lane_of(call: &RecordedCall, leg: u128) -> Option<Lane> {
-    call.legs
-        .iter()
-        .find(|(other, _)| *other == leg)
+    let found = call.legs.iter().find(|(other, _)| *other == leg);
+    found
+        .filter(|(_, part)| matches!(part, Part::Customer | Part::Agent))
         .map(|(_, part)| part.lane())
 }
 
@@ -175,14 +195,22 @@ mod tests {
     use super::*;
     use recording::spool::Event;
 
-    #[test]
-    fn pauses_hold_and_departures_explain_silence() {
-        let event = |at_ns, kind, leg| Event {
+    const fn event(at_ns: u64, kind: EventKind, leg: u128) -> Event {
+        Event {
             at_ns,
             kind,
             value: 0,
             leg,
-        };
+        }
+    }
+
+    fn spans(call: &RecordedCall) -> Vec<(Lane, std::ops::Range<u64>, Cause)> {
+        let spans = explained(call).into_iter();
+        spans.map(|e| (e.lane, e.span_ns, e.cause)).collect()
+    }
+
+    #[test]
+    fn pauses_hold_and_departures_explain_silence() {
         let mut call = crate::finaliser::tests::call(3, Some(4), 1);
         call.events = vec![
             event(10, EventKind::Paused, 0),
@@ -194,10 +222,6 @@ mod tests {
             event(50, EventKind::LegLeft, 1),
         ];
         let end = call.audio_end_ns();
-        let spans: Vec<_> = explained(&call)
-            .into_iter()
-            .map(|e| (e.lane, e.span_ns, e.cause))
-            .collect();
         let wanted = vec![
             (Lane::Customer, 10..30, Cause::Pause),
             (Lane::Agent, 10..30, Cause::Pause),
@@ -206,6 +230,43 @@ mod tests {
             (Lane::Agent, 45..48, Cause::Hold),
             (Lane::Customer, 50..end, Cause::Absent),
         ];
-        assert_eq!(spans, wanted);
+        assert_eq!(spans(&call), wanted);
+    }
+
+    #[test]
+    fn a_mute_explains_the_silence_of_its_own_side() {
+        let mut call = crate::finaliser::tests::call(3, Some(4), 1);
+        call.events = vec![
+            event(10, EventKind::Muted, 1),
+            event(12, EventKind::Muted, 2),
+            event(20, EventKind::MuteEnded, 1),
+            event(30, EventKind::LegLeft, 2),
+        ];
+        let end = call.audio_end_ns();
+        let wanted = vec![
+            (Lane::Customer, 10..20, Cause::Mute),
+            (Lane::Agent, 12..30, Cause::Mute),
+            (Lane::Agent, 30..end, Cause::Absent),
+        ];
+        assert_eq!(spans(&call), wanted);
+    }
+
+    #[test]
+    fn a_side_is_absent_only_without_any_leg_and_others_in_the_room_are_on_no_side() {
+        let mut call = crate::finaliser::tests::call(3, Some(4), 1);
+        // A supervisor comes and goes; then a colleague follows the agent.
+        call.legs.extend([(5, Part::Supervisor), (6, Part::Agent)]);
+        call.events = vec![
+            event(1, EventKind::LegJoined, 1),
+            event(1, EventKind::LegJoined, 2),
+            event(10, EventKind::LegJoined, 5),
+            event(11, EventKind::Muted, 5),
+            event(20, EventKind::LegLeft, 5),
+            event(30, EventKind::LegJoined, 6),
+            event(40, EventKind::LegLeft, 2),
+            event(50, EventKind::LegLeft, 6),
+        ];
+        let end = call.audio_end_ns();
+        assert_eq!(spans(&call), [(Lane::Agent, 50..end, Cause::Absent)]);
     }
 }

@@ -181,6 +181,7 @@ impl Drain {
             Message::LegLeft { room, leg, at_ns } => self.with(room, |room| room.left(leg, at_ns)),
             Message::Stop { room } => self.with(room, |room| room.stop(now)),
             Message::Hold { room, at_ns, on } => self.with(room, |room| room.hold(at_ns, on)),
+            Message::Muted { room, at_ns, legs } => self.with(room, |room| room.mute(at_ns, &legs)),
             Message::RoomClosed { room, at_ns, cause } => self.with(room, |room| {
                 room.closing.get_or_insert(Closing {
                     at_ns,
@@ -246,7 +247,9 @@ impl Drain {
         };
         room.shard = Some(shard);
         // The shard taps no leg that nobody may hear; were it to, nothing of it is kept.
-        let hidden = record.flags.contains(Flags::HELD) || record.flags.contains(Flags::MUTED);
+        let hidden = record.flags.contains(Flags::HELD)
+            || record.flags.contains(Flags::MUTED)
+            || room.hidden(place, record.arrival_ns);
         let after = room.closing.is_some_and(|closing| record.arrival_ns > closing.at_ns);
         if hidden || after || room.stopped() {
             return Fate::Unwanted;

@@ -29,7 +29,7 @@ pub enum Message {
         at_ns: u64,
     },
     /// A leg has a place in the room. Told before the leg's first packet can be in the ring; again with a new number
-    /// when the leg gets one.
+    /// when the leg gets one, or with another part when the participant becomes something else to the call.
     LegJoined {
         /// Which room.
         room: u128,
@@ -73,6 +73,15 @@ pub enum Message {
         at_ns: u64,
         /// True: on hold.
         on: bool,
+    },
+    /// Whose voice the server keeps from everybody, from now on: all of them, whatever was told before.
+    Muted {
+        /// Which room.
+        room: u128,
+        /// When.
+        at_ns: u64,
+        /// Which legs.
+        legs: Vec<u128>,
     },
     /// The room is over.
     RoomClosed {

@@ -5,6 +5,8 @@
 //!
 //! Invariant: every block of a room has the next number, and the numbers leave its hands in order.
 
+use std::ops::Range;
+
 use media_core::counters::{Direction, Second};
 use recording::quality_track::{FLAG_UP, Row, mos_steps, tenths};
 use recording::spool::{self, AudioBlock, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
@@ -31,6 +33,7 @@ pub(super) struct Leg {
     part: Part,
     /// Left, and not back.
     gone: bool,
+    muted: bool,
     audio: AudioBlock,
     up: Rows,
     down: Rows,
@@ -74,7 +77,10 @@ pub(super) struct Room {
     /// The order came while the disk had no room for optional recordings.
     refused: bool,
     stopped: bool,
-    on_hold: bool,
+    /// The customer is on hold since then.
+    held_ns: Option<u64>,
+    /// The last hold that is over: packets of it may still come.
+    last_hold: Range<u64>,
     live_ns: Option<u64>,
     first_ns: Option<u64>,
     legs: Vec<Leg>,
@@ -95,7 +101,8 @@ impl Room {
             order: None,
             refused: false,
             stopped: false,
-            on_hold: false,
+            held_ns: None,
+            last_hold: 0..0,
             live_ns: None,
             first_ns: None,
             legs: Vec::new(),
@@ -167,19 +174,57 @@ impl Room {
 
     /// Whether the customer is on hold; told twice it is once.
     pub(super) fn hold(&mut self, at_ns: u64, on: bool) {
-        if std::mem::replace(&mut self.on_hold, on) != on {
-            self.events.push(Event {
-                at_ns,
-                kind: if on { EventKind::Held } else { EventKind::HoldEnded },
-                value: 0,
-                leg: 0,
-            });
+        let kind = match (self.held_ns, on) {
+            (None, true) => {
+                self.held_ns = Some(at_ns);
+                EventKind::Held
+            }
+            (Some(since), false) => {
+                self.held_ns = None;
+                self.last_hold = since..at_ns;
+                EventKind::HoldEnded
+            }
+            (None, false) | (Some(_), true) => return,
+        };
+        self.event(at_ns, kind, 0);
+    }
+
+    /// Which legs are muted now; told twice it is once.
+    pub(super) fn mute(&mut self, at_ns: u64, legs: &[u128]) {
+        for place in 0..self.legs.len() {
+            let leg = &mut self.legs[place];
+            let (id, on) = (leg.id, legs.contains(&leg.id));
+            if std::mem::replace(&mut leg.muted, on) != on {
+                let kind = if on { EventKind::Muted } else { EventKind::MuteEnded };
+                self.event(at_ns, kind, id);
+            }
         }
+    }
+
+    /// Whether a packet of the leg at `place` is in no channel of the recording: its two sides are the customer and the
+    /// agent who has the call, and what agents say among themselves while he is on hold is none of his call.
+    pub(super) fn hidden(&self, place: usize, arrival_ns: u64) -> bool {
+        let side = |leg: &Leg| matches!(leg.part, Part::Customer | Part::Agent);
+        let held = self.held_ns.is_some_and(|since| arrival_ns >= since) || self.last_hold.contains(&arrival_ns);
+        held || !self.legs.get(place).is_some_and(side)
+    }
+
+    fn event(&mut self, at_ns: u64, kind: EventKind, leg: u128) {
+        self.events.push(Event {
+            at_ns,
+            kind,
+            value: 0,
+            leg,
+        });
     }
 
     /// The place of the leg; `None` when the room is full.
     pub(super) fn join(&mut self, leg: u128, part: Part, at_ns: u64) -> Option<usize> {
         if let Some(place) = self.place(leg) {
+            // A colleague who takes the call over: from here on his voice is the agent's.
+            if std::mem::replace(&mut self.legs[place].part, part) != part {
+                self.changed = true;
+            }
             if std::mem::take(&mut self.legs[place].gone) {
                 self.events.push(Event {
                     at_ns,
@@ -197,6 +242,7 @@ impl Room {
             id: leg,
             part,
             gone: false,
+            muted: false,
             audio: AudioBlock::new(),
             up: Rows::default(),
             down: Rows::default(),

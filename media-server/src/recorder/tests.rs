@@ -140,6 +140,107 @@ fn hold_is_told_once_at_each_change() {
     assert_eq!(holds.collect::<Vec<_>>(), [(1, true), (3, false), (5, true)]);
 }
 
+/// A packet of a leg beside the two of the rig, now.
+fn word(rig: &Rig, n: u32) -> Packet {
+    Packet {
+        ext_seq: n,
+        rtp_ts: n * 960,
+        arrival_ns: rig.now.get(),
+        flags: Flags::VOICE,
+        level: 60,
+        payload: vec![0xf8, n as u8, 1],
+    }
+}
+
+#[test]
+fn what_is_said_while_the_customer_is_on_hold_is_not_kept_and_mutes_are_told_once() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.talk(1, 10);
+    let hold = |rig: &mut Rig, on| {
+        let at_ns = rig.now.get();
+        rig.told.push_back(Message::Hold { room: 1, at_ns, on });
+    };
+    hold(&mut rig, true);
+    // Agent and colleague speak with one another: the shard taps what somebody hears.
+    let aside = word(&rig, 90_000);
+    assert!(rig.push(tap(1, 1), TapFlags::VOICE, &aside));
+    rig.turn();
+    let late = word(&rig, 90_001);
+    rig.turn();
+    hold(&mut rig, false);
+    assert!(
+        rig.push(tap(1, 1), TapFlags::VOICE, &late),
+        "drained after the end of the hold"
+    );
+    rig.turn();
+    let back = word(&rig, 90_002);
+    assert!(rig.push(tap(1, 1), TapFlags::VOICE, &back));
+    let (customer, agent) = (leg(1, 0), leg(1, 1));
+    for legs in [vec![], vec![customer], vec![customer], vec![agent], vec![]] {
+        let at_ns = rig.now.get();
+        rig.told.push_back(Message::Muted { room: 1, at_ns, legs });
+        rig.turn();
+    }
+    rig.close(1);
+    rig.turns(60);
+    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
+    assert_eq!(tracks(&call)[1].len(), 11, "ten before the hold, one after it");
+    assert_eq!(rig.stats.figures().packets_unwanted, 2);
+    let mutes = call.events.iter().filter_map(|event| match event.kind {
+        EventKind::Muted => Some((event.leg, true)),
+        EventKind::MuteEnded => Some((event.leg, false)),
+        _ => None,
+    });
+    assert_eq!(
+        mutes.collect::<Vec<_>>(),
+        [(customer, true), (customer, false), (agent, true), (agent, false)]
+    );
+}
+
+#[test]
+fn a_colleague_is_in_no_channel_until_he_has_the_call() {
+    const TAP: u32 = 900;
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.talk(1, 10);
+    let colleague = leg(1, 2);
+    let joins = |part| Message::LegJoined {
+        room: 1,
+        leg: colleague,
+        part,
+        tap: TAP,
+    };
+    rig.told.push_back(joins(ports::Part::Partner));
+    let said = word(&rig, 10);
+    assert!(rig.push(TAP, TapFlags::VOICE, &said));
+    rig.turn();
+    rig.told.push_back(joins(ports::Part::Agent));
+    let at_ns = rig.now.get();
+    rig.told.push_back(Message::LegLeft {
+        room: 1,
+        leg: leg(1, 1),
+        at_ns,
+    });
+    rig.turn();
+    let said = word(&rig, 11);
+    assert!(rig.push(TAP, TapFlags::VOICE, &said));
+    rig.turn();
+    rig.close(1);
+    rig.turns(60);
+    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
+    let [customers, agents] = tracks(&call);
+    assert_eq!((customers.len(), agents.len()), (10, 11));
+    assert_eq!(
+        agents[10].ext_seq, 11,
+        "his sound follows the agent's in the same channel"
+    );
+    assert!(call.legs.contains(&(colleague, recording::spool::Part::Agent)));
+    assert_eq!(rig.stats.figures().packets_unwanted, 1);
+}
+
 #[test]
 fn an_unrecorded_room_leaves_its_quality_and_an_empty_one_leaves_nothing() {
     let folder = Folder::new();

@@ -28,6 +28,7 @@ impl Shard {
             Command::Attach { leg, transport } => self.attach(now, leg, &transport),
             Command::Restart { leg, ice } => self.restart(now, leg, &ice),
             Command::Plan(plan) => self.plan(now, *plan),
+            Command::Part { leg, part } => self.change_part(now, leg, part),
             Command::RemoveLeg { leg, cause } => {
                 let place = self.by_leg.get(&leg).copied().ok_or(Refused::UnknownLeg)?;
                 self.remove_leg(now, place, cause);
@@ -123,6 +124,17 @@ impl Shard {
         let boundaries = boundaries.collect();
         self.replan(now, place);
         self.event(now, place, Kind::PlanApplied { epoch, boundaries });
+        Ok(())
+    }
+
+    /// Whoever takes a call over is whispered to from now on, and makes the room live if nobody has.
+    fn change_part(&mut self, now: u64, leg: LegId, part: Part) -> Result<(), Refused> {
+        let place = self.by_leg.get(&leg).copied().ok_or(Refused::UnknownLeg)?;
+        let leg = self.legs.get_mut(place).ok_or(Refused::UnknownLeg)?;
+        leg.part = part;
+        let (room, seat) = (leg.room, leg.seat);
+        self.sit(now, room, seat, place);
+        self.check_live(now, room);
         Ok(())
     }
 

@@ -277,6 +277,38 @@ fn a_supervisor_who_turns_from_whisper_to_listening_is_not_opened_any_more() {
     assert_eq!((totals.uplink_denied, totals.rtp_opened), (1, opened));
 }
 
+#[test]
+fn who_takes_the_call_over_is_whispered_to_from_then_on() {
+    let mut call = held_call();
+    call.bed.say(&mut call.agent, b"a", &mut call.customer);
+    let mut supervisor = Client::new(3, Part::Supervisor);
+    let mut colleague = Client::new(4, Part::Partner);
+    call.bed.bring_up(&mut supervisor);
+    call.bed.bring_up(&mut colleague);
+    let stances = [
+        (call.customer.leg, Stance::Talk),
+        (colleague.leg, Stance::Talk),
+        (supervisor.leg, Stance::Whisper),
+    ];
+    call.bed.plan(&stances, Tap::On);
+    let mut whisper = |call: &mut Call, colleague: &mut Client| {
+        let packet = supervisor.speak(b"thank him");
+        let sent = call.bed.datagram(supervisor.address, &packet);
+        (call.customer.open_all(&sent).len(), colleague.open_all(&sent).len())
+    };
+    assert_eq!(whisper(&mut call, &mut colleague), (0, 0));
+    let (now, leg) = (call.bed.now, colleague.leg);
+    let part = Part::Agent;
+    let takes_over = media_core::command::Command::Part { leg, part };
+    call.bed.shard.command(now, takes_over).unwrap();
+    assert_eq!(whisper(&mut call, &mut colleague), (0, 1));
+    let heard = call.bed.say(&mut colleague, b"I am with you", &mut call.customer);
+    assert_eq!(heard.len(), 1, "his stream goes on");
+    let leg = media_core::LegId(99);
+    let nobody = media_core::command::Command::Part { leg, part };
+    assert!(call.bed.shard.command(now, nobody).is_err());
+}
+
 fn supervisor_leg() -> media_core::LegId {
     Client::new(3, Part::Supervisor).leg
 }
