@@ -313,6 +313,19 @@ GET   call/0/events       {}                                  forbidden  not_fou
 GET   call/0/quality      {}                                  forbidden  not_found  not_found  not_found
 GET   call/0/recordings   {}                                  forbidden  not_found  not_found  not_found
 POST  call/0/hangup       {}                                  not_found  not_found  not_found  not_found
+GET   staff/available     {}                                  forbidden  -          -          -
+GET   calls/live          {}                                  forbidden  forbidden  -          -
+POST  call/0/hold         {}                                  not_found  not_found  not_found  not_found
+POST  call/0/resume       {}                                  not_found  not_found  not_found  not_found
+POST  call/0/mute         {"part":"agent"}                    not_found  not_found  not_found  not_found
+POST  call/0/unmute       {"part":"supervisor"}               validation validation validation validation
+POST  call/0/consult      {"staffId":"00000000-0000-0000-0000-000000000009"} not_found not_found not_found not_found
+POST  call/0/consult/complete {}                              not_found  not_found  not_found  not_found
+POST  call/0/consult/merge {}                                 not_found  not_found  not_found  not_found
+POST  call/0/consult/cancel {}                                not_found  not_found  not_found  not_found
+POST  call/0/supervise    {"mode":"takeover"}                 forbidden  forbidden  not_found  not_found
+POST  call/0/supervise    {"mode":"monitor"}                  forbidden  forbidden  not_found  not_found
+DELETE call/0/supervise   {}                                  forbidden  not_found  not_found  not_found
 POST  call/0/leg          {}                                  not_found  not_found  not_found  not_found
 POST  call/0/wrapup/end   {}                                  forbidden  not_found  not_found  not_found
 POST  call/0/wrapup/extend {}                                 forbidden  not_found  not_found  not_found
@@ -363,5 +376,5 @@ async fn each_role_hears_its_own_answer_to_the_same_question() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(asked, 23 * 4);
+    assert_eq!(asked, 36 * 4);
 }

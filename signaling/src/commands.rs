@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 use wire::{
+    call::CallView,
     leg::{LegAnswer, LegOffer},
     quality::{CallQuality, LegQuality},
     signal::{CallBegun, CallChanged, LegGranted, SignalError},
@@ -50,10 +51,15 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
             let created = created == Created::New;
             Note::of("call.started", &CallBegun { created, started })
         }
-        Command::HangUp(it) => {
-            let call = desk.hang_up(caller, call(it.call_id), None).await?;
-            Note::of("call.changed", &CallChanged { call })
-        }
+        Command::HangUp(it) => changed(desk.hang_up(caller, call(it.call_id), None).await?),
+        Command::Hold(it, hold) => changed(desk.hold(caller, call(it.call_id), hold.reason).await?),
+        Command::Resume(it, hold) => changed(desk.resume(caller, call(it.call_id), hold.reason).await?),
+        Command::Mute(it, mute) => changed(desk.mute(caller, call(it.call_id), mute).await?),
+        Command::Unmute(it, mute) => changed(desk.unmute(caller, call(it.call_id), mute).await?),
+        Command::Consult(it, whom) => changed(desk.consult(caller, call(it.call_id), whom).await?),
+        Command::CompleteConsult(it, step) => changed(desk.consult_complete(caller, call(it.call_id), step).await?),
+        Command::MergeConsult(it, step) => changed(desk.consult_merge(caller, call(it.call_id), step).await?),
+        Command::CancelConsult(it, step) => changed(desk.consult_cancel(caller, call(it.call_id), step).await?),
         Command::LegOffer(offer) => attach(endpoint, offer, Way::Offer).await?,
         Command::LegRestart(offer) => attach(endpoint, offer, Way::Restart).await?,
         Command::LegCandidate(it) => {
@@ -79,6 +85,11 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
         // The session itself listens for these.
         Command::Pong(_) => return Ok(None),
     }))
+}
+
+/// The call as it is now.
+fn changed(call: CallView) -> Note {
+    Note::of("call.changed", &CallChanged { call })
 }
 
 /// It was done, and there is nothing to say about it.

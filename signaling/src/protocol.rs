@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::{
-    call::CallStart,
+    call::{CallStart, ConsultStart, ConsultStep, Hold, Mute},
     leg::{LegCandidate, LegOffer, LegRenew},
     offer::OfferReject,
     signal::{CallCommand, ClientMessage, Hello, OfferCommand, Probe, ServerMessage, SignalError, VERSION},
@@ -23,6 +23,14 @@ pub(crate) enum Command {
     Snapshot,
     Start(CallStart),
     HangUp(CallCommand),
+    Hold(CallCommand, Hold),
+    Resume(CallCommand, Hold),
+    Mute(CallCommand, Mute),
+    Unmute(CallCommand, Mute),
+    Consult(CallCommand, ConsultStart),
+    CompleteConsult(CallCommand, ConsultStep),
+    MergeConsult(CallCommand, ConsultStep),
+    CancelConsult(CallCommand, ConsultStep),
     LegOffer(LegOffer),
     LegRestart(LegOffer),
     LegCandidate(LegCandidate),
@@ -72,6 +80,14 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
         "snapshot" => Ok(Command::Snapshot),
         "call.start" => read(data).map(Command::Start),
         "call.hangup" => read(data).map(Command::HangUp),
+        "call.hold" => about_call(data, Command::Hold),
+        "call.resume" => about_call(data, Command::Resume),
+        "call.mute" => about_call(data, Command::Mute),
+        "call.unmute" => about_call(data, Command::Unmute),
+        "call.consult" => about_call(data, Command::Consult),
+        "call.consult.complete" => about_call(data, Command::CompleteConsult),
+        "call.consult.merge" => about_call(data, Command::MergeConsult),
+        "call.consult.cancel" => about_call(data, Command::CancelConsult),
         "leg.offer" => read(data).map(Command::LegOffer),
         "leg.restart" => read(data).map(Command::LegRestart),
         "leg.candidate" => read(data).map(Command::LegCandidate),
@@ -95,6 +111,11 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
 
 /// The data are of another shape.
 struct NoFit;
+
+/// The call, and the body of the request of the same name.
+fn about_call<T: DeserializeOwned>(data: Value, make: fn(CallCommand, T) -> Command) -> Result<Command, NoFit> {
+    Ok(make(read(data.clone())?, read(data)?))
+}
 
 fn read<T: DeserializeOwned>(data: Value) -> Result<T, NoFit> {
     let data = if data.is_null() {
@@ -196,6 +217,16 @@ mod tests {
             parse(r#"{"v":1,"type":"hello"}"#).unwrap().command,
             Command::Hello(_)
         ));
+        let mute =
+            r#"{"v":1,"type":"call.mute","data":{"callId":"00000000-0000-0000-0000-000000000007","part":"agent"}}"#;
+        let Command::Mute(call, body) = parse(mute).unwrap().command else {
+            panic!("a mute");
+        };
+        assert_eq!(
+            (call.call_id.as_u128(), body.part, body.reason),
+            (7, wire::leg::Part::Agent, None)
+        );
+        assert_eq!(code(&mute.replace("agent", "everybody")), "bad_message");
         let reject = r#"{"v":1,"type":"offer.reject","data":{"offerId":"00000000-0000-0000-0000-000000000007"}}"#;
         assert!(matches!(parse(reject).unwrap().command, Command::RejectOffer(..)));
     }

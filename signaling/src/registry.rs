@@ -281,14 +281,15 @@ impl Sessions {
                 staff.flat_map(|(_, keys)| keys.iter().copied()).collect()
             }
         };
-        let call = call_of(event);
+        let told = call_of(event);
         let mut due = Vec::new();
         for key in keys {
             let Some(entry) = self.entries.get_mut(&key) else {
                 continue;
             };
             let before = *entry.call.borrow();
-            if call.is_some() {
+            let call = told.filter(|_| entry.takes_part(event));
+            if told.is_some() {
                 entry.note_call(call, now);
             }
             entry.push(event, at);
@@ -382,6 +383,21 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Whether the call of an event is the person's own: an agent is told once more of a call that another one has by
+    /// now, and a colleague of one in which his part is over. Then nothing of its sound concerns him.
+    fn takes_part(&self, event: &HubEvent) -> bool {
+        let Person::Staff(StaffId(me)) = self.person else {
+            return true;
+        };
+        let id = |value: Option<&serde_json::Value>| -> Option<uuid::Uuid> {
+            value.and_then(|value| value.as_str()).and_then(|id| id.parse().ok())
+        };
+        let call = event.data.get("call");
+        let agent = id(call.and_then(|call| call.get("agentId")));
+        let partner = id(call.and_then(|call| call.get("consult")?.get("staffId")));
+        agent.is_none() || [agent, partner].contains(&Some(uuid::Uuid::from_u128(me)))
+    }
+
     /// Keeps and sends an event. One without a number is a state that is only shown.
     fn push(&mut self, event: &HubEvent, at: Timestamp) {
         if self.peer.is_some() {

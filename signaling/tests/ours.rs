@@ -78,6 +78,88 @@ async fn a_call_from_hello_to_wrap_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_controls_the_call_and_a_colleague_joins_over_sockets() {
+    let server = server!();
+    let mut agent = server.agent("ann").await;
+    let (mut customer, call, _) = server.customer("u1").await;
+    let call_id = uuid::Uuid::from_u128(call.0).to_string();
+    let offer = agent.expect("call.offered").await;
+    assert_eq!(offer["data"]["kind"], "call");
+    let offer = json!({ "offerId": offer["data"]["offerId"] });
+    let accepted = agent.ask("offer.accept", offer).await;
+    for (line, leg) in [
+        (&mut customer, None),
+        (&mut agent, Some(accepted["data"]["leg"].clone())),
+    ] {
+        let leg = match leg {
+            Some(leg) => leg,
+            None => line.expect("leg.grant").await["data"]["grant"].clone(),
+        };
+        let offer = json!({ "legId": leg["legId"], "grant": leg["grant"], "sdp": OFFER });
+        assert_eq!(line.ask("leg.offer", offer).await["type"], "leg.answer");
+    }
+    customer.expect("call.answered").await;
+
+    let of = |more: Value| {
+        let mut data = json!({ "callId": call_id });
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        data
+    };
+    let held = agent.ask("call.hold", of(json!({ "reason": "looks it up" }))).await;
+    assert_eq!(held["type"], "call.changed", "{held}");
+    assert!(held["data"]["call"]["heldSince"].is_string());
+    customer.expect("call.held").await;
+    let back = agent.ask("call.resume", of(json!({}))).await;
+    assert!(back["data"]["call"]["heldSince"].is_null());
+    let muted = agent.ask("call.mute", of(json!({ "part": "customer" }))).await;
+    assert_eq!(muted["data"]["call"]["muted"], json!(["customer"]));
+    assert_eq!(
+        customer.expect("call.muted").await["data"]["call"]["muted"],
+        json!(["customer"])
+    );
+    let refused = customer.ask("call.unmute", of(json!({ "part": "customer" }))).await;
+    assert_eq!(refused["data"]["code"], "forbidden");
+    let heard = agent.ask("call.unmute", of(json!({ "part": "customer" }))).await;
+    assert_eq!(heard["data"]["call"]["muted"], json!([]));
+
+    let mut ben = server.agent("ben").await;
+    let me = ben.ask("snapshot", Value::Null).await["data"]["me"]["staffId"].clone();
+    let rings = agent.ask("call.consult", of(json!({ "staffId": me }))).await;
+    assert_eq!(rings["data"]["call"]["consult"]["state"], "ringing", "{rings}");
+    let shown = customer.expect("call.consulting").await["data"]["call"].clone();
+    assert!(shown["heldSince"].is_string() && shown["consult"].is_null() && shown["agentId"].is_null());
+    let asked = ben.expect("call.offered").await["data"].clone();
+    assert_eq!((&asked["kind"], &asked["fromName"]), (&json!("consult"), &json!("ann")));
+    let accepted = ben.ask("offer.accept", json!({ "offerId": asked["offerId"] })).await;
+    assert_eq!(accepted["data"]["leg"]["part"], "partner", "{accepted}");
+    let leg = &accepted["data"]["leg"];
+    let offer = json!({ "legId": leg["legId"], "grant": leg["grant"], "sdp": OFFER });
+    assert_eq!(ben.ask("leg.offer", offer).await["type"], "leg.answer");
+    ben.expect("call.quality").await;
+    let snapshot = ben.ask("snapshot", Value::Null).await;
+    assert_eq!(
+        snapshot["data"]["call"]["consult"]["state"], "talking",
+        "after a reload"
+    );
+    let three = agent.ask("call.consult.merge", of(json!({}))).await;
+    assert_eq!(three["data"]["call"]["consult"]["state"], "conference");
+
+    // He goes; from then on nothing of the sound concerns him.
+    let left = ben.ask("call.hangup", json!({ "callId": call_id })).await;
+    assert_eq!(left["data"]["call"]["status"], "answered", "{left}");
+    let ended = agent.expect("call.consult_ended").await;
+    assert!(ended["data"]["call"]["consult"].is_null());
+    ben.expect("call.consult_ended").await;
+    ben.ask("probe.ping", json!({ "nonce": "a" })).await;
+    let gone = ben.ask("call.hangup", json!({ "callId": call_id })).await;
+    assert_eq!(gone["data"]["code"], "not_found");
+    let nobody = agent.ask("call.consult.complete", of(json!({}))).await;
+    assert_eq!(nobody["data"]["code"], "illegal_transition");
+    let back = agent.ask("call.consult.cancel", of(json!({}))).await;
+    assert_eq!(back["type"], "call.changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_hears_what_he_missed() {
     let server = server!();
     let (mut customer, call, welcome) = server.customer("u1").await;

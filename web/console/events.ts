@@ -26,14 +26,22 @@ const ICONS = {
   "call.accepted": headset,
   "call.answered": phone,
   "call.completed": phone,
+  "call.consult_answered": headset,
+  "call.consult_ended": headset,
+  "call.consult_merged": headset,
+  "call.consult_started": headset,
   "call.failed": alert,
   "call.held": pause,
   "call.initiated": phone,
+  "call.muted": micOff,
   "call.offered": headset,
+  "call.owner_changed": user,
   "call.queued": clock,
   "call.requeued": refresh,
   "call.resumed": play,
   "call.ringing": headset,
+  "call.taken_over": shield,
+  "call.unmuted": play,
   "leg.away": offline,
   "leg.back": refresh,
   "leg.down": signal,
@@ -87,14 +95,17 @@ const FACTS = {
   cause: [
     "drain", "dtls_failed", "dtls_timeout", "fingerprint", "ice_timeout", "kicked", "limit", "lost", "panic", "replaced",
   ], // prettier-ignore
-  reason: ["agent_lost", "customer_left", "won_by_other"],
+  reason: [
+    "agent_lost", "call_ended", "cancelled", "customer_left", "partner_left", "partner_lost", "rejected", "taken_over",
+    "timeout", "won_by_other",
+  ], // prettier-ignore
 } as const;
 
 /** What is worth knowing beside the name: whose line, which trouble, why. Empty when the name says it all. */
 export function eventDetail(event: CallEvent): string {
   const { data } = event;
   const words = [data["part"] === "customer" || data["part"] === "agent" ? t(data["part"]) : ""];
-  if (typeof data["agent"] === "string") words.push(data["agent"]);
+  for (const name of [data["agent"], data["to"]]) if (typeof name === "string") words.push(name);
   for (const [fact, texts] of Object.entries(FACTS)) {
     const found = texts.find((one) => one === data[fact]);
     if (found) words.push(t(`event.${fact}.${found}` as Key));

@@ -21,7 +21,7 @@ const crate = (folder: string): string[] =>
 /** Named alike in the server's source, but no entries of a call's history. */
 const OTHERS = [
   // Told to browsers only.
-  /^call\.(changed|wrap_up)$/,
+  /^call\.(changed|consulting|transferred|wrap_up)$/,
   /^offer\.ended$/,
   // The idempotency key of a request.
   /^call\.start$/,
@@ -87,6 +87,9 @@ describe("events of a call", () => {
       "Joyce Atieno, taken by another agent",
     );
     expect(eventDetail(event("recording.degraded", { packets: 12 }))).toBe("12 packets");
+    expect(eventDetail(event("call.consult_ended", { to: "Brian Otieno", reason: "rejected" }))).toBe(
+      "Brian Otieno, colleague declined",
+    );
   });
 
   test("name the member of staff who did it, and neither the customer nor a part of the server", () => {

@@ -9,7 +9,7 @@ use axum::{
 use call_model::CallId;
 use desk::{Caller, Created};
 use wire::{
-    call::{CallStart, CallStarted, CallView, HangUp, Hold, Supervise},
+    call::{CallStart, CallStarted, CallView, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise},
     leg::{LegGrant, LegRequest},
     problem::Problem,
 };
@@ -109,8 +109,96 @@ pub(crate) async fn resume(
     ))
 }
 
-/// Listens to a call, speaks to its agent alone, or joins: the right to attach the supervisor's leg. Asked again with
-/// another mode, it goes on in that.
+/// Mutes a party at the server: nobody hears him, and he is not recorded. Twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/mute", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Mute,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn mute(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Payload(body): Payload<Mute>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().mute(&caller, CallId(id.as_u128()), body).await?))
+}
+
+/// Lets a muted party be heard again; twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/unmute", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Mute,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn unmute(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Payload(body): Payload<Mute>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().unmute(&caller, CallId(id.as_u128()), body).await?))
+}
+
+/// Asks a colleague for help; the customer hears music meanwhile. Twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/consult", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = ConsultStart,
+    responses((status = 202, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn consult(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Payload(body): Payload<ConsultStart>,
+) -> Result<(StatusCode, Json<CallView>), Failure> {
+    let call = app.desk().consult(&caller, CallId(id.as_u128()), body).await?;
+    Ok((StatusCode::ACCEPTED, Json(call)))
+}
+
+/// The consulted colleague gets the call, and the agent writes up. In a conference that is how the agent leaves.
+#[utoipa::path(post, path = "/api/support/call/{id}/consult/complete", tag = "agent",
+    params(("id" = uuid::Uuid, Path)), request_body = Option<ConsultStep>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn consult_complete(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<ConsultStep>,
+) -> Reply<CallView> {
+    let call = CallId(id.as_u128());
+    Ok(Json(app.desk().consult_complete(&caller, call, body).await?))
+}
+
+/// Customer, agent and colleague speak with one another.
+#[utoipa::path(post, path = "/api/support/call/{id}/consult/merge", tag = "agent",
+    params(("id" = uuid::Uuid, Path)), request_body = Option<ConsultStep>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn consult_merge(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<ConsultStep>,
+) -> Reply<CallView> {
+    let call = CallId(id.as_u128());
+    Ok(Json(app.desk().consult_merge(&caller, call, body).await?))
+}
+
+/// The agent goes back to the customer without the colleague, also while he is only asked.
+#[utoipa::path(post, path = "/api/support/call/{id}/consult/cancel", tag = "agent",
+    params(("id" = uuid::Uuid, Path)), request_body = Option<ConsultStep>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn consult_cancel(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<ConsultStep>,
+) -> Reply<CallView> {
+    let call = CallId(id.as_u128());
+    Ok(Json(app.desk().consult_cancel(&caller, call, body).await?))
+}
+
+/// Listens to a call, speaks to its agent alone, joins, or takes it over: the right to attach the supervisor's leg, or
+/// that of the call's new agent. Asked again with another mode, it goes on in that.
 #[utoipa::path(post, path = "/api/support/call/{id}/supervise", tag = "agent", params(("id" = uuid::Uuid, Path)),
     request_body = Supervise,
     responses((status = 201, body = LegGrant),
@@ -121,7 +209,7 @@ pub(crate) async fn supervise(
     Id(id): Id,
     Payload(body): Payload<Supervise>,
 ) -> Result<(StatusCode, Json<LegGrant>), Failure> {
-    let grant = app.desk().supervise(&caller, CallId(id.as_u128()), body.mode).await?;
+    let grant = app.desk().supervise(&caller, CallId(id.as_u128()), body).await?;
     Ok((StatusCode::CREATED, Json(grant)))
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use wire::{
     Time,
-    call::{CallEvents, CallPage, CallStatus},
+    call::{CallEvents, CallPage, CallStatus, LiveCalls},
     problem::Problem,
     quality::Quality,
     recording::Recordings,
@@ -81,6 +81,14 @@ pub(crate) async fn list(State(app): State<App>, Who(caller): Who, Query(filter)
         limit,
     };
     Ok(Json(app.desk().calls(&caller, filter).await?))
+}
+
+/// Calls that are not over, oldest first, with the last second of their sound.
+#[utoipa::path(get, path = "/api/support/calls/live", tag = "agent",
+    responses((status = 200, body = LiveCalls),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn live(State(app): State<App>, Who(caller): Who) -> Reply<LiveCalls> {
+    Ok(Json(app.desk().live_calls(&caller).await?))
 }
 
 /// The history of one call.

@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use call_model::StaffId;
 use wire::{
     problem::Problem,
-    staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, StaffUpdate},
+    staff::{Me, PresenceSet, Staff, StaffAvailable, StaffCreate, StaffList, StaffSession, StaffUpdate},
 };
 
 use super::{IdempotencyParam, Reply};
@@ -21,6 +21,14 @@ use crate::{
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn me(State(app): State<App>, Who(caller): Who) -> Reply<Me> {
     Ok(Json(app.desk().me(&caller).await?))
+}
+
+/// Colleagues whom one may consult: those who are online, and whether they are free.
+#[utoipa::path(get, path = "/api/support/staff/available", tag = "agent",
+    responses((status = 200, body = StaffAvailable),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn available(State(app): State<App>, Who(caller): Who) -> Reply<StaffAvailable> {
+    Ok(Json(app.desk().staff_available(&caller).await?))
 }
 
 /// Chooses one's presence.

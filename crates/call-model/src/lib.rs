@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod call;
+pub mod consult;
 pub mod ids;
 pub mod offer;
 mod refusal;

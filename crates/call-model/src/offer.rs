@@ -147,6 +147,8 @@ pub enum Input {
     Fail,
     /// The call is over.
     CallEnded,
+    /// The consulted colleague's part in the call is over; he has nothing to write up.
+    Release,
     /// The agent has finished writing up.
     EndWrapUp {
         /// Who says it; `None` when the time is up.
@@ -215,6 +217,7 @@ impl Offer {
             Input::Rescind(why) => self.rescind(why),
             Input::Fail => self.fail(),
             Input::CallEnded => self.call_ended(now),
+            Input::Release => self.release(),
             Input::EndWrapUp { by } => self.end_wrap_up(now, by),
             Input::ExtendWrapUp { by } => self.extend_wrap_up(by),
         }
@@ -319,6 +322,22 @@ impl Offer {
             State::Pending { .. } | State::Rejected | State::TimedOut | State::Rescinded(_) | State::Failed => {
                 Err(Refusal::IllegalTransition)
             }
+        }
+    }
+
+    fn release(&mut self) -> Result<Vec<Effect>, Refusal> {
+        match self.state {
+            State::Accepted { .. } => {
+                self.state = State::Completed;
+                Ok(vec![Effect::SlotFreed])
+            }
+            State::Completed => Ok(Vec::new()),
+            State::Pending { .. }
+            | State::Wrapping { .. }
+            | State::Rejected
+            | State::TimedOut
+            | State::Rescinded(_)
+            | State::Failed => Err(Refusal::IllegalTransition),
         }
     }
 

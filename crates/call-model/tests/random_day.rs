@@ -416,6 +416,7 @@ impl Day {
         for effect in effects {
             match effect {
                 call::Effect::RescindOffer(offer, why) => self.offer_input(offer, offer::Input::Rescind(why)),
+                call::Effect::TakeBack(offer, why) => self.offer_input(offer, offer::Input::Rescind(why)),
                 call::Effect::FailOffer(offer) => self.offer_input(offer, offer::Input::Fail),
                 call::Effect::BeginWrapUp(offer) => {
                     self.offer_input(offer, offer::Input::CallEnded);

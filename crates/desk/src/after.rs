@@ -3,7 +3,7 @@
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
 use call_model::{CallId, LegId};
-use ports::{Cause, Plan, RecordCommand};
+use ports::{Cause, Part, Plan, RecordCommand};
 use uuid::Uuid;
 
 /// One thing to do after the commit, in the order in which they were noted.
@@ -13,6 +13,8 @@ pub(crate) enum After {
     Plan(Plan),
     /// Command the recorder.
     Record(CallId, RecordCommand),
+    /// A participant is something else to the call from now on.
+    ChangePart(LegId, Part),
     /// End one leg.
     CloseLeg(LegId, Cause),
     /// End a call's room.

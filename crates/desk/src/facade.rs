@@ -8,22 +8,28 @@ use call_model::{CallId, OfferId, RecordingId, StaffId, Timestamp, UserId};
 use governor::clock::DefaultClock;
 use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
-use wire::call::{CallEvents, CallPage, CallStart, CallStarted, CallView, QueueSnapshot, SuperviseMode};
+use wire::call::{
+    CallEvents, CallPage, CallStart, CallStarted, CallView, ConsultStart, ConsultStep, LiveCalls, QueueSnapshot,
+    Supervise,
+};
 use wire::leg::LegGrant;
 use wire::node::{DrainStart, DrainState};
 use wire::offer::{Offer, OfferAccepted, WrapUp};
 use wire::quality::Quality;
 use wire::signal::Snapshot;
-use wire::staff::{Me, PresenceSet, Staff, StaffCreate, StaffList, StaffSession, StaffUpdate};
+use wire::staff::{Me, PresenceSet, Staff, StaffAvailable, StaffCreate, StaffList, StaffSession, StaffUpdate};
 
 use crate::auth::Auth;
 use crate::caller::{Caller, Created};
+use crate::commands::consult::{self, Way};
 use crate::commands::hold::Hold;
+use crate::commands::mute::{self, Mute};
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
 use crate::commands::{agent, contact, drain, hold, people, start, supervise};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
+use crate::live;
 use crate::metrics::Metrics;
 use crate::queries::{self, CallFilter, Playback, Readiness};
 use crate::refusal::{Code, Refused};
@@ -167,12 +173,81 @@ impl Desk {
         self.told(hold::set(self.core(), caller, call, Hold::Off, reason).await)
     }
 
-    /// Begins to supervise a call, or goes on in another mode: the right to attach the supervisor's leg.
+    /// Mutes a party at the server: nobody hears him, and he is not recorded. Twice is once.
     ///
     /// # Errors
-    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `media_full` beside two others, `database`.
-    pub async fn supervise(&self, caller: &Caller, call: CallId, mode: SuperviseMode) -> Result<LegGrant, Refused> {
-        self.told(supervise::begin(self.core(), caller, call, mode).await)
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound or such a party, `validation`, `database`.
+    pub async fn mute(&self, caller: &Caller, call: CallId, wanted: wire::call::Mute) -> Result<CallView, Refused> {
+        let wire::call::Mute { part, reason } = wanted;
+        self.told(mute::set(self.core(), caller, call, part, Mute::On, reason).await)
+    }
+
+    /// Lets a muted party be heard again; twice is once.
+    ///
+    /// # Errors
+    /// Those of [`Desk::mute`].
+    pub async fn unmute(&self, caller: &Caller, call: CallId, wanted: wire::call::Mute) -> Result<CallView, Refused> {
+        let wire::call::Mute { part, reason } = wanted;
+        self.told(mute::set(self.core(), caller, call, part, Mute::Off, reason).await)
+    }
+
+    /// Asks a colleague for help; the customer hears music meanwhile. Twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, beside another colleague or when he cannot
+    /// be asked now, `validation`, `database`.
+    pub async fn consult(&self, caller: &Caller, call: CallId, wanted: ConsultStart) -> Result<CallView, Refused> {
+        let partner = StaffId(wanted.staff_id.as_u128());
+        self.told(consult::begin(self.core(), caller, call, partner, wanted.reason).await)
+    }
+
+    /// The consulted colleague gets the call, and the agent writes up. Twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` when nobody is consulted or he cannot be heard, `database`.
+    pub async fn consult_complete(&self, caller: &Caller, call: CallId, how: ConsultStep) -> Result<CallView, Refused> {
+        self.told(consult::go_on(self.core(), caller, call, Way::Complete, how.reason).await)
+    }
+
+    /// Customer, agent and colleague speak with one another. Twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` when nobody has answered, `database`.
+    pub async fn consult_merge(&self, caller: &Caller, call: CallId, how: ConsultStep) -> Result<CallView, Refused> {
+        self.told(consult::go_on(self.core(), caller, call, Way::Merge, how.reason).await)
+    }
+
+    /// The agent goes back to the customer, without the colleague. Twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `database`.
+    pub async fn consult_cancel(&self, caller: &Caller, call: CallId, how: ConsultStep) -> Result<CallView, Refused> {
+        self.told(consult::go_on(self.core(), caller, call, Way::Cancel, how.reason).await)
+    }
+
+    /// Begins to supervise a call, goes on in another mode, or takes it over: the right to attach one's leg.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `media_full` beside two others,
+    /// `already_in_call` when a takeover finds no free slot, `validation`, `database`.
+    pub async fn supervise(&self, caller: &Caller, call: CallId, wanted: Supervise) -> Result<LegGrant, Refused> {
+        self.told(supervise::begin(self.core(), caller, call, wanted.mode, wanted.reason).await)
+    }
+
+    /// Calls that are not over, as far as the caller sees them.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn live_calls(&self, caller: &Caller) -> Result<LiveCalls, Refused> {
+        self.told(live::calls(self.core(), caller).await)
+    }
+
+    /// Colleagues whom the caller may consult.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn staff_available(&self, caller: &Caller) -> Result<StaffAvailable, Refused> {
+        self.told(live::available(self.core(), caller).await)
     }
 
     /// Empties this node: no new call begins here, at the deadline what still lives is ended. Again: another deadline.

@@ -7,6 +7,7 @@
 
 mod after;
 pub mod auth;
+mod beside;
 mod caller;
 mod commands;
 mod estimate;
@@ -14,6 +15,7 @@ mod facade;
 mod gauges;
 mod hub;
 pub mod limits;
+mod live;
 mod metrics;
 pub mod migrations;
 mod nodes;
@@ -47,6 +49,7 @@ pub use commands::preflight::{
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};
 pub use facade::{DATABASE_SILENT_MAX, Desk, StartFault};
 pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};
+pub use live::LIVE_CALLS_MAX;
 pub use nodes::NodeStart;
 pub use queries::{CallFilter, PAGE_ROWS_MAX, Playback, Readiness, SEARCH_CHARS_MAX};
 pub use refusal::{Code, Refused};

@@ -20,6 +20,11 @@ const FILES: &[(i64, &str, &str)] = &[
     (5, "operations", include_str!("../../../migrations/0005_operations.sql")),
     (6, "policies", include_str!("../../../migrations/0006_policies.sql")),
     (
+        7,
+        "third_parties",
+        include_str!("../../../migrations/0007_third_parties.sql"),
+    ),
+    (
         10,
         "preflights",
         include_str!("../../../migrations/0010_preflights.sql"),

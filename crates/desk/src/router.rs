@@ -25,7 +25,7 @@ use crate::refusal::{Code, Refused, note};
 use crate::shared::Core;
 use crate::store::offers::OfferRow;
 use crate::store::queues::{self, QueueRow};
-use crate::store::routing::{self, CandidateRow, CoolPair};
+use crate::store::routing::{self, CandidateRow, ColleagueRow, CoolPair};
 use crate::store::{calls, offers};
 use crate::tx::Tx;
 use crate::types::At;
@@ -191,6 +191,7 @@ async fn reserve(core: &Core, tx: &mut Tx, queue: &QueueRow, call: Uuid, agent: 
         call_id: call,
         staff_id: agent,
         slot,
+        kind: offers::PRIMARY.to_owned(),
         state: "pending".to_owned(),
         reason: None,
         created_at: At(now),
@@ -243,6 +244,24 @@ fn model_of(row: &CandidateRow) -> Agent {
         slots: count(row.slots),
         held: count(row.held),
         cools_until: row.cools_until.map(|At(until)| until),
+    }
+}
+
+/// A colleague whom somebody wants to consult: nothing about him is left out by a query, and what the router must not
+/// ask him, a person may.
+pub(crate) fn colleague(row: &ColleagueRow) -> Agent {
+    let count = |n: i32| u32::try_from(n).unwrap_or(0);
+    let chosen = Chosen::ALL.into_iter().find(|chosen| chosen.word() == row.status);
+    Agent {
+        id: StaffId(row.id.as_u128()),
+        active: row.is_active,
+        chosen: chosen.unwrap_or(Chosen::Offline),
+        lease_until: row.lease_until.map_or(Timestamp(0), |At(until)| until),
+        round_trip: row.rtt_ms.map(|ms| Span::millis(i64::from(ms))),
+        media_checked: row.media_checked,
+        slots: count(row.slots),
+        held: count(row.held),
+        cools_until: None,
     }
 }
 

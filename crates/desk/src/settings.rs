@@ -32,6 +32,17 @@ impl Settings {
         Ok(Self::from_groups(chat.as_ref(), mail.as_ref()))
     }
 
+    /// Whether agents are told who supervises them: a rule of the house, and off unless it says so.
+    pub(crate) async fn announces(conn: &mut PgConnection) -> Result<bool, Refused> {
+        let group = settings::get(conn, "supervision").await?;
+        Ok(Self::is_announced(group.as_ref()))
+    }
+
+    fn is_announced(group: Option<&Value>) -> bool {
+        let word = group.and_then(|group| group.get("announce")).and_then(Value::as_str);
+        matches!(word, Some("tone" | "notice"))
+    }
+
     fn from_groups(chat: Option<&Value>, mail: Option<&Value>) -> Self {
         let leaf = |group: Option<&'_ Value>, name: &str| group.and_then(|group| group.get(name)).cloned();
         let flag = |name: &str| leaf(mail, name).and_then(|v| v.as_bool()).unwrap_or(true);
@@ -58,6 +69,16 @@ mod tests {
         assert_eq!((none.queue_timeout_s, none.mail_incoming_call), (QUEUE_TIMEOUT_S, true));
         let odd = json!({"queue_timeout_seconds": "soon"});
         assert_eq!(Settings::from_groups(Some(&odd), None), none);
+    }
+
+    #[test]
+    fn supervision_is_announced_only_where_the_house_says_so() {
+        let with = |word: &str| Settings::is_announced(Some(&json!({ "announce": word })));
+        assert_eq!(
+            [with("off"), with("tone"), with("notice"), with("loud")],
+            [false, true, true, false]
+        );
+        assert!(!Settings::is_announced(None) && !Settings::is_announced(Some(&json!({ "announce": true }))));
     }
 
     #[test]

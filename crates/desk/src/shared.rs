@@ -118,6 +118,7 @@ impl Core {
             match action {
                 After::Plan(plan) => self.media.plan(plan),
                 After::Record(call, command) => self.media.record(call, command),
+                After::ChangePart(leg, part) => self.media.change_part(leg, part),
                 After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),
                 After::CloseRoom(call, cause) => self.media.close_room(call, cause),
                 After::WakeQueue(queue) => self.wakes.queue(queue),

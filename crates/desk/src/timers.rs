@@ -23,7 +23,7 @@ use crate::nodes::{self, NODE_LEASE};
 use crate::refusal::{Code, Refused, note};
 use crate::settings::Settings;
 use crate::shared::Core;
-use crate::store::due::{self, DueCall, DueOffer};
+use crate::store::due::{self, AbsentOffer, DueCall, DueOffer};
 use crate::store::{events, offers};
 use crate::tx::{InTx, Tx};
 
@@ -177,7 +177,7 @@ async fn withdraw_from_absent(core: &Arc<Core>) -> Result<(), Refused> {
         Box::pin(async move { due::absent(tx.conn(), DUE_MAX).await })
     })
     .await?;
-    for DueOffer { id, call_id } in due {
+    for AbsentOffer { id, call_id, kind } in due {
         let held = Arc::clone(core);
         let done = core.write("reaper", move |tx| {
             Box::pin(async move {
@@ -187,6 +187,11 @@ async fn withdraw_from_absent(core: &Arc<Core>) -> Result<(), Refused> {
                     return Ok(());
                 }
                 let act = Act::now(Actor::system("reaper"));
+                if kind == offers::CONSULTED {
+                    // A colleague who was asked: the call has its agent.
+                    let gone = offer::Input::Rescind(offer::Rescinded::AgentLost);
+                    return offer_input(&held, tx, id, gone, &act).await.map(|_| ());
+                }
                 call_input(&held, tx, call_id, Input::AgentLost, &act).await.map(|_| ())
             })
         });

@@ -5,22 +5,22 @@ use sqlx::PgConnection;
 use wire::Time;
 use wire::call::{CallRow as WireRow, CallStatus, CallView, QueueSnapshot, WaitingCall};
 use wire::leg::Part;
-use wire::offer::{Offer, WrapUp};
+use wire::offer::{Offer, OfferKind, WrapUp};
 use wire::quality::QualityTrack;
 use wire::recording::{Recording, RecordingState};
 use wire::staff::{PresenceStatus, Staff, StaffRole};
 
-use crate::commands::apply::HOLD;
+use crate::beside::Beside;
 use crate::estimate;
 use crate::refusal::{Code, Refused};
 use crate::settings::Settings;
 use crate::store::calls::CallRow;
-use crate::store::offers::OfferRow;
+use crate::store::offers::{CONSULTED, OfferRow};
 use crate::store::quality::TrackRow;
 use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
-use crate::store::{legs, queues, staff};
+use crate::store::{queues, staff};
 use crate::tx::Tx;
 use crate::types::At;
 
@@ -59,9 +59,15 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         Some(agent) => staff::name(&mut *conn, agent).await?,
         None => None,
     };
-    let held_since = match row.status.as_str() {
-        "answered" => legs::open_since(&mut *conn, row.id, HOLD).await?.map(time),
-        _ => None,
+    let beside = match row.status.as_str() {
+        "answered" => Beside::read(&mut *conn, row.id).await?,
+        _ => Beside::default(),
+    };
+    let supervised = match reader {
+        Reader::Staff if !beside.supervisors.is_empty() && Settings::announces(&mut *conn).await? => {
+            Some(beside.supervised())
+        }
+        Reader::Staff | Reader::Customer => None,
     };
     let reconnecting = match row.status.as_str() {
         "connecting" | "answered" => legs::away_parts(&mut *conn, row.id).await?,
@@ -89,11 +95,15 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         position,
         estimated_wait_seconds,
         agent_name,
+        agent_id: row.assigned_staff_id.filter(|_| reader == Reader::Staff),
         customer_name: row.customer_name.clone(),
         customer_email: (reader == Reader::Staff).then(|| row.customer_email.clone()),
         reconnecting: reconnecting.iter().map(|word| part(word)).collect(),
         recorded,
-        held_since,
+        held_since: beside.held_since(reader),
+        muted: beside.muted(reader),
+        consult: beside.consult.filter(|_| reader == Reader::Staff),
+        supervised,
         created_at: time(row.created_at),
         enqueued_at: row.enqueued_at.map(time),
         answered_at: row.answered_at.map(time),
@@ -128,16 +138,27 @@ pub(crate) async fn queue(tx: &mut Tx) -> Result<QueueSnapshot, Refused> {
 }
 
 /// An offer as its agent sees it.
-pub(crate) fn offer(offer: &OfferRow, call: &CallRow) -> Offer {
-    Offer {
+pub(crate) async fn offer(conn: &mut PgConnection, offer: &OfferRow, call: &CallRow) -> Result<Offer, Refused> {
+    let is_consult = offer.kind == CONSULTED;
+    let from_name = match call.assigned_staff_id.filter(|_| is_consult) {
+        Some(agent) => staff::name(conn, agent).await?,
+        None => None,
+    };
+    Ok(Offer {
         offer_id: offer.id,
         call_id: call.id,
+        kind: if is_consult {
+            OfferKind::Consult
+        } else {
+            OfferKind::Call
+        },
+        from_name,
         customer_name: call.customer_name.clone(),
         queue: call.queue.clone(),
         enqueued_at: time(call.enqueued_at.unwrap_or(call.created_at)),
         offered_at: time(offer.created_at),
         expires_at: time(offer.expires_at),
-    }
+    })
 }
 
 /// A running wrap-up.

@@ -57,11 +57,14 @@ async fn a_database_from_the_future_or_half_migrated_is_refused() {
     ));
     run(
         &mut conn,
-        "update helpline._sqlx_migrations set version = 7, success = false where version = 9999",
+        "update helpline._sqlx_migrations set version = 998, success = false where version = 9999",
     )
     .await;
-    assert!(matches!(Store::connect(&config).await.err().unwrap(), Fault::Dirty(7)));
-    run(&mut conn, "delete from helpline._sqlx_migrations where version = 7").await;
+    assert!(matches!(
+        Store::connect(&config).await.err().unwrap(),
+        Fault::Dirty(998)
+    ));
+    run(&mut conn, "delete from helpline._sqlx_migrations where version = 998").await;
     run(
         &mut conn,
         "update helpline._sqlx_migrations set checksum = '\\x00' where version = 1",

@@ -12,8 +12,13 @@ use desk::{Caller, Code};
 use ports::{Cause, Plan, Stance};
 use talk::{plan, talking};
 use uuid::Uuid;
+use wire::call::Supervise;
 use wire::call::SuperviseMode::{self, Barge, Monitor, Whisper};
 use wire::staff::StaffRole;
+
+fn how(mode: SuperviseMode) -> Supervise {
+    Supervise { mode, reason: None }
+}
 
 fn stance(plan: &Plan, leg: Uuid) -> Option<Stance> {
     let named = plan.stances.iter().find(|(named, _)| named.0 == leg.as_u128());
@@ -29,17 +34,17 @@ async fn a_supervisor_listens_whispers_joins_and_leaves() {
     let call = talking(&mut world, "u1", &agent).await;
     let before = plan(&world).epoch;
 
-    let listens = world.desk.supervise(&admin, call, Monitor).await.unwrap();
+    let listens = world.desk.supervise(&admin, call, how(Monitor)).await.unwrap();
     assert_eq!(listens.part, wire::leg::Part::Supervisor);
     let on = plan(&world);
     assert!(on.epoch > before);
     assert_eq!(stance(&on, listens.leg_id), Some(Stance::Listen));
-    let again = world.desk.supervise(&admin, call, Monitor).await.unwrap();
+    let again = world.desk.supervise(&admin, call, how(Monitor)).await.unwrap();
     assert_eq!(again.leg_id, listens.leg_id, "a fresh right for the same leg");
     assert_ne!(again.grant, listens.grant);
     assert_eq!(plan(&world).epoch, on.epoch);
 
-    let whispers = world.desk.supervise(&admin, call, Whisper).await.unwrap();
+    let whispers = world.desk.supervise(&admin, call, how(Whisper)).await.unwrap();
     assert_ne!(whispers.leg_id, listens.leg_id, "who listened had no uplink");
     assert_eq!(stance(&plan(&world), whispers.leg_id), Some(Stance::Whisper));
     assert_eq!(stance(&plan(&world), listens.leg_id), None);
@@ -51,7 +56,7 @@ async fn a_supervisor_listens_whispers_joins_and_leaves() {
     assert_eq!(stance(&plan(&world), whispers.leg_id), Some(Stance::Whisper));
     world.desk.resume(&agent, call, None).await.unwrap();
 
-    let joins = world.desk.supervise(&admin, call, Barge).await.unwrap();
+    let joins = world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
     assert_eq!(stance(&plan(&world), joins.leg_id), Some(Stance::Barge));
     world.desk.end_supervision(&admin, call).await.unwrap();
     world.desk.end_supervision(&admin, call).await.unwrap();
@@ -81,7 +86,7 @@ async fn a_supervisor_listens_whispers_joins_and_leaves() {
 
 /// How the desk refuses; `None` when it does not.
 async fn code(world: &World, who: &Caller, call: CallId, mode: SuperviseMode) -> Option<Code> {
-    world.desk.supervise(who, call, mode).await.err().map(|no| no.code)
+    world.desk.supervise(who, call, how(mode)).await.err().map(|no| no.code)
 }
 
 #[tokio::test]
@@ -91,7 +96,7 @@ async fn each_role_supervises_as_its_permissions_say_and_nobody_himself() {
     let early = world.call("u0").await;
     let boss = world.staff("boss", StaffRole::Supervisor).await;
     let admin = world.promote(&boss, "admin").await;
-    let refused = world.desk.supervise(&admin, early, Monitor).await.unwrap_err();
+    let refused = world.desk.supervise(&admin, early, how(Monitor)).await.unwrap_err();
     assert_eq!(refused.code, Code::IllegalTransition, "nobody has sound yet");
     world.desk.hang_up(&customer("u0"), early, None).await.unwrap();
 

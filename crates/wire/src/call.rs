@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::{
     Time,
     leg::{IceServer, Part},
+    quality::LegQuality,
     wire,
 };
 
@@ -105,6 +106,10 @@ wire! {
         /// The agent's display name once one accepted.
         #[cfg_attr(test, ts(optional = nullable))]
         pub agent_name: Option<String>,
+        /// The agent who has it; only for staff.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub agent_id: Option<Uuid>,
         /// Customer's display name.
         pub customer_name: String,
         /// Customer's e-mail; only for staff.
@@ -119,6 +124,17 @@ wire! {
         /// Since when the customer is on hold; absent while he is not.
         #[cfg_attr(test, ts(optional = nullable))]
         pub held_since: Option<Time>,
+        /// Whose voice the server keeps from everybody; a customer is told of his own only.
+        #[serde(default)]
+        pub muted: Vec<Part>,
+        /// The colleague who is asked or takes part; only for staff.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub consult: Option<Consult>,
+        /// Who supervises; only for staff, where supervision is announced.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub supervised: Option<Vec<Supervised>>,
         /// When the customer called.
         pub created_at: Time,
         /// When it entered the queue.
@@ -267,6 +283,66 @@ wire! {
 }
 
 wire! {
+    /// Body of `POST /api/support/call/{id}/mute` and `/unmute`.
+    pub struct Mute {
+        /// Whose voice: `customer`, `agent` or `partner`.
+        pub part: Part,
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/consult`.
+    pub struct ConsultStart {
+        /// The colleague who is asked.
+        pub staff_id: Uuid,
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/consult/complete`, `/merge` and `/cancel`.
+    pub struct ConsultStep {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// How far a consultation is.
+    pub enum ConsultState {
+        /// The colleague is asked; the customer hears music.
+        Ringing,
+        /// Agent and colleague speak apart; the customer hears music.
+        Talking,
+        /// All three speak.
+        Conference,
+    }
+}
+
+wire! {
+    /// A colleague beside the agent.
+    pub struct Consult {
+        /// Who.
+        pub staff_id: Uuid,
+        /// His display name.
+        pub staff_name: String,
+        /// How far it is.
+        pub state: ConsultState,
+        /// Since when it is so far.
+        pub since: Time,
+    }
+}
+
+wire! {
     /// How a supervisor takes part in a call.
     pub enum SuperviseMode {
         /// Hears what a party hears, and is heard by nobody.
@@ -275,6 +351,8 @@ wire! {
         Whisper,
         /// Is heard by all.
         Barge,
+        /// Becomes the call's agent; the one before writes up.
+        Takeover,
     }
 }
 
@@ -283,5 +361,85 @@ wire! {
     pub struct Supervise {
         /// How.
         pub mode: SuperviseMode,
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// A supervisor, as the call's agent is told of him.
+    pub struct Supervised {
+        /// His display name.
+        pub staff_name: String,
+        /// How he takes part.
+        pub mode: SuperviseMode,
+    }
+}
+
+wire! {
+    /// A supervisor of a live call.
+    pub struct LiveSupervisor {
+        /// Who.
+        pub staff_id: Uuid,
+        /// His display name.
+        pub staff_name: String,
+        /// How he takes part.
+        pub mode: SuperviseMode,
+        /// Since when.
+        pub since: Time,
+    }
+}
+
+wire! {
+    /// A call that is not over, as those who supervise see it.
+    pub struct LiveCall {
+        /// The call.
+        pub call_id: Uuid,
+        /// Customer's display name.
+        pub customer_name: String,
+        /// The agent's display name.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub agent_name: Option<String>,
+        /// The agent.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub agent_id: Option<Uuid>,
+        /// Queue.
+        pub queue: String,
+        /// Where it stands.
+        pub status: CallStatus,
+        /// When the customer called.
+        pub created_at: Time,
+        /// When it entered the queue.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub enqueued_at: Option<Time>,
+        /// When two-way sound began.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub answered_at: Option<Time>,
+        /// Since when the customer is on hold.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub held_since: Option<Time>,
+        /// Whose voice the server keeps from everybody.
+        pub muted: Vec<Part>,
+        /// The colleague who is asked or takes part.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub consult: Option<Consult>,
+        /// Who supervises it.
+        pub supervisors: Vec<LiveSupervisor>,
+        /// True while packets may be recorded.
+        pub recorded: bool,
+        /// The last second of each leg; empty when this node does not know it.
+        pub legs: Vec<LegQuality>,
+    }
+}
+
+wire! {
+    /// `GET /api/support/calls/live`.
+    pub struct LiveCalls {
+        /// Oldest first.
+        pub calls: Vec<LiveCall>,
+        /// The server's clock.
+        pub server_time: Time,
     }
 }

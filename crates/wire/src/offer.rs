@@ -5,12 +5,28 @@ use uuid::Uuid;
 use crate::{Time, call::CallView, leg::LegGrant, wire};
 
 wire! {
+    /// What is offered.
+    pub enum OfferKind {
+        /// A customer who waits.
+        Call,
+        /// A colleague who asks for help with his call.
+        Consult,
+    }
+}
+
+wire! {
     /// Server → agent: a call is offered (`call.offered`).
     pub struct Offer {
         /// The offer.
         pub offer_id: Uuid,
         /// The call.
         pub call_id: Uuid,
+        /// What is offered.
+        pub kind: OfferKind,
+        /// Who asks, when a colleague does.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub from_name: Option<String>,
         /// Customer's display name.
         pub customer_name: String,
         /// Queue.
@@ -41,7 +57,8 @@ wire! {
         pub offer_id: Uuid,
         /// The call.
         pub call_id: Uuid,
-        /// `accepted`, `rejected`, `timeout`, `customer_left`, `won_by_other`, `agent_lost`, `withdrawn`, `media`.
+        /// `accepted`, `rejected`, `timeout`, `customer_left`, `won_by_other`, `agent_lost`, `withdrawn`, `media`;
+        /// `completed` when a consulted colleague's part in the call is over.
         pub reason: String,
     }
 }

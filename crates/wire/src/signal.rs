@@ -147,7 +147,8 @@ wire! {
 }
 
 wire! {
-    /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.requeued`,
+    /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.muted`,
+    /// `call.unmuted`, `call.consulting`, `call.consult_ended`, `call.transferred`, `call.taken_over`, `call.requeued`,
     /// `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's line went or came back).
     pub struct CallChanged {
         /// The call as it is now.
@@ -205,7 +206,9 @@ wire! {
 }
 
 wire! {
-    /// `call.hangup`, `wrapup.end`, `wrapup.extend`.
+    /// `call.hangup`, `call.hold`, `call.resume`, `call.mute`, `call.unmute`, `call.consult`, `call.consult.complete`,
+    /// `call.consult.merge`, `call.consult.cancel` (beside the bodies of the requests of the same names), `wrapup.end`,
+    /// `wrapup.extend`.
     pub struct CallCommand {
         /// The call.
         pub call_id: Uuid,

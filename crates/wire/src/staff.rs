@@ -116,6 +116,30 @@ wire! {
 }
 
 wire! {
+    /// A colleague whom one may consult.
+    pub struct AvailableStaff {
+        /// Who.
+        pub staff_id: Uuid,
+        /// Display name.
+        pub name: String,
+        /// Role.
+        pub role: StaffRole,
+        /// Chosen presence.
+        pub status: PresenceStatus,
+        /// True when he could be asked now.
+        pub free: bool,
+    }
+}
+
+wire! {
+    /// `GET /api/support/staff/available`.
+    pub struct StaffAvailable {
+        /// By name, without oneself.
+        pub staff: Vec<AvailableStaff>,
+    }
+}
+
+wire! {
     /// Body of `POST /api/support/staff`.
     pub struct StaffCreate {
         /// E-mail; unique.

@@ -234,6 +234,15 @@ pub enum Who {
     Staff,
 }
 
+/// What becomes of the agent who no longer owns a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// He writes up.
+    WritesUp,
+    /// His line is gone.
+    Lost,
+}
+
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -266,6 +275,15 @@ pub enum Input {
     ConnectingTimeout {
         /// Whether the customer's leg is up.
         customer_up: bool,
+    },
+    /// Somebody else owns it from now on: a colleague who was consulted, or a supervisor. The sound goes on.
+    HandOver {
+        /// The new owner's offer.
+        offer: OfferId,
+        /// The new owner.
+        agent: StaffId,
+        /// The one before.
+        leaves: Leaves,
     },
     /// Somebody ends it.
     HangUp(Who),
@@ -301,6 +319,8 @@ pub enum Effect {
     CloseSegment,
     /// The offer is taken back.
     RescindOffer(OfferId, Rescinded),
+    /// This offer alone is taken back: the call goes on with another one.
+    TakeBack(OfferId, Rescinded),
     /// The offer failed by the agent's line.
     FailOffer(OfferId),
     /// The agent begins to write up.
@@ -372,6 +392,7 @@ impl Call {
             Input::AgentLegFailed => self.agent_leg_failed(now),
             Input::CustomerLegFailed => self.customer_leg_failed(now),
             Input::ConnectingTimeout { customer_up } => self.connecting_timeout(now, customer_up),
+            Input::HandOver { offer, agent, leaves } => self.hand_over(offer, agent, leaves),
             Input::HangUp(who) => self.hang_up(now, who),
             Input::CustomerLost => self.customer_lost(now),
             Input::AgentLost => self.agent_lost(now),

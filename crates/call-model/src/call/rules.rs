@@ -2,7 +2,9 @@
 //!
 //! Invariant: a refused input has changed nothing; what is repeated has no further effect.
 
-use super::{CALL_LIMIT, CONNECTING_LIMIT, Call, Effect, End, INITIATED_LIMIT, REQUEUE_PRIORITY, Reason, State, Who};
+use super::{
+    CALL_LIMIT, CONNECTING_LIMIT, Call, Effect, End, INITIATED_LIMIT, Leaves, REQUEUE_PRIORITY, Reason, State, Who,
+};
 use crate::offer::Rescinded;
 use crate::{OfferId, Refusal, StaffId, Timestamp};
 
@@ -188,6 +190,28 @@ impl Call {
             (State::Answered { .. }, _) => Ok(self.complete(now, reason)),
             // Twice is not an error.
             (State::Completed(_) | State::Abandoned(_) | State::Failed(_), _) => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, offer: OfferId, agent: StaffId, leaves: Leaves) -> Result<Vec<Effect>, Refusal> {
+        match self.state {
+            State::Answered { agent: owner, .. } if owner == agent => Ok(Vec::new()),
+            State::Answered {
+                offer: before, since, ..
+            } => {
+                self.state = State::Answered { offer, agent, since };
+                Ok(vec![match leaves {
+                    Leaves::WritesUp => Effect::BeginWrapUp(before),
+                    Leaves::Lost => Effect::TakeBack(before, Rescinded::AgentLost),
+                }])
+            }
+            State::Initiated { .. }
+            | State::Queued { .. }
+            | State::Ringing { .. }
+            | State::Connecting { .. }
+            | State::Completed(_)
+            | State::Abandoned(_)
+            | State::Failed(_) => Err(Refusal::IllegalTransition),
         }
     }
 

@@ -42,7 +42,7 @@ fn states() -> [State; 8] {
     ]
 }
 
-fn inputs() -> [Input; 19] {
+fn inputs() -> [Input; 20] {
     [
         Input::Enqueue,
         Input::Offer { offer: OFFER },
@@ -56,6 +56,11 @@ fn inputs() -> [Input; 19] {
         Input::CustomerLegFailed,
         Input::ConnectingTimeout { customer_up: true },
         Input::ConnectingTimeout { customer_up: false },
+        Input::HandOver {
+            offer: OFFER,
+            agent: AGENT,
+            leaves: Leaves::WritesUp,
+        },
         Input::HangUp(Who::Customer),
         Input::HangUp(Who::Agent(AGENT)),
         Input::HangUp(Who::Staff),
@@ -115,7 +120,7 @@ fn outcome(state: State, input: Input) -> char {
 #[test]
 fn every_state_answers_every_input_as_the_table_says() {
     // Columns: initiated queued ringing connecting answered completed abandoned failed.
-    let table: [(&str, &str); 19] = [
+    let table: [(&str, &str); 20] = [
         ("enqueue", "q.xxxxxx"),
         ("offer", "xr.xxxxx"),
         ("accept", "llc..lll"),
@@ -125,6 +130,7 @@ fn every_state_answers_every_input_as_the_table_says() {
         ("customer's leg failed", "...FC..."),
         ("connecting too long, customer up", "...q...."),
         ("connecting too long, nobody up", "...F...."),
+        ("another owner, who is the same", "xxxx.xxx"),
         ("customer hangs up", "AAAAC..."),
         ("agent hangs up", "nnnqC..."),
         ("staff hangs up", "AAAAC..."),
@@ -217,6 +223,22 @@ fn another_offer_or_another_agent_gets_nothing() {
         call(answered).apply(NOW, Input::HangUp(Who::Agent(StaffId(99)))),
         Err(Refusal::NotYours)
     );
+}
+
+#[test]
+fn another_owner_has_the_call_with_his_own_offer_and_the_first_answers_time() {
+    let other = (OfferId(99), StaffId(99));
+    for (leaves, effect) in [
+        (Leaves::WritesUp, Effect::BeginWrapUp(OFFER)),
+        (Leaves::Lost, Effect::TakeBack(OFFER, offer::Rescinded::AgentLost)),
+    ] {
+        let mut call = call(states()[4]);
+        let (offer, agent) = other;
+        let input = Input::HandOver { offer, agent, leaves };
+        assert_eq!(call.apply(NOW, input), Ok(vec![effect]));
+        let since = long_ago();
+        assert_eq!(call.state, State::Answered { offer, agent, since });
+    }
 }
 
 #[test]

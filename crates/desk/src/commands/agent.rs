@@ -39,11 +39,16 @@ pub(crate) async fn accept_offer(core: &Arc<Core>, caller: &Caller, id: OfferId)
                 let act = Act::now(Actor::of(tx, &caller_in).await?);
                 let done = offer_input(&core_in, tx, id, offer::Input::Accept { by: agent }, &act).await?;
                 let mut row = done.call;
-                if row.assigned_staff_id != Some(Uuid::from_u128(agent.0)) {
+                let me = Uuid::from_u128(agent.0);
+                let (part, partner) = if row.assigned_staff_id == Some(me) {
+                    (Part::Agent, None)
+                } else if offers::helps(tx.conn(), row.id, me).await? {
+                    (Part::Partner, Some(agent))
+                } else {
                     return Err(Refused::new(Code::OfferLost));
-                }
+                };
                 recorder::promised_to(&core_in, tx, &row, &act).await?;
-                let granted = contact::prepare(&core_in, tx, &mut row, Part::Agent).await?;
+                let granted = contact::prepare(&core_in, tx, &mut row, part, partner).await?;
                 Ok((views::call(tx.conn(), &row, Reader::Staff).await?, granted))
             })
         })
@@ -65,7 +70,11 @@ async fn with_winner(core: &Arc<Core>, offer: Uuid, refused: Refused) -> Refused
                 let Some(offer) = offers::get(tx.conn(), offer).await? else {
                     return Ok(None);
                 };
-                let row = calls::get(tx.conn(), offer.call_id).await?;
+                // Who was asked for help has lost the call to nobody.
+                let row = match offer.kind.as_str() {
+                    offers::PRIMARY => calls::get(tx.conn(), offer.call_id).await?,
+                    _ => None,
+                };
                 match row
                     .and_then(|row| row.assigned_staff_id)
                     .filter(|winner| *winner != offer.staff_id)

@@ -5,12 +5,13 @@
 //!
 //! Lock order: queue (advisory, router only), call, staff, offer. An offer is only ever changed under its call's lock.
 
+use call_model::consult::Why;
 use call_model::{CallId, OfferId, Span, StaffId, Timestamp, call, offer};
 use ports::{Cause, RecordCommand};
 use uuid::Uuid;
 
 use super::modes::Modes;
-use super::{offer_step, rows, tell};
+use super::{consult, modes, offer_step, rows, tell};
 use crate::after::{After, Count};
 use crate::caller::Caller;
 use crate::refusal::{Code, Refused};
@@ -29,6 +30,12 @@ pub(crate) const CUSTOMER_LEASE: Span = Span::seconds(20);
 
 /// Kind of the spans in which the customer is on hold.
 pub(crate) const HOLD: &str = "hold";
+/// Kind of the spans in which the server keeps a leg's voice from everybody.
+pub(crate) const MUTE: &str = "mute";
+/// Kind of the spans in which a colleague is asked, and speaks with the agent apart from the customer.
+pub(crate) const CONSULT: &str = "consult";
+/// Kind of the spans in which customer, agent and colleague speak.
+pub(crate) const CONFERENCE: &str = "conference";
 /// Kind of the spans in which a supervisor takes part.
 pub(crate) const SUPERVISE: &str = "supervise";
 
@@ -137,7 +144,10 @@ pub(crate) async fn call_input(
     act: &Act,
 ) -> Result<Done, Refused> {
     let mut work = load(tx, call, act).await?;
-    let changed = call_step(core, tx, &mut work, input, act).await?;
+    let changed = match input {
+        call::Input::AgentLost if consult::inherited(core, tx, &mut work, act).await? => true,
+        input => call_step(core, tx, &mut work, input, act).await?,
+    };
     Ok(Done {
         call: work.row,
         changed,
@@ -170,7 +180,19 @@ pub(crate) async fn offer_input(
             work.offers.len() - 1
         }
     };
+    let is_consult = consult::is_consult(&work.offers[place]);
     let step = offer_step::step(tx, &mut work, place, input, act).await?;
+    if is_consult {
+        if step.accepted {
+            consult::accepted(core, tx, &mut work, place, act).await?;
+        } else if step.changed {
+            consult::unanswered(tx, &mut work, place, act).await?;
+        }
+        return Ok(Done {
+            call: work.row,
+            changed: step.changed,
+        });
+    }
     let id = OfferId(offer.as_u128());
     let mut changed = step.changed;
     if step.accepted {
@@ -189,10 +211,16 @@ pub(crate) async fn offer_input(
 
 /// Locks call, agents and offers, in this order.
 pub(super) async fn load(tx: &mut Tx, call: Uuid, act: &Act) -> Result<Work, Refused> {
+    load_with(tx, call, &[], act).await
+}
+
+/// The same with further members of staff, whose slots are to be taken: all are locked in one order.
+pub(super) async fn load_with(tx: &mut Tx, call: Uuid, others: &[Uuid], act: &Act) -> Result<Work, Refused> {
     let row = calls::lock(tx.conn(), call)
         .await?
         .ok_or(Refused::new(Code::NotFound))?;
-    let agents = offers::staff_of_call(tx.conn(), call).await?;
+    let mut agents = offers::staff_of_call(tx.conn(), call).await?;
+    agents.extend_from_slice(others);
     staff::lock_all(tx.conn(), &agents).await?;
     let offers = offers::live_of_call(tx.conn(), call).await?;
     let queue = queues::get(tx.conn(), &row.queue)
@@ -208,8 +236,25 @@ pub(super) async fn load(tx: &mut Tx, call: Uuid, act: &Act) -> Result<Work, Ref
     })
 }
 
+/// Tells media who hears whom, after something beside the call's status has changed.
+pub(super) async fn replan(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
+    work.row.plan_epoch += 1;
+    calls::save(tx.conn(), &work.row).await?;
+    let live = legs::live(tx.conn(), work.row.id).await?;
+    let modes = modes::of(tx, work.row.id).await?;
+    tx.after
+        .push(After::Plan(rows::plan(&work.row, &live, &work.queue, &modes)));
+    Ok(())
+}
+
 /// Asks the model and carries out what it says; false for a repetition.
-async fn call_step(core: &Core, tx: &mut Tx, work: &mut Work, input: call::Input, act: &Act) -> Result<bool, Refused> {
+pub(super) async fn call_step(
+    core: &Core,
+    tx: &mut Tx,
+    work: &mut Work,
+    input: call::Input,
+    act: &Act,
+) -> Result<bool, Refused> {
     let offer = match input {
         call::Input::Offer { offer } | call::Input::Accept { offer, .. } | call::Input::OfferEnded { offer } => {
             Some(offer)
@@ -282,13 +327,20 @@ async fn carry_out(
             queues::close(tx.conn(), work.row.id, work.at, &reason).await?;
         }
         call::Effect::RescindOffer(_, why) => offer_step::rescind_all(tx, work, why, act).await?,
+        call::Effect::TakeBack(offer, why) => {
+            offer_step::by_id(tx, work, offer, offer::Input::Rescind(why), act).await?;
+        }
         call::Effect::FailOffer(offer) => offer_step::by_id(tx, work, offer, offer::Input::Fail, act).await?,
         call::Effect::BeginWrapUp(offer) => offer_step::begin_wrap_up(tx, work, offer, act).await?,
         call::Effect::AdmitLegs { agent } => admit_legs(core, tx, work, agent).await?,
         call::Effect::CloseAgentLeg => {
+            consult::end_with_call(tx, work, Why::AgentLost, act).await?;
             close_agent_leg(tx, work, before.status() == call::Status::Answered).await?;
         }
-        call::Effect::CloseRoom => close_room(tx, work).await?,
+        call::Effect::CloseRoom => {
+            consult::end_with_call(tx, work, Why::CallEnded, act).await?;
+            close_room(tx, work).await?;
+        }
         call::Effect::WakeQueue => tx.after.push(After::WakeQueue(work.row.queue.clone())),
         call::Effect::Tell(_) => {}
     }
@@ -359,7 +411,7 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work, was_answered: bool) -> Re
         tx.after.push(After::Record(call, RecordCommand::Stop));
     }
     // The next agent begins in talk.
-    for kind in [HOLD, SUPERVISE] {
+    for kind in [HOLD, MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.at).await?;
     }
     work.row.plan_epoch += 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use call_model::{CallId, OfferId, Span, StaffId, UserId, call};
+use call_model::{CallId, Span, StaffId, UserId, call};
 use ports::Part;
 use uuid::Uuid;
 use wire::Time;
@@ -11,14 +11,15 @@ use wire::call::CallView;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
-use super::{modes, rows};
+use super::{consult, modes, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
+use crate::store::offers::PRIMARY;
 use crate::store::queues::QueueRow;
-use crate::store::{legs, offers, queues};
+use crate::store::{legs, offers, queues, recordings};
 use crate::tx::Tx;
 use crate::views::{self, Reader};
 
@@ -64,6 +65,17 @@ pub(crate) async fn hang_up(
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
             let row = find(tx, call).await?;
+            let act = Act {
+                actor: Actor::of(tx, &caller_in).await?,
+                at: None,
+                word,
+            };
+            if left_for_himself(tx, &caller_in, row.id, &act).await? {
+                let row = calls::get(tx.conn(), row.id)
+                    .await?
+                    .ok_or(Refused::new(Code::NotFound))?;
+                return views::call(tx.conn(), &row, reader(&caller_in)).await;
+            }
             let who = match &caller_in {
                 Caller::Customer { .. } => call::Who::Customer,
                 Caller::Service { .. } | Caller::Demo => call::Who::Staff,
@@ -76,16 +88,23 @@ pub(crate) async fn hang_up(
                     }
                 }
             };
-            let act = Act {
-                actor: Actor::of(tx, &caller_in).await?,
-                at: None,
-                word,
-            };
             let done = call_input(&core_in, tx, row.id, call::Input::HangUp(who), &act).await?;
             views::call(tx.conn(), &done.call, reader(&caller_in)).await
         })
     })
     .await
+}
+
+/// A consulted colleague leaves, and the call goes on without him.
+async fn left_for_himself(tx: &mut Tx, caller: &Caller, call: Uuid, act: &Act) -> Result<bool, Refused> {
+    let Ok((staff, _)) = caller.staff() else {
+        return Ok(false);
+    };
+    let me = Uuid::from_u128(staff.0);
+    if !offers::helps(tx.conn(), call, me).await? {
+        return Ok(false);
+    }
+    consult::leaves(tx, call, me, act).await
 }
 
 /// What a grant needs outside the transaction.
@@ -111,19 +130,29 @@ pub(crate) async fn grant_leg(
                 let mut row = calls::lock(tx.conn(), seen.id)
                     .await?
                     .ok_or(Refused::new(Code::NotFound))?;
-                let part = own_part(&caller_in, &row, part)?;
-                prepare(&core_in, tx, &mut row, part).await
+                let (part, partner) = own_part(tx, &caller_in, &row, part).await?;
+                prepare(&core_in, tx, &mut row, part, partner).await
             })
         })
         .await?;
     hand_out(core, granted).await
 }
 
-/// Which leg the caller may attach.
-fn own_part(caller: &Caller, row: &CallRow, part: Option<Part>) -> Result<Part, Refused> {
+/// Which leg the caller may attach; with a consulted colleague, who he is.
+async fn own_part(
+    tx: &mut Tx,
+    caller: &Caller,
+    row: &CallRow,
+    part: Option<Part>,
+) -> Result<(Part, Option<StaffId>), Refused> {
+    let mut partner = None;
     let own = match caller {
         Caller::Customer { .. } => Part::Customer,
         Caller::Staff { staff, .. } if row.assigned_staff_id == Some(Uuid::from_u128(staff.0)) => Part::Agent,
+        Caller::Staff { staff, .. } if offers::helps(tx.conn(), row.id, Uuid::from_u128(staff.0)).await? => {
+            partner = Some(*staff);
+            Part::Partner
+        }
         Caller::Staff { .. } => return Err(Refused::new(Code::Forbidden)),
         Caller::Service { .. } | Caller::Demo => match part.unwrap_or(Part::Customer) {
             part @ (Part::Customer | Part::Agent) => part,
@@ -135,11 +164,17 @@ fn own_part(caller: &Caller, row: &CallRow, part: Option<Part>) -> Result<Part, 
     if part.is_some_and(|part| part != own) {
         return Err(Refused::because(Code::Forbidden, "only a service names another part"));
     }
-    Ok(own)
+    Ok((own, partner))
 }
 
-/// The rows of a grant: the leg, and a plan that names it.
-pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: Part) -> Result<Granted, Refused> {
+/// The rows of a grant: the leg, and a plan that names it. `partner`: who that is, for a colleague's leg.
+pub(crate) async fn prepare(
+    core: &Core,
+    tx: &mut Tx,
+    row: &mut CallRow,
+    part: Part,
+    partner: Option<StaffId>,
+) -> Result<Granted, Refused> {
     let talks = matches!(row.status.as_str(), "connecting" | "answered");
     // Who was given back to the queue hears the music there, on a page that was loaded anew too.
     let waits_again = part == Part::Customer
@@ -154,10 +189,11 @@ pub(crate) async fn prepare(core: &Core, tx: &mut Tx, row: &mut CallRow, part: P
             "nobody has taken the call yet, or it is over",
         ));
     }
-    let agent = row
-        .assigned_staff_id
-        .filter(|_| part == Part::Agent)
-        .map(|id| StaffId(id.as_u128()));
+    let agent = match part {
+        Part::Agent => row.assigned_staff_id.map(|id| StaffId(id.as_u128())),
+        Part::Partner => partner,
+        Part::Customer | Part::Supervisor | Part::Preflight => None,
+    };
     let (leg, is_new) = apply::leg(core, tx, row, part, agent).await?;
     if is_new {
         row.plan_epoch += 1;
@@ -180,13 +216,17 @@ pub(super) async fn granted(
     let held = offers::live_of_call(tx.conn(), row.id).await?;
     let accepted = held
         .iter()
-        .find(|offer| offer.state == "accepted")
-        .map(|offer| OfferId(offer.id.as_u128()));
+        .find(|offer| offer.state == "accepted" && offer.kind == PRIMARY)
+        .map(|offer| offer.id);
+    // One that runs goes on whoever has the call by now.
+    let recordings = recordings::of_call(tx.conn(), row.id).await?;
+    let running = recordings.iter().find(|recording| recording.state == "recording");
+    let recording = running.map(|recording| recording.id).or(accepted);
     let all = legs::live(tx.conn(), row.id).await?;
     Ok(Granted {
         grant,
         plan: rows::plan(row, &all, queue, &modes::of(tx, row.id).await?),
-        record: accepted.and_then(|offer| rows::record(Uuid::from_u128(offer.0), queue)),
+        record: recording.and_then(|recording| rows::record(recording, queue)),
         expires_at: Time(tx.now.plus(Span::seconds(i64::from(rows::FIRST_OFFER_S)))),
     })
 }

@@ -12,12 +12,11 @@ use wire::call::CallView;
 use super::apply::{self, Act, Actor, HOLD, Work};
 use super::contact::{find, reader, word};
 use super::{modes, rows, tell};
-use crate::after::After;
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::Refused;
 use crate::shared::Core;
-use crate::store::calls::{self, CallRow};
+use crate::store::calls::CallRow;
 use crate::store::legs;
 use crate::tx::Tx;
 use crate::views;
@@ -61,7 +60,7 @@ pub(crate) async fn set(
 }
 
 /// The agent who has the call, or somebody who may take calls into his hand; the customer may not.
-fn who(caller: &Caller, row: &CallRow) -> call::Who {
+pub(super) fn who(caller: &Caller, row: &CallRow) -> call::Who {
     match caller {
         Caller::Customer { .. } => call::Who::Customer,
         Caller::Service { .. } | Caller::Demo => call::Who::Staff,
@@ -88,13 +87,6 @@ async fn change(tx: &mut Tx, work: &mut Work, wanted: Hold, caller: &Caller, act
             "call.resumed"
         }
     };
-    work.row.plan_epoch += 1;
-    calls::save(tx.conn(), &work.row).await?;
-    let live = legs::live(tx.conn(), work.row.id).await?;
-    let modes = modes::of(tx, work.row.id).await?;
-    tx.after
-        .push(After::Plan(rows::plan(&work.row, &live, &work.queue, &modes)));
-    tell::call_changed(tx, work, kind, act).await?;
-    tx.after.push(After::WakeHub);
-    Ok(())
+    apply::replan(tx, work).await?;
+    tell::call_changed(tx, work, kind, act).await
 }

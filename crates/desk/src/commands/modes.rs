@@ -1,4 +1,5 @@
-//! What stands beside the status of a call and decides, with it, who hears whom: hold, and how supervisors take part.
+//! What stands beside the status of a call and decides, with it, who hears whom: hold, mute, a consulted colleague, and
+//! how supervisors take part.
 //!
 //! Read from the open intervals each time, so nothing about it need be remembered.
 
@@ -6,31 +7,45 @@ use ports::Stance;
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 
-use super::apply::{HOLD, SUPERVISE};
+use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SUPERVISE};
 use crate::refusal::Refused;
-use crate::store::legs;
+use crate::store::legs::{self, OpenInterval};
 use crate::tx::Tx;
 
 /// See the top of this file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Modes {
-    /// The customer hears the music.
+    /// The agent has put the customer on hold.
     pub(crate) held: bool,
+    /// Agent and colleague are apart from the customer.
+    pub(crate) apart: bool,
+    /// Agent, colleague and customer speak.
+    pub(crate) conference: bool,
+    /// Legs whose voice is kept from everybody.
+    pub(crate) muted: Vec<Uuid>,
     /// Legs of supervisors, and how they take part.
     pub(crate) supervisors: Vec<(Uuid, Stance)>,
 }
 
 /// How it stands now.
 pub(crate) async fn of(tx: &mut Tx, call: Uuid) -> Result<Modes, Refused> {
+    Ok(from(&legs::open_intervals(tx.conn(), call).await?))
+}
+
+/// The same from the rows.
+pub(crate) fn from(intervals: &[OpenInterval]) -> Modes {
     let mut modes = Modes::default();
-    for open in legs::open_intervals(tx.conn(), call).await? {
+    for open in intervals {
         match (open.kind.as_str(), open.leg_id) {
             (HOLD, _) => modes.held = true,
+            (CONSULT, _) => modes.apart = true,
+            (CONFERENCE, _) => modes.conference = true,
+            (MUTE, Some(leg)) => modes.muted.push(leg),
             (SUPERVISE, Some(leg)) => modes.supervisors.push((leg, stance(open.mode.as_deref()))),
             _ => {}
         }
     }
-    Ok(modes)
+    modes
 }
 
 /// What is not known listens and is not heard.
@@ -48,6 +63,16 @@ pub(crate) const fn mode_word(mode: SuperviseMode) -> &'static str {
         SuperviseMode::Monitor => "monitor",
         SuperviseMode::Whisper => "whisper",
         SuperviseMode::Barge => "barge",
+        SuperviseMode::Takeover => "takeover",
+    }
+}
+
+/// The mode of the database's word; what is not known listens.
+pub(crate) fn mode_of(word: Option<&str>) -> SuperviseMode {
+    match word {
+        Some("whisper") => SuperviseMode::Whisper,
+        Some("barge") => SuperviseMode::Barge,
+        _ => SuperviseMode::Monitor,
     }
 }
 

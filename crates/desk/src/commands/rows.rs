@@ -8,7 +8,7 @@ use super::modes::Modes;
 use crate::refusal::{Code, Refused};
 use crate::store::calls::CallRow;
 use crate::store::legs::LegRow;
-use crate::store::offers::OfferRow;
+use crate::store::offers::{OfferRow, PRIMARY};
 use crate::store::queues::QueueRow;
 use crate::types::At;
 
@@ -25,7 +25,7 @@ pub(crate) fn call_of(row: &CallRow, offers: &[OfferRow], offer: Option<OfferId>
     let held = |state: &str| {
         offers
             .iter()
-            .find(|offer| offer.state == state)
+            .find(|offer| offer.state == state && offer.kind == PRIMARY)
             .map(|offer| OfferId(offer.id.as_u128()))
     };
     let agent = || {
@@ -175,9 +175,14 @@ pub(crate) fn write_offer(row: &mut OfferRow, offer: &offer::Offer, now: Timesta
 /// call has come back to the queue hears the music until the next agent says yes.
 pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, modes: &Modes) -> Plan {
     let talking = matches!(row.status.as_str(), "connecting" | "answered");
+    let muted = |leg: &LegRow| modes.muted.contains(&leg.id);
+    let staff_muted = legs.iter().any(|leg| leg.part != "customer" && muted(leg));
     let stance = |leg: &LegRow| match leg.part.as_str() {
-        "customer" if !talking || modes.held => Stance::Held,
-        "customer" | "agent" if talking => Stance::Talk,
+        "customer" if !talking || modes.held || modes.apart => Stance::Held,
+        "customer" | "agent" | "partner" if talking && muted(leg) => Stance::Muted,
+        // Apart and muted at once knows no stance of its own; with the customer on music two who talk are as apart.
+        "agent" | "partner" if talking && modes.apart && !staff_muted => Stance::Consult,
+        "customer" | "agent" | "partner" if talking => Stance::Talk,
         "supervisor" if talking => {
             let own = modes.supervisors.iter().find(|(supervisor, _)| *supervisor == leg.id);
             own.map_or(Stance::Waiting, |(_, stance)| *stance)

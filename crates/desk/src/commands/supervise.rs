@@ -14,17 +14,17 @@ use wire::call::SuperviseMode;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, SUPERVISE, Work};
-use super::contact::{self, find};
+use super::contact::{self, find, word};
 use super::modes::{self, mode_word};
-use super::rows;
+use super::{rows, takeover};
 use crate::after::After;
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
-use crate::store::calls;
 use crate::store::events::{self, Audit};
 use crate::store::legs::{self, LegRow};
+use crate::store::{calls, offers};
 use crate::tx::Tx;
 use crate::types::At;
 
@@ -36,6 +36,7 @@ const fn permission(mode: SuperviseMode) -> &'static str {
         SuperviseMode::Monitor => permissions::CALL_MONITOR,
         SuperviseMode::Whisper => permissions::CALL_WHISPER,
         SuperviseMode::Barge => permissions::CALL_BARGE,
+        SuperviseMode::Takeover => permissions::CALL_TAKEOVER,
     }
 }
 
@@ -45,7 +46,12 @@ pub(crate) async fn begin(
     caller: &Caller,
     call: CallId,
     mode: SuperviseMode,
+    reason: Option<String>,
 ) -> Result<LegGrant, Refused> {
+    if mode == SuperviseMode::Takeover {
+        return takeover::take(core, caller, call, reason).await;
+    }
+    let word = word(reason)?;
     let (staff, role) = caller.staff()?;
     if !permissions::may(role, permission(mode)) {
         return Err(Refused::new(Code::Forbidden));
@@ -55,11 +61,18 @@ pub(crate) async fn begin(
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
                 let row = find(tx, call).await?;
-                let act = Act::now(Actor::of(tx, &caller_in).await?);
+                let act = Act {
+                    actor: Actor::of(tx, &caller_in).await?,
+                    at: None,
+                    word,
+                };
                 let mut work = apply::load(tx, row.id, &act).await?;
                 rows::call_of(&work.row, &work.offers, None)?.sound_may_change(call::Who::Staff)?;
                 if work.row.assigned_staff_id == Some(Uuid::from_u128(staff.0)) {
                     return Err(Refused::because(Code::Forbidden, "the call is your own"));
+                }
+                if offers::helps(tx.conn(), work.row.id, Uuid::from_u128(staff.0)).await? {
+                    return Err(Refused::because(Code::Forbidden, "you take part in the call"));
                 }
                 let leg = leg_for(&core_in, tx, &mut work, staff, mode, &act).await?;
                 let mut grant = rows::grant(&leg, Part::Supervisor, core_in.fresh_secret());

@@ -8,7 +8,8 @@ use wire::signal::{CallChanged, PresenceChanged};
 use wire::staff::PresenceStatus;
 
 use super::apply::{Act, Work};
-use super::offer_step;
+use super::{consult, offer_step};
+use crate::after::After;
 use crate::refusal::Refused;
 use crate::store::calls::CallRow;
 use crate::store::events::{self, Audit};
@@ -18,23 +19,49 @@ use crate::tx::Tx;
 use crate::views::{self, Reader};
 use uuid::Uuid;
 
+/// Whose pages are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// The customer and his agents.
+    All,
+    /// The agents alone: nothing changes for the customer.
+    Staff,
+}
+
 /// The call has changed: to the history, the audit log, the customer, the agent who has it or had it.
 pub(super) async fn call_changed(tx: &mut Tx, work: &Work, kind: &'static str, act: &Act) -> Result<(), Refused> {
-    let row = &work.row;
-    let mut data = json!({ "status": row.status });
-    if let Some(reason) = &row.end_reason {
+    let mut data = json!({});
+    if let Some(reason) = &work.row.end_reason {
         data["endReason"] = json!(reason);
     }
+    changed(tx, work, kind, kind, Whom::All, act, data).await
+}
+
+/// The same with facts; the history and the browsers may have names of their own for it.
+pub(super) async fn changed(
+    tx: &mut Tx,
+    work: &Work,
+    history: &'static str,
+    hub: &'static str,
+    whom: Whom,
+    act: &Act,
+    mut data: Value,
+) -> Result<(), Refused> {
+    let row = &work.row;
+    data["status"] = json!(row.status);
     if let Some(word) = &act.word {
         data["word"] = json!(word);
     }
-    note(tx, work, kind, act, &data).await?;
-    customer(tx, row, kind).await?;
+    note(tx, work, history, act, &data).await?;
+    if whom == Whom::All {
+        customer(tx, row, hub).await?;
+    }
     for agent in agents(work) {
         let view = views::call(tx.conn(), row, Reader::Staff).await?;
         let data = views::json(&CallChanged { call: view })?;
-        events::hub(tx.conn(), "staff", Some(&agent.to_string()), kind, &data).await?;
+        events::hub(tx.conn(), "staff", Some(&agent.to_string()), hub, &data).await?;
     }
+    tx.after.push(After::WakeHub);
     Ok(())
 }
 
@@ -45,13 +72,16 @@ pub(super) async fn customer(tx: &mut Tx, row: &CallRow, kind: &str) -> Result<(
     events::hub(tx.conn(), "user", Some(&row.user_id), kind, &data).await
 }
 
-/// Whose call it was, and whose it is.
+/// Whose call it was, whose it is, and who was consulted.
 fn agents(work: &Work) -> Vec<Uuid> {
+    let took_part = |offer: &&OfferRow| consult::is_consult(offer) && offer.accepted_at.is_some();
     let mut agents: Vec<_> = work
         .agent_before
         .into_iter()
         .chain(work.row.assigned_staff_id)
+        .chain(work.offers.iter().filter(took_part).map(|offer| offer.staff_id))
         .collect();
+    agents.sort_unstable();
     agents.dedup();
     agents
 }
@@ -63,7 +93,7 @@ pub(super) async fn offered(tx: &mut Tx, work: &Work, offer: Uuid, act: &Act) ->
     };
     let data = about(tx, offer).await?;
     note(tx, work, "call.offered", act, &data).await?;
-    let shown = views::json(&views::offer(offer, &work.row))?;
+    let shown = views::json(&views::offer(tx.conn(), offer, &work.row).await?)?;
     events::hub(
         tx.conn(),
         "staff",
@@ -88,6 +118,10 @@ pub(super) async fn offer_changed(tx: &mut Tx, work: &Work, place: usize, act: &
         "wrapping" => {
             let shown = views::json(&views::wrap_up(offer, &work.row.customer_name))?;
             events::hub(tx.conn(), "staff", Some(&agent), "call.wrap_up", &shown).await
+        }
+        // The event about the consultation says the rest.
+        "completed" if consult::is_consult(offer) => {
+            events::hub(tx.conn(), "staff", Some(&agent), "offer.ended", &views::json(&ended)?).await
         }
         "completed" => {
             let data = about(tx, offer).await?;

@@ -15,8 +15,8 @@ use wire::signal::CallChanged;
 
 use super::{Fate, age};
 use crate::after::After;
-use crate::commands::apply::SUPERVISE;
-use crate::commands::{Act, Actor, call_input, preflight};
+use crate::commands::apply::{MUTE, SUPERVISE};
+use crate::commands::{Act, Actor, call_input, consult, preflight};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
@@ -211,7 +211,7 @@ async fn down(
         return Ok(());
     };
     let decided = leg.state == "down";
-    for kind in ["away", SUPERVISE] {
+    for kind in ["away", MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), at).await?;
     }
     legs::down(tx.conn(), leg.id, at, cause.word()).await?;
@@ -219,7 +219,14 @@ async fn down(
     let mut data = about(&leg);
     data["cause"] = json!(cause.word());
     note(tx, row, "leg.down", at, &data).await?;
+    if let ("partner", Some(partner), false) = (leg.part.as_str(), leg.staff_id, decided) {
+        return consult::partner_gone(tx, row.id, partner, cause, &by_media(at)).await;
+    }
     match consequence(row, &leg, cause) {
+        // The others speak with one another: who closes his page has not ended their call.
+        Some(Input::HangUp(Who::Agent(_))) if !decided && consult::is_conference(tx, row.id).await? => {
+            follow(core, tx, row, Input::AgentLost, at).await
+        }
         Some(input) if !decided => follow(core, tx, row, input, at).await,
         _ => Ok(()),
     }
@@ -254,11 +261,7 @@ fn consequence(row: &CallRow, leg: &LegRow, cause: Cause) -> Option<Input> {
 
 /// Tells the call what its media has done; a call that has gone on meanwhile keeps its state.
 async fn follow(core: &Core, tx: &mut Tx, row: &CallRow, input: Input, at: Timestamp) -> Result<(), Refused> {
-    let act = Act {
-        actor: Actor::system("media"),
-        at: Some(at),
-        word: None,
-    };
+    let act = by_media(at);
     match call_input(core, tx, row.id, input, &act).await {
         Err(Refused {
             code: Code::IllegalTransition | Code::OfferLost,
@@ -268,6 +271,15 @@ async fn follow(core: &Core, tx: &mut Tx, row: &CallRow, input: Input, at: Times
             Ok(())
         }
         done => done.map(|_| ()),
+    }
+}
+
+/// Media says that it happened then.
+fn by_media(at: Timestamp) -> Act {
+    Act {
+        actor: Actor::system("media"),
+        at: Some(at),
+        word: None,
     }
 }
 

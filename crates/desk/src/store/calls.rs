@@ -45,6 +45,12 @@ const LOCK: &str = "select id, user_id, customer_email, customer_name, status, e
 const LIVE_OF_USER: &str = "select id from voice_calls where user_id = $1
     and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered')";
 
+const LIVE: &str = "select id, user_id, customer_email, customer_name, status, end_reason, end_phase,
+    assigned_staff_id, queue, priority, node_id, node_epoch, media_seq, plan_epoch, consent_version, created_at,
+    enqueued_at, connecting_at, answered_at, ended_at
+    from voice_calls where status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered')
+    order by created_at, id limit $1";
+
 const INSERT: &str = "insert into voice_calls (id, user_id, customer_email, customer_name, status, queue, priority,
     node_id, node_epoch, consent_version, created_at)
     values ($1, $2, $3, $4, 'initiated', $5, $6, $7, $8, $9, $10)";
@@ -69,6 +75,11 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<Cal
 /// The customer's live call, if there is one.
 pub(crate) async fn live_of_user(conn: &mut PgConnection, user: &str) -> Result<Option<Uuid>, Refused> {
     Ok(sqlx::query_scalar(LIVE_OF_USER).bind(user).fetch_optional(conn).await?)
+}
+
+/// Calls that are not over, oldest first, as far as the transaction's role may see them.
+pub(crate) async fn live(conn: &mut PgConnection, limit: i64) -> Result<Vec<CallRow>, Refused> {
+    Ok(sqlx::query_as(LIVE).bind(limit).fetch_all(conn).await?)
 }
 
 /// A new call, in `initiated`.

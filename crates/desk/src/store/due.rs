@@ -22,6 +22,14 @@ pub(crate) struct DueOffer {
     pub(crate) call_id: Uuid,
 }
 
+/// An offer that rings at somebody who is not there.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct AbsentOffer {
+    pub(crate) id: Uuid,
+    pub(crate) call_id: Uuid,
+    pub(crate) kind: String,
+}
+
 /// A call whose node is gone.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct LostCall {
@@ -39,7 +47,8 @@ const WRAP_UPS: &str = "select id, call_id from offers
     where state = 'wrapping' and call_id is not null and expires_at <= clock_timestamp()
     order by expires_at, id limit $1";
 /// Offers that ring at somebody who is not there any more.
-const ABSENT: &str = "select o.id, o.call_id from offers o left join staff_presence p on p.staff_id = o.staff_id
+const ABSENT: &str =
+    "select o.id, o.call_id, o.kind from offers o left join staff_presence p on p.staff_id = o.staff_id
     where o.state = 'pending' and o.call_id is not null
         and coalesce(p.lease_until, '-infinity') <= clock_timestamp()
     order by o.created_at, o.id limit $1";
@@ -70,15 +79,18 @@ const UNSEEN: &str = "select c.id, c.node_id from call_queue w
     order by w.lease_until, w.id limit $1";
 const IS_UNSEEN: &str = "select exists (select from call_queue
     where call_id = $1 and left_at is null and lease_until <= clock_timestamp())";
-/// The agent's leg has been away since before the last good moment.
+/// The agent's leg has been away since before the last good moment, or whoever took the call over never came.
 const AGENT_AWAY: &str = "select c.id, c.node_id from call_legs l
     join voice_calls c on c.id = l.call_id and c.status = 'answered' and c.assigned_staff_id = l.staff_id
-    where l.part = 'agent' and l.state = 'away' and l.away_at <= clock_timestamp() - make_interval(secs => $1)
+    where l.part = 'agent' and l.state in ('away', 'granted')
+        and case l.state when 'away' then l.away_at else l.granted_at end
+            <= clock_timestamp() - make_interval(secs => $1)
     order by l.away_at, l.id limit $2";
 const IS_AGENT_AWAY: &str = "select exists (select from call_legs l
     join voice_calls c on c.id = l.call_id and c.assigned_staff_id = l.staff_id
-    where c.id = $1 and l.part = 'agent' and l.state = 'away'
-        and l.away_at <= clock_timestamp() - make_interval(secs => $2))";
+    where c.id = $1 and c.status = 'answered' and l.part = 'agent' and l.state in ('away', 'granted')
+        and case l.state when 'away' then l.away_at else l.granted_at end
+            <= clock_timestamp() - make_interval(secs => $2))";
 /// Calls of an earlier start of another node, which has had its time to close them itself.
 const SUPERSEDED: &str = "select c.id, c.node_id, c.node_epoch, n.started_at as last_seen
     from voice_calls c join media_nodes n on n.id = c.node_id
@@ -114,7 +126,7 @@ pub(crate) async fn wrap_ups(conn: &mut PgConnection, limit: i64) -> Result<Vec<
 }
 
 /// Pending offers to agents whose console has not been seen in time.
-pub(crate) async fn absent(conn: &mut PgConnection, limit: i64) -> Result<Vec<DueOffer>, Refused> {
+pub(crate) async fn absent(conn: &mut PgConnection, limit: i64) -> Result<Vec<AbsentOffer>, Refused> {
     Ok(sqlx::query_as(ABSENT).bind(limit).fetch_all(conn).await?)
 }
 

@@ -44,10 +44,11 @@ const SUMMARY: &str = "update call_legs set packets_received = $2, packets_lost 
     rtt_ms_mean = $5, jitter_ms_mean = $6, mos_up = $7, mos_down = $8, up_seconds = $9 where id = $1";
 const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at)
     values ($1, $2, $3, $4, $5) on conflict do nothing";
-const OPEN_SINCE: &str = "select started_at from call_intervals where call_id = $1 and kind = $2 and ended_at is null
-    order by started_at limit 1";
-const OPEN_INTERVALS: &str = "select kind, leg_id, data ->> 'mode' as mode from call_intervals
-    where call_id = $1 and ended_at is null order by id";
+const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.staff_name, i.started_at,
+    i.data ->> 'mode' as mode
+    from call_intervals i left join call_legs l on l.id = i.leg_id left join staff s on s.id = i.staff_id
+    where i.call_id = $1 and i.ended_at is null order by i.id";
+const CHANGE_PART: &str = "update call_legs set part = $2 where id = $1 and state <> 'down'";
 const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data)
     values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text))";
 const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
@@ -83,6 +84,12 @@ pub(crate) async fn insert(conn: &mut PgConnection, leg: &LegRow, node: &str) ->
 /// The leg has keys, or is back.
 pub(crate) async fn up(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
     sqlx::query(UP).bind(id).bind(At(at)).execute(conn).await?;
+    Ok(())
+}
+
+/// The participant is something else to the call from now on.
+pub(crate) async fn change_part(conn: &mut PgConnection, id: Uuid, part: &str) -> Result<(), Refused> {
+    sqlx::query(CHANGE_PART).bind(id).bind(part).execute(conn).await?;
     Ok(())
 }
 
@@ -177,20 +184,17 @@ pub(crate) async fn open_interval(
     Ok(())
 }
 
-/// Since when something is the case; `None` when it is not.
-pub(crate) async fn open_since(conn: &mut PgConnection, call: Uuid, kind: &str) -> Result<Option<At>, Refused> {
-    Ok(sqlx::query_scalar(OPEN_SINCE)
-        .bind(call)
-        .bind(kind)
-        .fetch_optional(conn)
-        .await?)
-}
-
 /// One span that is not over.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct OpenInterval {
     pub(crate) kind: String,
     pub(crate) leg_id: Option<Uuid>,
+    /// What that leg is.
+    pub(crate) part: Option<String>,
+    /// Who supervises, is consulted, or has muted.
+    pub(crate) staff_id: Option<Uuid>,
+    pub(crate) staff_name: Option<String>,
+    pub(crate) started_at: At,
     /// How a supervisor takes part.
     pub(crate) mode: Option<String>,
 }

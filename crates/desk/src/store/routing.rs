@@ -60,6 +60,37 @@ const CANDIDATES: &str =
     cross join lateral (select count(*)::integer as n from offers o where o.staff_id = s.id and o.channel = 'call'
         and o.state in ('pending', 'accepted', 'wrapping')) held
     where m.queue = $1 and held.n < s.max_concurrent_calls";
+/// Somebody whom a colleague may ask, with what decides whether he can be asked now.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct ColleagueRow {
+    pub(crate) id: Uuid,
+    pub(crate) staff_name: String,
+    pub(crate) role: String,
+    pub(crate) is_active: bool,
+    pub(crate) status: String,
+    pub(crate) lease_until: Option<At>,
+    pub(crate) rtt_ms: Option<i32>,
+    pub(crate) media_checked: bool,
+    pub(crate) slots: i32,
+    pub(crate) held: i32,
+}
+
+const COLLEAGUE: &str = "select s.id, s.staff_name, s.role, s.is_active, s.status, p.lease_until, p.rtt_ms,
+    coalesce(p.media_checked_at is not null, false) as media_checked, s.max_concurrent_calls as slots,
+    (select count(*)::integer from offers o where o.staff_id = s.id and o.channel = 'call'
+        and o.state in ('pending', 'accepted', 'wrapping')) as held
+    from staff s left join staff_presence p on p.staff_id = s.id where s.id = $1";
+const COLLEAGUES: &str = "select s.id, s.staff_name, s.role, s.is_active, s.status, p.lease_until, p.rtt_ms,
+    coalesce(p.media_checked_at is not null, false) as media_checked, s.max_concurrent_calls as slots,
+    (select count(*)::integer from offers o where o.staff_id = s.id and o.channel = 'call'
+        and o.state in ('pending', 'accepted', 'wrapping')) as held
+    from staff s join staff_presence p on p.staff_id = s.id and p.lease_until > clock_timestamp()
+    where s.is_active and s.status = 'online' and s.id <> $1 order by lower(s.staff_name), s.id limit $2";
+/// Of somebody who acts himself: his console need not have shown itself.
+const OWN_SLOT: &str = "select n from staff s cross join lateral generate_series(1, s.max_concurrent_calls) n
+    where s.id = $1 and s.is_active and not exists (select from offers o where o.staff_id = s.id
+        and o.channel = 'call' and o.slot = n and o.state in ('pending', 'accepted', 'wrapping'))
+    order by n limit 1";
 const COOLED: &str = "select staff_id, contact_id from cooldowns
     where until > clock_timestamp() and staff_id = any ($1) and contact_id = any ($2)";
 /// Never waits: two queues that share agents would wait for one another. What was true a moment ago is asked again.
@@ -125,4 +156,19 @@ pub(crate) async fn lowest_slot(conn: &mut PgConnection, staff: Uuid, slots: i32
         .bind(slots)
         .fetch_optional(conn)
         .await?)
+}
+
+/// One colleague, whether or not he can be asked.
+pub(crate) async fn colleague(conn: &mut PgConnection, staff: Uuid) -> Result<Option<ColleagueRow>, Refused> {
+    Ok(sqlx::query_as(COLLEAGUE).bind(staff).fetch_optional(conn).await?)
+}
+
+/// Everybody beside `me` who is online and whose console is there, by name.
+pub(crate) async fn colleagues(conn: &mut PgConnection, me: Uuid, limit: i64) -> Result<Vec<ColleagueRow>, Refused> {
+    Ok(sqlx::query_as(COLLEAGUES).bind(me).bind(limit).fetch_all(conn).await?)
+}
+
+/// The lowest free slot of somebody who takes a call himself; his row must be locked.
+pub(crate) async fn own_slot(conn: &mut PgConnection, staff: Uuid) -> Result<Option<i32>, Refused> {
+    Ok(sqlx::query_scalar(OWN_SLOT).bind(staff).fetch_optional(conn).await?)
 }

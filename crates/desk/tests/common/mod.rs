@@ -45,6 +45,7 @@ pub enum Told {
     Admit(LegId, CallId, ports::Part),
     Plan(Plan),
     Record(CallId, RecordCommand),
+    Part(LegId, ports::Part),
     CloseLeg(LegId, Cause),
     CloseRoom(CallId, Cause),
 }
@@ -58,6 +59,8 @@ pub struct FakeMedia {
     pub refuses: Mutex<Option<Refusal>>,
     /// Whether each admitted leg may send, in the order of the grants.
     pub uplinks: Mutex<Vec<bool>>,
+    /// The last second of every room.
+    pub second: Mutex<Option<RoomSnapshot>>,
     events: Mutex<VecDeque<MediaEvent>>,
     bell: Notify,
 }
@@ -125,6 +128,10 @@ impl ports::Media for FakeMedia {
         self.tell(Told::Plan(plan));
     }
 
+    fn change_part(&self, leg: LegId, part: ports::Part) {
+        self.tell(Told::Part(leg, part));
+    }
+
     fn record(&self, room: CallId, command: RecordCommand) {
         self.tell(Told::Record(room, command));
     }
@@ -153,7 +160,7 @@ impl ports::Media for FakeMedia {
     }
 
     fn snapshot(&self, _: CallId) -> Option<RoomSnapshot> {
-        None
+        self.second.lock().unwrap().clone()
     }
 
     fn load(&self) -> Load {

@@ -1,0 +1,108 @@
+//! What stands beside the status of an answered call, as its readers see it: hold, mutes, a consulted colleague, and who
+//! supervises. Converts, never decides.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wire::Time;
+use wire::call::{Consult, ConsultState, LiveSupervisor, Supervised};
+use wire::leg::Part;
+
+use crate::commands::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SUPERVISE};
+use crate::commands::modes::mode_of;
+use crate::refusal::Refused;
+use crate::store::legs::{self, OpenInterval};
+use crate::store::offers::{self, ConsultRow};
+use crate::types::At;
+use crate::views::{self, Reader, time};
+
+/// See the top of this file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beside {
+    held_since: Option<At>,
+    muted: Vec<Part>,
+    pub(crate) consult: Option<Consult>,
+    pub(crate) supervisors: Vec<LiveSupervisor>,
+}
+
+impl Beside {
+    /// Of one call, as the desk.
+    pub(crate) async fn read(conn: &mut PgConnection, call: Uuid) -> Result<Beside, Refused> {
+        let intervals = legs::open_intervals(&mut *conn, call).await?;
+        let apart = intervals
+            .iter()
+            .any(|open| matches!(open.kind.as_str(), CONSULT | CONFERENCE));
+        let consult = if apart {
+            offers::consult(conn, call).await?
+        } else {
+            None
+        };
+        Ok(Beside::of(&intervals, consult))
+    }
+
+    fn of(intervals: &[OpenInterval], consult: Option<ConsultRow>) -> Beside {
+        let mut beside = Beside::default();
+        let mut conference = None;
+        for open in intervals {
+            match open.kind.as_str() {
+                HOLD => beside.held_since = Some(open.started_at),
+                MUTE => beside.muted.extend(open.part.as_deref().map(views::part)),
+                CONFERENCE => conference = Some(open.started_at),
+                SUPERVISE => beside.supervisors.extend(supervisor(open)),
+                _ => {}
+            }
+        }
+        beside.consult = consult.map(|row| {
+            let (state, since) = match (row.state.as_str(), conference) {
+                ("pending", _) => (ConsultState::Ringing, row.created_at),
+                (_, Some(since)) => (ConsultState::Conference, since),
+                (_, None) => (ConsultState::Talking, row.accepted_at.unwrap_or(row.created_at)),
+            };
+            Consult {
+                staff_id: row.staff_id,
+                staff_name: row.staff_name,
+                state,
+                since: time(since),
+            }
+        });
+        beside
+    }
+
+    /// Since when the customer hears music. For himself that is hold whatever the reason.
+    pub(crate) fn held_since(&self, reader: Reader) -> Option<Time> {
+        let apart = self
+            .consult
+            .as_ref()
+            .filter(|consult| consult.state != ConsultState::Conference)
+            .map(|consult| consult.since);
+        match reader {
+            Reader::Staff => self.held_since.map(time),
+            Reader::Customer => self.held_since.map(time).or(apart),
+        }
+    }
+
+    /// Whose voice is kept from everybody.
+    pub(crate) fn muted(&self, reader: Reader) -> Vec<Part> {
+        let shown = |part: &&Part| reader == Reader::Staff || **part == Part::Customer;
+        self.muted.iter().filter(shown).copied().collect()
+    }
+
+    /// Who supervises, as the agent is told.
+    pub(crate) fn supervised(&self) -> Vec<Supervised> {
+        let supervisors = self.supervisors.iter();
+        supervisors
+            .map(|one| Supervised {
+                staff_name: one.staff_name.clone(),
+                mode: one.mode,
+            })
+            .collect()
+    }
+}
+
+fn supervisor(open: &OpenInterval) -> Option<LiveSupervisor> {
+    Some(LiveSupervisor {
+        staff_id: open.staff_id?,
+        staff_name: open.staff_name.clone().unwrap_or_default(),
+        mode: mode_of(open.mode.as_deref()),
+        since: time(open.started_at),
+    })
+}

@@ -1,0 +1,216 @@
+//! Mute at the server: who may mute whom, what media is told, how it goes with hold, and what is left of it.
+
+#![cfg(test)]
+
+mod common;
+#[path = "scene/talk.rs"]
+mod talk;
+
+use call_model::{CallId, LegId};
+use common::{World, customer, service};
+use desk::{Caller, Code};
+use ports::{Cause, EventKind, LegSummary, MediaEvent, Stance};
+use talk::{history, plan, stance, talking};
+use tokio_util::sync::CancellationToken;
+use wire::call::Mute;
+use wire::leg::Part;
+use wire::staff::StaffRole;
+
+fn of(part: Part) -> Mute {
+    Mute { part, reason: None }
+}
+
+const OPEN: &str = "select count(*) from helpline.call_intervals where kind = 'mute' and ended_at is null";
+
+#[tokio::test]
+async fn a_muted_customer_is_heard_by_nobody_and_hold_comes_before_it() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let before = plan(&world).epoch;
+    let loud = Mute {
+        part: Part::Customer,
+        reason: Some("a drill beside him".to_owned()),
+    };
+    let muted = world.desk.mute(&agent, call, loud).await.unwrap();
+    assert_eq!(muted.muted, [Part::Customer]);
+    assert!(plan(&world).epoch > before);
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Talk));
+    let shown = world.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!(shown.muted, [Part::Customer], "he is told that nobody hears him");
+
+    world.desk.hold(&agent, call, None).await.unwrap();
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Held));
+    let back = world.desk.resume(&agent, call, None).await.unwrap();
+    assert_eq!((back.held_since, back.muted), (None, vec![Part::Customer]));
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
+
+    world.desk.hold(&agent, call, None).await.unwrap();
+    world.desk.unmute(&agent, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Held));
+    world.desk.resume(&agent, call, None).await.unwrap();
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+
+    assert_eq!(
+        history(&mut world).await,
+        [
+            "call.muted",
+            "call.held",
+            "call.resumed",
+            "call.held",
+            "call.unmuted",
+            "call.resumed"
+        ]
+    );
+    assert_eq!(
+        world
+            .texts(
+                "select actor || ', ' || (data ->> 'part') || ', ' || (data ->> 'reason')
+                from helpline.call_events where kind = 'call.muted'"
+            )
+            .await,
+        ["staff:amina, customer, a drill beside him"]
+    );
+    assert_eq!(
+        world
+            .count(
+                "select count(*) from helpline.call_intervals i join helpline.call_legs l on l.id = i.leg_id
+                join helpline.staff s on s.id = i.staff_id
+                where i.kind = 'mute' and l.part = 'customer' and s.staff_name = 'amina' and i.ended_at is not null"
+            )
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count("select count(*) from support_activity_logs where action = 'call.muted' and reason is not null")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn twice_is_once_and_the_customer_is_not_told_of_others() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    world.desk.unmute(&agent, call, of(Part::Agent)).await.unwrap();
+    assert!(history(&mut world).await.is_empty(), "who is heard is not made heard");
+    let (one, two) = tokio::join!(
+        world.desk.mute(&agent, call, of(Part::Agent)),
+        world.desk.mute(&agent, call, of(Part::Agent))
+    );
+    assert_eq!(
+        (one.unwrap().muted, two.unwrap().muted),
+        (vec![Part::Agent], vec![Part::Agent])
+    );
+    assert_eq!(history(&mut world).await, ["call.muted"]);
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Muted));
+    assert!(world.desk.call(&customer("u1"), call).await.unwrap().muted.is_empty());
+    assert_eq!(
+        world
+            .texts("select audience from helpline.hub_events where kind = 'call.muted'")
+            .await,
+        ["staff"]
+    );
+    // A page that is loaded anew finds the same.
+    let epoch = plan(&world).epoch;
+    world.desk.grant_leg(&agent, call, None).await.unwrap();
+    assert_eq!(plan(&world).epoch, epoch);
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Muted));
+    world.desk.hang_up(&agent, call, None).await.unwrap();
+    assert_eq!(world.count(OPEN).await, 0, "the end of the call ends it");
+}
+
+#[tokio::test]
+async fn the_agent_may_everybody_others_by_permission_and_only_with_sound() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let other = world.staff("baraka", StaffRole::Agent).await;
+    let lead = world.staff("lulu", StaffRole::TeamLead).await;
+    let supervisor = world.staff("sue", StaffRole::Supervisor).await;
+    let admin = world.promote(&supervisor, "admin").await;
+    async fn code(world: &World, who: &Caller, call: CallId, part: Part) -> Option<Code> {
+        world.desk.mute(who, call, of(part)).await.err().map(|no| no.code)
+    }
+    let early = world.call("u0").await;
+    assert_eq!(
+        code(&world, &admin, early, Part::Customer).await,
+        Some(Code::IllegalTransition)
+    );
+    world.desk.hang_up(&customer("u0"), early, None).await.unwrap();
+
+    let call = talking(&mut world, "u1", &agent).await;
+    for part in [Part::Customer, Part::Agent] {
+        assert_eq!(code(&world, &customer("u1"), call, part).await, Some(Code::Forbidden));
+        assert_eq!(code(&world, &customer("u2"), call, part).await, Some(Code::NotFound));
+        assert!(matches!(
+            code(&world, &other, call, part).await,
+            Some(Code::Forbidden | Code::NotFound)
+        ));
+        assert_eq!(code(&world, &lead, call, part).await, Some(Code::Forbidden));
+    }
+    for part in [Part::Supervisor, Part::Preflight] {
+        assert_eq!(code(&world, &agent, call, part).await, Some(Code::Validation));
+    }
+    assert_eq!(
+        code(&world, &agent, call, Part::Partner).await,
+        Some(Code::IllegalTransition),
+        "nobody is consulted"
+    );
+    let long = Mute {
+        part: Part::Agent,
+        reason: Some("x".repeat(65)),
+    };
+    assert_eq!(
+        world.desk.mute(&agent, call, long).await.unwrap_err().code,
+        Code::Validation
+    );
+    assert_eq!(world.count(OPEN).await, 0, "a refusal changes nothing");
+
+    assert_eq!(
+        code(&world, &admin, call, Part::Agent).await,
+        None,
+        "who may join may mute"
+    );
+    assert_eq!(code(&world, &service(), call, Part::Customer).await, None);
+    assert_eq!(world.count(OPEN).await, 2);
+    world.desk.hang_up(&agent, call, None).await.unwrap();
+    assert_eq!(
+        code(&world, &agent, call, Part::Agent).await,
+        Some(Code::IllegalTransition)
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_a_leg_ends_its_mute() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    world.desk.mute(&agent, call, of(Part::Agent)).await.unwrap();
+    let id = world
+        .texts("select id::text from helpline.call_legs where part = 'agent'")
+        .await;
+    let leg = LegId(id[0].parse::<uuid::Uuid>().unwrap().as_u128());
+    world.media.report(MediaEvent {
+        room: call,
+        seq: 1,
+        node_epoch: 1,
+        age_ms: 0,
+        kind: EventKind::LegDown {
+            leg,
+            cause: Cause::Lost,
+            summary: LegSummary::default(),
+        },
+    });
+    let stop = CancellationToken::new();
+    let (desk, token) = (world.desk.clone(), stop.clone());
+    let running = tokio::spawn(async move { desk.run(token).await });
+    while history(&mut world).await.last().map(String::as_str) != Some("call.requeued") {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(world.count(OPEN).await, 0);
+}
