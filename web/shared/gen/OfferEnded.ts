@@ -13,6 +13,7 @@ offerId: string,
  */
 callId: string, 
 /**
- * `accepted`, `rejected`, `timeout`, `customer_left`, `won_by_other`, `agent_lost`, `withdrawn`, `media`.
+ * `accepted`, `rejected`, `timeout`, `customer_left`, `won_by_other`, `agent_lost`, `withdrawn`, `media`;
+ * `completed` when a consulted colleague's part in the call is over.
  */
 reason: string, };

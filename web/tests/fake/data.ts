@@ -93,6 +93,7 @@ export const me = (presence: Me["presence"]): Me => ({
 
 export const offer = (): Offer => ({
   offerId: OFFER,
+  kind: "call",
   callId: CALL,
   kind: "call",
   customerName: "Otieno Odhiambo",
