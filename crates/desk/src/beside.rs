@@ -19,6 +19,8 @@ use crate::views::{self, Reader, time};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beside {
     held_since: Option<At>,
+    /// Since when agent and colleague are apart from the customer, asked or speaking.
+    apart_since: Option<At>,
     muted: Vec<Part>,
     pub(crate) consult: Option<Consult>,
     pub(crate) supervisors: Vec<LiveSupervisor>,
@@ -45,6 +47,7 @@ impl Beside {
         for open in intervals {
             match open.kind.as_str() {
                 HOLD => beside.held_since = Some(open.started_at),
+                CONSULT => beside.apart_since = Some(open.started_at),
                 MUTE => beside.muted.extend(open.part.as_deref().map(views::part)),
                 CONFERENCE => conference = Some(open.started_at),
                 SUPERVISE => beside.supervisors.extend(supervisor(open)),
@@ -69,15 +72,11 @@ impl Beside {
 
     /// Since when the customer hears music. For himself that is hold whatever the reason.
     pub(crate) fn held_since(&self, reader: Reader) -> Option<Time> {
-        let apart = self
-            .consult
-            .as_ref()
-            .filter(|consult| consult.state != ConsultState::Conference)
-            .map(|consult| consult.since);
-        match reader {
-            Reader::Staff => self.held_since.map(time),
-            Reader::Customer => self.held_since.map(time).or(apart),
-        }
+        let since = match reader {
+            Reader::Staff => self.held_since,
+            Reader::Customer => self.held_since.or(self.apart_since),
+        };
+        since.map(time)
     }
 
     /// Whose voice is kept from everybody.

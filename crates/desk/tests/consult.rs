@@ -120,6 +120,8 @@ async fn a_colleague_is_asked_answers_and_gets_the_call() {
         stances(&mut world).await,
         [Some(Stance::Held), Some(Stance::Consult), Some(Stance::Consult)]
     );
+    let still = world.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!(still.held_since, shown.held_since, "the music goes on");
     let again = world.desk.grant_leg(&baraka, call, None).await.unwrap();
     assert_eq!(
         (again.part, again.leg_id),

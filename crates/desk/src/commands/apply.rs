@@ -7,7 +7,7 @@
 
 use call_model::consult::Why;
 use call_model::{CallId, OfferId, Span, StaffId, Timestamp, call, offer};
-use ports::{Cause, RecordCommand};
+use ports::Cause;
 use uuid::Uuid;
 
 use super::modes::Modes;
@@ -273,7 +273,7 @@ pub(super) async fn call_step(
     for effect in effects {
         match effect {
             call::Effect::Tell(kind) => told.push(kind),
-            effect => carry_out(core, tx, work, effect, &before, act).await?,
+            effect => carry_out(core, tx, work, effect, act).await?,
         }
     }
     calls::save(tx.conn(), &work.row).await?;
@@ -298,14 +298,7 @@ pub(super) async fn call_step(
 }
 
 /// One effect, `Tell` excepted.
-async fn carry_out(
-    core: &Core,
-    tx: &mut Tx,
-    work: &mut Work,
-    effect: call::Effect,
-    before: &call::Call,
-    act: &Act,
-) -> Result<(), Refused> {
+async fn carry_out(core: &Core, tx: &mut Tx, work: &mut Work, effect: call::Effect, act: &Act) -> Result<(), Refused> {
     match effect {
         call::Effect::OpenSegment { enqueued_at, priority } => {
             let priority = i16::try_from(priority).unwrap_or(0);
@@ -335,7 +328,7 @@ async fn carry_out(
         call::Effect::AdmitLegs { agent } => admit_legs(core, tx, work, agent).await?,
         call::Effect::CloseAgentLeg => {
             consult::end_with_call(tx, work, Why::AgentLost, act).await?;
-            close_agent_leg(tx, work, before.status() == call::Status::Answered).await?;
+            close_agent_leg(tx, work).await?;
         }
         call::Effect::CloseRoom => {
             consult::end_with_call(tx, work, Why::CallEnded, act).await?;
@@ -395,20 +388,14 @@ pub(super) async fn leg(
     Ok((leg, true))
 }
 
-/// The agent's part is over, the customer stays; whoever supervised the agent leaves with him.
-async fn close_agent_leg(tx: &mut Tx, work: &mut Work, was_answered: bool) -> Result<(), Refused> {
+/// The agent's part is over, the customer stays; whoever supervised the agent leaves with him. A recording goes on: it
+/// has one side for the customer and one for whoever has the call, and says why they are silent meanwhile.
+async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
     let legs = legs::live(tx.conn(), work.row.id).await?;
     for leg in legs.iter().filter(|leg| leg.part != "customer") {
         legs::down(tx.conn(), leg.id, work.at, Cause::HangUp.word()).await?;
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
-    }
-    let call = CallId(work.row.id.as_u128());
-    if was_answered && work.queue.recording != "off" {
-        for running in recordings::of_call(tx.conn(), work.row.id).await? {
-            recordings::ended(tx.conn(), running.id, work.at, "requeued").await?;
-        }
-        tx.after.push(After::Record(call, RecordCommand::Stop));
     }
     // The next agent begins in talk.
     for kind in [HOLD, MUTE, SUPERVISE] {
@@ -450,6 +437,11 @@ async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, fi
         }));
     }
     if work.queue.recording == "off" {
+        return Ok(());
+    }
+    // One that runs has heard an agent before.
+    let before = recordings::of_call(tx.conn(), work.row.id).await?;
+    if before.iter().any(|recording| recording.state == "recording") {
         return Ok(());
     }
     let row = RecordingRow {
