@@ -10,7 +10,7 @@ export const ALERTS_MAX = 2;
 /** Flags that say the same to a person. */
 const GROUPS = {
   one_way: ["one_way"],
-  dead_mic: ["dead_mic"],
+  dead_mic: ["dead_microphone"],
   clipping: ["clipping"],
   network: ["high_loss", "loss_burst", "high_jitter", "low_mos"],
   delay: ["high_rtt"],

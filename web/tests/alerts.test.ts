@@ -20,7 +20,7 @@ describe("alerts", () => {
 
   test.each([
     ["one_way", "one_way"],
-    ["dead_mic", "dead_mic"],
+    ["dead_microphone", "dead_mic"],
     ["clipping", "clipping"],
     ["high_rtt", "delay"],
     ["high_loss", "network"],
@@ -44,7 +44,7 @@ describe("alerts", () => {
   });
 
   test("are not about a silence that was asked for", () => {
-    const all = legs({ customer: ["dead_mic", "dead_air"], agent: ["one_way"] });
+    const all = legs({ customer: ["dead_microphone", "dead_air"], agent: ["one_way"] });
     expect(alertsOf(all, { ...agent, parked: true, muted: ["agent"] })).toEqual([]);
     expect(alertsOf(all, { ...agent, muted: ["customer", "agent"] })).toEqual([]);
     expect(alertsOf(all, agent)).toEqual(["alert.self.one_way", "alert.customer.dead_mic"]);
@@ -55,7 +55,7 @@ describe("alerts", () => {
   });
 
   test("leave out legs that are down, and supervisors", () => {
-    const down = legs({ customer: ["dead_mic"] }).map((leg) => ({ ...leg, up: false }));
+    const down = legs({ customer: ["dead_microphone"] }).map((leg) => ({ ...leg, up: false }));
     expect(alertsOf(down, agent)).toEqual([]);
     const watcher: LegQuality = { ...legs({})[0]!, part: "supervisor", flags: ["one_way"] };
     expect(alertsOf([watcher], agent)).toEqual([]);

@@ -56,7 +56,7 @@ export const CONTROL: PageState[] = [
       const { callId, legs } = data.heard(2.6, 4.3);
       const troubled = legs.map((leg) => ({
         ...leg,
-        flags: leg.part === "customer" ? ["dead_mic", "loss_burst"] : [],
+        flags: leg.part === "customer" ? ["dead_microphone", "loss_burst"] : [],
         speaking: leg.part === "agent",
       }));
       for (let n = 0; n < 12; n++) fake.push("call.quality", { callId, legs: troubled });

@@ -183,7 +183,7 @@ export const liveCalls = (): LiveCalls => ({
     live(0, "answered"),
     live(1, "answered", { heldSince: at(-48) }),
     live(2, "answered", {
-      legs: [weak("customer", 2.4, ["dead_mic", "high_loss"]), quality("agent", 4.3)],
+      legs: [weak("customer", 2.4, ["dead_microphone", "high_loss"]), quality("agent", 4.3)],
       supervisors: [{ staffId: DAVID, staffName: "Esther Nyambura", mode: "monitor", since: at(-95) }],
     }),
     live(3, "answered", {

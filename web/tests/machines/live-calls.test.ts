@@ -133,7 +133,7 @@ describe("rows", () => {
   });
 
   test("name each trouble once, the gravest first, and none of a supervisor's", () => {
-    expect(flagsOf(calls[2]!)).toEqual(["dead_mic", "high_loss"]);
+    expect(flagsOf(calls[2]!)).toEqual(["dead_microphone", "high_loss"]);
     const watched = { legs: [{ ...calls[2]!.legs[0]!, part: "supervisor" as const }] };
     expect(flagsOf(watched)).toEqual([]);
     expect(worstOf(watched)).toBeUndefined();
