@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { pressed, type Press } from "../../console/routes/agent/keys.ts";
 import type { CallView } from "../../shared/gen/CallView.ts";
 import type { Part } from "../../shared/gen/Part.ts";
-import { answered, asked, available, CALL, consulted, consultOffer, DAVID, HALIMA } from "../fake/data.ts";
+import { answered, asked, available, CALL, consulted, consultOffer, DAVID, HALIMA, heardOf } from "../fake/data.ts";
 import { later, problem, settle } from "./fakes.ts";
 import { Scene } from "./scene.ts";
 
@@ -72,6 +72,15 @@ describe("muting oneself", () => {
     expect(scene.desk.notice).toEqual({ key: "command_failed", code: "forbidden" });
     expect(scene.desk.control.mutedSelf).toBe(true);
   });
+});
+
+test("a server of the version before, which tells less, shows a call all the same", async () => {
+  const { muted: _, ...older } = answered();
+  scene = await Scene.talking(undefined, older as CallView);
+  expect(scene.call?.muted).toEqual([]);
+  const { speaking: __, flags: ___, ...leg } = heardOf(["customer"], "customer").legs[0]!;
+  scene.network.now.say("call.quality", { callId: CALL, legs: [leg] });
+  expect(scene.desk.voice.legs).toMatchObject([{ part: "customer", speaking: false, flags: [] }]);
 });
 
 test("muting the customer is asked once and shown when the server says so", async () => {

@@ -7,6 +7,7 @@ import type { Clock } from "../../../shared/clock.ts";
 import { Emitter } from "../../../shared/emitter.ts";
 import type { LiveCall } from "../../../shared/gen/LiveCall.ts";
 import type { LiveCalls as Answer } from "../../../shared/gen/LiveCalls.ts";
+import { wholeLegs } from "../../whole.ts";
 
 /** Time between an answer and the next question, milliseconds. Sooner shows nothing more: qualities are of a second. */
 export const LIVE_EVERY_MS = 2000;
@@ -65,7 +66,7 @@ export class LiveCalls {
     this.#asking = false;
     if (this.#closed) return;
     if (reply.ok) {
-      this.calls = reply.value.calls;
+      this.calls = reply.value.calls.map((call) => ({ ...call, legs: wholeLegs(call.legs) }));
       this.asOf = Date.parse(reply.value.serverTime);
       this.#offset = this.asOf - this.env.clock.now();
     } else if (reply.status === 401) return this.env.signedOut();

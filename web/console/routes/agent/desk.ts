@@ -22,6 +22,7 @@ import type { Snapshot } from "../../../shared/gen/Snapshot.ts";
 import type { WrapUp } from "../../../shared/gen/WrapUp.ts";
 import type { Leg } from "../../../shared/leg.ts";
 import { Signal } from "../../../shared/signal.ts";
+import { wholeCall } from "../../whole.ts";
 import { Control } from "./control.ts";
 import { Day } from "./day.ts";
 import type { DeskEnv } from "./env.ts";
@@ -451,7 +452,8 @@ export class Desk {
     if (quality.callId === this.call?.callId) this.voice.heard(quality.legs);
   }
 
-  #show(call: CallView): void {
+  #show(view: CallView): void {
+    const call = wholeCall(view);
     switch (call.status) {
       case "connecting":
         this.voice.tick();

@@ -9,6 +9,7 @@ import type { Part } from "../../../shared/gen/Part.ts";
 import { Leg } from "../../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Warning } from "../../../shared/quality.ts";
 import type { Signal } from "../../../shared/signal.ts";
+import { wholeLegs } from "../../whole.ts";
 import type { DeskEnv } from "./env.ts";
 import { meanOf } from "./mean.ts";
 
@@ -64,7 +65,7 @@ export class Voice {
 
   /** The legs of the last second, as the server saw them. */
   heard(legs: LegQuality[]): void {
-    this.#quality.push(legs);
+    this.#quality.push(wholeLegs(legs));
     if (this.#quality.length > QUALITY_SECONDS) this.#quality.shift();
     this.changed.emit();
   }

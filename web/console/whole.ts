@@ -1,0 +1,13 @@
+// During a rolling update the pages may talk to a node of the version before: what it does not tell is as it was then.
+
+import type { CallView } from "../shared/gen/CallView.ts";
+import type { LegQuality } from "../shared/gen/LegQuality.ts";
+
+type Older<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
+
+/** Nobody is muted by a server that cannot mute. */
+export const wholeCall = (call: Older<CallView, "muted">): CallView => ({ ...call, muted: call.muted ?? [] });
+
+/** Nothing is known of who speaks, and nothing is wrong. */
+export const wholeLegs = (legs: readonly Older<LegQuality, "speaking" | "flags">[]): LegQuality[] =>
+  legs.map((leg) => ({ ...leg, speaking: leg.speaking ?? false, flags: leg.flags ?? [] }));
