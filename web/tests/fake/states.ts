@@ -125,6 +125,16 @@ const WIDGET: PageState[] = [
     },
   },
   {
+    name: "widget-agent-away",
+    path: "/demo",
+    prepare: customer,
+    reach: async (page, fake) => {
+      await talking(page, fake);
+      fake.push("call.changed", { call: { ...data.answered(), reconnecting: ["agent"] } });
+      await page.getByText("You hear music until then").waitFor();
+    },
+  },
+  {
     name: "widget-reconnecting",
     path: "/demo",
     prepare: customer,
@@ -285,6 +295,16 @@ const AGENT: PageState[] = [
       await onCall(page, fake);
       fake.push("call.held", { call: { ...data.answered(), heldSince: data.at(-75) } });
       await page.getByText("on hold for more than a minute").waitFor();
+    },
+  },
+  {
+    name: "agent-customer-away",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      fake.push("call.changed", { call: { ...data.answered(), reconnecting: ["customer"] } });
+      await page.getByText("The customer is reconnecting").waitFor();
     },
   },
   {

@@ -363,6 +363,7 @@ function MiniText() {
   const { t, session } = useScene();
   const { phase } = session;
   if (phase.at === "talking") {
+    if (session.leg.state.at !== "up") return <span class="strong">{t("lost.title")}</span>;
     return (
       <span class="timer-small" role="timer" data-testid="call-timer">
         <Elapsed since={phase.call.answeredAt} />
