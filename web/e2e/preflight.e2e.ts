@@ -6,7 +6,8 @@ import type { PreflightLink } from "../shared/gen/PreflightLink.ts";
 import type { PreflightPage } from "../shared/gen/PreflightPage.ts";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
-import { artifacts } from "./harness/paths.ts";
+import { firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
+import { artifacts, long } from "./harness/paths.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { until } from "./harness/wait.ts";
@@ -115,5 +116,53 @@ describe("a line test", () => {
     expect(found.line!.packetsReceived).toBeGreaterThanOrEqual(240);
     expect(found.line!.level).toBeGreaterThan(0);
     expect(visitor.log.filter((line) => line.startsWith("pageerror"))).toEqual([]);
+  });
+});
+
+if (!long) console.log("a line test in Firefox: left out, it runs with --long");
+
+// Other statistics, other candidates, another order of states.
+describe.skipIf(!long)("a line test in Firefox", () => {
+  const folder = artifacts("preflight-firefox");
+  const up = join(folder, "visitor.wav");
+  let server: Server;
+  let visitor: FirefoxPerson;
+
+  beforeAll(async () => {
+    chirp("up", up);
+    server = await serve("preflight-firefox");
+    visitor = await firefoxPerson(up);
+  });
+
+  afterAll(async () => {
+    await visitor?.close();
+    await server?.stop();
+  });
+
+  it("goes through every step, is heard and measured", async () => {
+    await visitor.page.goto(`${server.url}/preflight`);
+    await visitor.press("start");
+    await visitor.page.locator('[data-testid="echo"][data-result="running"]').wait();
+    const { samples, rate } = await hear(visitor.page, LISTEN_MS);
+    await visitor.see("verdict");
+    const steps = await visitor.page.$$eval("[data-result]", (all) =>
+      all.map((one) => `${one.getAttribute("data-testid")} ${one.getAttribute("data-result")}`),
+    );
+    const verdict = compare(up, writeWav(join(folder, "echo.wav"), samples, rate));
+    console.log(`steps: ${steps.join(", ")}; the echo: ${verdict.windows.map((w) => w.toFixed(2)).join(" ")}`);
+    await visitor.press("send");
+    await visitor.see("sent");
+    const code = await visitor.page.$eval('[data-testid="code"]', (one) => one.textContent ?? "");
+    const path = `/api/support/preflight?code=${encodeURIComponent(code)}`;
+    const { preflights } = await rest<PreflightPage>(server, "GET", path);
+    const { figures, browser } = preflights[0]!.report!;
+    console.log(`figures: ${JSON.stringify(figures)}`);
+    expect(steps.filter((step) => step.endsWith(" failed"))).toEqual([]);
+    expect(verdict.median).toBeGreaterThanOrEqual(HEARD_MIN);
+    expect(browser).toMatch(/^Firefox \d+ \(Linux\)$/);
+    expect(figures.path).toBe("udp");
+    expect(figures.mos).toBeGreaterThan(4);
+    // Firefox counts whole milliseconds, and loopback has none.
+    expect(figures.rttMs).toBeGreaterThanOrEqual(0);
   });
 });

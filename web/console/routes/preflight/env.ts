@@ -234,6 +234,6 @@ async function chosen(
   const paths: readonly PreflightPath[] = ["udp", "tcp", "tls"];
   return {
     local: kinds.find((kind) => kind === local?.["candidateType"]),
-    path: paths.find((path) => path === (local?.["relayProtocol"] ?? local?.["protocol"])),
+    path: paths.find((path) => path === (local?.["relayProtocol"] || local?.["protocol"])),
   };
 }
