@@ -2,8 +2,9 @@
 
 use call_model::{CallId, LegId};
 use media_core::event::{self, Kind, Summary};
-use media_core::{matrix, sdp};
-use ports::{Cause, EventKind, Flag, LegSummary, Part, Plan, Red, Stance, Tap};
+use media_core::quality::flags::FlagSet;
+use media_core::{counters, matrix, sdp};
+use ports::{Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Stance, Tap};
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
     media_core::RoomId(id.0)
@@ -115,6 +116,23 @@ const fn flag(flag: event::Flag) -> Flag {
         event::Flag::HighLoss => Flag::HighLoss,
         event::Flag::LowMos => Flag::LowMos,
         event::Flag::DeadMicrophone => Flag::DeadMicrophone,
+        event::Flag::LossBurst => Flag::LossBurst,
+        event::Flag::OneWay => Flag::OneWay,
+        event::Flag::DeadAir => Flag::DeadAir,
+        event::Flag::Clipping => Flag::Clipping,
+    }
+}
+
+/// The conditions of a second.
+pub(crate) fn flags(set: FlagSet) -> Flags {
+    let held = event::Flag::ALL.into_iter().filter(|flag| set.contains(*flag));
+    held.fold(Flags::default(), |flags, held| flags.with(flag(held)))
+}
+
+const fn direction(direction: counters::Direction) -> Direction {
+    match direction {
+        counters::Direction::Up => Direction::Up,
+        counters::Direction::Down => Direction::Down,
     }
 }
 
@@ -144,10 +162,12 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
         Kind::Quality {
             leg,
             flag: what,
+            direction: way,
             raised,
         } => EventKind::Quality {
-            leg: leg_out(*leg),
+            leg: leg.map(leg_out),
             flag: flag(*what),
+            direction: way.map(direction),
             raised: *raised,
         },
         Kind::LegDown {

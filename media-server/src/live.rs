@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use call_model::{CallId, LegId};
 use media_core::counters::{Direction, Second};
 use media_core::tap::LEVEL_UNKNOWN;
-use ports::{DownlinkSecond, LegSnapshot, RoomSnapshot};
+use ports::{DownlinkSecond, Flags, LegSnapshot, RoomSnapshot};
 
 use crate::convert;
 
@@ -25,6 +25,8 @@ struct Leg {
     seen: LegSnapshot,
     /// Bad seconds in a row, up and down.
     low: [u8; 2],
+    /// Conditions that hold, up and down.
+    flags: [Flags; 2],
 }
 
 /// See the top of this file.
@@ -43,6 +45,7 @@ impl Live {
             legs.push(Leg {
                 seen: fresh(id, second),
                 low: [0; 2],
+                flags: [Flags::default(); 2],
             });
             legs.len() - 1
         });
@@ -61,6 +64,7 @@ impl Live {
                 } else {
                     second.level_max
                 };
+                leg.seen.speaking = second.speaking;
                 0
             }
             Direction::Down => {
@@ -70,6 +74,8 @@ impl Live {
                 1
             }
         };
+        leg.flags[direction] = convert::flags(second.flags);
+        leg.seen.flags = leg.flags[0].or(leg.flags[1]);
         let low = second.mos.is_some_and(|mos| mos < LOW_MOS);
         leg.low[direction] = if low { leg.low[direction].saturating_add(1) } else { 0 };
     }
@@ -133,6 +139,8 @@ fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
         rtt_ms: None,
         mos: UNJUDGED_MOS,
         level: 0,
+        speaking: false,
+        flags: Flags::default(),
         down: None,
     }
 }
@@ -145,8 +153,10 @@ pub(crate) fn share(part: u32, whole: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_core::TapId;
     use media_core::matrix::Part;
+    use media_core::quality::flags::FlagSet;
+    use media_core::{TapId, event};
+    use ports::Flag;
 
     fn second(direction: Direction, mos: f32) -> Second {
         Second {
@@ -173,11 +183,34 @@ mod tests {
             payload_bytes: 0,
             voiced: 50,
             dtx: 0,
+            loud: 40,
+            clipped: 0,
+            speaking: true,
             level_mean: 60,
             level_max: 90,
             rating: None,
             mos: Some(mos),
+            flags: FlagSet::default(),
         }
+    }
+
+    #[test]
+    fn conditions_of_both_directions_are_shown_until_their_own_row_takes_them_back() {
+        let mut live = Live::default();
+        let with = |direction, set: FlagSet| Second {
+            flags: set,
+            ..second(direction, 4.0)
+        };
+        live.update(&with(Direction::Up, FlagSet::default().with(event::Flag::Clipping)));
+        live.update(&with(Direction::Down, FlagSet::default().with(event::Flag::OneWay)));
+        let shown = |live: &Live| {
+            let room = live.room(CallId(2)).unwrap();
+            room.legs[0].flags.iter().collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&live), [Flag::OneWay, Flag::Clipping]);
+        assert!(live.room(CallId(2)).unwrap().legs[0].speaking);
+        live.update(&with(Direction::Up, FlagSet::default()));
+        assert_eq!(shown(&live), [Flag::OneWay]);
     }
 
     #[test]

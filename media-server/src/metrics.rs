@@ -57,6 +57,9 @@ pub struct Metrics {
     packets: IntCounterVec,
     packets_lost: IntCounterVec,
     packets_repaired: IntCounterVec,
+    one_way: IntCounter,
+    dead_air: IntCounter,
+    clipping: IntCounter,
     leg_seconds: IntCounterVec,
     drops: IntCounterVec,
     forwarded: IntCounter,
@@ -140,6 +143,18 @@ impl Metrics {
                 "Audio packets that were lost and came after all: from the speaker again, out of redundancy, and from us again",
                 "by",
             )?,
+            one_way: IntCounter::new(
+                "helpline_one_way_audio_total",
+                "Legs that were heard by nobody or heard nobody, once per leg",
+            )?,
+            dead_air: IntCounter::new(
+                "helpline_dead_air_seconds_total",
+                "Seconds of conversations in which nobody spoke, from 15 in a row on",
+            )?,
+            clipping: IntCounter::new(
+                "helpline_clipping_seconds_total",
+                "Seconds of legs whose level was at its limit",
+            )?,
             leg_seconds: counters("helpline_leg_seconds_total", "Seconds that legs were up", "path")?,
             drops: counters(
                 "helpline_media_drops_total",
@@ -199,6 +214,9 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
         }
         for counter in [
+            &self.one_way,
+            &self.dead_air,
+            &self.clipping,
             &self.forwarded,
             &self.migrations,
             &self.panics,
@@ -327,6 +345,13 @@ impl Metrics {
             now.nacks_answered.saturating_sub(before.nacks_answered),
         ]) {
             self.packets_repaired.with_label_values(&[by]).inc_by(repaired);
+        }
+        for (counter, before, now) in [
+            (&self.one_way, before.one_way_legs, now.one_way_legs),
+            (&self.dead_air, before.dead_air_seconds, now.dead_air_seconds),
+            (&self.clipping, before.clipping_seconds, now.clipping_seconds),
+        ] {
+            counter.inc_by(now.saturating_sub(before));
         }
         self.migrations.inc_by(now.migrations.saturating_sub(before.migrations));
         self.panics.inc_by(now.panics.saturating_sub(before.panics));

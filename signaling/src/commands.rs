@@ -142,6 +142,8 @@ pub(crate) fn quality(endpoint: &Endpoint, call: CallId) -> Option<Note> {
         mos: leg.mos,
         mos_down: leg.down.map(|down| down.mos),
         level: leg.level,
+        speaking: leg.speaking,
+        flags: leg.flags.iter().map(|flag| flag.word().to_owned()).collect(),
     });
     let quality = CallQuality {
         call_id: Uuid::from_u128(call.0),

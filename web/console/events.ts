@@ -91,7 +91,9 @@ function spelled(kind: string): string {
 
 /** Facts of an event that have words, in the order in which they are said. */
 const FACTS = {
-  flag: ["dead_microphone", "high_jitter", "high_loss", "high_rtt", "low_mos"],
+  flag: [
+    "clipping", "dead_air", "dead_microphone", "high_jitter", "high_loss", "high_rtt", "loss_burst", "low_mos", "one_way",
+  ], // prettier-ignore
   cause: [
     "drain", "dtls_failed", "dtls_timeout", "fingerprint", "ice_timeout", "kicked", "limit", "lost", "panic", "replaced",
   ], // prettier-ignore

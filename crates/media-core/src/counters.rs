@@ -6,6 +6,7 @@
 
 use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
+use crate::quality::flags::{FlagSet, JUDGED_PACKETS_MIN, is_deaf};
 use crate::tap::{LEVEL_UNKNOWN, Record, TapSink};
 use crate::{LegId, RoomId, TapId};
 
@@ -122,6 +123,12 @@ pub struct Totals {
     pub migrations_refused: u64,
     /// Legs removed after a panic.
     pub panics: u64,
+    /// Legs that were heard by nobody or heard nobody, each once.
+    pub one_way_legs: u64,
+    /// Seconds in which nobody of a conversation spoke, from 15 in a row on.
+    pub dead_air_seconds: u64,
+    /// Seconds of legs whose microphone was cut off.
+    pub clipping_seconds: u64,
 }
 
 impl Totals {
@@ -207,6 +214,12 @@ pub struct Second {
     pub voiced: u32,
     /// DTX frames.
     pub dtx: u32,
+    /// Packets as loud as speech ([`crate::quality::flags::LOUD_LEVEL_MIN`]).
+    pub loud: u32,
+    /// Packets as loud as only sound that was cut off is ([`crate::quality::flags::CLIPPED_LEVEL_MIN`]).
+    pub clipped: u32,
+    /// The leg speaks, by its levels, with the pauses between words; of uplinks only.
+    pub speaking: bool,
     /// Mean level, 0 silence to 127 full scale; [`LEVEL_UNKNOWN`] without one.
     pub level_mean: u8,
     /// Largest level, likewise.
@@ -215,6 +228,8 @@ pub struct Second {
     pub rating: Option<f32>,
     /// The same as opinion score, 1 to 4.5.
     pub mos: Option<f32>,
+    /// Conditions that hold in this direction; those of the leg as a whole stand in the uplink's row.
+    pub flags: FlagSet,
 }
 
 /// What is known of a packet when it is counted.
@@ -258,8 +273,14 @@ pub struct Downlink {
     sent: u32,
     bytes: u32,
     lost: u32,
-    /// Per slot: the cumulative loss of its last report, and the share, 1/256.
-    reported: [(i32, u8); SLOTS_PER_LEG_MAX],
+    /// Per slot: the cumulative loss of its last report, the share, 1/256, and the highest number it had heard.
+    reported: [(i32, u8, u32); SLOTS_PER_LEG_MAX],
+    /// Reports came in this second, and one of them told of new packets.
+    said: bool,
+    advanced: bool,
+    /// Seconds of audio sent since a report last told of new packets, and whether one has denied it since.
+    unheard_s: u32,
+    stuck: bool,
     burst_max: u32,
     jitter_us: u32,
     rtt_us: Option<u32>,
@@ -286,7 +307,9 @@ impl Downlink {
             return;
         };
         let fresh = reception.cumulative_lost.saturating_sub(before.0).max(0) as u32;
-        *before = (reception.cumulative_lost, reception.fraction_lost);
+        self.said = true;
+        self.advanced |= reception.highest != before.2;
+        *before = (reception.cumulative_lost, reception.fraction_lost, reception.highest);
         self.lost = self.lost.saturating_add(fresh);
         self.burst_max = self.burst_max.max(fresh);
         self.jitter_us = microseconds(reception.jitter);
@@ -303,12 +326,24 @@ impl Downlink {
     /// The receiver began anew: its cumulative counts do too.
     pub fn restart(&mut self) {
         self.reported = Default::default();
+        self.unheard_s = 0;
+        self.stuck = false;
+    }
+
+    /// True if it is sent audio and its reports say that none of it comes.
+    #[must_use]
+    pub const fn is_deaf(&self) -> bool {
+        is_deaf(self.unheard_s, self.stuck)
     }
 
     /// Lost share of the worst slot by its last report, 1/256.
     #[must_use]
     pub fn fraction_lost(&self) -> u8 {
-        self.reported.iter().map(|(_, fraction)| *fraction).max().unwrap_or(0)
+        self.reported
+            .iter()
+            .map(|(_, fraction, _)| *fraction)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The round trip, if it was measured lately, microseconds.
@@ -334,6 +369,16 @@ impl Downlink {
         second.jitter_us = self.jitter_us;
         // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones.
         self.lost -= lost;
+        if self.advanced {
+            self.unheard_s = 0;
+            self.stuck = false;
+        } else {
+            // A report about a pause has nothing new to tell.
+            self.stuck |= self.said && self.unheard_s > 1;
+        }
+        self.unheard_s += u32::from(self.sent >= JUDGED_PACKETS_MIN);
+        self.said = false;
+        self.advanced = false;
         self.sent = 0;
         self.bytes = 0;
         self.burst_max = 0;
@@ -368,10 +413,24 @@ impl Second {
             payload_bytes: 0,
             voiced: 0,
             dtx: 0,
+            loud: 0,
+            clipped: 0,
+            speaking: false,
             level_mean: LEVEL_UNKNOWN,
             level_max: LEVEL_UNKNOWN,
             rating: None,
             mos: None,
+            flags: FlagSet::default(),
+        }
+    }
+
+    /// Share of the expected packets that did not come and was not repaired, 0 to 1.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        if self.expected == 0 {
+            0.0
+        } else {
+            f64::from(self.lost) / f64::from(self.expected)
         }
     }
 }

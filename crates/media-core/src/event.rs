@@ -4,6 +4,7 @@
 //!
 //! Invariant: within a room the numbers are 1, 2, 3 …; a gap means that the caller let the queue overflow.
 
+use crate::counters::Direction;
 use crate::{LegId, RoomId};
 
 /// Why a leg ended.
@@ -46,6 +47,29 @@ pub enum Flag {
     LowMos,
     /// The level of the microphone did not change for 10 s.
     DeadMicrophone,
+    /// Ten packets or more in a row did not come.
+    LossBurst,
+    /// Sound goes one way only: a listener's reports stand still while it is spoken to, or a leg was silent from its start.
+    OneWay,
+    /// Nobody of a conversation spoke for 15 s; a condition of the room.
+    DeadAir,
+    /// The level was at its limit in a share of 3 of 5 seconds: a hint, for nothing is decoded.
+    Clipping,
+}
+
+impl Flag {
+    /// All of them.
+    pub const ALL: [Flag; 9] = [
+        Flag::HighRtt,
+        Flag::HighJitter,
+        Flag::HighLoss,
+        Flag::LowMos,
+        Flag::DeadMicrophone,
+        Flag::LossBurst,
+        Flag::OneWay,
+        Flag::DeadAir,
+        Flag::Clipping,
+    ];
 }
 
 /// Totals of a leg, handed out once, with its end.
@@ -112,10 +136,12 @@ pub enum Kind {
     },
     /// A condition of the sound began or ended.
     Quality {
-        /// Which leg.
-        leg: LegId,
+        /// Which leg; `None` for a condition of the room.
+        leg: Option<LegId>,
         /// Which condition.
         flag: Flag,
+        /// In which direction it shows; `None` where both are one.
+        direction: Option<Direction>,
         /// True when it began.
         raised: bool,
     },

@@ -7,6 +7,7 @@
 
 use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
 use crate::matrix::{self, Edges, Part, Plan, Seat, Stance, Tap};
+use crate::quality::flags::DeadAir;
 use crate::{LegId, RoomId};
 
 /// No slot: there is no edge, or all slots are taken.
@@ -50,6 +51,9 @@ pub(crate) struct Room {
     pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
     pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
     pub(crate) id: RoomId,
+    /// Seats that did not speak in their last second.
+    pub(crate) quiet: u8,
+    pub(crate) air: DeadAir,
     /// Number of the last event.
     pub(crate) events: u64,
 }
@@ -69,6 +73,8 @@ impl Room {
             silenced: 0,
             plan: None,
             live: false,
+            quiet: 0,
+            air: DeadAir::default(),
             events: 0,
         }
     }
@@ -82,6 +88,11 @@ impl Room {
     #[inline]
     pub(crate) fn tapped(&self, seat: usize) -> bool {
         self.live && self.audible >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
+    }
+
+    /// Seats of the parties that hear each other now; fewer than two converse with nobody.
+    pub(crate) fn conversing(&self) -> u8 {
+        if self.live { self.audible } else { 0 }
     }
 
     /// Computes edges and routes anew from the plan and the seats. Returns the slots that lost their source.

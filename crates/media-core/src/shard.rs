@@ -14,6 +14,7 @@ mod life;
 mod outbox;
 mod repair;
 mod reports;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

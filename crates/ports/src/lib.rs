@@ -11,8 +11,8 @@ pub mod secret;
 use std::{future::Future, pin::Pin};
 
 pub use media::{
-    Answer, Cause, DownlinkSecond, Draining, EventKind, Flag, LegGrant, LegSnapshot, LegSummary, Load, Media,
-    MediaEvent, Part, Plan, Policy, RecordCommand, Recorder, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+    Answer, Cause, Direction, DownlinkSecond, Draining, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary,
+    Load, Media, MediaEvent, Part, Plan, Policy, RecordCommand, Recorder, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
 };
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,

@@ -233,6 +233,25 @@ impl Refusal {
     }
 }
 
+/// Which way sound goes, seen from the leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// What it sends.
+    Up,
+    /// What it hears.
+    Down,
+}
+
+impl Direction {
+    /// Stable word for events and API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+}
+
 /// A condition of the sound that somebody should see; raised and cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flag {
@@ -246,6 +265,69 @@ pub enum Flag {
     LowMos,
     /// A constant level from the microphone.
     DeadMicrophone,
+    /// Many packets in a row did not come.
+    LossBurst,
+    /// Sound goes one way only.
+    OneWay,
+    /// Nobody of a conversation speaks; of the room.
+    DeadAir,
+    /// The level is at its limit: a hint, for nothing is decoded.
+    Clipping,
+}
+
+impl Flag {
+    /// All of them.
+    pub const ALL: [Flag; 9] = [
+        Flag::HighRtt,
+        Flag::HighJitter,
+        Flag::HighLoss,
+        Flag::LowMos,
+        Flag::DeadMicrophone,
+        Flag::LossBurst,
+        Flag::OneWay,
+        Flag::DeadAir,
+        Flag::Clipping,
+    ];
+
+    /// Stable word for events and API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Flag::HighRtt => "high_rtt",
+            Flag::HighJitter => "high_jitter",
+            Flag::HighLoss => "high_loss",
+            Flag::LowMos => "low_mos",
+            Flag::DeadMicrophone => "dead_microphone",
+            Flag::LossBurst => "loss_burst",
+            Flag::OneWay => "one_way",
+            Flag::DeadAir => "dead_air",
+            Flag::Clipping => "clipping",
+        }
+    }
+}
+
+/// A set of conditions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// The set and this one.
+    #[must_use]
+    pub const fn with(self, flag: Flag) -> Flags {
+        Flags(self.0 | 1 << flag as u16)
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// What is in it, in the order of [`Flag::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Flag> {
+        Flag::ALL
+            .into_iter()
+            .filter(move |flag| self.0 >> *flag as u16 & 1 == 1)
+    }
 }
 
 /// Totals of one leg's uplink and downlink, sent once when the leg ends.
@@ -322,10 +404,12 @@ pub enum EventKind {
     },
     /// A condition began or ended.
     Quality {
-        /// Which leg.
-        leg: LegId,
+        /// Which leg; `None` for a condition of the room.
+        leg: Option<LegId>,
         /// Which condition.
         flag: Flag,
+        /// In which direction it shows; `None` where both are one.
+        direction: Option<Direction>,
         /// True when it began.
         raised: bool,
     },
@@ -381,6 +465,10 @@ pub struct LegSnapshot {
     pub mos: f32,
     /// Loudest level of the second: 0 silence to 127 full scale (RFC 6464 turned round).
     pub level: u8,
+    /// It speaks, by its levels (RFC 6464), with the pauses between words.
+    pub speaking: bool,
+    /// Conditions that hold in either direction; those of the room are not among them.
+    pub flags: Flags,
     /// What this leg hears, once its reports have come.
     pub down: Option<DownlinkSecond>,
 }

@@ -63,7 +63,7 @@ pub struct Row {
     pub burst: u8,
     /// Share of lost packets outside bursts, per cent.
     pub gap: u8,
-    /// Conditions, a set of bits; bit 0: the leg was up.
+    /// Conditions, a set of bits; bit 0: the leg was up, from [`FLAGS_SHIFT`] on: what held.
     pub flags: u16,
     /// By which way it came: 0 unknown.
     pub path: u8,
@@ -73,6 +73,8 @@ pub struct Row {
 
 /// Bit of [`Row::flags`]: the leg was up and not away.
 pub const FLAG_UP: u16 = 1;
+/// Where the conditions of a second begin in [`Row::flags`], in the order in which the media engine names them.
+pub const FLAGS_SHIFT: u32 = 1;
 
 impl Row {
     /// The row as bytes.

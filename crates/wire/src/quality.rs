@@ -25,6 +25,10 @@ wire! {
         pub mos_down: Option<f32>,
         /// Level, 0 to 127.
         pub level: u8,
+        /// It speaks now, by its levels, with the pauses between words.
+        pub speaking: bool,
+        /// Conditions that hold, such as `high_loss` or `one_way`; those of a call's history have the same words.
+        pub flags: Vec<String>,
     }
 }
 

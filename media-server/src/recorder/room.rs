@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use media_core::counters::{Direction, Second};
-use recording::quality_track::{FLAG_UP, Row, mos_steps, tenths};
+use recording::quality_track::{FLAG_UP, FLAGS_SHIFT, Row, mos_steps, tenths};
 use recording::spool::{self, AudioBlock, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
 
 use super::writer::{Batch, Ending};
@@ -505,7 +505,7 @@ fn row(second: &Second) -> Row {
         level_max: second.level_max,
         mos: second.mos.map_or(0, mos_steps),
         rating: second.rating.map_or(0, |rating| rating.round() as u8),
-        flags: if second.up { FLAG_UP } else { 0 },
+        flags: u16::from(second.up) * FLAG_UP | second.flags.0 << FLAGS_SHIFT,
         ..Row::default()
     }
 }

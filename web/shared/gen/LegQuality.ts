@@ -38,10 +38,10 @@ mosDown?: number | null,
  */
 level: number, 
 /**
- * True while this participant speaks.
+ * It speaks now, by its levels, with the pauses between words.
  */
 speaking: boolean, 
 /**
- * What is wrong with the leg.
+ * Conditions that hold, such as `high_loss` or `one_way`; those of a call's history have the same words.
  */
 flags: Array<string>, };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use call_model::call::{Input, Who};
 use call_model::{StaffId, Timestamp};
-use ports::{Cause, EventKind, Flag, LegSummary, MediaEvent};
+use ports::{Cause, EventKind, LegSummary, MediaEvent};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -136,12 +136,24 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
         EventKind::UplinkStalled { leg } => note_leg(tx, row, leg.0, "leg.uplink_stalled", at).await,
         EventKind::LegDown { leg, cause, summary } => down(core, tx, row, leg.0, *cause, summary, at).await,
-        EventKind::Quality { leg, flag, raised } => {
-            let Some(leg) = leg_of(tx, row, leg.0).await? else {
-                return Ok(());
+        EventKind::Quality {
+            leg,
+            flag,
+            direction,
+            raised,
+        } => {
+            // A condition of the room has no leg; one of a leg that is not known here is nobody's.
+            let mut data = match leg {
+                None => json!({}),
+                Some(leg) => match leg_of(tx, row, leg.0).await? {
+                    Some(leg) => about(&leg),
+                    None => return Ok(()),
+                },
             };
-            let mut data = about(&leg);
-            data["flag"] = json!(flag_word(*flag));
+            data["flag"] = json!(flag.word());
+            if let Some(direction) = direction {
+                data["direction"] = json!(direction.word());
+            }
             let kind = if *raised { "quality.raised" } else { "quality.cleared" };
             note(tx, row, kind, at, &data).await
         }
@@ -302,16 +314,6 @@ fn about(leg: &LegRow) -> Value {
 
 async fn note(tx: &mut Tx, row: &CallRow, kind: &str, at: Timestamp, data: &Value) -> Result<(), Refused> {
     events::call_event(tx.conn(), row.id, kind, at, ACTOR, data).await
-}
-
-const fn flag_word(flag: Flag) -> &'static str {
-    match flag {
-        Flag::HighRtt => "high_rtt",
-        Flag::HighJitter => "high_jitter",
-        Flag::HighLoss => "high_loss",
-        Flag::LowMos => "low_mos",
-        Flag::DeadMicrophone => "dead_microphone",
-    }
 }
 
 #[cfg(test)]

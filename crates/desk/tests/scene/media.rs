@@ -243,6 +243,8 @@ impl ports::Media for ScriptedMedia {
             rtt_ms: None,
             mos: 4.4,
             level: 0,
+            speaking: false,
+            flags: ports::Flags::default(),
             down: None,
         });
         Some(RoomSnapshot { legs: legs.collect() })

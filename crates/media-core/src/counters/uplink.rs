@@ -3,6 +3,7 @@
 //! Invariant: a packet is counted once, as received or as lost; one that was repaired is not lost.
 
 use super::{Arrival, Reception, Second, microseconds};
+use crate::quality::flags::{CLIPPED_LEVEL_MIN, LOUD_LEVEL_MIN};
 use crate::slot::samples;
 use crate::tap::LEVEL_UNKNOWN;
 
@@ -18,6 +19,8 @@ struct Running {
     payload_bytes: u32,
     voiced: u32,
     dtx: u32,
+    loud: u32,
+    clipped: u32,
     levels: u32,
     level_sum: u32,
     level_max: u8,
@@ -248,6 +251,8 @@ impl Uplink {
         second.payload_bytes = run.payload_bytes;
         second.voiced = run.voiced;
         second.dtx = run.dtx;
+        second.loud = run.loud;
+        second.clipped = run.clipped;
         if let Some(mean) = run.level_sum.checked_div(run.levels) {
             second.level_mean = mean as u8;
             second.level_max = run.level_max;
@@ -315,6 +320,8 @@ impl Uplink {
             run.voiced += u32::from(!dtx);
         } else {
             run.voiced += u32::from(arrival.voice);
+            run.loud += u32::from(arrival.level >= LOUD_LEVEL_MIN);
+            run.clipped += u32::from(arrival.level >= CLIPPED_LEVEL_MIN);
             run.levels += 1;
             run.level_sum += u32::from(arrival.level);
             run.level_max = run.level_max.max(arrival.level);

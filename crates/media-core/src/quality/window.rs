@@ -84,13 +84,16 @@ impl Scores {
     }
 }
 
-/// A condition over the last five seconds: raised when it held in three of them, cleared when in none.
+/// A condition over the last five seconds: raised when it held in `ENOUGH` of them, cleared when in none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Persistent {
+pub struct Persistent<const ENOUGH: u32 = 3> {
     /// Bit n: it held n seconds ago.
     history: u8,
     raised: bool,
 }
+
+/// A condition that is raised as soon as it holds: it waits for nothing, or has its own patience.
+pub type Sudden = Persistent<1>;
 
 /// A change of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,17 +104,15 @@ pub enum Change {
     Cleared,
 }
 
-impl Persistent {
+impl<const ENOUGH: u32> Persistent<ENOUGH> {
     /// Seconds looked at.
     const SECONDS: u32 = 5;
-    /// Seconds of them that raise it.
-    const ENOUGH: u32 = 3;
 
     /// Adds a second.
     pub fn add(&mut self, holds: bool) -> Option<Change> {
         let mask = (1 << Self::SECONDS) - 1;
         self.history = (self.history << 1 | u8::from(holds)) & mask;
-        if !self.raised && self.history.count_ones() >= Self::ENOUGH {
+        if !self.raised && self.history.count_ones() >= ENOUGH {
             self.raised = true;
             Some(Change::Raised)
         } else if self.raised && self.history == 0 {
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_condition_needs_three_of_five_and_ends_after_five_without() {
-        let mut condition = Persistent::default();
+        let mut condition = Persistent::<3>::default();
         let told: Vec<_> = [true, false, true, false, true]
             .map(|holds| condition.add(holds))
             .into();

@@ -229,13 +229,9 @@ impl Shard {
             second.up = leg.state == State::Up;
             second.rtt_us = leg.down.rtt_us(now);
         }
-        let changes = leg.judge.second(&mut up, &mut down);
-        let (room, id) = (leg.room, leg.id);
+        self.watch(now, place, &mut up, &mut down);
         self.out.second(up);
         self.out.second(down);
-        for (flag, raised) in changes.into_iter().flatten() {
-            self.event(now, room, Kind::Quality { leg: id, flag, raised });
-        }
         self.watch_microphone(now, place);
         self.end_preflight(now, place);
     }
