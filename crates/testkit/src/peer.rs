@@ -330,6 +330,14 @@ impl Peer {
         Some(sealed)
     }
 
+    /// The client's own address has changed: checks go out at once, and again until one is answered.
+    pub fn moved(&mut self, now: Instant) {
+        if self.check_at.is_some() {
+            self.check_at = Some(now);
+            self.nominated = false;
+        }
+    }
+
     /// Passes over sequence numbers, as if their packets were lost on the way.
     pub fn lose(&mut self, packets: u64, samples: u32) {
         self.index += packets;

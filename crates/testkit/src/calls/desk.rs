@@ -282,6 +282,22 @@ impl Desk {
         self.post(&format!("/api/support/call/{call}/hangup"), &json!({})).await
     }
 
+    /// Puts the customer on hold.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn hold(&self, call: Uuid) -> Result<CallView, Fault> {
+        self.post(&format!("/api/support/call/{call}/hold"), &json!({})).await
+    }
+
+    /// Takes the customer back from hold.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn resume(&self, call: Uuid) -> Result<CallView, Fault> {
+        self.post(&format!("/api/support/call/{call}/resume"), &json!({})).await
+    }
+
     /// Its recordings.
     ///
     /// # Errors
