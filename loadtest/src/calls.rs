@@ -1,342 +1,218 @@
-//! Calls through a running server: made over REST, joined by `POST /api/rtc`, spoken from the generator's own thread.
+//! Calls through a running server: made over REST, joined by `POST /api/rtc`, spoken from the generator's own thread,
+//! measured step by step, and compared with their recordings in the end.
 
-use std::error::Error;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use media_core::dtls::Certificate;
-use serde::Deserialize;
-use serde_json::Value;
-use testkit::calls::{Agent, Desk, Joined, numbers, spread};
-use testkit::peer::Peer;
-use uuid::Uuid;
+use crate::floor::{self, Floor};
+use crate::generator::Window;
+use crate::making::{Call, Maker};
+use crate::pace::{FRAMES_5_MS, FRAMES_20_MS, Pace};
+use crate::progress::Progress;
+use crate::recorded::{self, Check};
+use crate::sampler::{Sample, Sampler};
+use crate::server::{Server, Used};
+use crate::speaking::{Rank, Speaking};
+use crate::{Fault, WARM, clock, report, system};
 
-use crate::floor;
-use crate::generator::{Generator, Leg, Window};
-use crate::system::{self, Cpu};
-use crate::{Load, WARM, clock, report};
+/// Calls before anything is counted: connections, rings and the allocator's first pages belong to the server, not to a
+/// leg.
+const FIRST: u32 = 20;
+/// Time between two looks at the server.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// Measured time after a hold.
+const AFTER_HOLD: Duration = Duration::from_secs(5);
 
-/// Calls that are made at the same time: an offer has to be taken within its lease.
-const BATCH: usize = 20;
-/// How long the generator runs between two looks at its orders.
-const SLICE: Duration = Duration::from_millis(5);
-/// Longest wait until everybody hears the other side.
-const HEARD_LIMIT: Duration = Duration::from_secs(30);
-/// Longest wait until earlier calls are gone.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
-/// Longest wait until the server has finished the recordings of the calls that were measured.
-const STORED_LIMIT: Duration = Duration::from_secs(120);
-/// Level of the packets, -dBov, and samples of a frame.
-const LEVEL: u8 = 30;
-const FRAME_SAMPLES: u32 = 960;
-/// Names of the server's threads that forward packets.
-const SHARDS: &str = "hl-shard";
-
-/// What the demo prints of itself.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Server {
-    http: SocketAddr,
-    metrics: SocketAddr,
-    pid: u32,
-    service_key: String,
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Calls of each step, rising.
+    pub(crate) steps: Vec<u32>,
+    /// Measured time of a step.
+    pub(crate) time: Duration,
+    pub(crate) pace: Pace,
+    /// Packets that each leg sends while its call is on hold, after the last step.
+    pub(crate) hold_packets: Option<u32>,
+    /// Every leg changes its address once in each step.
+    pub(crate) switch: bool,
+    /// Whether the recordings are compared with what was sent.
+    pub(crate) compare: bool,
 }
 
-/// What the measured time showed.
+/// One load and what it cost.
 #[derive(Debug)]
-pub(crate) struct Measured {
+pub(crate) struct Step {
     pub(crate) pairs: u32,
     pub(crate) seconds: u64,
-    /// From the first request to the last leg that hears.
+    /// From the first request of the step to the last leg that hears.
     pub(crate) setup_s: f64,
     /// True when every call was recorded.
     pub(crate) recorded: bool,
     pub(crate) window: Window,
-    /// Time of the shard threads.
-    pub(crate) shards: Cpu,
-    /// Time of the whole process.
-    pub(crate) process_us: u64,
+    pub(crate) used: Used,
     /// Growth of the process since before the first leg.
     pub(crate) grown_bytes: u64,
     /// What the recorder holds for the disk, by its own gauge.
     pub(crate) buffers_bytes: u64,
+    /// The kernel's part, under the same legs at the same pace.
+    pub(crate) floor: Option<Floor>,
 }
 
-/// A client with ICE, DTLS and SRTP.
-struct Client {
-    peer: Peer,
-    to: SocketAddr,
+/// What followed a hold.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Packets each leg sent meanwhile.
+    pub(crate) packets: u32,
+    /// The time behind it.
+    pub(crate) window: Window,
 }
 
-impl Leg for Client {
-    fn speak(&mut self, buffer: &mut [u8], payload: &[u8]) -> Option<usize> {
-        self.peer.speak(buffer, payload, FRAME_SAMPLES, LEVEL, true)
-    }
-
-    fn hear(&mut self, now: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {
-        let heard = self.peer.datagram(now, datagram).map_err(io::Error::other)?;
-        Ok(heard.map(|heard| heard.payload))
-    }
-
-    fn timers(&mut self, now: Instant) -> io::Result<Option<Vec<u8>>> {
-        self.peer.timeout(now).map_err(io::Error::other)?;
-        Ok(self.peer.poll())
-    }
-
-    fn destination(&self) -> SocketAddr {
-        self.to
-    }
-
-    fn is_up(&self) -> bool {
-        self.peer.is_up()
-    }
-}
-
-enum Order {
-    Add(Box<Client>),
-    Clear,
-    Measure(Duration, Sender<io::Result<Window>>),
-}
-
-/// The generator's thread.
-struct Speaking {
-    orders: Sender<Order>,
-    heard: Arc<AtomicUsize>,
-    thread: thread::JoinHandle<io::Result<()>>,
-}
-
-impl Speaking {
-    fn start(core: usize) -> io::Result<Speaking> {
-        let (orders, inbox) = mpsc::channel();
-        let heard = Arc::new(AtomicUsize::new(0));
-        let told = Arc::clone(&heard);
-        let thread = thread::Builder::new().name("generator".to_owned()).spawn(move || {
-            system::pin(None, core)?;
-            speak(&inbox, &told)
-        })?;
-        Ok(Speaking { orders, heard, thread })
-    }
-
-    fn order(&self, order: Order) -> io::Result<()> {
-        self.orders.send(order).map_err(|_| ended())
-    }
-
-    fn measure(&self, time: Duration) -> io::Result<Window> {
-        let (reply, window) = mpsc::channel();
-        self.order(Order::Measure(time, reply))?;
-        window.recv().map_err(|_| ended())?
-    }
-
-    fn stop(self) -> io::Result<()> {
-        drop(self.orders);
-        self.thread.join().map_err(|_| ended())?
-    }
-}
-
-fn ended() -> io::Error {
-    io::Error::other("the generator ended before its time")
-}
-
-fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize) -> io::Result<()> {
-    let mut generator = Generator::new()?;
-    loop {
-        match inbox.recv_timeout(Duration::ZERO) {
-            Ok(Order::Add(client)) => generator.add(*client)?,
-            Ok(Order::Clear) => generator = Generator::new()?,
-            Ok(Order::Measure(time, reply)) => {
-                let window = generator.measure(time);
-                reply.send(window).map_err(|_| ended())?;
-            }
-            Err(RecvTimeoutError::Timeout) => generator.warm(SLICE)?,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        }
-        heard.store(generator.heard(), Ordering::Relaxed);
-    }
+/// A whole run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) held: Option<Held>,
+    pub(crate) check: Option<Check>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) pace: Pace,
+    pub(crate) switch: bool,
 }
 
 /// Makes the calls, measures them, ends them, and measures the floor.
-pub(crate) fn run(load: Load, server: &Server, core: usize) -> Result<Value, Box<dyn Error>> {
-    let shards = system::threads(server.pid, SHARDS)?;
-    if shards.is_empty() {
-        return Err("the server has no shard thread; is it another process than the file says?".into());
-    }
-    for shard in &shards {
-        system::pin(Some(*shard), 0)?;
-    }
+pub(crate) fn run(run: &Run, server: &Server, core: usize) -> Result<report::Report, Fault> {
+    let shards = server.shards()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let speaking = Speaking::start(core)?;
-    let desk = Desk::new(&format!("http://{}", server.http), &server.service_key)?;
-    let measured = runtime.block_on(measure(load, server, &desk, &speaking, &shards))?;
-    speaking.stop()?;
+    let mut measured = runtime.block_on(measure(run, server, &shards, core))?;
+    drop(runtime);
     system::pin(None, core)?;
-    eprintln!("measuring the floor for {} s", load.seconds);
-    let floor = floor::measure(load.pairs, load.time())?;
-    Ok(report::calls(&measured, &floor))
+    for step in &mut measured.steps {
+        eprintln!("the floor under {} calls, {} s", step.pairs, step.seconds);
+        step.floor = Some(floor::measure(step.pairs, run.time, run.pace)?);
+    }
+    Ok(report::calls(&measured))
 }
 
-async fn measure(
-    load: Load,
-    server: &Server,
-    desk: &Desk,
-    speaking: &Speaking,
-    shards: &[u32],
-) -> Result<Measured, Box<dyn Error>> {
-    let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
-    // Connections, rings and the allocator's first pages belong to the server, not to a leg.
-    let first = make(BATCH as u32, desk, speaking, &certificate).await?;
+async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Result<Measured, Fault> {
+    let desk = server.desk()?;
+    let first = Arc::new(Speaking::start(core, Pace::steady(run.pace.seed), Rank::First)?);
+    let maker = Maker::new(desk.clone(), Arc::clone(&first))?;
+    let calls = maker.many(FIRST).await?;
+    first.wait_until_heard(calls.len() * 2).await?;
     tokio::time::sleep(WARM).await;
-    hang_up(desk, &first).await?;
-    speaking.order(Order::Clear)?;
-    wait_until_idle(server).await?;
+    maker.hang_up(&calls).await?;
+    drop(maker);
+    stop(first)?;
+    server.wait_until_idle().await?;
 
-    let begin = clock::now();
+    let speaking = Arc::new(Speaking::start(core, run.pace, Rank::First)?);
+    let maker = Maker::new(desk.clone(), Arc::clone(&speaking))?;
     let idle = system::resident_bytes(server.pid)?;
-    let calls = make(load.pairs, desk, speaking, &certificate).await?;
-    let setup_s = clock::now().duration_since(begin).as_secs_f64();
-    tokio::time::sleep(WARM).await;
-    let mut recorded = true;
-    for call in &calls {
-        recorded &= desk.call(*call).await?.recorded;
+    let sampler = Sampler::start(server.pid, shards.to_vec(), SAMPLE);
+    let mut calls: Vec<Call> = Vec::new();
+    let mut steps = Vec::new();
+    for pairs in &run.steps {
+        let step = step(run, *pairs, server, shards, &maker, &mut calls, idle).await?;
+        steps.push(step);
     }
-    let grown_bytes = system::resident_bytes(server.pid)?.saturating_sub(idle);
-    let buffers_bytes = gauge(server, "helpline_recording_buffer_bytes").await?;
-    eprintln!(
-        "{grown_bytes} bytes more in memory, {buffers_bytes} of them the recorder's; measuring for {} s",
-        load.seconds
-    );
-    let before = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
-    let window = speaking.measure(load.time())?;
-    let after = (system::thread_cpu(server.pid, shards)?, system::process_us(server.pid)?);
-    hang_up(desk, &calls).await?;
+    let held = match run.hold_packets {
+        Some(packets) => Some(hold(packets, &maker, &calls).await?),
+        None => None,
+    };
+    let samples = sampler.samples();
+    drop(sampler);
+    maker.hang_up(&calls).await?;
+    let legs = calls.iter().flat_map(|call| call.legs).collect();
+    let ledgers = speaking.remove(legs).await?;
     // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
-    wait_until_stored(server).await?;
+    server.wait_until_stored().await?;
+    let check = match run.compare {
+        true => Some(recorded::check(&desk, &calls, ledgers, run.pace.seed).await?),
+        false => None,
+    };
+    drop(maker);
+    stop(speaking)?;
     Ok(Measured {
-        pairs: load.pairs,
-        seconds: load.seconds,
-        setup_s,
-        recorded,
-        window,
-        shards: after.0.since(before.0),
-        process_us: after.1.saturating_sub(before.1),
-        grown_bytes,
-        buffers_bytes,
+        steps,
+        held,
+        check,
+        samples,
+        pace: run.pace,
+        switch: run.switch,
     })
 }
 
-/// Makes `pairs` calls that all hear their other side.
-async fn make(
+/// Ends a generator that nobody else uses any more.
+pub(crate) fn stop(speaking: Arc<Speaking>) -> Result<(), Fault> {
+    let speaking = Arc::into_inner(speaking).ok_or("the generator is still in use")?;
+    Ok(speaking.stop()?)
+}
+
+async fn step(
+    run: &Run,
     pairs: u32,
-    desk: &Desk,
-    speaking: &Speaking,
-    certificate: &Certificate,
-) -> Result<Vec<Uuid>, Box<dyn Error>> {
-    let mut calls = Vec::new();
-    let mut seed = 0;
-    let numbers: Vec<u32> = (0..pairs).collect();
-    for batch in numbers.chunks(BATCH) {
-        for joined in connect(desk, batch).await? {
-            for leg in [&joined.customer.grant, &joined.agent.grant] {
-                let client = attach(desk, certificate, leg, seed).await?;
-                speaking.order(Order::Add(Box::new(client)))?;
-                seed += 1;
-            }
-            calls.push(joined.call);
-        }
-        eprintln!("{} of {pairs} calls", calls.len());
+    server: &Server,
+    shards: &[u32],
+    maker: &Maker,
+    calls: &mut Vec<Call>,
+    idle: u64,
+) -> Result<Step, Fault> {
+    let speaking = &maker.speaking;
+    let begin = clock::now();
+    let more = maker.many(pairs.saturating_sub(calls.len() as u32)).await?;
+    let fresh = calls.len();
+    calls.extend(more);
+    speaking.wait_until_heard(calls.len() * 2).await?;
+    let setup_s = clock::now().duration_since(begin).as_secs_f64();
+    tokio::time::sleep(WARM).await;
+    let mut recorded = true;
+    for call in &calls[fresh..] {
+        recorded &= maker.desk.call(call.id).await?.recorded;
     }
-    wait_until_heard(speaking, calls.len() * 2).await?;
-    Ok(calls)
+    let grown_bytes = system::resident_bytes(server.pid)?.saturating_sub(idle);
+    let buffers_bytes = server.gauge("helpline_recording_buffer_bytes").await?;
+    let seconds = run.time.as_secs();
+    eprintln!("{grown_bytes} bytes more in memory, {buffers_bytes} of them the recorder's; measuring for {seconds} s");
+    if run.switch {
+        // The second half shows how it goes on.
+        speaking.move_all(run.time / 2)?;
+    }
+    let before = Used::now(server.pid, shards)?;
+    let window = speaking.measure(run.time).await?;
+    let used = Used::now(server.pid, shards)?.since(before);
+    Ok(Step {
+        pairs,
+        seconds,
+        setup_s,
+        recorded,
+        window,
+        used,
+        grown_bytes,
+        buffers_bytes,
+        floor: None,
+    })
 }
 
-async fn hang_up(desk: &Desk, calls: &[Uuid]) -> Result<(), Box<dyn Error>> {
-    for call in calls {
-        desk.hang_up(*call).await?;
-    }
-    Ok(())
-}
-
-/// Agents go online, customers call, and every agent takes one.
-async fn connect(desk: &Desk, batch: &[u32]) -> Result<Vec<Joined>, Box<dyn Error>> {
-    let run = Uuid::new_v4().simple().to_string();
-    let mut agents: Vec<Agent> = Vec::with_capacity(batch.len());
-    for number in batch {
-        let agent = desk.agent(&format!("load-{run}-{number}")).await?;
-        desk.go_online(&agent).await?;
-        agents.push(agent);
-    }
-    for number in batch {
-        desk.start(&format!("load-{run}-{number}")).await?;
-    }
-    let mut answering = tokio::task::JoinSet::new();
-    for agent in agents {
-        let desk = desk.clone();
-        answering.spawn(async move { desk.answer(&agent).await });
-    }
-    let mut joined = Vec::with_capacity(batch.len());
-    while let Some(answered) = answering.join_next().await {
-        joined.push(answered??);
-    }
-    Ok(joined)
-}
-
-async fn attach(desk: &Desk, certificate: &Certificate, grant: &str, seed: u32) -> Result<Client, Box<dyn Error>> {
-    let mut peer = Peer::new(numbers(seed), certificate.clone(), spread(seed));
-    let answer = desk.attach(grant, peer.offer()).await?;
-    peer.answer(clock::now(), &answer)?;
-    let to = peer.destination().ok_or("the answer names no address")?;
-    Ok(Client { peer, to })
-}
-
-async fn wait_until_heard(speaking: &Speaking, legs: usize) -> Result<(), Box<dyn Error>> {
-    let end = clock::now() + HEARD_LIMIT;
+/// Both sides send `packets` packets while nobody hears them, and ought to be heard at once afterwards.
+async fn hold(packets: u32, maker: &Maker, calls: &[Call]) -> Result<Held, Fault> {
+    maker.hold(calls).await?;
+    tokio::time::sleep(WARM).await;
+    maker.speaking.speak_in(FRAMES_5_MS)?;
+    let time = FRAMES_5_MS.time * packets;
+    let progress = Progress::start("seconds on hold", time.as_secs());
+    let begin = clock::now();
     loop {
-        let heard = speaking.heard.load(Ordering::Relaxed);
-        if heard == legs {
-            return Ok(());
+        let held = clock::now().duration_since(begin);
+        progress.at(held.as_secs());
+        if held >= time {
+            break;
         }
-        if clock::now() >= end || speaking.thread.is_finished() {
-            return Err(format!("{heard} of {legs} legs hear their other side").into());
-        }
-        tokio::time::sleep(SLICE).await;
+        tokio::time::sleep(SAMPLE.min(time - held)).await;
     }
-}
-
-/// Waits until no leg of an earlier run is left.
-async fn wait_until_idle(server: &Server) -> Result<(), Box<dyn Error>> {
-    let end = clock::now() + IDLE_LIMIT;
-    while gauge(server, "helpline_live_rooms").await? > 0 {
-        if clock::now() >= end {
-            return Err("calls of an earlier run are still there".into());
-        }
-        tokio::time::sleep(WARM).await;
-    }
-    Ok(())
-}
-
-/// Waits until the server has finished every recording.
-async fn wait_until_stored(server: &Server) -> Result<(), Box<dyn Error>> {
-    let end = clock::now() + STORED_LIMIT;
-    while gauge(server, "helpline_recording_queued").await? > 0 {
-        if clock::now() >= end {
-            return Err("the server does not finish the recordings of the calls".into());
-        }
-        tokio::time::sleep(WARM).await;
-    }
-    Ok(())
-}
-
-/// Value of a gauge without labels, from the server's metrics.
-async fn gauge(server: &Server, name: &str) -> Result<u64, Box<dyn Error>> {
-    let text = reqwest::get(format!("http://{}/metrics", server.metrics))
-        .await?
-        .text()
-        .await?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value: f64 = line.ok_or_else(|| format!("the server has no {name}"))?.parse()?;
-    Ok(value as u64)
+    drop(progress);
+    maker.speaking.speak_in(FRAMES_20_MS)?;
+    tokio::time::sleep(WARM).await;
+    maker.resume(calls).await?;
+    tokio::time::sleep(WARM).await;
+    let window = maker.speaking.measure(AFTER_HOLD).await?;
+    Ok(Held { packets, window })
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
 
-use crate::generator::{Generator, Leg, Window};
+use crate::generator::{Generator, Leg, Seat, Window};
+use crate::pace::Pace;
 use crate::{WARM, system};
 
 /// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
@@ -143,18 +144,27 @@ struct Plain {
 }
 
 impl Leg for Plain {
-    fn speak(&mut self, buffer: &mut [u8], payload: &[u8]) -> Option<usize> {
+    fn speak(&mut self, buffer: &mut [u8], payload: &[u8], _: u32) -> Option<usize> {
         buffer[..payload.len()].copy_from_slice(payload);
         Some(payload.len() + SEAL_BYTES)
     }
 
     fn hear(&mut self, _: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {
-        Ok(Some((0, datagram.len())))
+        // What stands for the seal is no part of the payload.
+        Ok(Some((0, datagram.len().saturating_sub(SEAL_BYTES))))
     }
 
     fn timers(&mut self, _: Instant) -> io::Result<Option<Vec<u8>>> {
         let first = !std::mem::replace(&mut self.said, true);
         Ok(first.then(|| hello(self.call)))
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn moved(&mut self, _: Instant) {
+        self.said = false;
     }
 
     fn destination(&self) -> SocketAddr {
@@ -166,19 +176,20 @@ impl Leg for Plain {
     }
 }
 
-/// Runs the floor on core 0 under the calling thread's generator.
-pub(crate) fn measure(pairs: u32, time: Duration) -> io::Result<Floor> {
+/// Runs the floor on core 0 under the calling thread's generator, which speaks at the pace of what it is compared with.
+pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace) -> io::Result<Floor> {
     let reflector = Reflector::start(0)?;
     let to = reflector.address();
-    let mut generator = Generator::new()?;
+    let mut generator = Generator::new(pace)?;
     for leg in 0..pairs * 2 {
-        generator.add(Plain {
+        let plain = Plain {
             call: leg / 2,
             to,
             said: false,
-        })?;
+        };
+        generator.add(plain, Seat::of_pair(leg))?;
     }
-    generator.warm(WARM)?;
+    generator.go_on(WARM)?;
     let process = std::process::id();
     let threads = system::threads(process, THREAD)?;
     let before = system::thread_cpu(process, &threads)?;

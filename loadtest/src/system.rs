@@ -3,10 +3,14 @@
 use std::fs;
 use std::io;
 
-use rustix::thread::{CpuSet, Pid, sched_setaffinity};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
 
 /// Microseconds per tick of `/proc/PID/stat` (`USER_HZ` is 100 on every Linux that the server runs on).
 const TICK_US: u64 = 10_000;
+
+/// Nice value of threads that only make load.
+const LOW_PRIORITY: i32 = 10;
 
 /// CPU time used so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +53,29 @@ pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(kib.ok_or(io::ErrorKind::InvalidData)? * 1_024)
 }
 
+/// Files that a process has open.
+pub(crate) fn open_files(pid: u32) -> io::Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+/// Lets this process have as many sockets as the system allows it: one per leg, and the usual 1,024 are soon used up.
+pub(crate) fn allow_sockets() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?)
+}
+
+/// The calling thread gives way to others of its core.
+pub(crate) fn give_way() -> io::Result<()> {
+    // Linux takes the number of a thread here, and only that thread's priority changes.
+    Ok(setpriority_process(Some(gettid()), LOW_PRIORITY)?)
+}
+
 /// Threads of `pid` whose name begins with `prefix`.
 pub(crate) fn threads(pid: u32, prefix: &str) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
@@ -74,6 +101,16 @@ pub(crate) fn thread_cpu(pid: u32, tids: &[u32]) -> io::Result<Cpu> {
         sum.user_us += ticks(&stat).ok_or(io::ErrorKind::InvalidData)?.0 * TICK_US;
     }
     Ok(sum)
+}
+
+/// The calling thread, and those it starts, run on any core but this one.
+pub(crate) fn keep_off(core: usize) -> io::Result<()> {
+    let mut set = sched_getaffinity(None)?;
+    set.unset(core);
+    if set.count() == 0 {
+        return Ok(());
+    }
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Keeps a thread on one core; `None` is the calling thread.

@@ -1,0 +1,149 @@
+//! One speaker and seven listeners a room, as many rooms as the shard carries: for comparison with published figures of
+//! fan-out, which count packets that leave.
+
+use std::time::Duration;
+
+use media_core::dtls::Certificate;
+
+use crate::child::Media;
+use crate::client::Client;
+use crate::generator::{Seat, Window};
+use crate::joins::LISTENERS;
+use crate::options::Fanout;
+use crate::pace::{FRAME, Pace};
+use crate::progress::Progress;
+use crate::sampler::{Sample, Sampler};
+use crate::server::Used;
+use crate::speaking::{Rank, Speaking};
+use crate::{Fault, WARM, clock, report, system};
+
+/// Time between two looks at the media process.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// Rooms of the first step of a search.
+const FIRST_ROOMS: u32 = 20;
+/// Most rooms of a search: eight legs each, and a shard takes 4,096.
+const ROOMS_MAX: u32 = 512;
+/// A search stops above this share of a core, or below this share of packets delivered.
+pub(crate) const BUSY_MAX: f64 = 0.9;
+pub(crate) const DELIVERED_MIN: f64 = 0.999_9;
+/// How far a search goes per step: what the busy share leaves, but no more than double and no less than a tenth more.
+const GROWTH: (f64, f64) = (1.1, 2.0);
+
+/// One load.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) rooms: u32,
+    pub(crate) window: Window,
+    pub(crate) used: Used,
+    /// Time between the two looks at the processor, s.
+    pub(crate) took_s: f64,
+    pub(crate) seconds: u64,
+}
+
+impl Step {
+    /// Share of a core that the shard used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.used.shards.run_ns as f64 / 1e9 / self.took_s
+    }
+
+    /// Packets forwarded per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.window.delivered as f64 / self.seconds as f64
+    }
+
+    /// Whether the shard carried it.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.busy() <= BUSY_MAX && self.window.delivered_ratio() >= DELIVERED_MIN
+    }
+}
+
+/// A whole run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// Runs it.
+pub(crate) fn run(options: &Fanout, core: usize) -> Result<report::Report, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let measured = runtime.block_on(measure(options, core))?;
+    Ok(report::fanout(&measured))
+}
+
+async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
+    if !options.rooms.is_sorted() {
+        return Err("--rooms takes rising numbers".into());
+    }
+    let media = Media::start()?;
+    let (pid, shards) = (media.pid(), media.shards()?);
+    let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
+    let speaking = Speaking::start(core, Pace::steady(1), Rank::First)?;
+    system::keep_off(0)?;
+    let sampler = Sampler::start(pid, shards.clone(), SAMPLE);
+    let mut steps: Vec<Step> = Vec::new();
+    let mut seated = 0;
+    loop {
+        let rooms = match (options.rooms.get(steps.len()), steps.last()) {
+            (Some(rooms), _) => *rooms,
+            (None, _) if !options.rooms.is_empty() => break,
+            (None, None) => FIRST_ROOMS,
+            (None, Some(last)) => match next(last) {
+                Some(rooms) => rooms,
+                None => break,
+            },
+        };
+        seat(&media, &certificate, &speaking, seated, rooms).await?;
+        seated = rooms;
+        tokio::time::sleep(WARM).await;
+        let (before, begin) = (Used::now(pid, &shards)?, clock::now());
+        let window = speaking.measure(options.span.time()).await?;
+        let used = Used::now(pid, &shards)?.since(before);
+        let step = Step {
+            rooms,
+            window,
+            used,
+            took_s: clock::now().duration_since(begin).as_secs_f64(),
+            seconds: options.span.seconds,
+        };
+        let (rate, busy) = (step.rate(), step.busy() * 100.0);
+        eprintln!("{rooms} rooms: {rate:.0} packets/s, shard {busy:.0} % busy");
+        steps.push(step);
+    }
+    let samples = sampler.samples();
+    drop(sampler);
+    speaking.stop()?;
+    Ok(Measured { steps, samples })
+}
+
+/// Rooms of the next step of a search; `None` when it is over.
+fn next(last: &Step) -> Option<u32> {
+    if !last.is_carried() || last.rooms >= ROOMS_MAX {
+        return None;
+    }
+    let growth = (BUSY_MAX / last.busy().max(0.01)).clamp(GROWTH.0, GROWTH.1);
+    Some(((f64::from(last.rooms) * growth).ceil() as u32).min(ROOMS_MAX))
+}
+
+/// Fills rooms `from` to `to`.
+async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, from: u32, to: u32) -> Result<(), Fault> {
+    let progress = Progress::start("rooms", u64::from(to - from));
+    for room in from..to {
+        let mut speaker = None;
+        for place in 0..=LISTENERS {
+            let number = room * (LISTENERS + 1) + place;
+            let (peer, offer) = Client::offering(certificate, number);
+            let (_, answer) = media.join(u64::from(room), place == 0, offer).await?;
+            let seat = Seat {
+                speaks: place == 0,
+                hears: speaker,
+            };
+            let leg = speaking.add(Client::answered(peer, &answer)?, seat).await?;
+            speaker.get_or_insert(leg);
+        }
+        progress.at(u64::from(room - from + 1));
+        // A frame's time per room: handshakes of all rooms at once are what `joins` measures.
+        tokio::time::sleep(FRAME).await;
+    }
+    speaking.wait_until_heard((to * LISTENERS) as usize).await
+}

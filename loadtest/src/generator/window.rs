@@ -1,0 +1,177 @@
+//! What one measured span of time showed.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::pace::FRAME;
+
+/// Longest time that is told apart, us; ten seconds are lost for a call.
+const TIME_US_MAX: u64 = 10_000_000;
+/// Significant digits of the histograms.
+const DIGITS: u8 = 3;
+
+/// Figures of one window.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    /// Packets of speech sent.
+    pub(crate) sent: u64,
+    /// Packets that the profile lost before they left.
+    pub(crate) lost_on_purpose: u64,
+    /// Comfort frames sent; they carry no label and count nowhere else.
+    pub(crate) comfort: u64,
+    /// Packets that ought to arrive: every sent one at each leg that is to hear it.
+    pub(crate) expected: u64,
+    /// Of these, those that arrived.
+    pub(crate) delivered: u64,
+    /// Times under way, us.
+    pub(crate) latency_us: Histogram<u64>,
+    /// Gaps of a listener beyond those of the speaker, us: see [`Window::arrived`].
+    pub(crate) gap_us: Histogram<u64>,
+    /// The part of the longest gap that cannot be the generator's own late reading, us.
+    pub(crate) gap_sure_us: u64,
+    /// How late the generator itself sent, us.
+    pub(crate) late_us: Histogram<u64>,
+    /// Lost share of each listener, 0 to 1, the worst first.
+    pub(crate) leg_loss: Vec<f64>,
+}
+
+/// The packet before, at one listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    /// Its number.
+    pub(crate) number: u32,
+    /// When it arrived, ns since the origin.
+    pub(crate) at_ns: u64,
+    /// When it was sent.
+    pub(crate) sent_ns: u64,
+}
+
+fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_max(TIME_US_MAX, DIGITS).map_err(io::Error::other)
+}
+
+impl Window {
+    /// Nothing yet.
+    pub(crate) fn new() -> io::Result<Window> {
+        Ok(Window {
+            sent: 0,
+            lost_on_purpose: 0,
+            comfort: 0,
+            expected: 0,
+            delivered: 0,
+            latency_us: histogram()?,
+            gap_us: histogram()?,
+            gap_sure_us: 0,
+            late_us: histogram()?,
+            leg_loss: Vec::new(),
+        })
+    }
+
+    /// A packet of the window arrived behind `last`; `read_ns` is how long it may have lain in its socket unread.
+    ///
+    /// The gap is what a listener notices beyond what the speaker did: the time between the two arrivals, less the time
+    /// between their sendings, and a frame more for each packet lost between them. A generator that sends late makes
+    /// no gap by this account; one that reads late does, which is why the unread time is taken off for the sure part.
+    pub(crate) fn arrived(&mut self, last: Option<Last>, this: Last, read_ns: u64) {
+        self.latency_us
+            .saturating_record(this.at_ns.saturating_sub(this.sent_ns) / 1_000);
+        let Some(last) = last else { return };
+        let Some(lost) = this.number.checked_sub(last.number + 1) else {
+            return;
+        };
+        let between = this.at_ns.saturating_sub(last.at_ns) + u64::from(lost) * FRAME.as_nanos() as u64;
+        let gap_ns = between.saturating_sub(this.sent_ns.saturating_sub(last.sent_ns));
+        self.gap_us.saturating_record(gap_ns / 1_000);
+        self.gap_sure_us = self.gap_sure_us.max(gap_ns.saturating_sub(read_ns) / 1_000);
+    }
+
+    /// The generator sent this much after the time it had planned.
+    pub(crate) fn late(&mut self, by: Duration) {
+        self.late_us.saturating_record(by.as_micros() as u64);
+    }
+
+    /// A leg that ought to have heard `expected` packets heard `heard`.
+    pub(crate) fn listener(&mut self, expected: u64, heard: u64) {
+        self.expected += expected;
+        self.delivered += heard;
+        if expected > 0 {
+            self.leg_loss.push(1.0 - heard as f64 / expected as f64);
+        }
+    }
+
+    /// Puts the worst leg first.
+    pub(crate) fn close(&mut self) {
+        self.leg_loss.sort_by(|a, b| b.total_cmp(a));
+    }
+
+    /// Share of the expected packets that arrived, 0 to 1.
+    pub(crate) fn delivered_ratio(&self) -> f64 {
+        self.delivered as f64 / self.expected.max(1) as f64
+    }
+
+    /// Adds what another window showed; for figures over several of them.
+    pub(crate) fn add(&mut self, other: &Window) -> io::Result<()> {
+        self.sent += other.sent;
+        self.lost_on_purpose += other.lost_on_purpose;
+        self.comfort += other.comfort;
+        self.expected += other.expected;
+        self.delivered += other.delivered;
+        self.gap_sure_us = self.gap_sure_us.max(other.gap_sure_us);
+        self.latency_us.add(&other.latency_us).map_err(io::Error::other)?;
+        self.gap_us.add(&other.gap_us).map_err(io::Error::other)?;
+        self.late_us.add(&other.late_us).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn last(number: u32, sent_ms: u64, at_ms: u64) -> Last {
+        Last {
+            number,
+            at_ns: at_ms * MS,
+            sent_ns: sent_ms * MS,
+        }
+    }
+
+    /// The one gap, ms, and its sure part.
+    fn gap(before: Last, this: Last, read_ms: u64) -> (u64, u64) {
+        let mut window = Window::new().unwrap();
+        window.arrived(Some(before), this, read_ms * MS);
+        ((window.gap_us.max() + 500) / 1_000, window.gap_sure_us / 1_000)
+    }
+
+    #[test]
+    fn a_steady_stream_and_a_late_speaker_make_no_gap() {
+        assert_eq!(gap(last(1, 0, 1), last(2, 20, 21), 0), (0, 0));
+        assert_eq!(gap(last(1, 0, 1), last(2, 90, 91), 0), (0, 0), "the speaker paused");
+    }
+
+    #[test]
+    fn a_packet_held_up_and_a_lost_one_do() {
+        assert_eq!(gap(last(1, 0, 1), last(2, 20, 33), 0), (12, 12));
+        assert_eq!(gap(last(1, 0, 1), last(3, 40, 41), 0), (20, 20));
+    }
+
+    #[test]
+    fn what_lay_unread_is_not_sure() {
+        assert_eq!(gap(last(1, 0, 1), last(2, 20, 33), 9), (12, 3));
+    }
+
+    #[test]
+    fn the_worst_leg_comes_first_and_a_leg_without_a_speaker_counts_nowhere() {
+        let mut window = Window::new().unwrap();
+        window.listener(100, 100);
+        window.listener(100, 90);
+        window.listener(0, 0);
+        window.close();
+        assert_eq!((window.expected, window.delivered), (200, 190));
+        assert_eq!(window.leg_loss.len(), 2);
+        assert!((window.leg_loss[0] - 0.1).abs() < 1e-9);
+    }
+}

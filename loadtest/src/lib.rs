@@ -1,0 +1,109 @@
+//! Load generator: what a media server costs per packet, beside what the bare kernel costs in the same run; what joins
+//! do to calls that are on; how many listeners a shard serves; what hours leave behind.
+//!
+//! A library with a thin binary, so that the tests of the whole product can run it against a server of theirs. Never
+//! asserts on a time: it prints figures.
+#![forbid(unsafe_code)]
+
+mod calls;
+mod chart;
+mod child;
+mod client;
+mod clock;
+mod fanout;
+mod floor;
+mod generator;
+mod html;
+mod joins;
+mod making;
+mod media;
+mod options;
+mod pace;
+mod payload;
+mod progress;
+mod recorded;
+mod report;
+mod sampler;
+mod server;
+mod soak;
+mod speaking;
+mod spurt;
+mod system;
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+
+pub use options::Arguments;
+use options::Command;
+use server::Server;
+
+/// What ended a run.
+pub type Fault = Box<dyn Error + Send + Sync>;
+
+/// Time in which caches and socket queues settle before anything is counted.
+const WARM: Duration = Duration::from_secs(2);
+
+/// Runs what the words of a command line say, the program's name first; the figures.
+///
+/// # Errors
+/// What kept the run from its end, or what is wrong with the words.
+pub fn run_words(words: &[&str]) -> Result<serde_json::Value, Fault> {
+    let arguments = Arguments::try_parse_from(words)?;
+    let report = measure(&arguments)?.ok_or("this command has no figures")?;
+    write_page(&arguments, &report)?;
+    Ok(report.figures)
+}
+
+/// Runs what the arguments say, and prints it.
+///
+/// # Errors
+/// What kept the run from its end.
+pub fn run(arguments: &Arguments) -> Result<(), Fault> {
+    let Some(report) = measure(arguments)? else {
+        return Ok(());
+    };
+    if arguments.wants_json() {
+        println!("{}", report.figures);
+    } else {
+        print!("{}", report::lines(&report.figures));
+    }
+    write_page(arguments, &report)
+}
+
+fn write_page(arguments: &Arguments, report: &report::Report) -> Result<(), Fault> {
+    let Some(path) = arguments.html() else { return Ok(()) };
+    std::fs::write(path, html::page(report)).map_err(|fault| format!("{}: {fault}", path.display()).into())
+}
+
+fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
+    let command = &arguments.command;
+    if let Command::ServeMedia { shards } = command {
+        media::serve(*shards)?;
+        return Ok(None);
+    }
+    let cores = std::thread::available_parallelism()?.get();
+    // On one core the generator and the server would only measure each other.
+    if cores < 2 {
+        return Err("two cores are needed: one for the generator, one for the shard".into());
+    }
+    system::allow_sockets()?;
+    let core = cores - 1;
+    let server = |path: &Path| Server::read(path);
+    let report = match command {
+        Command::Calls(options) => calls::run(&options.run()?, &server(&options.server)?, core)?,
+        Command::Floor(options) => {
+            let pace = options.pace.pace();
+            system::pin(None, core)?;
+            let floor = floor::measure(options.pairs, options.span.time(), pace)?;
+            report::floor(options.pairs, options.span.seconds, &floor)
+        }
+        Command::Joins(options) => joins::run(options, core)?,
+        Command::Fanout(options) => fanout::run(options, core)?,
+        Command::Soak(options) => soak::run(options, &server(&options.server)?, core)?,
+        Command::ServeMedia { .. } => return Ok(None),
+    };
+    Ok(Some(report))
+}

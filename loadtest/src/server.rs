@@ -1,0 +1,120 @@
+//! The server under load: what it says of itself, and the threads whose time is counted.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use testkit::calls::Desk;
+
+use crate::system::{self, Cpu};
+use crate::{Fault, clock};
+
+/// Names of the threads that forward packets.
+pub(crate) const SHARDS: &str = "hl-shard";
+/// Longest wait until earlier calls are gone.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Longest wait until the server has finished the recordings of the calls that were measured.
+const STORED_LIMIT: Duration = Duration::from_secs(300);
+/// Between two looks at a gauge.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the demo prints of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Server {
+    http: SocketAddr,
+    metrics: SocketAddr,
+    pub(crate) pid: u32,
+    service_key: String,
+}
+
+impl Server {
+    /// Reads what `helpline serve --demo` left at `path`.
+    pub(crate) fn read(path: &Path) -> Result<Server, Fault> {
+        let text = std::fs::read_to_string(path).map_err(|fault| {
+            let path = path.display();
+            format!("{path}: {fault}; start `helpline serve --demo` first, or name its file with --server")
+        })?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Its REST side.
+    pub(crate) fn desk(&self) -> Result<Desk, Fault> {
+        Ok(Desk::new(&format!("http://{}", self.http), &self.service_key)?)
+    }
+
+    /// Its shard threads, each kept on core 0, away from the generator.
+    pub(crate) fn shards(&self) -> Result<Vec<u32>, Fault> {
+        let shards = system::threads(self.pid, SHARDS)?;
+        if shards.is_empty() {
+            return Err("the server has no shard thread; is it another process than the file says?".into());
+        }
+        for shard in &shards {
+            system::pin(Some(*shard), 0)?;
+        }
+        Ok(shards)
+    }
+
+    /// Value of a gauge without labels, from its metrics.
+    pub(crate) async fn gauge(&self, name: &str) -> Result<u64, Fault> {
+        let text = reqwest::get(format!("http://{}/metrics", self.metrics))
+            .await?
+            .text()
+            .await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value: f64 = line.ok_or_else(|| format!("the server has no {name}"))?.parse()?;
+        Ok(value as u64)
+    }
+
+    async fn wait_for_zero(&self, name: &str, limit: Duration, else_say: &str) -> Result<(), Fault> {
+        let end = clock::now() + limit;
+        while self.gauge(name).await? > 0 {
+            if clock::now() >= end {
+                return Err(else_say.into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until no call of an earlier run is left.
+    pub(crate) async fn wait_until_idle(&self) -> Result<(), Fault> {
+        let what = "calls of an earlier run are still there";
+        self.wait_for_zero("helpline_live_rooms", IDLE_LIMIT, what).await
+    }
+
+    /// Waits until the server has finished every recording.
+    pub(crate) async fn wait_until_stored(&self) -> Result<(), Fault> {
+        let what = "the server does not finish the recordings of the calls";
+        self.wait_for_zero("helpline_recording_queued", STORED_LIMIT, what)
+            .await
+    }
+}
+
+/// CPU time of a server: shard threads, and all of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    /// The threads that forward.
+    pub(crate) shards: Cpu,
+    /// The whole process, us.
+    pub(crate) process_us: u64,
+}
+
+impl Used {
+    /// What process `pid` has used until now.
+    pub(crate) fn now(pid: u32, shards: &[u32]) -> Result<Used, Fault> {
+        Ok(Used {
+            shards: system::thread_cpu(pid, shards)?,
+            process_us: system::process_us(pid)?,
+        })
+    }
+
+    /// What was used since `earlier`.
+    pub(crate) fn since(self, earlier: Used) -> Used {
+        Used {
+            shards: self.shards.since(earlier.shards),
+            process_us: self.process_us.saturating_sub(earlier.process_us),
+        }
+    }
+}

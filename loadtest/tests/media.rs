@@ -1,0 +1,57 @@
+//! The modes that start media themselves, run as a user runs them, small: what they print must be true and complete.
+
+#![cfg(test)]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs the load generator; its figures.
+fn run(words: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(words)
+        .output()
+        .expect("the load generator starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{fault}: {said}"))
+}
+
+#[test]
+fn everybody_who_joins_hears_something_and_no_bystander_loses_a_packet() {
+    let words = ["joins", "--pairs", "3", "--rate", "20", "--seconds", "2", "--json"];
+    let figures = run(&words);
+    assert_eq!(figures["joins"], 40, "{figures}");
+    assert_eq!(figures["joins_failed"], 0, "{figures}");
+    // Six legs, 50 packets a second each.
+    let heard = figures["bystanders"]["expected"].as_u64().expect("a number");
+    assert!((500..=620).contains(&heard), "{figures}");
+    assert_eq!(figures["bystanders"]["lost_packets"], 0, "{figures}");
+    assert!(figures["join_to_sound_us"]["p50"].as_u64() > Some(0), "{figures}");
+}
+
+#[test]
+fn a_storm_ends_with_everybody_in() {
+    let words = ["joins", "--pairs", "2", "--storm", "30", "--seconds", "3", "--json"];
+    let figures = run(&words);
+    assert_eq!(
+        (&figures["joins"], &figures["joins_failed"]),
+        (&30.into(), &0.into()),
+        "{figures}"
+    );
+    assert_eq!(figures["storm"], true);
+}
+
+#[test]
+fn seven_listeners_hear_what_one_says() {
+    let words = ["fanout", "--rooms", "1,2", "--seconds", "1", "--json"];
+    let figures = run(&words);
+    let steps = figures["steps"].as_array().expect("steps");
+    for (step, rooms) in steps.iter().zip([1.0, 2.0]) {
+        assert_eq!(step["delivered_ratio"], 1.0, "{figures}");
+        let rate = step["packets_per_second"].as_f64().expect("a number");
+        let expected = rooms * 7.0 * 50.0;
+        assert!((rate / expected - 1.0).abs() < 0.1, "{rate} of {expected}: {figures}");
+    }
+    assert_eq!(steps.len(), 2, "{figures}");
+}
