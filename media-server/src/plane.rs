@@ -250,6 +250,7 @@ impl Shared {
         let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, &leg.slots, link);
         link.tell(Command::Restart {
             leg: convert::leg(id),
+            fingerprint: Some(offer.fingerprint.0),
             ice: Box::new(ice.clone()),
         })?;
         leg.ice = Some(ice);

@@ -19,10 +19,13 @@ pub enum Command {
         /// The new transport.
         transport: Box<NewTransport>,
     },
-    /// ICE restart: new credentials for the transport in use; association, keys and SSRCs stay.
+    /// ICE restart: new credentials for one transport; association, keys and SSRCs stay.
     Restart {
         /// Which leg.
         leg: LegId,
+        /// The fingerprint of the offer: a page that is being loaded anew shares the leg with the one before it, and
+        /// means itself. `None` when the restart came without one: the transport in use.
+        fingerprint: Option<[u8; 32]>,
         /// The new credentials.
         ice: Box<IceCredentials>,
     },

@@ -26,7 +26,7 @@ impl Shard {
         let result = match command {
             Command::AddLeg(add) => self.add_leg(now, &add),
             Command::Attach { leg, transport } => self.attach(now, leg, &transport),
-            Command::Restart { leg, ice } => self.restart(now, leg, &ice),
+            Command::Restart { leg, fingerprint, ice } => self.restart(now, leg, fingerprint, &ice),
             Command::Plan(plan) => self.plan(now, *plan),
             Command::Part { leg, part } => self.change_part(now, leg, part),
             Command::RemoveLeg { leg, cause } => {
@@ -81,13 +81,26 @@ impl Shard {
         Ok(())
     }
 
-    fn restart(&mut self, now: u64, leg: LegId, ice: &IceCredentials) -> Result<(), Refused> {
+    fn restart(
+        &mut self,
+        now: u64,
+        leg: LegId,
+        fingerprint: Option<[u8; 32]>,
+        ice: &IceCredentials,
+    ) -> Result<(), Refused> {
         let leg = self
             .by_leg
             .get(&leg)
             .and_then(|&place| self.legs.get(place))
             .ok_or(Refused::UnknownLeg)?;
-        let place = leg.transport.ok_or(Refused::UnknownTransport)?;
+        let place = match fingerprint {
+            Some(fingerprint) => [leg.transport, leg.next].into_iter().flatten().find(|place| {
+                let transport = self.transports.get(*place);
+                transport.is_some_and(|transport| transport.fingerprint == fingerprint)
+            }),
+            None => leg.transport,
+        };
+        let place = place.ok_or(Refused::UnknownTransport)?;
         if !ice.fit() {
             return Err(Refused::BadCredentials);
         }

@@ -204,15 +204,10 @@ fn a_restart_keeps_keys_and_retires_old_credentials_with_the_first_new_check() {
     assert!(call.customer_is_heard());
     let old = call.customer.check(true);
     call.customer.restart();
-    let restart = |call: &Call| Command::Restart {
-        leg: call.customer.leg,
-        ice: Box::new(call.customer.ice()),
-    };
-    let command = restart(&call);
-    call.bed.shard.command(call.bed.now, command).unwrap();
-    let again = restart(&call);
+    let restart = call.customer.restart_command();
+    call.bed.shard.command(call.bed.now, restart).unwrap();
     assert_eq!(
-        call.bed.shard.command(call.bed.now, again),
+        call.bed.shard.command(call.bed.now, call.customer.restart_command()),
         Err(Refused::TransportExists)
     );
     assert_eq!(
@@ -231,16 +226,52 @@ fn a_restart_keeps_keys_and_retires_old_credentials_with_the_first_new_check() {
 }
 
 #[test]
+fn a_page_that_is_still_loading_restarts_itself_and_not_the_one_before_it() {
+    let mut call = Call::new();
+    let mut newer = Client::new(1, Part::Customer);
+    newer.reload();
+    let (leg, transport) = (newer.leg, Box::new(newer.transport()));
+    call.bed
+        .shard
+        .command(call.bed.now, Command::Attach { leg, transport })
+        .unwrap();
+    newer.restart();
+    call.bed.shard.command(call.bed.now, newer.restart_command()).unwrap();
+    assert_eq!(call.bed.check(&mut newer).len(), 1);
+    let totals = *call.bed.shard.totals();
+    assert_eq!(
+        totals.migrations, 0,
+        "the page that talks still does so from its own address"
+    );
+    assert!(call.customer_is_heard());
+    // And the page that talks restarts itself although another one is loading.
+    for _ in 0..3 {
+        // Past the fragments of the other page.
+        call.customer.restart();
+    }
+    call.bed
+        .shard
+        .command(call.bed.now, call.customer.restart_command())
+        .unwrap();
+    assert_eq!(call.bed.check(&mut call.customer).len(), 1);
+    assert!(call.customer_is_heard());
+    let mut stranger = Client::new(1, Part::Customer);
+    stranger.reload();
+    stranger.reload();
+    assert_eq!(
+        call.bed.shard.command(call.bed.now, stranger.restart_command()),
+        Err(Refused::UnknownTransport),
+        "a certificate that no page of the leg announced"
+    );
+}
+
+#[test]
 fn old_credentials_end_after_ten_seconds_without_a_new_check() {
     let mut call = Call::new();
     let mut old = Client::new(1, Part::Customer);
     call.customer.restart();
-    let ice = Box::new(call.customer.ice());
-    let leg = call.customer.leg;
-    call.bed
-        .shard
-        .command(call.bed.now, Command::Restart { leg, ice })
-        .unwrap();
+    let restart = call.customer.restart_command();
+    call.bed.shard.command(call.bed.now, restart).unwrap();
     call.bed.advance(OLD_CREDENTIALS - 10 * MS);
     let check = old.check(true);
     assert_eq!(call.bed.datagram(call.customer.address, &check).len(), 1);

@@ -41,11 +41,7 @@ fn whatever_ends_leaves_no_entry_in_any_table() {
     call.bed.check(&mut third);
     call.bed.datagram(third.address, &[22, 1, 2]);
     third.restart();
-    let (leg, ice) = (third.leg, Box::new(third.ice()));
-    call.bed
-        .shard
-        .command(call.bed.now, Command::Restart { leg, ice })
-        .unwrap();
+    call.bed.shard.command(call.bed.now, third.restart_command()).unwrap();
     let mut newer = Client::new(1, Part::Customer);
     newer.reload();
     let (leg, transport) = (newer.leg, Box::new(newer.transport()));
@@ -129,8 +125,8 @@ fn a_refused_command_says_why_and_changes_nothing() {
     );
     let transport = Box::new(Client::new(5, Part::Agent).transport());
     assert_eq!(refused(Command::Attach { leg: gone, transport }), Refused::UnknownLeg);
-    let ice = Box::new(Client::new(5, Part::Agent).ice());
-    assert_eq!(refused(Command::Restart { leg: gone, ice }), Refused::UnknownLeg);
+    let absent = Client::new(5, Part::Agent);
+    assert_eq!(refused(absent.restart_command()), Refused::UnknownLeg);
     let transport = Box::new(call.customer.transport());
     assert_eq!(
         refused(Command::Attach {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use media_core::command::{IceCredentials, MediaParams, NewTransport, SlotParams};
+use media_core::command::{Command, IceCredentials, MediaParams, NewTransport, SlotParams};
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::matrix::Part;
 use media_core::rtcp::{self, Block};
@@ -151,6 +151,24 @@ impl Client {
         self.generation += 1;
     }
 
+    /// What the desk tells the shard of the restart.
+    #[must_use]
+    pub fn restart_command(&self) -> Command {
+        Command::Restart {
+            leg: self.leg,
+            fingerprint: Some(self.fingerprint()),
+            ice: Box::new(self.ice()),
+        }
+    }
+
+    /// That of its certificate: another one after every reload.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut fingerprint = [self.number(); 32];
+        fingerprint[31] ^= self.transport.0 as u8;
+        fingerprint
+    }
+
     /// A page reload: new credentials, new transport, new keys, new numbers of the voice, another address.
     pub fn reload(&mut self) {
         self.generation += 1;
@@ -181,7 +199,7 @@ impl Client {
         NewTransport {
             id: self.transport,
             ice: self.ice(),
-            fingerprint: [self.number() as u8; 32],
+            fingerprint: self.fingerprint(),
             media: MediaParams {
                 opus: self.numbers.opus,
                 red: self.numbers.red,

@@ -191,8 +191,7 @@ impl Stage<'_> {
             }
             12 => {
                 client.restart();
-                let ice = Box::new(client.ice());
-                self.bed.shard.command(now, Command::Restart { leg, ice })
+                self.bed.shard.command(now, client.restart_command())
             }
             13 => {
                 client.address.set_port(4_000 + u16::from(self.input.byte() % 4));
