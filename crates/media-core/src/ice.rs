@@ -71,6 +71,7 @@ struct Known {
 /// A move that may still be taken back.
 #[derive(Clone, Copy, Debug)]
 struct Moved {
+    /// Where sending went before; over several moves in a row, before the first of them.
     from: usize,
     at: u64,
 }
@@ -283,11 +284,13 @@ impl Agent {
             None => self.selected = Some(place),
             Some(selected) if selected != place && (nominated || silent) => {
                 if self.moves.pass(now, 1, MOVES) {
+                    // A second replayed check must not make the first one's address the one to go back to.
+                    let open = self
+                        .moved
+                        .filter(|it| now.saturating_sub(it.at) < REVERT_WINDOW && it.from != place);
+                    let from = open.map_or(selected, |moved| moved.from);
                     self.selected = Some(place);
-                    self.moved = Some(Moved {
-                        from: selected,
-                        at: now,
-                    });
+                    self.moved = Some(Moved { from, at: now });
                     learnt.moved = true;
                 } else {
                     learnt.move_refused = true;

@@ -135,6 +135,21 @@ fn a_replayed_check_is_taken_back_by_the_voice_at_the_old_address() {
 }
 
 #[test]
+fn checks_replayed_from_two_places_at_once_are_taken_back_as_one_is() {
+    let mut call = Call::new();
+    assert!(call.customer_is_heard());
+    for port in [66, 67, 68] {
+        let replayed = call.customer.check(true);
+        call.bed.now += MS;
+        call.bed.datagram(elsewhere(port), &replayed);
+    }
+    assert_eq!(destination(&mut call), elsewhere(68));
+    assert!(call.customer_is_heard());
+    assert_eq!(destination(&mut call), call.customer.address, "back to who speaks");
+    assert_eq!(call.bed.shard.totals().migrations_reverted, 1);
+}
+
+#[test]
 fn the_old_address_cannot_take_sending_back_later_or_after_the_new_one_spoke() {
     let mut call = Call::new();
     let old = call.customer.address;
