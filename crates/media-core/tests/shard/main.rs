@@ -2,6 +2,7 @@
 //!
 //! Keys are injected as the handshake helper would report them; handshakes have their own tests.
 
+mod abuse;
 mod alone;
 mod audio;
 mod faults;

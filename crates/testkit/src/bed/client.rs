@@ -164,7 +164,7 @@ impl Client {
     /// That of its certificate: another one after every reload.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut fingerprint = [self.number(); 32];
+        let mut fingerprint = [self.number() as u8; 32];
         fingerprint[31] ^= self.transport.0 as u8;
         fingerprint
     }
