@@ -95,7 +95,6 @@ export const offer = (): Offer => ({
   offerId: OFFER,
   kind: "call",
   callId: CALL,
-  kind: "call",
   customerName: "Otieno Odhiambo",
   queue: "Loans",
   enqueuedAt: at(-64),

@@ -170,7 +170,7 @@ impl World {
         if self.calls[call].besieged {
             return;
         }
-        self.peers[customer].life = match self.chance.below(33) {
+        self.peers[customer].life = match self.chance.below(20) {
             0 => Life::Mute,
             1 => Life::WithoutHandshake,
             2 => Life::Impostor,

@@ -7,12 +7,14 @@
 mod dtls;
 mod message;
 mod parsers;
+mod red;
 mod script;
 mod seeds;
 
 pub use dtls::{dtls, feed};
 pub use message::message;
 pub use parsers::{rtcp, rtp, sdp, stun, whip};
+pub use red::red;
 pub use script::script;
 pub use seeds::{Seed, seeds};
 
@@ -20,9 +22,10 @@ pub use seeds::{Seed, seeds};
 pub type Body = fn(&[u8]);
 
 /// Every target: its folder in `fuzz/corpus` and its body.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("stun", stun),
     ("rtp", rtp),
+    ("red", red),
     ("rtcp", rtcp),
     ("sdp", sdp),
     ("whip", whip),

@@ -182,9 +182,15 @@ pub fn sdp(data: &[u8]) {
         let params = offer.media_params(uplink, red, slots.map(Some));
         assert!(params.slots.iter().flatten().count() <= SLOTS_PER_LEG_MAX && (uplink || !params.uplink));
         for kind in [Some(params.opus), params.red, params.dtmf].into_iter().flatten() {
-            assert!(text.contains(&format!("rtpmap:{kind} ")) || text.contains(&format!("rtpmap:+{kind} ")));
+            assert!(maps(&text).any(|mapped| mapped == kind), "{kind} was not offered");
         }
     }
+}
+
+/// The payload types that a text names, however it writes the number: `+111` and `0111` are 111 too.
+fn maps(text: &str) -> impl Iterator<Item = u8> {
+    let numbers = text.split("rtpmap:").skip(1);
+    numbers.filter_map(|rest| rest.split_whitespace().next()?.parse().ok())
 }
 
 /// One fragment that a foreign client sends after its offer (RFC 8840): refused by name, or read into what our own

@@ -73,6 +73,7 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
             offer.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes(),
         );
     }
+    redundant(&mut put);
     put("sdp", "first-line-only", b"v=0\r\n");
     for (name, text) in FRAGMENTS {
         put("whip", name, text.as_bytes());
@@ -187,6 +188,30 @@ fn rtp(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
         "rtp",
         "sources",
         &[0x82, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 42],
+    );
+}
+
+/// Payloads behind a zero, and talks: see the body of `red`.
+fn redundant(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    put("red", "one", &[0, 0x80 | 111, 0, 0, 2, 111, 1, 2, 7, 8, 9]);
+    put(
+        "red",
+        "two",
+        &[0, 0xEF, 0x1E, 0, 1, 0xEF, 0x0F, 0, 2, 111, 1, 2, 2, 3, 3],
+    );
+    put(
+        "red",
+        "two-types",
+        &[0, 0xEF, 0x0F, 0, 1, 0x80 | 96, 0, 0, 1, 111, 1, 2, 3],
+    );
+    put("red", "lying", &[0, 0xEF, 0x1E, 3, 0xFF, 111, 1]);
+    put("red", "too-many", &[&[0][..], &[0x80; 36], &[111]].concat());
+    put("red", "empty-primary", &[0, 0x80 | 111, 0, 0, 1, 111, 1]);
+    put("red", "talk", &[1, 0x04, 0, 0x04, 0, 0x05, 0, 0x0A, 0, 0x08, 0]);
+    put(
+        "red",
+        "talk-with-damage",
+        &[1, 0x04, 0, 0x05, 0x80, 0, 0x05, 0x03, 3, 0x0E, 0],
     );
 }
 
