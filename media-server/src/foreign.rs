@@ -80,6 +80,8 @@ impl Shared {
         let link = self.link(shard)?;
         link.tell(Command::Restart {
             leg: convert::leg(id),
+            // A fragment carries none (RFC 8840 §4.4); a WHIP session has one page.
+            fingerprint: None,
             ice: Box::new(ice.clone()),
         })?;
         let mid = fragment.mid.as_deref();

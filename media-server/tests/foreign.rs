@@ -1,5 +1,6 @@
 //! What clients without our script do, with real sockets: speak one way, trickle, restart ICE, test their line.
 
+#[allow(dead_code, reason = "each test file uses its part of it")]
 mod common;
 
 use call_model::{CallId, LegId};

@@ -115,7 +115,7 @@ async fn left(desk: &Desk) -> Option<Left> {
     Some(Left {
         number: draining.number,
         rooms: draining.rooms,
-        calls: desk.live_calls().await.ok(),
+        calls: desk.calls_here().await.ok(),
         seconds: draining.closes_in_s,
     })
 }

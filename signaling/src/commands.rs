@@ -5,14 +5,14 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::{CallId, OfferId};
 use desk::{Caller, Code, Created, Refused};
-use ports::{Part, Sdp, Secret};
+use ports::{Sdp, Secret};
 use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 use wire::{
     call::CallView,
     leg::{LegAnswer, LegOffer},
-    quality::{CallQuality, LegQuality},
+    quality::CallQuality,
     signal::{CallBegun, CallChanged, LegGranted, SignalError},
 };
 
@@ -133,33 +133,11 @@ pub(crate) fn secret(text: &str) -> Result<Secret, Refused> {
 /// The last second of a call's sound; `None` when it has none here.
 pub(crate) fn quality(endpoint: &Endpoint, call: CallId) -> Option<Note> {
     let room = endpoint.desk.media().snapshot(call)?;
-    let legs = room.legs.iter().map(|leg| LegQuality {
-        part: part(leg.part),
-        up: leg.up,
-        loss: leg.loss,
-        jitter_ms: leg.jitter_ms,
-        rtt_ms: leg.rtt_ms,
-        mos: leg.mos,
-        mos_down: leg.down.map(|down| down.mos),
-        level: leg.level,
-        speaking: leg.speaking,
-        flags: leg.flags.iter().map(|flag| flag.word().to_owned()).collect(),
-    });
     let quality = CallQuality {
         call_id: Uuid::from_u128(call.0),
-        legs: legs.collect(),
+        legs: room.legs.iter().map(desk::leg_quality).collect(),
     };
     Some(Note::of("call.quality", &quality))
-}
-
-const fn part(part: Part) -> wire::leg::Part {
-    match part {
-        Part::Customer => wire::leg::Part::Customer,
-        Part::Agent => wire::leg::Part::Agent,
-        Part::Partner => wire::leg::Part::Partner,
-        Part::Supervisor => wire::leg::Part::Supervisor,
-        Part::Preflight => wire::leg::Part::Preflight,
-    }
 }
 
 #[cfg(test)]

@@ -278,7 +278,7 @@ impl Desk {
     ///
     /// # Errors
     /// `database`.
-    pub async fn live_calls(&self) -> Result<u32, Refused> {
+    pub async fn calls_here(&self) -> Result<u32, Refused> {
         Ok(drain::live(self.core()).await?.0)
     }
 

@@ -49,7 +49,7 @@ pub use commands::preflight::{
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};
 pub use facade::{DATABASE_SILENT_MAX, Desk, StartFault};
 pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};
-pub use live::LIVE_CALLS_MAX;
+pub use live::{LIVE_CALLS_MAX, leg_quality};
 pub use nodes::NodeStart;
 pub use queries::{CallFilter, PAGE_ROWS_MAX, Playback, Readiness, SEARCH_CHARS_MAX};
 pub use refusal::{Code, Refused};

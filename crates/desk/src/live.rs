@@ -89,10 +89,11 @@ async fn one(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<LiveCall, Refuse
 /// The last second of each leg, as this node's media has it.
 fn legs(core: &Core, call: Uuid) -> Vec<LegQuality> {
     let room = core.media.snapshot(CallId(call.as_u128()));
-    room.map_or_else(Vec::new, |room| room.legs.iter().map(leg).collect())
+    room.map_or_else(Vec::new, |room| room.legs.iter().map(leg_quality).collect())
 }
 
-fn leg(leg: &LegSnapshot) -> LegQuality {
+/// One leg's last second as the consoles see it.
+pub fn leg_quality(leg: &LegSnapshot) -> LegQuality {
     LegQuality {
         part: views::part(views::part_word(leg.part)),
         up: leg.up,
@@ -102,6 +103,8 @@ fn leg(leg: &LegSnapshot) -> LegQuality {
         mos: leg.mos,
         mos_down: leg.down.map(|down| down.mos),
         level: leg.level,
+        speaking: leg.speaking,
+        flags: leg.flags.iter().map(|flag| flag.word().to_owned()).collect(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::store::quality::TrackRow;
 use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
-use crate::store::{queues, staff};
+use crate::store::{legs, queues, staff};
 use crate::tx::Tx;
 use crate::types::At;
 

@@ -220,10 +220,10 @@ impl Judge {
             | Kind::LegBack { leg }
             | Kind::LegMigrated { leg }
             | Kind::UplinkStalled { leg }
-            | Kind::Quality { leg, .. } => {
+            | Kind::Quality { leg: Some(leg), .. } => {
                 self.living(*leg);
             }
-            Kind::RoomLive | Kind::PlanApplied { .. } => {}
+            Kind::RoomLive | Kind::PlanApplied { .. } | Kind::Quality { leg: None, .. } => {}
         }
     }
 
