@@ -24,6 +24,8 @@ fn second() -> RoomSnapshot {
         rtt_ms: Some(80.0),
         mos: 3.5,
         level: 60,
+        speaking: true,
+        flags: ports::Flags::default(),
         down: None,
     };
     RoomSnapshot { legs: vec![leg] }
