@@ -159,6 +159,7 @@ async fn a_call_is_muted_shared_and_taken_over() {
         [
             "call.muted",
             "call.unmuted",
+            "call.offered",
             "call.consult_started",
             "call.consult_answered",
             "call.consult_merged",

@@ -3,7 +3,7 @@
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
 use call_model::{CallId, LegId};
-use ports::{Cause, Part, Plan, RecordCommand};
+use ports::{Cause, Part, Plan};
 use uuid::Uuid;
 
 /// One thing to do after the commit, in the order in which they were noted.
@@ -11,8 +11,6 @@ use uuid::Uuid;
 pub(crate) enum After {
     /// Put a plan in force.
     Plan(Plan),
-    /// Command the recorder.
-    Record(CallId, RecordCommand),
     /// A participant is something else to the call from now on.
     ChangePart(LegId, Part),
     /// End one leg.

@@ -117,7 +117,6 @@ impl Core {
         for action in after {
             match action {
                 After::Plan(plan) => self.media.plan(plan),
-                After::Record(call, command) => self.media.record(call, command),
                 After::ChangePart(leg, part) => self.media.change_part(leg, part),
                 After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),
                 After::CloseRoom(call, cause) => self.media.close_room(call, cause),

@@ -216,7 +216,8 @@ fn a_colleague_is_in_no_channel_until_he_has_the_call() {
     rig.told.push_back(joins(ports::Part::Partner));
     let said = word(&rig, 10);
     assert!(rig.push(TAP, TapFlags::VOICE, &said));
-    rig.turn();
+    // It is on the disk that he is a colleague.
+    rig.turns(60);
     rig.told.push_back(joins(ports::Part::Agent));
     let at_ns = rig.now.get();
     rig.told.push_back(Message::LegLeft {

@@ -295,9 +295,11 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
     }
 }
 
+/// Notes a leg. What it was last counts: a colleague may have become the agent.
 fn name_leg(legs: &mut Vec<(u128, Part)>, leg: u128, part: Part) {
-    if !legs.iter().any(|(other, _)| *other == leg) {
-        legs.push((leg, part));
+    match legs.iter_mut().find(|(other, _)| *other == leg) {
+        Some((_, known)) => *known = part,
+        None => legs.push((leg, part)),
     }
 }
 
@@ -317,6 +319,7 @@ fn add_rows(runs: &mut Vec<QualityRun>, tag: Tag, uplink: bool, first_second_ns:
         if first_second_ns.saturating_add(SECOND_NS) > due && behind <= FILL_SECONDS_MAX {
             run.rows.extend(std::iter::repeat_n(Row::default(), behind as usize));
             run.rows.extend(rows);
+            run.part = tag.part;
             return;
         }
     }
