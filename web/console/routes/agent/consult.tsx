@@ -8,15 +8,8 @@ import { clock, firstName } from "../../../shared/format.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { AvailableStaff } from "../../../shared/gen/AvailableStaff.ts";
 import { t } from "../../words.ts";
+import { LISTED_MAX, matching } from "./colleagues.ts";
 import type { Desk } from "./desk.ts";
-
-/** StaffAvailable whose name or role contains the words, free ones first, then by name. */
-export function matching(colleagues: readonly AvailableStaff[], words: string): AvailableStaff[] {
-  const wish = words.trim().toLowerCase();
-  return colleagues
-    .filter(({ name, role }) => name.toLowerCase().includes(wish) || t(`role.${role}`).toLowerCase().includes(wish))
-    .sort((a, b) => Number(b.free) - Number(a.free) || a.name.localeCompare(b.name));
-}
 
 /** The choice of a colleague, beside the call and not over it: hanging up stays in reach. */
 export function AskColleague({ desk, customer, close }: { desk: Desk; customer: string; close: () => void }) {
@@ -60,9 +53,12 @@ export function AskColleague({ desk, customer, close }: { desk: Desk; customer: 
       </span>
       {found.length > 0 ? (
         <ul class="ask-list">
-          {found.map((one) => (
+          {found.slice(0, LISTED_MAX).map((one) => (
             <Row key={one.staffId} colleague={one} desk={desk} />
           ))}
+          {found.length > LISTED_MAX && (
+            <li class="list-none">{t("consult.more", { n: found.length - LISTED_MAX })}</li>
+          )}
         </ul>
       ) : (
         <p class="list-none" role="status">
