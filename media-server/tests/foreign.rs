@@ -67,6 +67,10 @@ async fn who_only_speaks_is_heard_and_hears_nothing() {
         0,
         "the answer promised nothing, and nothing comes"
     );
+    let figures = || prometheus::TextEncoder::new().encode_to_string(&server.registry.gather());
+    until(&mut [&mut customer], "four refusals are counted", |_| {
+        figures().is_ok_and(|text| text.contains("helpline_media_offers_refused_total 4\n"))
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

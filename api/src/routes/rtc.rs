@@ -351,6 +351,30 @@ mod tests {
     }
 
     #[test]
+    fn each_address_of_a_server_is_a_link_of_its_own_and_no_quote_breaks_out() {
+        let server = |username: Option<&str>| IceServer {
+            urls: vec![
+                "turn:help.example:3478?transport=udp".to_owned(),
+                "turns:help.example:3479".to_owned(),
+            ],
+            username: username.map(str::to_owned),
+            credential: Some("s3\"; rel=\"evil".to_owned()),
+        };
+        let told: Vec<_> = links(&server(Some("1700:leg"))).collect();
+        assert_eq!(told.len(), 2);
+        assert_eq!(
+            told[0].to_str().unwrap(),
+            "<turn:help.example:3478?transport=udp>; rel=\"ice-server\"; username=\"1700:leg\"; \
+             credential=\"s3; rel=evil\"; credential-type=\"password\""
+        );
+        let bare: Vec<_> = links(&server(None)).collect();
+        assert_eq!(
+            bare[1].to_str().unwrap(),
+            "<turns:help.example:3479>; rel=\"ice-server\""
+        );
+    }
+
+    #[test]
     fn a_star_restarts_and_only_a_strong_tag_names_a_session() {
         let present = tag("Serv1234");
         let text = present.to_str().unwrap().to_owned();
