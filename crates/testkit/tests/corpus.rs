@@ -9,6 +9,9 @@ use testkit::fuzz::{TARGETS, seeds};
 /// Largest file of the corpus in bytes: what does not fit a datagram, a feed or an offer teaches nothing.
 const FILE_BYTES_MAX: usize = 32 * 1_024;
 
+/// How many times as many changed inputs a long run has (`HELPLINE_TEST_SIZE=long`).
+const TIMES_LONG: usize = 20;
+
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
 }
@@ -56,10 +59,12 @@ fn the_corpus_with_little_changes_breaks_nothing() {
         state ^= state << 17;
         (state >> 16) as usize % below.max(1)
     };
+    let long = std::env::var("HELPLINE_TEST_SIZE").is_ok_and(|size| size == "long");
+    let times = if long { TIMES_LONG } else { 1 };
     for (target, body) in TARGETS {
         let inputs = inputs(target);
         // A handshake takes milliseconds, a packet less than one hundredth.
-        let rounds = if target == "dtls" { 100 } else { 20_000 };
+        let rounds = times * if target == "dtls" { 100 } else { 20_000 };
         for round in 0..rounds {
             let mut bytes = inputs[round % inputs.len()].1.clone();
             for _ in 0..=draw(4) {

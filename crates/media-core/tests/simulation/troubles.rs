@@ -147,7 +147,33 @@ impl World {
                 self.attack(peer);
                 0
             }
+            Trouble::Kick => {
+                if party.part == Part::Agent && self.peers[peer].life == Life::Well {
+                    self.leaves(call, leg, Cause::Kicked);
+                    let after = self.chance.between(500, 2_000) * MS;
+                    self.later(
+                        after,
+                        What::Acts {
+                            call,
+                            act: Act::AgentJoins,
+                        },
+                    );
+                }
+                0
+            }
             _ if self.peers[peer].life != Life::Well => 0,
+            _ => self.happens_to(call, party, kind),
+        };
+        if lasts > 0 {
+            let state = &mut self.calls[call];
+            state.disturbed_until = state.disturbed_until.max(self.now + lasts);
+        }
+    }
+
+    /// What happens to one client and its line; for how long that disturbs the call.
+    fn happens_to(&mut self, call: usize, party: Party, kind: Trouble) -> u64 {
+        let peer = party.peer;
+        match kind {
             Trouble::WifiToMobile | Trouble::NatRebinding | Trouble::AddressOfAnother | Trouble::PingPong => {
                 self.travels(call, peer, kind);
                 3 * SECOND
@@ -189,30 +215,13 @@ impl World {
                 }
                 lasts
             }
-            Trouble::Kick => {
-                if party.part == Part::Agent {
-                    self.leaves(call, leg, Cause::Kicked);
-                    let after = self.chance.between(500, 2_000) * MS;
-                    self.later(
-                        after,
-                        What::Acts {
-                            call,
-                            act: Act::AgentJoins,
-                        },
-                    );
-                }
-                0
-            }
             Trouble::CheckFlood => {
                 for _ in 0..2 * STUN_PER_S_MAX {
                     self.checks(peer);
                 }
                 SECOND
             }
-        };
-        if lasts > 0 {
-            let state = &mut self.calls[call];
-            state.disturbed_until = state.disturbed_until.max(self.now + lasts);
+            _ => unreachable!("everybody else decides the other kinds: {kind:?}"),
         }
     }
 
