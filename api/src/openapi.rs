@@ -61,7 +61,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(call::supervise, call::end_supervision))
         .routes(routes!(call::leg))
         .routes(routes!(calls::events))
-        .routes(routes!(calls::quality))
+        .routes(routes!(calls::quality, calls::heard))
         .routes(routes!(calls::recordings))
         .routes(routes!(calls::list))
         .routes(routes!(calls::live))

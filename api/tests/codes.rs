@@ -311,6 +311,7 @@ GET   calls               {}                                  forbidden  -      
 GET   call/0              {}                                  not_found  not_found  not_found  not_found
 GET   call/0/events       {}                                  forbidden  not_found  not_found  not_found
 GET   call/0/quality      {}                                  forbidden  not_found  not_found  not_found
+POST  call/0/quality      {"seconds":[{"loss":0,"jitterMs":1,"mos":4}]} not_found not_found not_found not_found
 GET   call/0/recordings   {}                                  forbidden  not_found  not_found  not_found
 POST  call/0/hangup       {}                                  not_found  not_found  not_found  not_found
 GET   staff/available     {}                                  forbidden  -          -          -
@@ -376,5 +377,5 @@ async fn each_role_hears_its_own_answer_to_the_same_question() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(asked, 36 * 4);
+    assert_eq!(asked, 37 * 4);
 }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use testkit::calls::Agent;
 use testkit::bad_line::Dice;
+use testkit::calls::Agent;
 use tokio::task::JoinSet;
 
 use crate::generator::Window;

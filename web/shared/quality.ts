@@ -14,7 +14,6 @@ export interface Reading {
   rttMs: number | undefined;
   /** Mean time a packet waits in the jitter buffer, milliseconds. */
   bufferMs: number | undefined;
-  bytes: number;
 }
 
 /** One second of the line as the person hears it. */
@@ -36,7 +35,6 @@ type Row = Record<string, unknown> & { type?: string };
 export function read(rows: Iterable<Row>, at: number): Reading {
   let packets = 0;
   let lost = 0;
-  let bytes = 0;
   let jitterMs = 0;
   let delay = 0;
   let emitted = 0;
@@ -47,7 +45,6 @@ export function read(rows: Iterable<Row>, at: number): Reading {
     if (row.type === "inbound-rtp" && row["kind"] === "audio") {
       packets += of("packetsReceived");
       lost += of("packetsLost");
-      bytes += of("bytesReceived");
       if (of("packetsReceived")) jitterMs = Math.max(jitterMs, of("jitter") * 1000);
       delay += of("jitterBufferDelay");
       emitted += of("jitterBufferEmittedCount");
@@ -55,7 +52,7 @@ export function read(rows: Iterable<Row>, at: number): Reading {
       if (row["currentRoundTripTime"] !== undefined) rttMs = of("currentRoundTripTime") * 1000;
     }
   }
-  return { at, packets, lost, jitterMs, rttMs, bufferMs: emitted > 0 ? (delay / emitted) * 1000 : undefined, bytes };
+  return { at, packets, lost, jitterMs, rttMs, bufferMs: emitted > 0 ? (delay / emitted) * 1000 : undefined };
 }
 
 /** The second between two readings. */
@@ -68,7 +65,7 @@ export function between(before: Reading, now: Reading): Second {
     jitterMs: now.jitterMs,
     rttMs: now.rttMs,
     mos: mos(loss, delayMs(now)),
-    flowing: now.bytes > before.bytes,
+    flowing: now.packets > before.packets,
   };
 }
 
@@ -84,8 +81,8 @@ function delayMs(reading: Reading): number {
  * Source: ITU-T G.107 with Ie 0 and Bpl 7.0 for Opus, as the server computes it.
  */
 export function mos(loss: number, delay: number): number {
-  const percent = 100 * Math.min(1, Math.max(0, loss));
-  const r = Math.min(100, Math.max(0, 93.2 - delayPenalty(delay) - (95 * percent) / (percent + 7)));
+  const percent = 100 * loss;
+  const r = 93.2 - delayPenalty(delay) - (95 * percent) / (percent + 7);
   return r < 6.5 ? 1 : Math.max(1, 1 + 0.035 * r + 7e-6 * r * (r - 60) * (100 - r));
 }
 
@@ -121,12 +118,22 @@ const RAISE = 3;
 /** A warning stays at least this long, milliseconds, so that it can be read. */
 const HOLD_MS = 5000;
 
+/** Seconds that are told to the server at once. */
+export const TOLD_SECONDS = 10;
+
 /** Raises a warning on 3 of 5 bad seconds, clears it on 0 of 5 and after 5 s. */
 export class Monitor {
   readonly #past: Second[] = [];
   readonly #raised = new Map<Warning, number>();
+  #heard: Second[] = [];
+
+  /** The last seconds, once there are enough of them to be told; each is given out once. */
+  heard(): Second[] | false {
+    return this.#heard.length >= TOLD_SECONDS && this.#heard.splice(0);
+  }
 
   push(second: Second, now: number): ReadonlySet<Warning> {
+    this.#heard.push(second);
     this.#past.push(second);
     if (this.#past.length > WINDOW) this.#past.shift();
     for (const name of Object.keys(CROSSED) as Warning[]) {

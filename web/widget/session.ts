@@ -534,6 +534,8 @@ export class Session {
       this.second = between(this.#reading, reading);
       this.warnings = this.#monitor.push(this.second, now);
       this.leg.flowing(this.second.flowing);
+      const seconds = this.#monitor.heard();
+      if (seconds) void this.env.api().post(`/api/support/call/${this.call?.callId}/quality`, { seconds });
     }
     this.#reading = reading;
     this.changed.emit();

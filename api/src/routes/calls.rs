@@ -1,6 +1,6 @@
 //! Calls as QA looks at them: the list, and what is known of one.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use call_model::{CallId, StaffId};
 use desk::CallFilter;
 use serde::Deserialize;
@@ -9,15 +9,15 @@ use wire::{
     Time,
     call::{CallEvents, CallPage, CallStatus, LiveCalls},
     problem::Problem,
-    quality::Quality,
+    quality::{HeardReport, Quality},
     recording::Recordings,
 };
 
 use super::Reply;
 use crate::{
     App,
-    body::{Id, Query},
-    caller::Who,
+    body::{Id, Payload, Query},
+    caller::{CustomerFirst, Who},
     problem::Failure,
 };
 
@@ -105,6 +105,21 @@ pub(crate) async fn events(State(app): State<App>, Who(caller): Who, Id(id): Id)
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn quality(State(app): State<App>, Who(caller): Who, Id(id): Id) -> Reply<Quality> {
     Ok(Json(app.desk().call_quality(&caller, CallId(id.as_u128())).await?))
+}
+
+/// What the caller's client heard by its own statistics; at most one report within five seconds.
+#[utoipa::path(post, path = "/api/support/call/{id}/quality", tag = "call", params(("id" = uuid::Uuid, Path)),
+    request_body = HeardReport,
+    responses((status = 204),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn heard(
+    State(app): State<App>,
+    CustomerFirst(caller): CustomerFirst,
+    Id(id): Id,
+    Payload(report): Payload<HeardReport>,
+) -> Result<StatusCode, Failure> {
+    app.desk().heard(&caller, CallId(id.as_u128()), report).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The recordings of one call.

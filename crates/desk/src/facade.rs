@@ -15,7 +15,7 @@ use wire::call::{
 use wire::leg::LegGrant;
 use wire::node::{DrainStart, DrainState};
 use wire::offer::{Offer, OfferAccepted, WrapUp};
-use wire::quality::Quality;
+use wire::quality::{HeardReport, Quality};
 use wire::signal::Snapshot;
 use wire::staff::{Me, PresenceSet, Staff, StaffAvailable, StaffCreate, StaffList, StaffSession, StaffUpdate};
 
@@ -26,7 +26,7 @@ use crate::commands::hold::Hold;
 use crate::commands::mute::{self, Mute};
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
-use crate::commands::{agent, contact, drain, hold, people, start, supervise};
+use crate::commands::{agent, contact, drain, heard, hold, people, start, supervise};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
 use crate::live;
@@ -171,6 +171,15 @@ impl Desk {
     /// Those of [`Desk::hold`].
     pub async fn resume(&self, caller: &Caller, call: CallId, reason: Option<String>) -> Result<CallView, Refused> {
         self.told(hold::set(self.core(), caller, call, Hold::Off, reason).await)
+    }
+
+    /// Takes what the caller's client heard by its own statistics.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden` for a line that is not the caller's, `illegal_transition` without two-way sound,
+    /// `validation`, `rate_limited` for a second report within five seconds, `database`.
+    pub async fn heard(&self, caller: &Caller, call: CallId, report: HeardReport) -> Result<(), Refused> {
+        self.told(heard::take(self.core(), caller, call, report).await)
     }
 
     /// Mutes a party at the server: nobody hears him, and he is not recorded. Twice is once.

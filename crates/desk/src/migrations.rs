@@ -24,6 +24,7 @@ const FILES: &[(i64, &str, &str)] = &[
         "third_parties",
         include_str!("../../../migrations/0007_third_parties.sql"),
     ),
+    (9, "heard", include_str!("../../../migrations/0009_heard.sql")),
     (
         10,
         "preflights",

@@ -17,12 +17,13 @@ use wire::staff::{Me, StaffList};
 use crate::auth::SESSION_IDLE;
 use crate::caller::Caller;
 use crate::commands::contact::{find, reader};
+use crate::commands::heard;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::reports::ListFilter;
-use crate::store::{calls, offers, quality, queues, recordings, reports, sessions, staff};
+use crate::store::{self, calls, offers, quality, queues, recordings, reports, sessions, staff};
 use crate::tx::Tx;
 use crate::types::At;
 use crate::views::{self, Reader};
@@ -302,8 +303,11 @@ pub(crate) async fn call_quality(core: &Arc<Core>, caller: &Caller, call: CallId
                 .await?
                 .ok_or(Refused::new(Code::NotFound))?;
             let tracks = quality::of_call(tx.conn(), row.id, row.created_at.0).await?;
+            let told = store::heard::of_call(tx.conn(), row.id, heard::REPORTS_MAX).await?;
+            let begin = row.answered_at.unwrap_or(row.created_at);
             Ok(Quality {
                 tracks: tracks.into_iter().map(views::track).collect(),
+                heard: heard::tracks(&told, begin.0),
             })
         })
     })

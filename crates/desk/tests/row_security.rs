@@ -27,6 +27,7 @@ const MATRIX: &[(&str, &str, &str, &str)] = &[
     ("helpline.outbox_dead", "S", "", ""),
     ("helpline.preflight_links", "SIUD", "S", ""),
     ("helpline.preflights", "SIUD", "S", ""),
+    ("helpline.quality_heard", "SI", "S", ""),
     ("helpline.quality_samples", "SI", "S", ""),
     ("helpline.queue_members", "SIUD", "S", ""),
     ("helpline.queues", "SIU", "S", ""),

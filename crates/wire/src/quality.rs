@@ -73,9 +73,50 @@ wire! {
 }
 
 wire! {
+    /// One second of what a client heard, by its own statistics (`getStats()`).
+    pub struct HeardSecond {
+        /// Lost share, 0 to 1.
+        pub loss: f32,
+        /// Jitter in milliseconds, at most a minute.
+        pub jitter_ms: f32,
+        /// Round trip in milliseconds, where it was measured; at most a minute.
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub rtt_ms: Option<f32>,
+        /// Estimated opinion score, 1 to 4.5.
+        pub mos: f32,
+    }
+}
+
+wire! {
+    /// `POST /api/support/call/{id}/quality`: at most one within five seconds.
+    pub struct HeardReport {
+        /// The last seconds, the newest last; 1 to 15.
+        pub seconds: Vec<HeardSecond>,
+    }
+}
+
+wire! {
+    /// What one side says that it heard; a value per second from the answer on, null where nothing was told.
+    pub struct HeardTrack {
+        /// Whose client.
+        pub part: Part,
+        /// Estimated opinion score, 1 to 4.5.
+        pub mos: Vec<Option<f32>>,
+        /// Lost share, 0 to 1.
+        pub loss: Vec<Option<f32>>,
+        /// Milliseconds.
+        pub jitter_ms: Vec<Option<f32>>,
+        /// Milliseconds.
+        pub rtt_ms: Vec<Option<f32>>,
+    }
+}
+
+wire! {
     /// `GET /api/support/call/{id}/quality`.
     pub struct Quality {
-        /// All tracks of the call.
+        /// What the server measured: all tracks of the call.
         pub tracks: Vec<QualityTrack>,
+        /// What the clients say that they heard, never mixed with it.
+        pub heard: Vec<HeardTrack>,
     }
 }

@@ -7,6 +7,7 @@ import type { CallView } from "../../shared/gen/CallView.ts";
 import type { AvailableStaff } from "../../shared/gen/AvailableStaff.ts";
 import type { ConsultState } from "../../shared/gen/ConsultState.ts";
 import type { LegGrant } from "../../shared/gen/LegGrant.ts";
+import type { HeardTrack } from "../../shared/gen/HeardTrack.ts";
 import type { LegQuality } from "../../shared/gen/LegQuality.ts";
 import type { LiveCall } from "../../shared/gen/LiveCall.ts";
 import type { LiveCalls } from "../../shared/gen/LiveCalls.ts";
@@ -313,6 +314,13 @@ export function track(part: "customer" | "agent"): QualityTrack {
     level: seconds.map(() => 60),
     mosMean: 4.1,
   };
+}
+
+/** What the client of `part` says that it heard: nothing of its first ten seconds. */
+export function heardTrack(part: "customer" | "agent"): HeardTrack {
+  const { mos, loss, jitterMs, rttMs } = track(part === "customer" ? "agent" : "customer");
+  const told = (values: number[]): (number | null)[] => values.map((value, n) => (n < 10 ? null : value));
+  return { part, mos: told(mos), loss: told(loss), jitterMs: told(jitterMs), rttMs: told(rttMs) };
 }
 
 /** Start of the reviewed recording. */

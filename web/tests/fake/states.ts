@@ -367,7 +367,10 @@ function review(fake: FakeServer): void {
   const base = `/api/support/call/${data.CALL}`;
   fake.on(`GET ${base}`, data.reviewed());
   fake.on(`GET ${base}/events`, { events: data.events() });
-  fake.on(`GET ${base}/quality`, { tracks: [data.track("customer"), data.track("agent")] });
+  fake.on(`GET ${base}/quality`, {
+    tracks: [data.track("customer"), data.track("agent")],
+    heard: [data.heardTrack("customer"), data.heardTrack("agent")],
+  });
   fake.on(`GET ${base}/recordings`, { recordings: [data.recording()] });
   fake.on(`GET /api/support/recordings/${data.RECORDING}/waveform`, ({ url }: { url: URL }) => ({
     body: data.waveform(Number(url.searchParams.get("points") ?? 1000)),

@@ -417,7 +417,6 @@ describe("from stats to a hint", () => {
       kind: "audio",
       packetsReceived: packets,
       packetsLost: lost,
-      bytesReceived: packets * 80,
       jitter,
     },
     { type: "candidate-pair", nominated: true, currentRoundTripTime: rtt },
@@ -453,6 +452,18 @@ describe("from stats to a hint", () => {
     expect(shown).toEqual([false, false, false, false, false, false, true, true]);
     const after = Array.from({ length: 6 }, (_, n) => monitor.push(good, (8 + n) * 1000).has("loss"));
     expect(after).toEqual([true, true, true, true, false, false]);
+  });
+
+  test("ten seconds are told at once, each of them once", () => {
+    const second: Second = { loss: 0, jitterMs: 5, rttMs: 50, mos: 4.4, flowing: true };
+    const monitor = new Monitor();
+    const told = Array.from({ length: 25 }, (_, n) => {
+      monitor.push({ ...second, jitterMs: n }, n * 1000);
+      const seconds = monitor.heard();
+      return seconds ? seconds.map((one) => one.jitterMs).join() : "";
+    });
+    expect(told.filter(Boolean)).toEqual(["0,1,2,3,4,5,6,7,8,9", "10,11,12,13,14,15,16,17,18,19"]);
+    expect([told[8], told[9], told[19]]).toEqual(["", "0,1,2,3,4,5,6,7,8,9", "10,11,12,13,14,15,16,17,18,19"]);
   });
 
   test("a warning stays five seconds, so that it can be read", () => {

@@ -284,9 +284,26 @@ describe("while it waits and talks", () => {
     expect(session.serverScore).toBe(2.9);
   });
 
+  test("what was heard is told to the server each ten seconds, beside what it measures itself", async () => {
+    await talking();
+    let packets = 0;
+    for (let second = 0; second < 12; second++) {
+      packets += 50;
+      peers.now.rows = [
+        { type: "inbound-rtp", kind: "audio", packetsReceived: packets, packetsLost: 0, jitter: 0.004 },
+      ];
+      await pass(1000);
+    }
+    const told = rest.asked.filter((one) => one.route.endsWith("/quality"));
+    expect(told.map((one) => one.route)).toEqual([`POST /api/support/call/${CALL}/quality`]);
+    const { seconds } = told[0]!.body as { seconds: { jitterMs: number; mos: number; loss: number }[] };
+    expect(seconds).toHaveLength(10);
+    expect(seconds.at(-1)).toMatchObject({ jitterMs: 4, loss: 0 });
+  });
+
   test("three seconds without a packet warn of a silent line", async () => {
     await talking();
-    peers.now.rows = [{ type: "inbound-rtp", kind: "audio", packetsReceived: 50, packetsLost: 0, bytesReceived: 4000 }];
+    peers.now.rows = [{ type: "inbound-rtp", kind: "audio", packetsReceived: 50, packetsLost: 0 }];
     await pass(3500);
     expect([...session.warnings]).toEqual([]);
     await pass(1000);

@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod consult;
 pub(crate) mod contact;
 pub(crate) mod drain;
+pub(crate) mod heard;
 pub(crate) mod hold;
 pub(crate) mod modes;
 pub(crate) mod mute;

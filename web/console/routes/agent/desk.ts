@@ -92,7 +92,9 @@ export class Desk {
       random: () => env.random(),
       token: () => Promise.resolve(undefined),
     });
-    this.voice = new Voice(env, this.signal, this.changed);
+    this.voice = new Voice(env, this.signal, this.changed, (seconds) => {
+      if (this.call) void env.api.post(`/api/support/call/${this.call.callId}/quality`, { seconds });
+    });
     this.day = new Day(env, this.changed);
     this.control = new Control({
       api: env.api,

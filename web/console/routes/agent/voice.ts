@@ -7,7 +7,15 @@ import type { Emitter } from "../../../shared/emitter.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
 import type { Part } from "../../../shared/gen/Part.ts";
 import { Leg } from "../../../shared/leg.ts";
-import { between, isDeadMicrophone, Monitor, read, type Reading, type Warning } from "../../../shared/quality.ts";
+import {
+  between,
+  isDeadMicrophone,
+  Monitor,
+  read,
+  type Reading,
+  type Second,
+  type Warning,
+} from "../../../shared/quality.ts";
 import type { Signal } from "../../../shared/signal.ts";
 import { wholeLegs } from "../../whole.ts";
 import type { DeskEnv } from "./env.ts";
@@ -36,6 +44,8 @@ export class Voice {
     private readonly env: DeskEnv,
     private readonly signal: Signal,
     private readonly changed: Emitter,
+    /** Takes what this desk heard, every few seconds. */
+    private readonly heard: (seconds: Second[]) => void,
   ) {
     this.leg = this.#newLeg();
   }
@@ -174,6 +184,8 @@ export class Voice {
       const second = between(this.#reading, reading);
       this.warnings = this.#monitor.push(second, now);
       this.leg.flowing(second.flowing);
+      const seconds = this.#monitor.heard();
+      if (seconds) this.heard(seconds);
     }
     this.#reading = reading;
     this.changed.emit();

@@ -18,7 +18,7 @@ import { Events } from "./events.tsx";
 import { useFollow } from "./follow.ts";
 import { Outcome } from "./list.tsx";
 import { Player, usePlayback, type Playback } from "./player.tsx";
-import { fileSize, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
+import { fileSize, heardOf, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
 
 /** Points per side of the wave: more than the widest column of pixels. */
@@ -49,7 +49,7 @@ async function load(callId: string): Promise<Loaded | undefined> {
   return {
     call: call.value,
     events: events.ok ? events.value.events : [],
-    quality: quality.ok ? quality.value : { tracks: [] },
+    quality: quality.ok ? quality.value : { tracks: [], heard: [] },
     recording: recordings.ok ? pick(recordings.value.recordings) : undefined,
   };
 }
@@ -94,6 +94,7 @@ function CallPage({ call, events, quality, recording }: Loaded) {
   const playback = usePlayback(ready ? recording.audioUrl : undefined);
   const [side, setSide] = useState<Side>("customer");
   const samples = useMemo(() => ofBoth((one) => samplesOf(quality.tracks, one)), [quality]);
+  const heard = useMemo(() => ofBoth((one) => heardOf(quality.heard, one)), [quality]);
   const weak = useMemo(() => ofBoth((one) => weakSpans(samples[one])), [samples]);
   const origin = Date.parse(recording?.startedAt ?? call.answeredAt ?? call.createdAt);
   const durationMs = lengthOf(call, recording, wave, playback.durationMs, samples[side]);
@@ -119,6 +120,7 @@ function CallPage({ call, events, quality, recording }: Loaded) {
               sounds={recording !== undefined && recording.state !== "failed"}
               wave={wave}
               samples={samples}
+              heard={heard}
               weak={weak}
               names={names}
               onSeek={seek}

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { firstName } from "../../../shared/format.ts";
 import { oneDigit, t, wholeNumber } from "../../words.ts";
-import { beyond, LIMITS, polyline, type Sample } from "./shape.ts";
+import { beyond, LIMITS, nearest, polyline, type Sample } from "./shape.ts";
 
 export type Side = "customer" | "agent";
 export const SIDES: readonly Side[] = ["customer", "agent"];
@@ -32,16 +32,21 @@ export interface Metric {
 export interface Chart {
   metric: Metric;
   sides: readonly Side[];
+  /** What is drawn; a chart of another source has its own. */
+  samples: Both<Sample[]>;
   /** What stands under the name, for a moment of the call. */
-  label: (here: Both<Sample | undefined>) => ComponentChildren;
+  label: (ms: number) => ComponentChildren;
 }
 
 export const percent = (share: number): string => `${oneDigit(share * 100)} %`;
 export const milliseconds = (ms: number): string => `${wholeNumber(ms)} ms`;
 export const ofFive = (mos: number): string => t("qa.of_five", { n: oneDigit(mos) });
 
-/** The charts of a call; their scales hold every value that is drawn. */
-export function charts(samples: Both<Sample[]>, names: Both<string>): Chart[] {
+/**
+ * The charts of a call; their scales hold every value that is drawn. `heard`: what the clients say, in a row of its own,
+ * for it is another view and not a better one.
+ */
+export function charts(samples: Both<Sample[]>, heard: Both<Sample[]>, names: Both<string>): Chart[] {
   const top = (pick: (sample: Sample) => number, least: number): number =>
     SIDES.flatMap((side) => samples[side]).reduce((max, sample) => Math.max(max, pick(sample)), least);
   const mos: Metric = {
@@ -78,35 +83,35 @@ export function charts(samples: Both<Sample[]>, names: Both<string>): Chart[] {
     ...SIDES.map((side) => ({
       metric: { ...mos, name: `${mos.name}, ${firstName(names[side])}` },
       sides: [side],
-      label: (here: Both<Sample | undefined>) => value(mos, here[side]),
+      samples,
+      label: (ms: number) => value(mos, nearest(samples[side], ms)),
     })),
-    ...[loss, jitter].map((metric) => ({
-      metric,
-      sides: SIDES,
-      label: (here: Both<Sample | undefined>) => (
-        <>
-          <span class="of-customer">{value(metric, here.customer)}</span>
-          {" · "}
-          <span class="of-agent">{value(metric, here.agent)}</span>
-        </>
-      ),
-    })),
+    ...[loss, jitter].map((metric) => both(metric, samples)),
+    ...(SIDES.some((side) => heard[side].length > 0) ? [both({ ...mos, name: t("qa.heard") }, heard)] : []),
   ];
 }
+
+/** A chart of both sides. */
+const both = (metric: Metric, samples: Both<Sample[]>): Chart => ({
+  metric,
+  sides: SIDES,
+  samples,
+  label: (ms) => (
+    <>
+      <span class="of-customer">{value(metric, nearest(samples.customer, ms))}</span>
+      {" · "}
+      <span class="of-agent">{value(metric, nearest(samples.agent, ms))}</span>
+    </>
+  ),
+});
 
 const value = (metric: Metric, sample: Sample | undefined): string =>
   sample ? metric.text(metric.value(sample)) : "–";
 
 /** The lines of one chart, its limit, and the name that narrow screens show inside of it. */
-export function ChartLines(props: {
-  chart: Chart;
-  top: number;
-  samples: Both<Sample[]>;
-  x: (ms: number) => number;
-  width: number;
-}) {
-  const { chart, top, samples, x, width } = props;
-  const { metric } = chart;
+export function ChartLines(props: { chart: Chart; top: number; x: (ms: number) => number; width: number }) {
+  const { chart, top, x, width } = props;
+  const { metric, samples } = chart;
   const y = (value: number): number => {
     const share = Math.max(0, Math.min(1, (value - metric.low) / (metric.high - metric.low)));
     return top + CHART - CHART_PAD - share * (CHART - 2 * CHART_PAD);

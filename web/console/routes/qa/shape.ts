@@ -2,6 +2,7 @@
 
 import type { CallEvent } from "../../../shared/gen/CallEvent.ts";
 import type { CallRow } from "../../../shared/gen/CallRow.ts";
+import type { HeardTrack } from "../../../shared/gen/HeardTrack.ts";
 import type { Part } from "../../../shared/gen/Part.ts";
 import type { QualityTrack } from "../../../shared/gen/QualityTrack.ts";
 
@@ -52,6 +53,22 @@ export function samplesOf(tracks: readonly QualityTrack[], part: Part): Sample[]
     });
   }
   return samples.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** What the client of `part` says that it heard. */
+export function heardOf(tracks: readonly HeardTrack[], part: Part): Sample[] {
+  const track = tracks.find((one) => one.part === part);
+  return (track?.mos ?? []).flatMap((mos, n) =>
+    mos === null
+      ? []
+      : {
+          atMs: n * 1000,
+          mos,
+          loss: track?.loss[n] ?? 0,
+          jitterMs: track?.jitterMs[n] ?? 0,
+          rttMs: track?.rttMs[n] ?? undefined,
+        },
+  );
 }
 
 /** Spans in which the score was below its limit for at least two seconds. */

@@ -13,8 +13,6 @@ import { nearest, outline, ticks, type Sample, type Span } from "./shape.ts";
 const AXIS = 24;
 const MARKS = 34;
 const WAVE = 84;
-/** Four charts, then the axis once more. */
-const CHARTS_HEIGHT = 4 * CHART;
 /** Width of the label under which the playhead's time stands. */
 const HEAD_WIDTH = 44;
 /** Width of a mark; one that would cover its neighbour is left out. */
@@ -38,11 +36,11 @@ interface Rows {
   end: number;
 }
 
-function rowsOf(sounds: boolean): Rows {
+function rowsOf(sounds: boolean, charts: number): Rows {
   const first = AXIS + MARKS;
   const wave = sounds ? WAVE : 0;
   const below = first + 2 * wave;
-  return { wave: { customer: first, agent: first + wave }, charts: below, end: below + CHARTS_HEIGHT };
+  return { wave: { customer: first, agent: first + wave }, charts: below, end: below + charts * CHART };
 }
 
 export interface TracksProps {
@@ -52,6 +50,8 @@ export interface TracksProps {
   sounds: boolean;
   wave: Waveform | undefined;
   samples: Both<Sample[]>;
+  /** What the clients say that they heard. */
+  heard: Both<Sample[]>;
   weak: Both<Span[]>;
   names: Both<string>;
   onSeek: ((ms: number) => void) | undefined;
@@ -64,12 +64,12 @@ interface Cursor {
 }
 
 export function Tracks(props: TracksProps) {
-  const { durationMs, positionMs, samples, names, onSeek } = props;
+  const { durationMs, positionMs, samples, heard, names, onSeek } = props;
   const holder = useRef<HTMLDivElement>(null);
   const width = useWidth(holder);
   const [cursor, setCursor] = useState<Cursor>();
-  const all = useMemo(() => charts(samples, names), [samples, names.customer, names.agent]);
-  const rows = rowsOf(props.sounds);
+  const all = useMemo(() => charts(samples, heard, names), [samples, heard, names.customer, names.agent]);
+  const rows = rowsOf(props.sounds, all.length);
   const readMs = cursor?.ms ?? positionMs;
   const here = { customer: nearest(samples.customer, readMs), agent: nearest(samples.agent, readMs) };
   const x = (ms: number): number => (durationMs > 0 ? (ms / durationMs) * width : 0);
@@ -90,7 +90,7 @@ export function Tracks(props: TracksProps) {
   };
   return (
     <div class="tracks" data-testid="qa-tracks">
-      <Names all={all} here={here} names={names} sounds={props.sounds} />
+      <Names all={all} ms={readMs} names={names} sounds={props.sounds} />
       <div
         ref={holder}
         class={onSeek ? "tracks-holder" : "tracks-holder is-still"}
@@ -147,7 +147,7 @@ function useWidth(holder: { current: HTMLElement | null }): number {
   return width;
 }
 
-function Names(props: { all: Chart[]; here: Both<Sample | undefined>; names: Both<string>; sounds: boolean }) {
+function Names(props: { all: Chart[]; ms: number; names: Both<string>; sounds: boolean }) {
   return (
     <div class={props.sounds ? "track-names" : "track-names is-silent"}>
       <span />
@@ -162,7 +162,7 @@ function Names(props: { all: Chart[]; here: Both<Sample | undefined>; names: Bot
       {props.all.map((chart) => (
         <span key={chart.metric.name} class="track-name">
           <b class="medium clip">{chart.metric.name}</b>
-          <span class="muted clip">{chart.label(props.here)}</span>
+          <span class="muted clip">{chart.label(props.ms)}</span>
         </span>
       ))}
     </div>
@@ -182,14 +182,7 @@ function Still(props: StillProps) {
   const drawn = useMemo(
     () =>
       all.map((chart, n) => (
-        <ChartLines
-          key={chart.metric.name}
-          chart={chart}
-          top={rows.charts + n * CHART}
-          samples={samples}
-          x={x}
-          width={width}
-        />
+        <ChartLines key={chart.metric.name} chart={chart} top={rows.charts + n * CHART} x={x} width={width} />
       )),
     [all, samples, width, durationMs, rows.charts],
   );
