@@ -81,8 +81,13 @@ impl Folder {
         Folder(path)
     }
 
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     fn log(&self) -> PathBuf {
-        self.0.join("stderr.log")
+        self.file("stderr.log")
     }
 }
 

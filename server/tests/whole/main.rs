@@ -7,6 +7,7 @@ mod crash;
 mod drain;
 mod foreign;
 mod hostile;
+mod load;
 mod outage;
 mod pair;
 mod requests;
