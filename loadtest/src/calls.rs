@@ -16,7 +16,7 @@ use crate::speaking::{Rank, Speaking};
 use crate::{Fault, WARM, clock, report, system};
 
 /// Calls before anything is counted: connections, rings and the allocator's first pages belong to the server, not to a
-/// leg.
+/// leg. Never more than are measured.
 const FIRST: u32 = 20;
 /// Time between two looks at the server.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -96,7 +96,8 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     let desk = server.desk()?;
     let first = Arc::new(Speaking::start(core, Pace::steady(run.pace.seed), Rank::First)?);
     let maker = Maker::new(desk.clone(), Arc::clone(&first))?;
-    let calls = maker.many(FIRST).await?;
+    let most = run.steps.last().copied().unwrap_or_default();
+    let calls = maker.many(FIRST.min(most)).await?;
     first.wait_until_heard(calls.len() * 2).await?;
     tokio::time::sleep(WARM).await;
     maker.hang_up(&calls).await?;

@@ -57,7 +57,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Generator<L> {
     pace: Pace,
     frames: Frames,
-    lines: Vec<Option<Line<L>>>,
+    /// By number, never used twice; in boxes, for in hours most of them are empty.
+    lines: Vec<Option<Box<Line<L>>>>,
     poll: Poll,
     events: Events,
     ready: Vec<usize>,
@@ -114,8 +115,8 @@ impl<L: Leg> Generator<L> {
     pub(crate) fn add(&mut self, leg: L, seat: Seat) -> io::Result<u32> {
         let number = self.next_number();
         let socket = self.socket(number)?;
-        self.lines
-            .push(Some(Line::new(leg, socket, seat, self.pace, number, clock::now())));
+        let line = Line::new(leg, socket, seat, self.pace, number, clock::now());
+        self.lines.push(Some(Box::new(line)));
         self.poke(number)?;
         Ok(number)
     }
