@@ -45,7 +45,7 @@ export class Voice {
     private readonly signal: Signal,
     private readonly changed: Emitter,
     /** Takes what this desk heard, every few seconds. */
-    private readonly heard: (seconds: Second[]) => void,
+    private readonly tellHeard: (seconds: Second[]) => void,
   ) {
     this.leg = this.#newLeg();
   }
@@ -185,7 +185,7 @@ export class Voice {
       this.warnings = this.#monitor.push(second, now);
       this.leg.flowing(second.flowing);
       const seconds = this.#monitor.heard();
-      if (seconds) this.heard(seconds);
+      if (seconds) this.tellHeard(seconds);
     }
     this.#reading = reading;
     this.changed.emit();
