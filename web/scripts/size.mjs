@@ -20,7 +20,7 @@ export function checkSizes() {
   const widget = widgets.filter(existsSync).reduce((sum, path) => sum + gzip(path), 0);
   // The first view of the console is its page, the styles and every script the page or the agent's route needs.
   const assets = readdirSync(join(dist, "assets")).filter((name) => /\.(js|css)$/.test(name));
-  const first = assets.filter((name) => !/^(qa|demo|call|admin|preflight)[-.]/.test(name));
+  const first = assets.filter((name) => !/^(qa|demo|call|admin|preflight|consult|story|events)[-.]/.test(name));
   const consoleBytes = first.reduce(
     (sum, name) => sum + gzip(join(dist, "assets", name)),
     gzip(join(dist, "index.html")),

@@ -15,8 +15,8 @@ import {
 import type { PreflightReport } from "../../shared/gen/PreflightReport.ts";
 import type { PreflightStarted } from "../../shared/gen/PreflightStarted.ts";
 import type { Reading } from "../../shared/quality.ts";
-import en from "../../shared/i18n/en.json";
-import sw from "../../shared/i18n/sw.json";
+import en from "../../shared/i18n/preflight/en.json";
+import sw from "../../shared/i18n/preflight/sw.json";
 
 const STARTED = {
   preflightId: "p",
@@ -237,10 +237,10 @@ test("every code that a test can find has advice, in both languages", () => {
   codes.push("unauthenticated", "rate_limited", "media_full", "draining", "offline", "unreachable", "ws_unreachable");
   codes.push("no_candidates", "relay_only", "ice_failed", "dtls_failed", "over_tcp", "over_relay", "no_echo");
   codes.push("bad_line", "weak_line", "slow_line", "silent_echo", "unexpected");
-  for (const words of [en.preflight, sw.preflight] as Record<string, string>[]) {
+  for (const words of [en, sw] as Record<string, string>[]) {
     expect(codes.filter((code) => !words[`advice.${code}`])).toEqual([]);
   }
-  expect(Object.keys(sw.preflight).sort()).toEqual(Object.keys(en.preflight).sort());
+  expect(Object.keys(sw).sort()).toEqual(Object.keys(en).sort());
 });
 
 test("a browser is named by family, version and system", () => {

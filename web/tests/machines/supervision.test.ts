@@ -263,19 +263,26 @@ describe("what does not work", () => {
     expect(asked()).toEqual([]);
   });
 
-  test("sound that breaks off is repaired with a fresh right for the same leg", async () => {
+  test("sound that breaks off is repaired at once, and failing that with a fresh right for the same leg", async () => {
     await on("monitor");
     rest.on(`POST ${path()}`, { status: 201, body: { ...grant("supervisor"), legId: `${LEG}-1` } });
     peers.now.go("disconnected");
-    await pass(2000);
-    expect(asked()).toEqual(["POST call monitor", "POST call monitor"]);
-    expect(network.now.last("leg.restart").data).toMatchObject({ legId: `${LEG}-1` });
+    await pass(0);
+    expect(asked()).toEqual(["POST call monitor"]);
+    const { legId } = network.now.last("leg.offer").data as { legId: string };
+    expect(network.now.last("leg.restart").data).toMatchObject({ legId });
     expect(peers.all).toHaveLength(1);
+    peers.now.go("failed");
+    await pass(0);
+    expect(asked()).toEqual(["POST call monitor", "POST call monitor"]);
+    expect(network.now.last("leg.offer").data).toMatchObject({ legId: `${LEG}-1` });
+    expect(peers.all).toHaveLength(2);
   });
 
   test("sound that breaks off because the call is over says so", async () => {
     await on("monitor");
     rest.on(`POST ${path()}`, problem(409, "call_ended"));
+    peers.now.go("disconnected");
     peers.now.go("failed");
     await pass(0);
     expect(supervision.stage).toEqual({ at: "idle" });

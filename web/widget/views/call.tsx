@@ -68,6 +68,17 @@ function wait(t: Translate, estimate: number | null | undefined): string {
   return t("wait.range", waitRange(estimate));
 }
 
+function Lost({ text }: { text: string }) {
+  const { t } = useScene();
+  return (
+    <Notice kind="notice-warn" shape="lost" role="alert">
+      <b class="medium">{t("lost.title")}</b>
+      <br />
+      {text}
+    </Notice>
+  );
+}
+
 export function Waiting({ call }: { call: CallView }) {
   const { t, session } = useScene();
   const leave = (
@@ -89,15 +100,7 @@ export function Waiting({ call }: { call: CallView }) {
           <Elapsed since={call.enqueuedAt ?? call.createdAt} />
         </dd>
       </dl>
-      {lineLost(session) ? (
-        <Notice kind="notice-warn" shape="lost" role="alert">
-          <b class="medium">{t("queue.lost")}</b>
-          <br />
-          {t("queue_lost.hint")}
-        </Notice>
-      ) : (
-        <Notice>{t("queue.note")}</Notice>
-      )}
+      {lineLost(session) ? <Lost text={t("queue_lost.hint")} /> : <Notice>{t("queue.note")}</Notice>}
     </Frame>
   );
 }
@@ -116,13 +119,7 @@ export function OnItsWay({ call, text }: { call?: CallView; text?: string }) {
 function Hints({ name }: { name: string }) {
   const { t, session, soundBlocked } = useScene();
   if (session.leg.state.at !== "up") {
-    return (
-      <Notice kind="notice-warn" shape="lost" role="alert">
-        <b class="medium">{t("lost.title")}</b>
-        <br />
-        {t("lost.hint", { name })}
-      </Notice>
-    );
+    return <Lost text={t("lost.hint", { name })} />;
   }
   if (soundBlocked()) {
     return (

@@ -6,12 +6,11 @@ import { Avatar, EverySecond, HangUpIcon, Icon, Select } from "../../../shared/d
 import { clock, firstName } from "../../../shared/format.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
 import { t } from "../../words.ts";
-import { AskColleague, Consultation } from "./consult.tsx";
 import type { Desk } from "./desk.ts";
 import { Held, Hints } from "./hints.tsx";
 import { Lanes } from "./lanes.tsx";
+import { consultViews, storyViews } from "./later.ts";
 import { parked } from "../../parked.ts";
-import { Story } from "./story.tsx";
 
 /** What stands open under the buttons. */
 export type Drawer = "none" | "devices" | "ask";
@@ -28,6 +27,8 @@ export function ActiveCall({ desk, call, drawer, setDrawer }: Props) {
   const name = call.customerName || t("unknown_customer");
   const ask = useRef<HTMLButtonElement>(null);
   const asking = drawer === "ask" && talking && !call.consult;
+  const story = storyViews();
+  const views = talking && (asking || call.consult) ? consultViews() : undefined;
   // Once somebody rings, the choice is made.
   useEffect(() => {
     if (drawer === "ask" && !asking) setDrawer("none");
@@ -38,11 +39,11 @@ export function ActiveCall({ desk, call, drawer, setDrawer }: Props) {
       <Lanes desk={desk} call={call} />
       <Buttons desk={desk} call={call} drawer={drawer} setDrawer={setDrawer} ask={ask} />
       {drawer === "devices" && <Devices desk={desk} />}
-      {call.consult && talking && <Consultation desk={desk} call={call} />}
+      {views && call.consult && talking && <views.Consultation desk={desk} call={call} />}
       <Hints desk={desk} call={call} />
       {talking && call.heldSince && !call.consult && <Held desk={desk} name={firstName(name)} since={call.heldSince} />}
-      {asking && (
-        <AskColleague
+      {views && asking && (
+        <views.AskColleague
           desk={desk}
           customer={firstName(name)}
           close={() => {
@@ -51,7 +52,7 @@ export function ActiveCall({ desk, call, drawer, setDrawer }: Props) {
           }}
         />
       )}
-      <Story call={call} />
+      {story ? <story.Story call={call} /> : <div class="call-story" />}
     </main>
   );
 }

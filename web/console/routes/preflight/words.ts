@@ -1,8 +1,8 @@
 // The words of the line test, in the language that the visitor chose here or that his browser speaks.
 
 import { signal } from "@preact/signals";
-import { preflight as en } from "../../../shared/i18n/en.json";
 import { pickLanguage, translator, type Language, type Values } from "../../../shared/i18n/index.ts";
+import en from "../../../shared/i18n/preflight/en.json";
 
 export type Key = keyof typeof en;
 type Plural<K extends string> = K extends `${infer B}.other` ? B : never;
@@ -17,7 +17,7 @@ export const t = (key: Key | Plural<Key>, values?: Values): string => table.valu
 export const has = (key: string): key is Key => key in en;
 
 export async function setLanguage(wish: Language): Promise<void> {
-  const words = wish === "sw" ? (await import("../../../shared/i18n/sw.json")).preflight : en;
+  const words = wish === "sw" ? (await import("../../../shared/i18n/preflight/sw.json")).default : en;
   table.value = translator<Key>(words, wish);
   language.value = wish;
   document.documentElement.lang = wish;
