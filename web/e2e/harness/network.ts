@@ -10,6 +10,8 @@ export interface UdpProxy {
   port: number;
   /** The client's address changes as the server sees it; what is sent to the old one is lost. */
   rebind(): void;
+  /** The ways of today lead nowhere any more, as when a network is left: the client must open another. */
+  block(): void;
   close(): void;
 }
 
@@ -17,8 +19,10 @@ export interface UdpProxy {
 export async function udpProxy(port: number): Promise<UdpProxy> {
   const front = createSocket("udp4");
   const flows = new Map<string, UdpSocket>();
-  const flow = (from: { address: string; port: number }): UdpSocket => {
+  const blocked = new Set<string>();
+  const flow = (from: { address: string; port: number }): UdpSocket | undefined => {
     const key = `${from.address}:${String(from.port)}`;
+    if (blocked.has(key)) return undefined;
     let back = flows.get(key);
     if (!back) {
       back = createSocket("udp4");
@@ -27,7 +31,7 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
     }
     return back;
   };
-  front.on("message", (bytes, from) => flow(from).send(bytes, port, LOOPBACK));
+  front.on("message", (bytes, from) => flow(from)?.send(bytes, port, LOOPBACK));
   await new Promise<void>((bound) => front.bind(0, LOOPBACK, bound));
   const rebind = (): void => {
     for (const back of flows.values()) back.close();
@@ -36,6 +40,10 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
   return {
     port: front.address().port,
     rebind,
+    block: () => {
+      for (const key of flows.keys()) blocked.add(key);
+      rebind();
+    },
     close: () => {
       rebind();
       front.close();

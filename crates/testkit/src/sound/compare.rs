@@ -3,7 +3,9 @@
 //! Each second of the heard sound is searched for in the source, which is taken as a loop, by normalised
 //! cross-correlation: 1 is the source itself, 0.7 and less is warped or concealed, silence is told apart.
 
-use rustfft::{FftPlanner, num_complex::Complex};
+use std::sync::Arc;
+
+use rustfft::{Fft, FftPlanner, num_complex::Complex};
 
 /// Both sounds are brought to this rate first: the signals lie below 3 kHz.
 const RATE_HZ: usize = 8_000;
@@ -78,6 +80,8 @@ struct Search {
     /// Running sum of squares over the source, twice in a row.
     energy: Vec<f64>,
     length: usize,
+    forward: Arc<dyn Fft<f64>>,
+    inverse: Arc<dyn Fft<f64>>,
 }
 
 impl Search {
@@ -89,11 +93,15 @@ impl Search {
         for n in 0..2 * length {
             energy[n + 1] = energy[n] + spectrum[n % length].re.powi(2);
         }
-        FftPlanner::new().plan_fft_forward(length).process(&mut spectrum);
+        let mut planner = FftPlanner::new();
+        let (forward, inverse) = (planner.plan_fft_forward(length), planner.plan_fft_inverse(length));
+        forward.process(&mut spectrum);
         Self {
             spectrum,
             energy,
             length,
+            forward,
+            inverse,
         }
     }
 
@@ -106,14 +114,13 @@ impl Search {
                 silent: true,
             };
         }
-        let mut planner = FftPlanner::new();
         let mut field: Vec<Complex<f64>> = window.iter().map(|s| Complex::new(*s, 0.0)).collect();
         field.resize(self.length, Complex::default());
-        planner.plan_fft_forward(self.length).process(&mut field);
+        self.forward.process(&mut field);
         for (value, source) in field.iter_mut().zip(&self.spectrum) {
             *value = source * value.conj();
         }
-        planner.plan_fft_inverse(self.length).process(&mut field);
+        self.inverse.process(&mut field);
         let mut best = Window {
             correlation: 0.0,
             place_s: 0.0,
