@@ -375,8 +375,8 @@ impl Downlink {
         } else {
             // A report about a pause has nothing new to tell.
             self.stuck |= self.said && self.unheard_s > 1;
+            self.unheard_s += u32::from(self.sent >= JUDGED_PACKETS_MIN);
         }
-        self.unheard_s += u32::from(self.sent >= JUDGED_PACKETS_MIN);
         self.said = false;
         self.advanced = false;
         self.sent = 0;

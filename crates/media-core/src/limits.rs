@@ -139,6 +139,9 @@ pub const MISSING_FOR: u64 = SECOND;
 pub const NACK_AFTER_MIN: u64 = 20 * MS;
 /// Time beyond the round trip before a packet is asked for, and again.
 pub const NACK_AFTER_RTT: u64 = 10 * MS;
+/// Time beyond that before a packet is asked for again: what a browser and its pacer take to answer. Without it, a link of
+/// 80 ms there and back had most packets sent twice.
+pub const NACK_AGAIN_AFTER: u64 = 20 * MS;
 /// Times one packet is asked for.
 pub const NACK_TRIES_MAX: u8 = 3;
 /// Unanswered NACKs in a row after which a stream is asked no more: it answers none.

@@ -5,7 +5,8 @@
 //! Invariant: at most [`MISSING_MAX`] holes, ascending by index; each is filled at most once.
 
 use crate::limits::{
-    MISSING_FOR, MISSING_MAX, MS, NACK_AFTER_MIN, NACK_AFTER_RTT, NACK_TRIES_MAX, NACKS_UNANSWERED_MAX,
+    MISSING_FOR, MISSING_MAX, MS, NACK_AFTER_MIN, NACK_AFTER_RTT, NACK_AGAIN_AFTER, NACK_TRIES_MAX,
+    NACKS_UNANSWERED_MAX,
 };
 
 /// One packet that did not come.
@@ -123,7 +124,7 @@ impl Missing {
         for (place, hole) in numbers.iter_mut().zip(due) {
             *place = hole.index as u16;
             hole.tries += 1;
-            hole.ask_at = now + wait;
+            hole.ask_at = now + wait + NACK_AGAIN_AFTER;
             count += 1;
         }
         count
@@ -193,6 +194,16 @@ mod tests {
         }
         assert_eq!(asked, 2 * usize::from(NACK_TRIES_MAX));
         assert_eq!(missing.came(70_000), Late::Unasked, "given up");
+    }
+
+    #[test]
+    fn who_is_asked_has_time_to_answer_before_he_is_asked_again() {
+        let mut missing = Missing::new(true);
+        missing.note(SECOND, 10, 11, 0, WAIT);
+        assert_eq!(ask(&mut missing, SECOND + WAIT), [10]);
+        let again = SECOND + 2 * WAIT + NACK_AGAIN_AFTER;
+        assert_eq!(ask(&mut missing, again - 1), [0u16; 0]);
+        assert_eq!((missing.due(), ask(&mut missing, again)), (Some(again), vec![10]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod abuse;
 mod alone;
 mod audio;
 mod faults;
+mod flags;
 mod hold;
 mod ice;
 mod legs;
