@@ -77,12 +77,13 @@ mod tests {
             part,
             uplink: true,
             red: Red::Off,
+            now: 0,
             first_offer_by: 100,
             slots: [slot; SLOTS_PER_LEG_MAX],
         };
         let mut digest = [0; 32];
         digest[..16].copy_from_slice(&n.to_be_bytes());
-        registry.admit(leg, digest).expect("there is room");
+        registry.admit(leg, digest, |_| true).expect("there is room");
     }
 
     fn grant(n: u8, part: Part) -> ports::LegGrant {
