@@ -31,7 +31,6 @@ mod spurt;
 mod system;
 
 use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
@@ -91,9 +90,8 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
     }
     system::allow_sockets()?;
     let core = cores - 1;
-    let server = |path: &Path| Server::read(path);
     let report = match command {
-        Command::Calls(options) => calls::run(&options.run()?, &server(&options.server)?, core)?,
+        Command::Calls(options) => calls::run(&options.run()?, &Server::read(&options.server)?, core)?,
         Command::Floor(options) => {
             let pace = options.pace.pace();
             system::pin(None, core)?;
@@ -102,7 +100,7 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
         }
         Command::Joins(options) => joins::run(options, core)?,
         Command::Fanout(options) => fanout::run(options, core)?,
-        Command::Soak(options) => soak::run(options, &server(&options.server)?, core)?,
+        Command::Soak(options) => soak::run(options, &Server::read(&options.server)?, core)?,
         Command::ServeMedia { .. } => return Ok(None),
     };
     Ok(Some(report))
