@@ -285,7 +285,7 @@ async fn a_message_that_cannot_be_read_is_answered_and_the_session_goes_on() {
         (
             "leg.offer",
             json!({ "legId": nothing, "grant": grant, "sdp": "x" }),
-            "offer_without_opus",
+            "offer_malformed",
         ),
         (
             "leg.candidate",

@@ -4,15 +4,17 @@
 //! awaits media), facts come down (the desk pulls them); media awaits nobody.
 #![forbid(unsafe_code)]
 
+pub mod load;
 pub mod media;
 pub mod recordings;
 pub mod secret;
 
 use std::{future::Future, pin::Pin};
 
+pub use load::{Draining, Load, Recorder};
 pub use media::{
-    Answer, Cause, Direction, DownlinkSecond, Draining, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary,
-    Load, Media, MediaEvent, Part, Plan, Policy, RecordCommand, Recorder, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+    Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
+    MediaEvent, Part, Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
 };
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
