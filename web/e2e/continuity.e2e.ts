@@ -206,7 +206,8 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
       backs.push(Math.max(...back));
     }
     console.log(`${name} moves: sound back both ways, median of ${TIMES}: ${median(backs).toFixed()} ms`);
-    expect((await told("leg.migrated")) - before, "the server saw each move").toBe(TIMES);
+    // A restart of ICE that follows opens a port of its own.
+    expect((await told("leg.migrated")) - before, "the server saw each move").toBeGreaterThanOrEqual(TIMES);
     expect((await call()).status).toBe("answered");
   });
 
