@@ -25,6 +25,9 @@ interface Call {
   answeredAt?: string;
   endedAt?: string;
 }
+interface Quality {
+  heard: { part: string; mos: (number | null)[] }[];
+}
 interface Recording {
   recordingId: string;
   state: string;
@@ -103,6 +106,15 @@ describe("a call in two real browsers", () => {
     const agentHeard = writeWav(join(folder, "heard-by-agent.wav"), atAgent.samples, atAgent.rate);
     expect(compare(up, agentHeard, 0, 1).median, "the agent hears the customer").toBeGreaterThanOrEqual(HEARD_MIN);
     expect(compare(down, customerHeard, 0, 1).median, "the customer hears the agent").toBeGreaterThanOrEqual(HEARD_MIN);
+  });
+
+  it("is told by both clients what they heard, apart from what the server measured", async () => {
+    const told = await until("both have told", async () => {
+      const { heard } = await rest<Quality>(server, "GET", `/api/support/call/${callId}/quality`);
+      return heard.length === 2 && heard;
+    });
+    expect(told.map((track) => track.part)).toEqual(["customer", "agent"]);
+    for (const { part, mos } of told) expect(mos.filter((one) => one !== null).length, part).toBeGreaterThanOrEqual(10);
   });
 
   it("ends by the customer, frees the agent, and has gone through every state", async () => {
