@@ -62,12 +62,13 @@ export async function hear(page: Listener, ms: number): Promise<Heard> {
   const heard = await page.evaluate(async (duration) => {
     const ear = (window as unknown as { __ear: { peers: RTCPeerConnection[] } }).__ear;
     const live = ear.peers.filter((peer) => peer.connectionState === "connected").at(-1);
-    const track = live
-      ?.getReceivers()
+    // All of them: whoever has left a call leaves a silent track behind.
+    const tracks = (live?.getReceivers() ?? [])
       .map((receiver) => receiver.track)
-      .find((candidate) => candidate.kind === "audio" && candidate.readyState === "live" && !candidate.muted);
-    if (!track) throw new Error(`no live remote track; peers: ${ear.peers.map((p) => p.connectionState).join(",")}`);
-    const stream = new MediaStream([track]);
+      .filter((candidate) => candidate.kind === "audio" && candidate.readyState === "live" && !candidate.muted);
+    if (tracks.length === 0)
+      throw new Error(`no live remote track; peers: ${ear.peers.map((p) => p.connectionState).join(",")}`);
+    const stream = new MediaStream(tracks);
     // Without an element that plays the same stream Chromium hands the graph pure zeros.
     const element = new Audio();
     element.srcObject = stream;
@@ -75,7 +76,7 @@ export async function hear(page: Listener, ms: number): Promise<Heard> {
     await element.play();
     const context = new AudioContext({ sampleRate: 48_000 });
     await context.resume();
-    const source = context.createMediaStreamSource(stream);
+    const sources = tracks.map((track) => context.createMediaStreamSource(new MediaStream([track])));
     const tap = context.createScriptProcessor(4096, 1, 1);
     const blocks: Float32Array[] = [];
     let began = 0;
@@ -83,11 +84,11 @@ export async function hear(page: Listener, ms: number): Promise<Heard> {
       began ||= Date.now() - event.inputBuffer.duration * 1000;
       blocks.push(event.inputBuffer.getChannelData(0).slice());
     };
-    source.connect(tap);
+    for (const source of sources) source.connect(tap);
     tap.connect(context.destination);
     await new Promise((done) => setTimeout(done, duration));
     tap.disconnect();
-    source.disconnect();
+    for (const source of sources) source.disconnect();
     const rate = context.sampleRate;
     await context.close();
     const total = blocks.reduce((sum, block) => sum + block.length, 0);
