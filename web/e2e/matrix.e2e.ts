@@ -1,0 +1,248 @@
+// Who hears whom: four people with a tone each, and in every state of the call which tones are at which ear and in which
+// lane of the recording.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { person, type Person } from "./harness/chromium.ts";
+import { hear } from "./harness/ear.ts";
+import { artifacts } from "./harness/paths.ts";
+import { rest, serve, type Server } from "./harness/server.ts";
+import { decode, writeWav } from "./harness/sound.ts";
+import { loudness, tone } from "./harness/tones.ts";
+import { pause, until } from "./harness/wait.ts";
+
+/** Everybody's tone, hertz: black keys, for the hold music plays on the white ones, and none a multiple of another. */
+const TONES = { customer: 466, agent: 740, colleague: 1_109, supervisor: 1_661 };
+type Name = keyof typeof TONES;
+const NAMES = Object.keys(TONES) as Name[];
+
+/** Least share of a tone, as the median of the seconds, that counts as heard. */
+const HEARD_MIN = 0.3;
+/** Greatest share in any second that counts as silence: -28 dB of the speaker, what a note of the music begins with. */
+const SILENT_MAX = 0.04;
+/** How long everybody listens, milliseconds. */
+const LISTEN_MS = 4_000;
+/** A change is heard once jitter buffers have played what was before it, milliseconds. */
+const SETTLE_MS = 3_000;
+
+const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+describe("who-hears-whom", () => {
+  const folder = artifacts("matrix");
+  let server: Server;
+  const people: Partial<Record<Name, Person>> = {};
+  let callId = "";
+
+  const page = (name: Name) => {
+    const found = people[name];
+    if (!found) throw new Error(`${name} is not here`);
+    return found.page;
+  };
+  const shown = (name: Name, id: string) => page(name).getByTestId(id).first();
+  const desk = (name: Name, state: string) =>
+    page(name).locator(`[data-testid="call-state"][data-state="${state}"]`).waitFor();
+
+  async function signIn(name: Name, role: string, which: number, path: string): Promise<void> {
+    const account = server.accounts.filter((one) => one.role === role)[which];
+    await page(name).goto(`${server.url}${path}`);
+    await shown(name, "email").fill(account!.email);
+    await shown(name, "password").fill(account!.password);
+    await shown(name, "sign-in").click();
+  }
+
+  async function online(name: Name): Promise<void> {
+    await shown(name, "online").click();
+    await shown(name, "microphone-checked").waitFor();
+  }
+
+  /** The tones at one ear; somebody without a sound hears none. */
+  async function heardBy(name: Name): Promise<Record<Name, number[]>> {
+    const caught = await hear(page(name), LISTEN_MS).catch((fault: unknown) => {
+      if (!String(fault).includes("no live remote track")) throw fault;
+      return { samples: new Int16Array(0), rate: 48_000 };
+    });
+    const seconds = (hertz: number) => loudness(caught.samples, caught.rate, hertz);
+    return Object.fromEntries(NAMES.map((tone) => [tone, seconds(TONES[tone])])) as Record<Name, number[]>;
+  }
+
+  /** Everybody who is named hears exactly these. */
+  async function expectEars(expected: Partial<Record<Name, Name[]>>): Promise<void> {
+    await pause(SETTLE_MS);
+    const ears = Object.keys(expected) as Name[];
+    const heard = await Promise.all(ears.map(heardBy));
+    const wrong: string[] = [];
+    ears.forEach((ear, place) => {
+      for (const voice of NAMES) {
+        const seconds = heard[place]![voice];
+        const wanted = expected[ear]!.includes(voice);
+        const right = wanted ? median(seconds) >= HEARD_MIN : seconds.every((share) => share <= SILENT_MAX);
+        const shares = seconds.map((share) => share.toFixed(3)).join(" ");
+        if (!right) wrong.push(`${ear} ${wanted ? "misses" : "hears"} ${voice}: ${shares}`);
+      }
+    });
+    expect(wrong).toEqual([]);
+  }
+
+  const supervises = (mode: string | undefined) =>
+    until(`the supervisor is ${mode ?? "gone"}`, async () => {
+      const { calls } = (await page("supervisor").evaluate(
+        "fetch('/api/support/calls/live').then((r) => r.json())",
+      )) as { calls: { callId: string; supervisors: { mode: string }[] }[] };
+      return calls.find((call) => call.callId === callId)?.supervisors[0]?.mode === mode;
+    });
+
+  beforeAll(async () => {
+    for (const name of NAMES) {
+      const { samples, rate } = tone(TONES[name]);
+      const wav = writeWav(join(folder, `${name}.wav`), samples, rate);
+      people[name] = await person({ wav, ear: true });
+    }
+    server = await serve("matrix");
+  });
+
+  afterAll(async () => {
+    for (const each of Object.values(people)) await each.close();
+    await server?.stop();
+  });
+
+  afterEach(async (context) => {
+    if (context.task.result?.state !== "fail") return;
+    for (const [name, each] of Object.entries(people)) {
+      await each.page.screenshot({ path: join(folder, `${name}.png`) });
+      writeFileSync(join(folder, `${name}.log`), each.log.join("\n"));
+    }
+  });
+
+  it("in talk customer and agent hear one another", async () => {
+    await signIn("agent", "agent", 0, "/agent");
+    await online("agent");
+    await page("customer").goto(`${server.url}/demo`);
+    await shown("customer", "launcher").click();
+    await shown("customer", "call-us").click();
+    await shown("customer", "call-now").click();
+    await shown("agent", "offer-accept").click();
+    await desk("agent", "talking");
+    callId = (await page("agent").getByTestId("call-state").getAttribute("data-call-id")) ?? "";
+    await expectEars({ customer: ["agent"], agent: ["customer"] });
+  });
+
+  it("who listens hears both and nobody hears him", async () => {
+    await signIn("supervisor", "supervisor", 0, "/admin");
+    await shown("supervisor", "row-monitor").click();
+    await supervises("monitor");
+    await expectEars({ customer: ["agent"], agent: ["customer"], supervisor: ["customer", "agent"] });
+  });
+
+  it("who whispers is heard by the agent alone", async () => {
+    await shown("supervisor", "mode-whisper").click();
+    await supervises("whisper");
+    await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
+    await expectEars({ customer: ["agent"], agent: ["customer", "supervisor"], supervisor: ["customer", "agent"] });
+  });
+
+  it("who joins is heard by all", async () => {
+    await shown("supervisor", "mode-barge").click();
+    await supervises("barge");
+    await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
+    await expectEars({
+      customer: ["agent", "supervisor"],
+      agent: ["customer", "supervisor"],
+      supervisor: ["customer", "agent"],
+    });
+  });
+
+  it("who is muted at the server is heard by nobody", async () => {
+    await shown("agent", "mute-customer").click();
+    await expectEars({ customer: ["agent", "supervisor"], agent: ["supervisor"], supervisor: ["agent"] });
+    await shown("agent", "mute-customer").click();
+    await page("agent").getByText("that voice is not recorded").waitFor({ state: "detached" });
+  });
+
+  it("who is on hold hears the music and no voice, and is not heard", async () => {
+    await shown("agent", "hold").click();
+    await shown("agent", "held").waitFor();
+    await expectEars({ customer: [], agent: ["supervisor"], supervisor: ["agent"] });
+    await shown("agent", "hold").click();
+    await shown("agent", "held").waitFor({ state: "detached" });
+    await shown("supervisor", "supervise-leave").click();
+    await supervises(undefined);
+    await expectEars({ customer: ["agent"], agent: ["customer"] });
+  });
+
+  it("who consults talks apart from the customer", async () => {
+    await signIn("colleague", "agent", 1, "/agent");
+    await online("colleague");
+    await shown("agent", "ask-open").click();
+    await shown("agent", "ask-ring").click();
+    await shown("colleague", "offer-accept").click();
+    await page("agent").locator('[data-testid="consult"][data-state="talking"]').waitFor();
+    await page("colleague").locator('[data-testid="call-state"][data-sound="up"]').waitFor();
+    await expectEars({ customer: [], agent: ["colleague"], colleague: ["agent"] });
+  });
+
+  it("in a conference all three hear one another", async () => {
+    await shown("agent", "consult-merge").click();
+    await page("colleague").locator('[data-testid="consult"][data-state="conference"]').waitFor();
+    await expectEars({
+      customer: ["agent", "colleague"],
+      agent: ["customer", "colleague"],
+      colleague: ["customer", "agent"],
+    });
+  });
+
+  it("who got the call talks with the customer, and who gave it hears nothing", async () => {
+    await shown("agent", "consult-complete").click();
+    await page("colleague").getByText("is yours now").waitFor();
+    await expectEars({ customer: ["colleague"], agent: [], colleague: ["customer"] });
+  });
+
+  it("each lane of the recording holds whom it is to hold", async () => {
+    await shown("colleague", "hangup").click();
+    await shown("customer", "ended").waitFor();
+    const path = `/api/support/call/${callId}/recordings`;
+    const stored = await until(
+      "the recording is stored",
+      async () => {
+        const { recordings } = await rest<{ recordings: { recordingId: string; state: string }[] }>(
+          server,
+          "GET",
+          path,
+        );
+        return recordings.length === 1 && recordings.find((one) => one.state === "stored");
+      },
+      60_000,
+    );
+    const audio = await fetch(`http://${server.http}/api/support/recordings/${stored.recordingId}/audio`, {
+      headers: { authorization: `Bearer ${server.serviceKey}` },
+    });
+    expect(audio.status).toBe(200);
+    const file = join(folder, "call.opus");
+    writeFileSync(file, Buffer.from(await audio.arrayBuffer()));
+    const [left, right] = lanes(decode(file, join(folder, "call.wav")));
+    const loudest = (lane: Int16Array, name: Name) => Math.max(...loudness(lane, 48_000, TONES[name]));
+    for (const [lane, samples, inside] of [
+      ["customer's", left, ["customer"]],
+      ["agents'", right, ["agent", "colleague"]],
+    ] as const)
+      for (const name of NAMES) {
+        const share = loudest(samples, name);
+        const wanted = (inside as readonly Name[]).includes(name);
+        if (wanted) expect(share, `${name} in the ${lane} lane`).toBeGreaterThanOrEqual(HEARD_MIN);
+        else expect(share, `${name} in the ${lane} lane`).toBeLessThanOrEqual(SILENT_MAX);
+      }
+    const seconds = (name: Name) => loudness(right, 48_000, TONES[name]);
+    const [first, second] = [seconds("agent"), seconds("colleague")];
+    const both = first.filter((share, at) => share >= HEARD_MIN && (second[at] ?? 0) >= HEARD_MIN);
+    expect(both.length, "the agents follow one another, at one second at most together").toBeLessThanOrEqual(1);
+  });
+});
+
+/** The two channels of a WAV file of 16 bits. */
+function lanes(wav: string): [Int16Array, Int16Array] {
+  const bytes = readFileSync(wav);
+  const data = bytes.indexOf("data") + 8;
+  const frames = Math.floor((bytes.length - data) / 4);
+  const channel = (offset: number) =>
+    Int16Array.from({ length: frames }, (_, n) => bytes.readInt16LE(data + 4 * n + offset));
+  return [channel(0), channel(2)];
+}
