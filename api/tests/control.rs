@@ -32,6 +32,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one call, from its beginning to its end")]
 async fn a_call_is_muted_shared_and_taken_over() {
     let mut server = server!(false);
     let ann = server.online("ann").await;

@@ -33,13 +33,13 @@ async fn began(reply: Reply) -> Value {
 
 /// Attaches the echo and lets go of it again: media reports what it measured.
 async fn echoed(server: &Server, test: &Value) {
-    let grant = test["leg"]["grant"].as_str().unwrap();
+    let grant = test["leg"]["grant"].as_str().expect("a grant");
     let attach = server
         .ask("POST", "/api/rtc")
         .bearer(grant)
         .raw("application/sdp", "v=0\r\n");
     assert_eq!(attach.send().await.status, StatusCode::CREATED);
-    let id: uuid::Uuid = test["preflightId"].as_str().unwrap().parse().unwrap();
+    let id: uuid::Uuid = test["preflightId"].as_str().expect("an id").parse().expect("a UUID");
     let room = call_model::CallId(id.as_u128());
     ports::Media::close_room(&*server.world.media, room, ports::Cause::Limit);
 }
@@ -47,7 +47,7 @@ async fn echoed(server: &Server, test: &Value) {
 async fn list(server: &Server, token: &str, query: &str) -> Vec<Value> {
     let reply = server.ask("GET", format!("{TESTS}?{query}")).bearer(token).send().await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-    reply.json()["preflights"].as_array().unwrap().clone()
+    reply.json()["preflights"].as_array().expect("a list").clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn a_customers_test_is_reported_by_both_sides_and_found_by_its_code() {
     assert!(test["leg"]["iceServers"].is_array());
     let code = test["code"].as_str().unwrap();
     assert_eq!(code.len(), 6);
-    let grant = test["leg"]["grant"].as_str().unwrap();
+    let grant = test["leg"]["grant"].as_str().expect("a grant");
     let path = format!("{TESTS}/{}/report", test["preflightId"].as_str().unwrap());
     let send = |token: &str, body: &Value| server.ask("POST", path.clone()).bearer(token).json(body);
 

@@ -57,7 +57,7 @@ fn shard() -> (Bed, Vec<Client>) {
     let mut clients = Vec::new();
     for number in 0..LEGS {
         let part = if number % 2 == 0 { Part::Customer } else { Part::Agent };
-        let mut client = Client::new(number, part);
+        let mut client = Client::new(u16::from(number), part);
         bed.add(RoomId(1 + u128::from(number / 2)), &client)
             .expect("the leg is new");
         assert_eq!(bed.check(&mut client).len(), 1, "a check is answered at once");
@@ -143,7 +143,7 @@ fn through_a_shard(criterion: &mut Criterion) {
     );
 
     // A valid check of a leg that this shard does not have.
-    let check = Client::new(LEGS + 1, Part::Agent).check(true);
+    let check = Client::new(u16::from(LEGS) + 1, Part::Agent).check(true);
     let mut unknown: Vec<_> = (0..DATAGRAMS as u32).map(|n| arrived(address(n), &check)).collect();
     group.bench_function("unknown_ufrag", |bench| bench.iter(|| take(&mut bed, &mut unknown)));
     assert!(

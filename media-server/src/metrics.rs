@@ -84,6 +84,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name that is registered already.
+    #[expect(clippy::too_many_lines, reason = "a list of everything that is counted")]
     pub fn new(registry: &Registry, shards: usize) -> Result<Metrics, prometheus::Error> {
         let counters = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
         let histogram =

@@ -79,6 +79,7 @@ fn state_of(view: &CallView) -> Option<ConsultState> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one call, from its beginning to its end")]
 async fn a_colleague_is_asked_answers_and_gets_the_call() {
     let Some((mut world, amina, baraka, call)) = scene().await else {
         return;

@@ -505,7 +505,7 @@ fn row(second: &Second) -> Row {
         level_max: second.level_max,
         mos: second.mos.map_or(0, mos_steps),
         rating: second.rating.map_or(0, |rating| rating.round() as u8),
-        flags: u16::from(second.up) * FLAG_UP | second.flags.0 << FLAGS_SHIFT,
+        flags: (u16::from(second.up) * FLAG_UP) | (second.flags.0 << FLAGS_SHIFT),
         ..Row::default()
     }
 }

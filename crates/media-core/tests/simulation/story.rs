@@ -118,8 +118,8 @@ impl World {
 
     pub(crate) fn act(&mut self, call: usize, act: Act) {
         match act {
-            Act::Told(peer) => return self.gone(peer),
-            _ if self.calls[call].closed => return,
+            Act::Told(peer) => self.gone(peer),
+            _ if self.calls[call].closed => {}
             Act::Begins => self.begins(call),
             Act::AgentJoins => self.agent_joins(call),
             Act::Marks => self.calls[call].mark = self.count(call),

@@ -320,7 +320,7 @@ impl World {
     /// Whether who owns an address negotiated AES-CM, whose tags are 10 bytes behind the number of a report.
     fn has_short_tags(&self, to: SocketAddr) -> bool {
         let leg = self.judge.owner(to).map(|(_, leg)| leg);
-        leg.is_some_and(|leg| Call::number_of(leg) % 8 == 0)
+        leg.is_some_and(|leg| Call::number_of(leg).is_multiple_of(8))
     }
 
     fn helper_job(&mut self, job: Job, cause: Option<&Inbound>) {

@@ -122,7 +122,7 @@ fn talk(mut input: Input<'_>) {
         let back = u32::from(step >> 2 & 3).min(number);
         let mut payload = Vec::new();
         for age in (1..=back).rev() {
-            let word = u32::from(0x80 | customer.numbers.opus) << 24 | age * FRAME_SAMPLES << 10 | 12;
+            let word = u32::from(0x80 | customer.numbers.opus) << 24 | (age * FRAME_SAMPLES) << 10 | 12;
             payload.extend_from_slice(&word.to_be_bytes());
         }
         payload.push(customer.numbers.opus);
