@@ -109,12 +109,21 @@ impl Shared {
 
     /// Tells a room's shard something, at once or as soon as it listens. A room that nobody knows has no shard.
     pub(crate) fn tell_room(&self, room: CallId, command: Command) {
-        let shard = lock(&self.registry).shard_of(room);
+        self.tell_known(&lock(&self.registry), room, command);
+    }
+
+    /// The same under the registry's lock: nobody forgets the room in between, and what is told of it later comes later.
+    fn tell_known(&self, registry: &Registry, room: CallId, command: Command) {
+        let shard = registry.shard_of(room);
         let Some((shard, link)) = shard.and_then(|shard| Some((shard, self.shards.get(shard)?))) else {
             return;
         };
-        if let Err(command) = link.hand(command) {
-            lock(&self.pending).push_back((shard, command));
+        let mut pending = lock(&self.pending);
+        // What waits was said before; overtaken by a newer plan, the end of a room would leave one without legs.
+        if pending.iter().any(|(waiting, _)| *waiting == shard) {
+            pending.push_back((shard, command));
+        } else if let Err(command) = link.hand(command) {
+            pending.push_back((shard, command));
         }
     }
 
@@ -322,18 +331,20 @@ impl Shared {
 
     /// See [`Media::close_room`].
     pub(crate) fn close_room(&self, room: CallId, cause: Cause) {
-        let known = lock(&self.registry).shard_of(room).is_some();
-        if !known {
-            return;
-        }
-        self.tell_room(
-            room,
-            Command::CloseRoom {
+        let over = {
+            let mut registry = lock(&self.registry);
+            if registry.shard_of(room).is_none() {
+                return;
+            }
+            let close = Command::CloseRoom {
                 room: convert::room(room),
                 cause: convert::cause_in(cause),
-            },
-        );
-        if lock(&self.registry).remove_room(room) {
+            };
+            self.tell_known(&registry, room, close);
+            registry.remove_room(room)
+        };
+        // Not under the registry's lock: the control thread takes the two the other way round.
+        if over {
             lock(&self.outbox).close(room);
         }
         self.recorder.tell(recorder::Message::RoomClosed {
