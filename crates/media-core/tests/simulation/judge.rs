@@ -23,6 +23,17 @@ const ATTACHED_MAX: u64 = LEG_KEEP / 2;
 /// Between a leg's last moment and its end: timers go in steps.
 const SLACK: u64 = 200 * MS;
 
+/// The longest that a frame may be on its way: the line's freezes and a client that sleeps, and some.
+const UNDER_WAY_MAX: u64 = 30 * SECOND;
+
+/// Who is away in a room.
+#[derive(Default)]
+struct Silence {
+    away: Vec<LegId>,
+    /// When somebody was last back, or ended while away.
+    until: Option<u64>,
+}
+
 /// One outgoing stream.
 struct Stream {
     top: u64,
@@ -69,6 +80,7 @@ pub(crate) struct Judge {
     legs: FxHashMap<LegId, Leg>,
     ended: FxHashMap<LegId, Cause>,
     rooms: FxHashMap<RoomId, u64>,
+    silences: FxHashMap<RoomId, Silence>,
     streams: FxHashMap<u32, Stream>,
     /// The newest number of the reports of a stream.
     reports: FxHashMap<u32, u32>,
@@ -214,10 +226,17 @@ impl Judge {
                 let room = self.living(*leg).room;
                 assert_eq!(room, event.room);
                 self.end(*leg, *cause);
+                self.back(event, *leg);
+            }
+            Kind::LegAway { leg } => {
+                self.living(*leg);
+                self.silences.entry(event.room).or_default().away.push(*leg);
+            }
+            Kind::LegBack { leg } => {
+                self.living(*leg);
+                self.back(event, *leg);
             }
             Kind::FirstRtp { leg }
-            | Kind::LegAway { leg }
-            | Kind::LegBack { leg }
             | Kind::LegMigrated { leg }
             | Kind::UplinkStalled { leg }
             | Kind::Quality { leg: Some(leg), .. } => {
@@ -225,6 +244,22 @@ impl Judge {
             }
             Kind::RoomLive | Kind::PlanApplied { .. } | Kind::Quality { leg: None, .. } => {}
         }
+    }
+
+    fn back(&mut self, event: &Event, leg: LegId) {
+        let silence = self.silences.entry(event.room).or_default();
+        let before = silence.away.len();
+        silence.away.retain(|away| *away != leg);
+        if silence.away.len() < before {
+            silence.until = Some(event.at);
+        }
+    }
+
+    /// Whether music may reach somebody of this room who is on no hold: the other side is away, or was a moment ago.
+    pub(crate) fn may_comfort(&self, now: u64, room: RoomId) -> bool {
+        let recent = |until: u64| now.saturating_sub(until) <= UNDER_WAY_MAX;
+        let silence = self.silences.get(&room);
+        silence.is_some_and(|silence| !silence.away.is_empty() || silence.until.is_some_and(recent))
     }
 
     fn living(&mut self, leg: LegId) -> &mut Leg {
