@@ -93,7 +93,14 @@ async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
                 None => break,
             },
         };
-        seat(&media, &certificate, &speaking, seated, rooms).await?;
+        if let Err(fault) = seat(&media, &certificate, &speaking, seated, rooms).await {
+            // Media takes no more rooms at once than it has measured it can carry: that is where a search ends.
+            if options.rooms.is_empty() && !steps.is_empty() {
+                eprintln!("the search ends at {rooms} rooms: {fault}");
+                break;
+            }
+            return Err(fault);
+        }
         seated = rooms;
         tokio::time::sleep(WARM).await;
         let (before, begin) = (Used::now(pid, &shards)?, clock::now());
