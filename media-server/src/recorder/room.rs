@@ -146,17 +146,19 @@ impl Room {
         }
     }
 
-    /// The same order twice is one; another one while there is one is refused. With `refused` the recording stays
-    /// empty, and says why by the packets that it lost.
+    /// The same order twice is one. Another one takes its place as long as the room is not live: its agent said yes and
+    /// never came, the call was offered again, and nothing has been taken. Afterwards it is refused. With `refused` the
+    /// recording stays empty, and says why by the packets that it lost.
     pub(super) fn start(&mut self, order: Order, refused: bool) -> bool {
         match self.order {
-            None => {
+            Some(before) if before.recording == order.recording => true,
+            Some(_) if self.live_ns.is_some() => false,
+            Some(_) | None => {
                 self.order = Some(order);
                 self.refused = refused;
                 self.changed = true;
                 true
             }
-            Some(before) => before.recording == order.recording,
         }
     }
 

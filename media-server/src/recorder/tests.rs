@@ -77,6 +77,31 @@ fn a_packet_that_comes_before_its_leg_is_known_is_kept_and_one_of_nobody_is_not(
 }
 
 #[test]
+fn the_order_of_an_agent_who_never_came_gives_way_and_that_of_a_live_room_does_not() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    let order = |recording| Message::Start {
+        room: 1,
+        recording,
+        policy: ports::Policy::Optional,
+        customer_left: true,
+    };
+    rig.told.push_back(order(7));
+    rig.turns(2);
+    // The rig's own order, and the room is live.
+    rig.room(1, true);
+    rig.talk(1, 10);
+    rig.told.push_back(order(8));
+    rig.talk(1, 10);
+    rig.close(1);
+    rig.turns(60);
+    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
+    assert_eq!(call.recording, Some(1_001));
+    assert_eq!(tracks(&call).map(|track| track.len()), [20, 20]);
+    assert!(rig.jobs.try_recv().is_err(), "one call, one recording");
+}
+
+#[test]
 fn nothing_unwanted_is_on_the_disk() {
     let folder = Folder::new();
     let mut rig = Rig::new(&folder, Shaky::sound());
