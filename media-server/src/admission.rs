@@ -63,6 +63,36 @@ impl Full {
     }
 }
 
+/// Who has to go while a shard is overloaded; never anybody in a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outs {
+    /// Who tests his line.
+    pub line_tests: bool,
+    /// Who only listens.
+    pub listeners: bool,
+}
+
+/// How long the busiest shard has been overloaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overload {
+    looks: u32,
+}
+
+impl Overload {
+    /// One look, once a second: line tests go at the first above [`BUSY_SHED`], listeners only if that was not enough.
+    pub fn look(&mut self, busiest: f64) -> Outs {
+        self.looks = if busiest >= BUSY_SHED {
+            self.looks.saturating_add(1)
+        } else {
+            0
+        };
+        Outs {
+            line_tests: self.looks >= 1,
+            listeners: self.looks >= 2,
+        }
+    }
+}
+
 /// What a shard was seen to do in the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Look {
@@ -169,6 +199,20 @@ mod tests {
             budget.look(second * SECOND, look);
         }
         (budget, 6 * SECOND)
+    }
+
+    #[test]
+    fn line_tests_go_at_once_and_listeners_if_that_was_not_enough() {
+        let mut overload = Overload::default();
+        let mut look = |busy| {
+            let outs = overload.look(busy);
+            (outs.line_tests, outs.listeners)
+        };
+        assert_eq!(look(BUSY_SHED - 0.001), (false, false));
+        assert_eq!(look(BUSY_SHED), (true, false));
+        assert_eq!(look(1.0), (true, true));
+        assert_eq!(look(BUSY_SHED - 0.001), (false, false));
+        assert_eq!(look(1.0), (true, false), "it begins anew");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use media_core::event::{Event, Kind};
 use media_core::quality::window::Scores;
 use ports::EventKind;
 
-use crate::admission::{BUSY_SHED, Full, Look};
+use crate::admission::{Full, Look, Overload};
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::plane::{Shared, lock};
@@ -43,8 +43,7 @@ pub(crate) struct Control {
     /// The scores of every leg that had any, up and down.
     legs: HashMap<media_core::LegId, [Scores; 2]>,
     housekeeping_at: u64,
-    /// Looks in a row at which the busiest shard was overloaded.
-    shed_looks: u32,
+    overload: Overload,
 }
 
 impl Control {
@@ -58,7 +57,7 @@ impl Control {
             busy,
             legs: HashMap::new(),
             housekeeping_at: 0,
-            shed_looks: 0,
+            overload: Overload::default(),
         }
     }
 
@@ -128,19 +127,18 @@ impl Control {
         }
     }
 
-    /// Beyond [`BUSY_SHED`] those go whose leaving nobody in a conversation hears: first who tests his line, a second
-    /// later who only listens.
+    /// Puts out whose leaving nobody in a conversation hears.
     fn shed(&mut self, busiest: f64) {
-        self.shed_looks = if busiest >= BUSY_SHED { self.shed_looks + 1 } else { 0 };
-        let legs = match self.shed_looks {
-            0 => return,
-            1 => lock(&self.shared.registry).legs_of(|part, _| part == ports::Part::Preflight),
-            _ => lock(&self.shared.registry)
-                .legs_of(|part, uplink| part == ports::Part::Preflight || part == ports::Part::Supervisor && !uplink),
-        };
-        for leg in legs {
-            tracing::warn!(leg = %uuid::Uuid::from_u128(leg.0), "put out: the shard is overloaded");
-            self.shared.close_leg(leg, ports::Cause::Limit);
+        let outs = self.overload.look(busiest);
+        if outs.line_tests {
+            preflight::end_all(&self.shared, busiest);
+        }
+        if outs.listeners {
+            let listens = |part, uplink: bool| part == ports::Part::Supervisor && !uplink;
+            for leg in lock(&self.shared.registry).legs_of(listens) {
+                tracing::warn!(leg = %uuid::Uuid::from_u128(leg.0), "put out: the shard is overloaded");
+                self.shared.close_leg(leg, ports::Cause::Limit);
+            }
         }
     }
 
@@ -276,7 +274,6 @@ impl Control {
             self.metrics.shard_busy(shard, busy.look(now));
         }
         let busiest = self.busy.iter().map(Busy::share).fold(0.0, f64::max);
-        preflight::shed(&self.shared, busiest as f32);
         let counts = {
             let mut live = lock(&self.shared.live);
             live.set_busy(busiest as f32);

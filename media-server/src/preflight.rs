@@ -1,5 +1,5 @@
 //! Rooms of line tests: one leg, no call. Nobody at the desk ends them, so they end with their leg; and they are the
-//! first to be refused and the first to go when the node has much to do (media.md L2).
+//! first to be refused and the first to go when the node has much to do.
 //!
 //! Invariant: a line test never takes the place of a call.
 
@@ -15,8 +15,6 @@ use crate::registry::Registry;
 pub const PREFLIGHTS_MAX: usize = 64;
 /// Busiest shard, 0 to 1, above which no test begins: calls are refused at 0.9, and they come first.
 pub const PREFLIGHT_BUSY_MAX: f32 = 0.8;
-/// Busiest shard, 0 to 1, at which those that run are ended.
-pub const SHED_BUSY: f32 = 0.95;
 /// Seconds after which a refused test may be tried again: as long as one lasts.
 const RETRY_AFTER_S: u32 = 30;
 
@@ -37,11 +35,8 @@ pub(crate) fn leg_gone(shared: &Arc<Shared>, room: CallId, part: Part) {
     }
 }
 
-/// Ends all tests when the node has too much to do.
-pub(crate) fn shed(shared: &Arc<Shared>, busy: f32) {
-    if busy < SHED_BUSY {
-        return;
-    }
+/// Ends all tests: the node has too much to do.
+pub(crate) fn end_all(shared: &Arc<Shared>, busy: f64) {
     let rooms = lock(&shared.registry).rooms_of(Part::Preflight);
     if !rooms.is_empty() {
         tracing::warn!(
@@ -110,9 +105,8 @@ mod tests {
         for (n, part) in [(1, Part::Customer), (2, Part::Preflight), (3, Part::Preflight)] {
             media.admit(grant(n, part)).await.expect("there is room");
         }
-        shed(server.shared(), SHED_BUSY - 0.01);
         assert_eq!(media.load().legs, 3);
-        shed(server.shared(), SHED_BUSY);
+        end_all(server.shared(), crate::admission::BUSY_SHED);
         assert_eq!(media.load().legs, 1);
         assert_eq!(
             media.leave(ports::Secret::new([1; 32])),

@@ -159,6 +159,7 @@ async fn signals_empty_the_node_serve_again_and_end_at_once() {
     not_ready(&binary).await;
     binary.signal(Signal::USR2);
     ready(&binary).await;
+    // Two of its looks, in which it must not end after all.
     sleep(Duration::from_secs(2)).await;
     ready(&binary).await;
     binary.signal(Signal::TERM);
