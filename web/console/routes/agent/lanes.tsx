@@ -35,9 +35,10 @@ export function Lanes({ desk, call }: { desk: Desk; call: CallView }) {
         desk={desk}
         part="customer"
         name={firstName(customer)}
-        role={t(away ? "on_hold" : gone ? "reconnecting" : "customer")}
+        role={t(away ? "on_hold" : gone ? "line_lost" : "customer")}
         read={levelOf("customer")}
         live={up && !away && !gone}
+        lost={gone}
         call={call}
         mutable
       />
@@ -78,11 +79,13 @@ interface LaneProps {
   call: CallView;
   /** Whoever leads the call may take this voice off it. */
   mutable?: boolean;
+  /** Nothing comes from it, so nothing is good about its line. */
+  lost?: boolean;
 }
 
-function Lane({ desk, part, name, role, live, read, call, mutable }: LaneProps) {
+function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneProps) {
   const quality = desk.voice.lastMinute(part);
-  const count = quality ? bars(quality.mos) : undefined;
+  const count = quality && !lost ? bars(quality.mos) : undefined;
   const level = live ? read : silence;
   const customer = part === "customer";
   const own = part === desk.part;
