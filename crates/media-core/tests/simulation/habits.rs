@@ -9,7 +9,7 @@ use media_core::limits::{MS, SECOND};
 use media_core::matrix::{Part, Stance, Tap};
 
 use crate::judge::may_hear;
-use crate::media::{Heard, Word};
+use crate::media::{Heard, Under, Word};
 use crate::peer::{CHECK, CHECK_FIRST, Life, credentials};
 use crate::story::Act;
 use crate::world::{Habit, Inbound, What, World};
@@ -127,7 +127,7 @@ impl World {
     }
 
     /// A datagram comes to an address.
-    pub(crate) fn reaches(&mut self, to: SocketAddr, transport: TransportId, epoch: u64, bytes: Vec<u8>) {
+    pub(crate) fn reaches(&mut self, to: SocketAddr, transport: TransportId, under: Under, bytes: Vec<u8>) {
         let Some(&peer) = self.routes.get(&to) else { return };
         let now = self.clock.instant(self.now);
         let client = &mut self.peers[peer];
@@ -142,7 +142,7 @@ impl World {
             return;
         }
         let mut out = Vec::new();
-        let heard = client.take(bytes, epoch, &mut out);
+        let heard = client.take(bytes, under, &mut out);
         let begins = client.answered && client.dtls.is_none() && client.life != Life::WithoutHandshake;
         for bytes in out {
             self.send(peer, bytes, None);
@@ -155,7 +155,7 @@ impl World {
             self.peers[peer].shake_hands(now, &own, &server);
             self.shaken(peer);
         }
-        self.heard(peer, epoch, heard);
+        self.heard(peer, under.epoch, heard);
     }
 
     fn heard(&mut self, peer: usize, epoch: u64, heard: Heard) {

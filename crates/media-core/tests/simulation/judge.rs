@@ -9,8 +9,12 @@ use std::net::SocketAddr;
 use media_core::event::{Cause, Event, Kind};
 use media_core::limits::{LEG_KEEP, MISSING_FOR, MS, SECOND};
 use media_core::matrix::{Part, Stance};
+use media_core::rtp::FIXED_BYTES;
+use media_core::srtp::RTP_OVERHEAD_MAX;
 use media_core::{LegId, RoomId, TransportId};
 use rustc_hash::FxHashMap;
+
+use crate::media::{TUNE, WORD_BYTES};
 
 /// Packets of a stream whose bytes are remembered: as many as may still go out behind the newest.
 const WINDOW: usize = 128;
@@ -23,6 +27,8 @@ const ATTACHED_MAX: u64 = LEG_KEEP / 2;
 /// Between a leg's last moment and its end: timers go in steps.
 const SLACK: u64 = 200 * MS;
 
+/// A frame of the music is shorter than any word, sealed by whatever cipher.
+const MUSIC_BYTES_MAX: usize = FIXED_BYTES + TUNE.len() + RTP_OVERHEAD_MAX;
 /// The longest that a frame may be on its way: the line's freezes and a client that sleeps, and some.
 const UNDER_WAY_MAX: u64 = 30 * SECOND;
 
@@ -39,8 +45,19 @@ struct Stream {
     top: u64,
     timestamp: u32,
     at: u64,
-    /// Number and digest of what was sent, by number.
-    sent: Box<[Option<(u64, u32)>; WINDOW]>,
+    /// Turns between voices and music so far.
+    turns: u32,
+    music: bool,
+    /// What was sent, by number.
+    sent: Box<[Option<Sent>; WINDOW]>,
+}
+
+/// One packet that was sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    number: u64,
+    digest: u32,
+    turns: u32,
 }
 
 /// A leg as the judge knows it.
@@ -141,22 +158,27 @@ impl Judge {
         self.owners.insert(to, proof);
     }
 
-    /// The engine sends something that is no answer to a check.
-    pub(crate) fn sent(&mut self, now: u64, to: SocketAddr, bytes: &[u8], short_tag: bool) -> TransportId {
+    /// The engine sends something that is no answer to a check. Returns whose transport it is for, and of a packet how
+    /// often its stream had turned between voices and music when its number was first sent: a voice that comes back
+    /// after music goes on under other numbers.
+    pub(crate) fn sent(&mut self, now: u64, to: SocketAddr, bytes: &[u8], short_tag: bool) -> (TransportId, u32) {
         let (transport, _) = self
             .owner(to)
             .unwrap_or_else(|| panic!("{to} passed no check, or its leg is over, and is sent {bytes:02x?}"));
         self.verdicts.sent += 1;
-        match bytes {
-            [20..=63, ..] => {}
-            [128..=191, 192..=223, ..] => self.report(bytes, short_tag),
+        let turns = match bytes {
+            [20..=63, ..] => 0,
+            [128..=191, 192..=223, ..] => {
+                self.report(bytes, short_tag);
+                0
+            }
             [128..=191, ..] => self.packet(now, to, transport, bytes),
             _ => panic!("{bytes:02x?} is of no protocol"),
-        }
-        transport
+        };
+        (transport, turns)
     }
 
-    fn packet(&mut self, now: u64, to: SocketAddr, transport: TransportId, bytes: &[u8]) {
+    fn packet(&mut self, now: u64, to: SocketAddr, transport: TransportId, bytes: &[u8]) -> u32 {
         let number = u64::from(u16::from_be_bytes([bytes[2], bytes[3]]));
         let timestamp = word(bytes, 4);
         let ssrc = word(bytes, 8);
@@ -171,6 +193,8 @@ impl Judge {
             top: number - 1,
             timestamp: timestamp.wrapping_sub(1),
             at: now,
+            turns: 0,
+            music: false,
             sent: Box::new([None; WINDOW]),
         });
         let cell = &mut stream.sent[number as usize % WINDOW];
@@ -184,20 +208,26 @@ impl Judge {
                 "time goes on by {time} of {most} samples"
             );
             (stream.top, stream.timestamp, stream.at) = (number, timestamp, now);
+            let music = bytes.len() <= MUSIC_BYTES_MAX;
+            stream.turns += u32::from(music != stream.music);
+            stream.music = music;
         } else {
             assert!(
                 stream.top - number < WINDOW as u64,
                 "{number} at {now} ssrc {ssrc:x} transport {transport:?} a packet {} behind",
                 stream.top - number
             );
-            if let Some((known, before)) = *cell
-                && known == number
+            if let Some(before) = *cell
+                && before.number == number
             {
-                assert_eq!(before, digest, "two packets under one nonce");
+                assert_eq!(before.digest, digest, "two packets under one nonce");
                 self.verdicts.sent_again += 1;
+                return before.turns;
             }
         }
-        *cell = Some((number, digest));
+        let turns = stream.turns;
+        *cell = Some(Sent { number, digest, turns });
+        turns
     }
 
     /// The number of a report (RFC 3711 §3.4) stands before the tag or, under GCM, last.
@@ -350,3 +380,6 @@ fn digest(bytes: &[u8]) -> u32 {
 }
 
 const _: () = assert!(ATTACHED_MAX == 15 * SECOND);
+
+// The shortest tag is ten bytes (RFC 3711 §4.2.1).
+const _: () = assert!(MUSIC_BYTES_MAX < FIXED_BYTES + WORD_BYTES + 10);

@@ -19,7 +19,7 @@ const VOICE: u8 = b'V';
 /// A frame of the music: 20 ms of Opus by its first byte (RFC 6716 §3.1), and a mark.
 pub(crate) const TUNE: [u8; 24] = [0xF8; 24];
 /// Bytes of a word and what is beside it: about 20 kbit/s at 50 packets/s.
-const WORD_BYTES: usize = 40;
+pub(crate) const WORD_BYTES: usize = 40;
 /// Packets kept to send again.
 const KEPT: usize = 32;
 /// A gap longer than this is not asked for.
@@ -38,6 +38,15 @@ pub(crate) struct Word {
     pub(crate) said: u32,
     /// The voice has just changed its stream: late packets of the one before may still interrupt it.
     pub(crate) fresh: bool,
+}
+
+/// What was in force when a packet was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Under {
+    /// The plan of the call.
+    pub(crate) epoch: u64,
+    /// How often the stream had turned between voices and music.
+    pub(crate) turns: u32,
 }
 
 /// What came in.
@@ -60,7 +69,7 @@ struct Thread {
     ssrc: u32,
     speaker: u32,
     stream: u16,
-    epoch: u64,
+    under: Under,
     distance: i64,
 }
 
@@ -200,8 +209,8 @@ impl Media {
         Some(packet)
     }
 
-    /// One packet for this client, sent while plan `epoch` was in force; what it makes the client send.
-    pub(crate) fn take_rtp(&mut self, mut packet: Vec<u8>, epoch: u64, out: &mut Vec<Vec<u8>>) -> Heard {
+    /// One packet for this client, sent `under` what was in force then; what it makes the client send.
+    pub(crate) fn take_rtp(&mut self, mut packet: Vec<u8>, under: Under, out: &mut Vec<Vec<u8>>) -> Heard {
         let Some(keys) = self.keys.as_mut() else {
             return Heard::Early;
         };
@@ -230,7 +239,7 @@ impl Media {
         let Some(word) = read(payload) else {
             return Heard::Wrong("a payload that nobody said");
         };
-        if self.goes_on(header.ssrc, opened.index, epoch, word) {
+        if self.goes_on(header.ssrc, opened.index, under, word) {
             Heard::Word(word)
         } else {
             Heard::Wrong("numbers that do not go on")
@@ -254,14 +263,14 @@ impl Media {
         }
     }
 
-    fn goes_on(&mut self, ssrc: u32, index: u64, epoch: u64, word: Word) -> bool {
+    fn goes_on(&mut self, ssrc: u32, index: u64, under: Under, word: Word) -> bool {
         if word.fresh {
             self.threads.retain(|thread| thread.speaker != word.speaker);
             return true;
         }
         let distance = index as i64 - i64::from(word.said);
         let known = self.threads.iter().find(|thread| {
-            (thread.ssrc, thread.speaker, thread.stream, thread.epoch) == (ssrc, word.speaker, word.stream, epoch)
+            (thread.ssrc, thread.speaker, thread.stream, thread.under) == (ssrc, word.speaker, word.stream, under)
         });
         if let Some(known) = known {
             return known.distance == distance;
@@ -273,7 +282,7 @@ impl Media {
             ssrc,
             speaker: word.speaker,
             stream: word.stream,
-            epoch,
+            under,
             distance,
         });
         true

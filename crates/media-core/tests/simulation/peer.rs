@@ -15,7 +15,7 @@ use stun::binding::{self, Check, Role};
 use stun::{Class, Key, Message};
 
 use crate::chance::Chance;
-use crate::media::{Heard, Media};
+use crate::media::{Heard, Media, Under};
 use crate::network::Line;
 
 /// Between two checks once one was answered, as Chromium has it.
@@ -232,9 +232,9 @@ impl Peer {
     }
 
     /// One datagram that came to this client; what it sends for it goes to `out`.
-    pub(crate) fn take(&mut self, bytes: Vec<u8>, epoch: u64, out: &mut Vec<Vec<u8>>) -> Heard {
+    pub(crate) fn take(&mut self, bytes: Vec<u8>, under: Under, out: &mut Vec<Vec<u8>>) -> Heard {
         match demux::protocol(&bytes) {
-            demux::Protocol::Rtp => self.media.take_rtp(bytes, epoch, out),
+            demux::Protocol::Rtp => self.media.take_rtp(bytes, under, out),
             demux::Protocol::Rtcp => self.media.take_rtcp(bytes, out),
             demux::Protocol::Stun => {
                 let success = Message::parse(&bytes)

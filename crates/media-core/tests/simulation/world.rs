@@ -24,7 +24,7 @@ use crate::chance::Chance;
 use crate::figures::Figures;
 use crate::helper::Helper;
 use crate::judge::Judge;
-use crate::media::{self, TUNE};
+use crate::media::{self, TUNE, Under};
 use crate::peer::{Clock, Peer};
 use crate::story::{Act, Call};
 
@@ -57,11 +57,11 @@ pub(crate) struct Inbound {
 /// What happens.
 pub(crate) enum What {
     Arrives(Inbound),
-    /// At a client. `transport`: whose it was when it was sent; `epoch`: the plan then.
+    /// At a client. `transport`: whose it was when it was sent; `under`: what was in force then.
     Reaches {
         to: SocketAddr,
         transport: TransportId,
-        epoch: u64,
+        under: Under,
         bytes: Vec<u8>,
     },
     Does {
@@ -223,9 +223,9 @@ impl World {
             What::Reaches {
                 to,
                 transport,
-                epoch,
+                under,
                 bytes,
-            } => self.reaches(to, transport, epoch, bytes),
+            } => self.reaches(to, transport, under, bytes),
             What::Does { peer, transport, habit } => self.does(peer, transport, habit),
             What::HelperSays(transport, report) => {
                 // It may have been closed meanwhile.
@@ -286,11 +286,11 @@ impl World {
     }
 
     fn sends(&mut self, to: SocketAddr, bytes: Vec<u8>, cause: Option<&Inbound>) {
-        let transport = if bytes[0] < 4 {
+        let (transport, turns) = if bytes[0] < 4 {
             let cause = cause.expect("an answer needs a question");
             assert_eq!(cause.from, to, "an answer goes to who asked");
             self.judge.answered(self.now, to, &bytes, cause.proof);
-            cause.proof.expect("the judge has looked")
+            (cause.proof.expect("the judge has looked"), 0)
         } else {
             let short_tag = self.has_short_tags(to);
             self.judge.sent(self.now, to, &bytes, short_tag)
@@ -300,6 +300,7 @@ impl World {
             return;
         };
         let epoch = self.calls[self.peers[peer].call].epoch;
+        let under = Under { epoch, turns };
         let times = self.peers[peer]
             .down
             .carry(self.now, &mut self.chance, &mut self.figures.network);
@@ -310,7 +311,7 @@ impl World {
                 What::Reaches {
                     to,
                     transport,
-                    epoch,
+                    under,
                     bytes,
                 },
             );
