@@ -7,6 +7,7 @@
 pub mod load;
 pub mod media;
 pub mod recordings;
+pub mod relay;
 pub mod secret;
 
 use std::{future::Future, pin::Pin};
@@ -19,6 +20,10 @@ pub use media::{
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
     Waveform,
+};
+pub use relay::{
+    Accepted, AllocationView, FromRelay, LegState, RelayControl, RelayEgress, RelayLegs, RelayPath, RelayShard,
+    RelaySink, Route, TurnCredentials, TurnGrant, Via,
 };
 pub use secret::Secret;
 
