@@ -12,6 +12,7 @@
     reason = "the enums are the library's; what we do not know is counted and ignored"
 )]
 
+mod asleep;
 mod certificate;
 mod hello;
 mod record;
@@ -36,6 +37,7 @@ pub use certificate::{Certificate, CertificateFailed, Fingerprint, MalformedFing
 
 use crate::limits::{DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX};
 use crate::srtp::{self, Keys, Profile};
+use asleep::Asleep;
 use hello::{Hello, Offered};
 
 /// Times after which our last flight goes out again, each counted from the one before. A repeated ClientHello makes
@@ -53,6 +55,9 @@ const CLIENT_FLIGHT_INTERVAL: Duration = Duration::from_millis(250);
 /// Datagrams in clear that are looked at after completion: a peer whose last flight was lost repeats it. More is
 /// somebody filling the reassembly.
 pub const CLEAR_AFTER_MAX: u32 = 32;
+/// How long after completion a peer may repeat its last flight: it does so after 1, 3 and 7 s (RFC 6347 §4.2.4.1).
+/// Then the association is put to sleep.
+pub const AWAKE_AFTER: Duration = Duration::from_secs(8);
 /// Label of the exporter (RFC 5764 §4.2).
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 
@@ -139,6 +144,10 @@ pub struct Handshake {
     resends: usize,
     clear_after: u32,
     counts: Counts,
+    /// When a complete association of ours is put to sleep.
+    sleep_at: Option<Instant>,
+    /// In place of the endpoint from then on.
+    asleep: Option<Asleep>,
 }
 
 impl std::fmt::Debug for Handshake {
@@ -192,6 +201,8 @@ impl Handshake {
             resends: 0,
             clear_after: 0,
             counts: Counts::default(),
+            sleep_at: None,
+            asleep: None,
         }
     }
 
@@ -247,12 +258,23 @@ impl Handshake {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Shaking => self.resend_at,
-            State::Complete | State::Over => None,
+            State::Complete => self.sleep_at,
+            State::Over => None,
         }
     }
 
-    /// Sends our last flight again when its time has come.
+    /// Sends our last flight again when its time has come, or puts a complete association to sleep.
     pub fn timeout(&mut self, now: Instant) {
+        if self.state == State::Complete && self.sleep_at.is_some_and(|at| at <= now) {
+            self.sleep_at = None;
+            self.asleep = self
+                .endpoint
+                .as_ref()
+                .and_then(|endpoint| Asleep::new(endpoint.get_connection_state(nobody())?));
+            if self.asleep.is_some() {
+                self.endpoint = None;
+            }
+        }
         if self.state != State::Shaking || self.resend_at.is_none_or(|at| now < at) {
             return;
         }
@@ -283,7 +305,9 @@ impl Handshake {
             return;
         }
         self.state = State::Over;
-        if let Some(mut endpoint) = self.endpoint.take()
+        let asleep = self.asleep.take();
+        let endpoint = self.endpoint.take().or_else(|| asleep?.wake(now));
+        if let Some(mut endpoint) = endpoint
             && endpoint.close(now).is_ok()
         {
             while let Some(transmit) = endpoint.poll_transmit() {
@@ -308,6 +332,14 @@ impl Handshake {
     }
 
     fn advance(&mut self, now: Instant, datagram: Vec<u8>) {
+        if let Some(asleep) = &self.asleep {
+            if asleep.is_closed_by(&datagram) {
+                self.asleep = None;
+                self.state = State::Over;
+                self.out.push_back(Output::Closed);
+            }
+            return;
+        }
         if self.endpoint.is_some() {
             return self.read(now, &datagram);
         }
@@ -324,6 +356,7 @@ impl Handshake {
             Ok(config) => self.endpoint = Some(Endpoint::new(nobody(), TransportProtocol::UDP, Some(config))),
             Err(_) => return self.fail(Failure::Defect),
         }
+        self.hello = Hello::default();
         for datagram in std::mem::take(&mut self.waiting) {
             self.read(now, &datagram);
         }
@@ -343,19 +376,20 @@ impl Handshake {
         match result {
             Ok(events) => {
                 for event in events {
-                    self.event(event);
+                    self.event(now, event);
                 }
             }
             Err(error) => self.error(&error),
         }
     }
 
-    fn event(&mut self, event: EndpointEvent) {
+    fn event(&mut self, now: Instant, event: EndpointEvent) {
         match event {
             EndpointEvent::HandshakeComplete => match self.export() {
                 Ok(keys) => {
                     self.state = State::Complete;
                     self.resend_at = None;
+                    self.sleep_at = (self.role == srtp::Role::Server).then(|| now + AWAKE_AFTER);
                     self.flight = Vec::new();
                     self.out.push_back(Output::Keys(Box::new(keys)));
                 }

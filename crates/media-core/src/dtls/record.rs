@@ -8,7 +8,7 @@
 const HEADER: usize = 13;
 /// Content types (RFC 5246 §6.2.1).
 const CHANGE_CIPHER_SPEC: u8 = 20;
-const ALERT: u8 = 21;
+pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 
 /// One record, borrowed.
@@ -17,7 +17,7 @@ pub(super) struct Record<'a> {
     pub(super) kind: u8,
     pub(super) epoch: u16,
     /// Header and body.
-    whole: &'a [u8],
+    pub(super) whole: &'a [u8],
     pub(super) body: &'a [u8],
 }
 

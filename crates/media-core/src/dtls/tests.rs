@@ -41,6 +41,8 @@ struct Wire {
     at_server: Result,
     now: Instant,
     began: Instant,
+    /// When both ends had keys or had failed.
+    settled: Option<Instant>,
     sent: usize,
 }
 
@@ -62,6 +64,7 @@ impl Wire {
             at_server: Result::default(),
             now: began,
             began,
+            settled: None,
             sent: 0,
         }
     }
@@ -90,6 +93,10 @@ impl Wire {
             if moved {
                 continue;
             }
+            let settled = [&self.at_client, &self.at_server].map(|end| end.keys.is_some() || end.failed.is_some());
+            if settled == [true; 2] {
+                self.settled.get_or_insert(self.now);
+            }
             let next = [self.client.next_timeout(), self.server.next_timeout()];
             let Some(next) = next
                 .into_iter()
@@ -106,7 +113,7 @@ impl Wire {
     }
 
     fn took(&self) -> Duration {
-        self.now - self.began
+        self.settled.unwrap_or(self.now) - self.began
     }
 
     fn both_have_keys(&self) -> bool {
@@ -381,17 +388,60 @@ fn good_bye_is_reported_once_and_nothing_comes_after() {
     assert!(wire.server.poll().is_none());
 }
 
+/// Ends whose handshake is over: before the server's end is put to sleep, and afterwards.
+fn awake_and_asleep() -> [Wire; 2] {
+    let wires = [AWAKE_AFTER / 2, 2 * AWAKE_AFTER].map(|limit| {
+        let mut wire = Wire::new(GCM);
+        wire.run(limit, pass);
+        assert!(wire.both_have_keys());
+        wire
+    });
+    assert_eq!(wires.each_ref().map(|wire| wire.server.asleep.is_some()), [false, true]);
+    wires
+}
+
 #[test]
 fn our_own_good_bye_reaches_the_peer() {
-    let mut wire = Wire::new(GCM);
-    wire.run(LONG, pass);
-    let now = wire.now;
-    wire.server.close(now);
-    for datagram in drain(&mut wire.server, &mut wire.at_server) {
-        wire.client.datagram(now, &datagram);
+    for mut wire in awake_and_asleep() {
+        let now = wire.now;
+        wire.server.close(now);
+        for datagram in drain(&mut wire.server, &mut wire.at_server) {
+            wire.client.datagram(now, &datagram);
+        }
+        drain(&mut wire.client, &mut wire.at_client);
+        assert!(wire.at_client.closed);
     }
-    drain(&mut wire.client, &mut wire.at_client);
-    assert!(wire.at_client.closed);
+}
+
+#[test]
+fn whoever_sleeps_hears_the_good_bye_and_nothing_else() {
+    let [_, mut wire] = awake_and_asleep();
+    let now = wire.now;
+    wire.client.close(now);
+    let bye = drain(&mut wire.client, &mut wire.at_client);
+    let [bye] = &bye[..] else {
+        panic!("one datagram, {bye:?}")
+    };
+    let mut forged = bye.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let mut later = bye.clone();
+    later[4] = 2;
+    for nothing in [
+        clear(21, &[2, 40]),
+        clear(22, b"again"),
+        forged,
+        later,
+        bye[..bye.len() - 1].to_vec(),
+    ] {
+        wire.server.datagram(now, &nothing);
+        assert!(wire.server.poll().is_none() && wire.server.is_complete(), "{nothing:?}");
+    }
+    assert_eq!(wire.server.next_timeout(), None);
+    wire.server.datagram(now, bye);
+    drain(&mut wire.server, &mut wire.at_server);
+    assert!(wire.at_server.closed && wire.server.is_over());
+    wire.server.datagram(now, bye);
+    assert!(wire.server.poll().is_none());
 }
 
 #[test]
