@@ -1,7 +1,7 @@
 //! What a shard pays for a packet that it forwards: demultiplexed, opened, tapped, rewritten, sealed, with the checks
 //! and reports that belong to it, and no socket.
 //!
-//! Two legs a room, both talking and recorded. Criterion shows the time of one turn, in which every leg says 20 ms, and
+//! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every leg says 20 ms, and
 //! packets per second.
 
 use std::time::Duration;
@@ -115,8 +115,8 @@ fn take(
     out
 }
 
-/// A shard with `rooms` rooms in which both talk.
-fn rooms(rooms: usize) -> (Bed, Crowd) {
+/// A shard with `rooms` rooms in which both talk, recorded or not.
+fn rooms(rooms: usize, tap: Tap) -> (Bed, Crowd) {
     let mut bed = Bed::default();
     let mut clients = Vec::new();
     for room in 0..rooms {
@@ -134,7 +134,7 @@ fn rooms(rooms: usize) -> (Bed, Crowd) {
             room: id,
             epoch: 1,
             stances: pair.iter().map(|client| (client.leg, Stance::Talk)).collect(),
-            tap: Tap::On,
+            tap,
         };
         let planned = bed.shard.command(bed.now, Command::Plan(Box::new(plan)));
         planned.expect("the plan is new and small");
@@ -149,9 +149,13 @@ fn benches(criterion: &mut Criterion) {
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(2));
     for count in ROOMS {
-        // The second says what looking ahead is worth.
-        for (name, foreseen) in [("rooms", true), ("unforeseen", false)] {
-            let (mut bed, mut crowd) = rooms(count);
+        // The second says what looking ahead is worth, the third what recording costs here.
+        for (name, foreseen, tap) in [
+            ("rooms", true, Tap::On),
+            ("unforeseen", false, Tap::On),
+            ("untapped", true, Tap::Off),
+        ] {
+            let (mut bed, mut crowd) = rooms(count, tap);
             let addresses: Vec<_> = crowd.clients.iter().map(|client| client.address).collect();
             let mut ring = Ring {
                 cells: vec![0; 1 << 20],

@@ -67,12 +67,21 @@ pub(crate) struct Held {
     pub(crate) window: Window,
 }
 
+/// What making the recordings cost, from the first hang-up to the last recording that is stored.
+#[derive(Debug)]
+pub(crate) struct Finalising {
+    pub(crate) used: Used,
+    /// Packets that were recorded in all calls.
+    pub(crate) packets: u64,
+}
+
 /// A whole run.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) steps: Vec<Step>,
     pub(crate) held: Option<Held>,
     pub(crate) check: Option<Check>,
+    pub(crate) finalising: Finalising,
     pub(crate) samples: Vec<Sample>,
     pub(crate) pace: Pace,
     pub(crate) switch: bool,
@@ -108,6 +117,7 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     let speaking = Arc::new(Speaking::start(core, run.pace, Rank::First)?);
     let maker = Maker::new(desk.clone(), Arc::clone(&speaking))?;
     let idle = system::resident_bytes(server.pid)?;
+    let taken = server.gauge("helpline_recording_packets_total").await?;
     let sampler = Sampler::start(server.pid, shards.to_vec(), SAMPLE);
     let mut calls: Vec<Call> = Vec::new();
     let mut steps = Vec::new();
@@ -121,11 +131,16 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     };
     let samples = sampler.samples();
     drop(sampler);
+    let before = Used::now(server.pid, shards)?;
     maker.hang_up(&calls).await?;
     let legs = calls.iter().flat_map(|call| call.legs).collect();
     let ledgers = speaking.remove(legs).await?;
     // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
     server.wait_until_stored().await?;
+    let finalising = Finalising {
+        used: Used::now(server.pid, shards)?.since(before),
+        packets: server.gauge("helpline_recording_packets_total").await? - taken,
+    };
     let check = match run.compare {
         true => Some(recorded::check(&desk, &calls, ledgers, run.pace.seed).await?),
         false => None,
@@ -136,6 +151,7 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
         steps,
         held,
         check,
+        finalising,
         samples,
         pace: run.pace,
         switch: run.switch,

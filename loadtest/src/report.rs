@@ -87,6 +87,7 @@ fn step(step: &Step) -> Value {
         "cpu_us_per_packet": round(cpu),
         "user_us_per_packet": round(per_packet(step.used.shards.user_us as f64)),
         "process_cpu_us_per_packet": round(per_packet(step.used.process_us as f64)),
+        "recorder_us_per_packet": round(per_packet(step.used.recorder.run_ns as f64 / 1_000.0)),
         "shards_busy": round(step.used.shards.run_ns as f64 / 1e9 / step.seconds as f64),
         "rss_per_leg_bytes": step.grown_bytes.saturating_sub(step.buffers_bytes) / (pairs * 2),
         "rss_per_call_bytes": step.grown_bytes / pairs,
@@ -136,6 +137,16 @@ pub(crate) fn calls(measured: &calls::Measured) -> Report {
         figures.insert("recorded_ratio".to_owned(), json!(check.ratio()));
         figures.insert("recordings".to_owned(), check.figures());
     }
+    let finalising = &measured.finalising;
+    let each = |us: f64| round(us / finalising.packets.max(1) as f64);
+    figures.insert(
+        "finalising".to_owned(),
+        json!({
+            "packets": finalising.packets,
+            "us_per_packet": each(finalising.used.finaliser.run_ns as f64 / 1_000.0),
+            "process_us_per_packet": each(finalising.used.process_us as f64),
+        }),
+    );
     if let Some(held) = &measured.held {
         let after = json!({
             "packets_per_leg": held.packets,

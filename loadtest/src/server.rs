@@ -92,11 +92,20 @@ impl Server {
     }
 }
 
-/// CPU time of a server: shard threads, and all of it.
+/// Threads that keep what is recorded while a call lasts.
+const RECORDER: &str = "recorder-";
+/// The thread that makes recordings of what was kept, after the call.
+const FINALISER: &str = "hl-finaliser";
+
+/// CPU time of a server: some of its threads, and all of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Used {
     /// The threads that forward.
     pub(crate) shards: Cpu,
+    /// The threads that keep what is recorded.
+    pub(crate) recorder: Cpu,
+    /// The thread that makes recordings of it.
+    pub(crate) finaliser: Cpu,
     /// The whole process, us.
     pub(crate) process_us: u64,
 }
@@ -106,6 +115,8 @@ impl Used {
     pub(crate) fn now(pid: u32, shards: &[u32]) -> Result<Used, Fault> {
         Ok(Used {
             shards: system::thread_cpu(pid, shards)?,
+            recorder: system::thread_cpu(pid, &system::threads(pid, RECORDER)?)?,
+            finaliser: system::thread_cpu(pid, &system::threads(pid, FINALISER)?)?,
             process_us: system::process_us(pid)?,
         })
     }
@@ -114,6 +125,8 @@ impl Used {
     pub(crate) fn since(self, earlier: Used) -> Used {
         Used {
             shards: self.shards.since(earlier.shards),
+            recorder: self.recorder.since(earlier.recorder),
+            finaliser: self.finaliser.since(earlier.finaliser),
             process_us: self.process_us.saturating_sub(earlier.process_us),
         }
     }

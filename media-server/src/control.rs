@@ -41,7 +41,7 @@ pub(crate) struct Control {
     last: Vec<(Totals, Gauges)>,
     busy: Vec<Busy>,
     /// The scores of every leg that had any, up and down.
-    legs: HashMap<media_core::LegId, [Scores; 2]>,
+    legs: HashMap<media_core::LegId, Box<[Scores; 2]>>,
     housekeeping_at: u64,
     overload: Overload,
 }

@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Helper {
     clock: Clock,
     certificate: Certificate,
-    running: HashMap<TransportId, Running>,
+    running: HashMap<TransportId, Box<Running>>,
     /// Deadlines in order; the one that counts stands in [`Running::due`].
     timers: BTreeSet<(u64, u64)>,
 }
@@ -74,7 +74,8 @@ impl Helper {
         match job {
             Job::Start { transport, fingerprint } => {
                 let handshake = Handshake::server(&self.certificate, Fingerprint(fingerprint));
-                self.running.insert(transport, Running { handshake, due: None });
+                self.running
+                    .insert(transport, Box::new(Running { handshake, due: None }));
             }
             Job::Datagram { transport, at, bytes } => {
                 let now = self.clock.instant(at);
@@ -84,7 +85,7 @@ impl Helper {
                 }
             }
             Job::Stop { transport } => {
-                if let Some(Running { due: Some(due), .. }) = self.running.remove(&transport) {
+                if let Some(due) = self.running.remove(&transport).and_then(|running| running.due) {
                     self.timers.remove(&(due, transport.0));
                 }
             }

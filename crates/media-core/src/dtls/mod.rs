@@ -55,9 +55,10 @@ const CLIENT_FLIGHT_INTERVAL: Duration = Duration::from_millis(250);
 /// Datagrams in clear that are looked at after completion: a peer whose last flight was lost repeats it. More is
 /// somebody filling the reassembly.
 pub const CLEAR_AFTER_MAX: u32 = 32;
-/// How long after completion a peer may repeat its last flight: it does so after 1, 3 and 7 s (RFC 6347 §4.2.4.1).
+/// How long after completion a peer may repeat its last flight: it does so after 1 and 3 s (RFC 6347 §4.2.4.1), browsers
+/// sooner. Longer: all who join meanwhile keep ten times the memory.
 /// Then the association is put to sleep.
-pub const AWAKE_AFTER: Duration = Duration::from_secs(8);
+pub const AWAKE_AFTER: Duration = Duration::from_secs(4);
 /// Label of the exporter (RFC 5764 §4.2).
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 

@@ -26,12 +26,15 @@ struct Stream {
     window: Window,
 }
 
+/// Place for streams that is made at once: a browser sends one, and a second after it has changed its source.
+const STREAMS_FIRST: usize = 2;
+
 /// Up to [`STREAMS_MAX`] streams, in the order in which they came.
 struct Streams(Vec<Stream>);
 
 impl Streams {
     fn new() -> Streams {
-        Streams(Vec::with_capacity(STREAMS_MAX))
+        Streams(Vec::with_capacity(STREAMS_FIRST))
     }
 
     #[inline]
