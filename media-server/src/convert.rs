@@ -147,6 +147,7 @@ const fn summary(summary: &Summary) -> LegSummary {
         mos_down: summary.mos_down,
         level_max: summary.level_max,
         seconds: summary.seconds,
+        route: None,
     }
 }
 

@@ -49,6 +49,7 @@ fn decides(kind: &EventKind) -> bool {
         | EventKind::LegDown { .. }
         | EventKind::RecordingDegraded { .. } => true,
         EventKind::LegMigrated { .. }
+        | EventKind::LegRoute { .. }
         | EventKind::UplinkStalled { .. }
         | EventKind::PlanApplied { .. }
         | EventKind::Quality { .. } => false,

@@ -142,6 +142,7 @@ fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
         speaking: false,
         flags: Flags::default(),
         down: None,
+        route: None,
     }
 }
 

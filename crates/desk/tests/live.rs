@@ -27,6 +27,7 @@ fn second() -> RoomSnapshot {
         speaking: true,
         flags: ports::Flags::default(),
         down: None,
+        route: None,
     };
     RoomSnapshot { legs: vec![leg] }
 }

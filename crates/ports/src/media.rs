@@ -4,6 +4,7 @@ use call_model::{CallId, LegId, RecordingId};
 use std::fmt;
 
 use crate::load::{Draining, Load};
+use crate::relay::Route;
 use crate::{Later, Secret};
 
 /// What a participant is to the call; decides, with the stances, who hears whom.
@@ -352,6 +353,8 @@ pub struct LegSummary {
     pub level_max: u8,
     /// Seconds the leg was up.
     pub seconds: u64,
+    /// The way that its media went last; `None` for a leg that never had one.
+    pub route: Option<Route>,
 }
 
 /// What media reports. Numbered per room, kept until acknowledged, idempotent at the desk.
@@ -383,6 +386,13 @@ pub enum EventKind {
     LegMigrated {
         /// Which leg.
         leg: LegId,
+    },
+    /// Over what the leg's media goes from now on: told with its first keys, and again when it changes.
+    LegRoute {
+        /// Which leg.
+        leg: LegId,
+        /// The way.
+        route: Route,
     },
     /// No audio for 5 s while the line itself lives: a dead microphone.
     UplinkStalled {
@@ -472,6 +482,8 @@ pub struct LegSnapshot {
     pub flags: Flags,
     /// What this leg hears, once its reports have come.
     pub down: Option<DownlinkSecond>,
+    /// Over what its media goes; `None` until it is known.
+    pub route: Option<Route>,
 }
 
 /// The last second of a room.

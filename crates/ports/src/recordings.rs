@@ -4,7 +4,7 @@ use bytes::Bytes;
 use call_model::{CallId, LegId, RecordingId};
 use std::ops::Range;
 
-use crate::{Later, Part};
+use crate::{Later, Part, Route};
 
 /// How the two sides lie in the master file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct QualitySecond {
     pub level: u8,
     /// Estimated opinion score, 1 to 4.5.
     pub mos: f32,
+    /// Over what the leg's media went; `None` where it was not noted.
+    pub route: Option<Route>,
 }
 
 /// The timeline of one direction of one leg, a row per second.

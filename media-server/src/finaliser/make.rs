@@ -161,6 +161,7 @@ fn track(call: &RecordedCall, run: &QualityRun) -> QualityTrack {
         level: row.level().unwrap_or(0),
         // The border knows no "none"; its scale begins at 1.
         mos: row.mos().unwrap_or(0.0),
+        route: None,
     });
     QualityTrack {
         leg: LegId(run.leg),

@@ -161,7 +161,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
             recordings::degraded(tx.conn(), row.id).await?;
             note(tx, row, "recording.degraded", at, &json!({ "packets": packets })).await
         }
-        EventKind::PlanApplied { .. } => Ok(()),
+        EventKind::LegRoute { .. } | EventKind::PlanApplied { .. } => Ok(()),
     }
 }
 

@@ -246,6 +246,7 @@ impl ports::Media for ScriptedMedia {
             speaking: false,
             flags: ports::Flags::default(),
             down: None,
+            route: None,
         });
         Some(RoomSnapshot { legs: legs.collect() })
     }
