@@ -179,6 +179,7 @@ impl Control {
             | Kind::LegAway { .. }
             | Kind::LegBack { .. }
             | Kind::LegMigrated { .. }
+            | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => None,
@@ -215,6 +216,7 @@ impl Control {
             | Kind::LegAway { .. }
             | Kind::LegBack { .. }
             | Kind::LegMigrated { .. }
+            | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => {}

@@ -3,8 +3,8 @@
 use call_model::{CallId, LegId};
 use media_core::event::{self, Kind, Summary};
 use media_core::quality::flags::FlagSet;
-use media_core::{counters, matrix, sdp};
-use ports::{Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Stance, Tap};
+use media_core::{counters, matrix, origin, sdp};
+use ports::{Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Route, Stance, Tap, Via};
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
     media_core::RoomId(id.0)
@@ -129,6 +129,32 @@ pub(crate) fn flags(set: FlagSet) -> Flags {
     held.fold(Flags::default(), |flags, held| flags.with(flag(held)))
 }
 
+/// The way of a leg.
+pub(crate) const fn route(way: origin::Route) -> Route {
+    match way {
+        origin::Route::Direct => Route::Direct,
+        origin::Route::Relayed(origin::Via::Udp) => Route::Relayed(Via::Udp),
+        origin::Route::Relayed(origin::Via::Tcp) => Route::Relayed(Via::Tcp),
+        origin::Route::Relayed(origin::Via::Tls) => Route::Relayed(Via::Tls),
+    }
+}
+
+/// The number of a way in stored rows; 0 is none. A number is never given anew.
+pub(crate) const fn path_number(way: origin::Route) -> u8 {
+    match way {
+        origin::Route::Direct => 1,
+        origin::Route::Relayed(origin::Via::Udp) => 2,
+        origin::Route::Relayed(origin::Via::Tcp) => 3,
+        origin::Route::Relayed(origin::Via::Tls) => 4,
+    }
+}
+
+/// The way with this number in a stored row.
+pub(crate) fn route_of_path(number: u8) -> Option<Route> {
+    let found = origin::Route::ALL.into_iter().find(|way| path_number(*way) == number);
+    found.map(route)
+}
+
 const fn direction(direction: counters::Direction) -> Direction {
     match direction {
         counters::Direction::Up => Direction::Up,
@@ -136,7 +162,7 @@ const fn direction(direction: counters::Direction) -> Direction {
     }
 }
 
-const fn summary(summary: &Summary) -> LegSummary {
+fn summary(summary: &Summary) -> LegSummary {
     LegSummary {
         packets_received: summary.packets_received,
         packets_lost: summary.packets_lost,
@@ -147,7 +173,7 @@ const fn summary(summary: &Summary) -> LegSummary {
         mos_down: summary.mos_down,
         level_max: summary.level_max,
         seconds: summary.seconds,
-        route: None,
+        route: summary.route.map(route),
     }
 }
 
@@ -159,6 +185,10 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
         Kind::LegAway { leg } => EventKind::LegAway { leg: leg_out(*leg) },
         Kind::LegBack { leg } => EventKind::LegBack { leg: leg_out(*leg) },
         Kind::LegMigrated { leg } => EventKind::LegMigrated { leg: leg_out(*leg) },
+        Kind::LegRoute { leg, route: way } => EventKind::LegRoute {
+            leg: leg_out(*leg),
+            route: route(*way),
+        },
         Kind::UplinkStalled { leg } => EventKind::UplinkStalled { leg: leg_out(*leg) },
         Kind::Quality {
             leg,
@@ -181,5 +211,18 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
             summary: summary(totals),
         },
         Kind::PlanApplied { epoch, .. } => EventKind::PlanApplied { epoch: *epoch },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_way_is_read_back_as_what_it_was() {
+        let ways = origin::Route::ALL.map(|way| route_of_path(path_number(way)));
+        assert_eq!(ways, Route::ALL.map(Some));
+        assert_eq!(route_of_path(0), None);
+        assert_eq!(route_of_path(5), None);
     }
 }

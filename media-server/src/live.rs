@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use call_model::{CallId, LegId};
 use media_core::counters::{Direction, Second};
 use media_core::tap::LEVEL_UNKNOWN;
-use ports::{DownlinkSecond, Flags, LegSnapshot, RoomSnapshot};
+use ports::{DownlinkSecond, Flags, LegSnapshot, RoomSnapshot, Route};
 
 use crate::convert;
 
@@ -27,6 +27,15 @@ struct Leg {
     low: [u8; 2],
     /// Conditions that hold, up and down.
     flags: [Flags; 2],
+}
+
+/// How many legs are up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By way, in the order of [`Route::ALL`].
+    pub by_route: [u64; Route::ALL.len()],
+    /// Of all, how many were bad for ten seconds: up, down.
+    pub low: [u64; 2],
 }
 
 /// See the top of this file.
@@ -65,6 +74,7 @@ impl Live {
                     second.level_max
                 };
                 leg.seen.speaking = second.speaking;
+                leg.seen.route = second.route.map(convert::route);
                 0
             }
             Direction::Down => {
@@ -104,13 +114,16 @@ impl Live {
         })
     }
 
-    /// Legs that are up, and of those how many were bad for ten seconds: up, down.
+    /// Legs that are up.
     #[must_use]
-    pub fn counts(&self) -> (u64, [u64; 2]) {
-        let mut counts = (0, [0; 2]);
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
         for leg in self.rooms.values().flatten().filter(|leg| leg.seen.up) {
-            counts.0 += 1;
-            for (sum, low) in counts.1.iter_mut().zip(leg.low) {
+            let route = leg.seen.route.unwrap_or(Route::Direct);
+            if let Some(place) = Route::ALL.iter().position(|one| *one == route) {
+                counts.by_route[place] += 1;
+            }
+            for (sum, low) in counts.low.iter_mut().zip(leg.low) {
                 *sum += u64::from(low >= LOW_FOR);
             }
         }
@@ -142,7 +155,7 @@ fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
         speaking: false,
         flags: Flags::default(),
         down: None,
-        route: None,
+        route: second.route.map(convert::route),
     }
 }
 
@@ -156,7 +169,7 @@ mod tests {
     use super::*;
     use media_core::matrix::Part;
     use media_core::quality::flags::FlagSet;
-    use media_core::{TapId, event};
+    use media_core::{TapId, event, origin};
     use ports::Flag;
 
     fn second(direction: Direction, mos: f32) -> Second {
@@ -192,6 +205,7 @@ mod tests {
             rating: None,
             mos: Some(mos),
             flags: FlagSet::default(),
+            route: None,
         }
     }
 
@@ -215,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn legs_are_counted_by_the_way_that_they_go_now() {
+        let mut live = Live::default();
+        let over = |route| Second {
+            route: Some(route),
+            ..second(Direction::Up, 4.0)
+        };
+        for (place, route) in origin::Route::ALL.into_iter().enumerate() {
+            live.update(&over(route));
+            let mut by_route = [0; 4];
+            by_route[place] = 1;
+            assert_eq!(live.counts().by_route, by_route);
+            let seen = live.room(CallId(2)).unwrap().legs[0].route;
+            assert_eq!(seen, Some(Route::ALL[place]), "both lists have one order");
+        }
+    }
+
+    #[test]
     fn directions_are_never_merged() {
         let mut live = Live::default();
         live.update(&second(Direction::Up, 2.0));
@@ -231,11 +262,15 @@ mod tests {
         for _ in 1..LOW_FOR {
             live.update(&second(Direction::Up, 2.0));
         }
-        assert_eq!(live.counts(), (1, [0, 0]));
+        let counts = |low| Counts {
+            by_route: [1, 0, 0, 0],
+            low,
+        };
+        assert_eq!(live.counts(), counts([0, 0]));
         live.update(&second(Direction::Up, 2.0));
-        assert_eq!(live.counts(), (1, [1, 0]));
+        assert_eq!(live.counts(), counts([1, 0]));
         live.update(&second(Direction::Up, 4.0));
-        assert_eq!(live.counts(), (1, [0, 0]));
+        assert_eq!(live.counts(), counts([0, 0]));
         live.remove_leg(CallId(2), LegId(1));
         assert!(live.room(CallId(2)).is_none());
     }

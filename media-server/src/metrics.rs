@@ -5,18 +5,17 @@
 
 use media_core::counters::{Direction, Second, Totals};
 use media_core::event::Summary;
-use ports::{Cause, Part};
+use ports::{Cause, Part, Route};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
 
 use crate::admission::Full;
-use crate::live::share;
+use crate::convert;
+use crate::live::{Counts, share};
 use crate::worker::Gauges;
 
-/// The one path that there is before the relay: straight to the media port.
-const DIRECT: &str = "direct";
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
 /// No check came in time; or the call was given up before a line stood (handshake included).
@@ -38,6 +37,11 @@ pub(crate) const fn role(part: Part) -> &'static str {
         Part::Supervisor => "supervisor",
         Part::Preflight => "preflight",
     }
+}
+
+/// The dashboards' word of a way. A row or total without one is of a leg that never had keys.
+fn path(route: Option<media_core::origin::Route>) -> &'static str {
+    route.map_or(Route::Direct, convert::route).word()
 }
 
 /// See the top of this file.
@@ -235,17 +239,23 @@ impl Metrics {
 
     /// Panels and rules see a series only once it has a value.
     fn begin_at_zero(&self, shards: usize) {
-        self.live_legs.with_label_values(&[DIRECT]).set(0);
-        self.leg_seconds.with_label_values(&[DIRECT]).inc_by(0);
-        self.rtt.with_label_values(&[DIRECT]);
+        for path in Route::ALL.map(Route::word) {
+            self.live_legs.with_label_values(&[path]).set(0);
+            self.leg_seconds.with_label_values(&[path]).inc_by(0);
+            self.rtt.with_label_values(&[path]);
+        }
         for dir in DIRECTIONS {
             self.low_mos.with_label_values(&[dir]).set(0);
-            self.loss.with_label_values(&[dir, DIRECT]);
+            for path in Route::ALL.map(Route::word) {
+                self.loss.with_label_values(&[dir, path]);
+            }
             self.jitter.with_label_values(&[dir]);
             self.packets.with_label_values(&[dir]).inc_by(0);
             self.packets_lost.with_label_values(&[dir]).inc_by(0);
             for role in ROLES {
-                self.leg_mos.with_label_values(&[dir, role, DIRECT]);
+                for path in Route::ALL.map(Route::word) {
+                    self.leg_mos.with_label_values(&[dir, role, path]);
+                }
                 self.worst_minute.with_label_values(&[dir, role]);
             }
         }
@@ -275,12 +285,13 @@ impl Metrics {
             Direction::Up => "up",
             Direction::Down => "down",
         };
+        let path = path(second.route);
         self.packets_lost
             .with_label_values(&[dir])
             .inc_by(u64::from(second.lost));
         if second.expected > 0 {
             self.loss
-                .with_label_values(&[dir, DIRECT])
+                .with_label_values(&[dir, path])
                 .observe(f64::from(share(second.lost, second.expected)));
             self.jitter
                 .with_label_values(&[dir])
@@ -288,10 +299,10 @@ impl Metrics {
         }
         if second.direction == Direction::Up {
             if second.up {
-                self.leg_seconds.with_label_values(&[DIRECT]).inc();
+                self.leg_seconds.with_label_values(&[path]).inc();
             }
             if let Some(rtt) = second.rtt_us {
-                self.rtt.with_label_values(&[DIRECT]).observe(f64::from(rtt) / 1e6);
+                self.rtt.with_label_values(&[path]).observe(f64::from(rtt) / 1e6);
             }
         }
     }
@@ -300,7 +311,9 @@ impl Metrics {
     pub(crate) fn leg_ended(&self, part: Part, cause: Cause, gave_up: bool, summary: &Summary) {
         for (dir, mos) in DIRECTIONS.into_iter().zip([summary.mos_up, summary.mos_down]) {
             if let Some(mos) = mos {
-                self.leg_mos.with_label_values(&[dir, role(part), DIRECT]).observe(mos);
+                self.leg_mos
+                    .with_label_values(&[dir, role(part), path(summary.route)])
+                    .observe(mos);
             }
         }
         match cause {
@@ -361,9 +374,11 @@ impl Metrics {
     }
 
     /// What is true now.
-    pub(crate) fn gauges(&self, live: (u64, [u64; 2]), rooms: usize, events: usize, oldest_event_s: f64) {
-        self.live_legs.with_label_values(&[DIRECT]).set(live.0 as i64);
-        for (dir, low) in DIRECTIONS.into_iter().zip(live.1) {
+    pub(crate) fn gauges(&self, live: Counts, rooms: usize, events: usize, oldest_event_s: f64) {
+        for (route, legs) in Route::ALL.into_iter().zip(live.by_route) {
+            self.live_legs.with_label_values(&[route.word()]).set(legs as i64);
+        }
+        for (dir, low) in DIRECTIONS.into_iter().zip(live.low) {
             self.low_mos.with_label_values(&[dir]).set(low as i64);
         }
         self.live_rooms.set(rooms as i64);
@@ -400,7 +415,7 @@ impl Metrics {
 }
 
 /// Everything that a shard drops, by the name of the reason.
-fn drops(totals: &Totals) -> [(&'static str, u64); 28] {
+fn drops(totals: &Totals) -> [(&'static str, u64); 29] {
     [
         ("size", totals.drop_size),
         ("protocol", totals.drop_protocol),
@@ -410,6 +425,7 @@ fn drops(totals: &Totals) -> [(&'static str, u64); 28] {
         ("stun_rate", totals.drop_stun_rate),
         ("check_refused", totals.checks_refused),
         ("unknown_source", totals.drop_unknown_source),
+        ("relay_gate", totals.drop_relay_gate),
         ("no_keys", totals.drop_no_keys),
         ("uplink_denied", totals.uplink_denied),
         ("rate", totals.drop_rate),

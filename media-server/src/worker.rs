@@ -5,7 +5,6 @@
 //!
 //! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -285,16 +284,14 @@ fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], gauges: &mut 
         let engine = &*shard;
         let refused = batch.send(socket, transmissions.len(), |n, slots| {
             let transmission = engine.transmissions().get(n)?;
-            if SocketAddr::is_ipv4(&transmission.to) != v4 {
-                return None;
-            }
+            let to = transmission.to.wire().filter(|to| to.is_ipv4() == v4)?;
             let slot: &[u8] = match transmission.place {
                 Place::Slot(index) => slots.slot(usize::from(index)),
                 Place::Arena(_) => &[],
             };
             Some(Outgoing {
                 bytes: engine.bytes(transmission, slot),
-                to: transmission.to,
+                to,
             })
         });
         gauges.send_refused += refused as u64;

@@ -6,6 +6,7 @@
 
 use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
+use crate::origin::Route;
 use crate::quality::flags::{FlagSet, JUDGED_PACKETS_MIN, is_deaf};
 use crate::tap::{LEVEL_UNKNOWN, Record, TapSink};
 use crate::{LegId, RoomId, TapId};
@@ -76,6 +77,8 @@ pub struct Totals {
     pub checks_refused: u64,
     /// DTLS, RTP or RTCP from an address that passed no check.
     pub drop_unknown_source: u64,
+    /// What came through the relay and is not of the leg that the way was opened for, or came before its first check.
+    pub drop_relay_gate: u64,
     /// Packets for a transport without keys.
     pub drop_no_keys: u64,
     /// RTP of a leg that may not speak; dropped before it is opened.
@@ -148,7 +151,8 @@ impl Totals {
     pub fn accounted(&self) -> u64 {
         let consumed = self.rtp_opened + self.rtcp_opened + self.checks + self.checks_refused + self.dtls_passed;
         let unfit = self.drop_size + self.drop_protocol + self.drop_malformed + self.drop_stun_malformed;
-        let strangers = self.drop_unknown_source + self.drop_unknown_ufrag + self.drop_bad_integrity;
+        let strangers =
+            self.drop_unknown_source + self.drop_unknown_ufrag + self.drop_bad_integrity + self.drop_relay_gate;
         let keyless = self.drop_no_keys + self.drop_unauthentic + self.drop_replayed + self.drop_ssrc_limit;
         let bounded = self.drop_rate + self.drop_stun_rate + self.drop_dtls_limit + self.drop_jobs;
         consumed + unfit + strangers + keyless + bounded + self.uplink_denied
@@ -230,6 +234,8 @@ pub struct Second {
     pub mos: Option<f32>,
     /// Conditions that hold in this direction; those of the leg as a whole stand in the uplink's row.
     pub flags: FlagSet,
+    /// Over what the leg goes.
+    pub route: Option<Route>,
 }
 
 /// What is known of a packet when it is counted.
@@ -421,6 +427,7 @@ impl Second {
             rating: None,
             mos: None,
             flags: FlagSet::default(),
+            route: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! Invariant: within a room the numbers are 1, 2, 3 …; a gap means that the caller let the queue overflow.
 
 use crate::counters::Direction;
+use crate::origin::Route;
 use crate::{LegId, RoomId};
 
 /// Why a leg ended.
@@ -95,6 +96,8 @@ pub struct Summary {
     pub level_max: u8,
     /// Whole seconds since the leg first had keys.
     pub seconds: u64,
+    /// Over what it went last; `None` if it never had keys.
+    pub route: Option<Route>,
 }
 
 /// What happened.
@@ -128,6 +131,13 @@ pub enum Kind {
     LegMigrated {
         /// Which leg.
         leg: LegId,
+    },
+    /// Over what the leg goes from now on: told with its first keys, and when it is another way than before.
+    LegRoute {
+        /// Which leg.
+        leg: LegId,
+        /// The way.
+        route: Route,
     },
     /// No audio for [`crate::limits::UPLINK_STALL`] while the line lives. Reported anew after audio came back.
     UplinkStalled {

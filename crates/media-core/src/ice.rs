@@ -5,8 +5,6 @@
 //!
 //! Invariant: the address in use passed a check with this transport's password.
 
-use std::net::SocketAddr;
-
 use stun::binding::{self, Refusal};
 use stun::{Class, Message, attribute, method};
 
@@ -16,6 +14,7 @@ use crate::limits::{
     ADDRESS_SILENT, ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, OLD_CREDENTIALS, REVERT_WINDOW, SECOND,
     STUN_PER_S_MAX,
 };
+use crate::origin::{Destination, Sender};
 
 const CHECKS: Rate = Rate::new(STUN_PER_S_MAX, STUN_PER_S_MAX);
 const MOVES: Rate = Rate::new(MOVES_PER_S_MAX, MOVES_PER_S_MAX);
@@ -60,10 +59,10 @@ impl Credentials {
     }
 }
 
-/// An address that passed a check.
+/// An address, or a path through the relay, that passed a check.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    address: SocketAddr,
+    address: Destination,
     /// When anything authenticated last came from it.
     heard_at: u64,
 }
@@ -99,7 +98,7 @@ pub(crate) struct Learnt {
     /// The sender's address is new here, at this place of the table.
     pub(crate) added: Option<usize>,
     /// An address that gave way for it.
-    pub(crate) evicted: Option<SocketAddr>,
+    pub(crate) evicted: Option<Destination>,
     /// Old credentials that have ended with this check.
     pub(crate) retired: Option<Ufrag>,
 }
@@ -143,13 +142,13 @@ impl Agent {
     }
 
     /// All addresses in the table.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Destination> {
         self.known.iter().flatten().map(|known| known.address)
     }
 
     /// Where to send.
     #[inline]
-    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+    pub(crate) fn destination(&self) -> Option<Destination> {
         self.known.get(self.selected?)?.map(|known| known.address)
     }
 
@@ -179,7 +178,7 @@ impl Agent {
     pub(crate) fn check(
         &mut self,
         now: u64,
-        from: SocketAddr,
+        from: Sender,
         message: &Message<'_>,
         reply: &mut [u8],
     ) -> (Verdict, usize) {
@@ -210,13 +209,13 @@ impl Agent {
                 binding::refuse(reply, message.transaction(), refusal, key).unwrap_or(0),
             );
         }
-        let length = binding::success(reply, message.transaction(), from, &mut credentials.key).unwrap_or(0);
+        let length = binding::success(reply, message.transaction(), from.seen_as, &mut credentials.key).unwrap_or(0);
         let retired = if by_current {
             self.previous.take().map(|(credentials, _)| credentials.ufrag)
         } else {
             None
         };
-        let mut learnt = self.learn(now, from, message.use_candidate());
+        let mut learnt = self.learn(now, from.back, message.use_candidate());
         learnt.retired = retired;
         (Verdict::Valid(learnt), length)
     }
@@ -254,7 +253,7 @@ impl Agent {
         self.moved = self.moved.filter(|moved| moved.from != place);
     }
 
-    fn learn(&mut self, now: u64, from: SocketAddr, nominated: bool) -> Learnt {
+    fn learn(&mut self, now: u64, from: Destination, nominated: bool) -> Learnt {
         let mut learnt = Learnt::default();
         self.checked_at = Some(now);
         let place = self
@@ -319,3 +318,6 @@ pub(crate) fn is_check(message: &Message<'_>) -> bool {
 }
 
 const _: () = assert!(REVERT_WINDOW > SECOND && ADDRESSES_PER_TRANSPORT_MAX >= 2);
+// A path fits where an address does, and neither makes what every packet needs longer.
+const _: () = assert!(size_of::<Destination>() == size_of::<std::net::SocketAddr>());
+const _: () = assert!(size_of::<Option<Known>>() <= 40);

@@ -14,6 +14,7 @@ use crate::limits::{
 use crate::matrix::Part;
 use crate::missing::Missing;
 use crate::music::Playhead;
+use crate::origin::Route;
 use crate::slot::Slot;
 use crate::transport::Transport;
 use crate::{LegId, TapId};
@@ -92,6 +93,8 @@ pub(crate) struct Leg {
     pub(crate) music: Option<Playhead>,
     /// How often it has begun to hear it.
     pub(crate) holds: u32,
+    /// Over what it goes, as was told last.
+    pub(crate) route: Option<Route>,
 }
 
 /// Bytes at the start of a [`Leg`] that its own packets need.
@@ -99,6 +102,9 @@ pub(crate) const SOURCE_BYTES: usize = std::mem::offset_of!(Leg, down);
 /// Where the part begins that packets to it need, and how long it is: most listen to one source.
 pub(crate) const SINK_AT: usize = std::mem::offset_of!(Leg, down);
 pub(crate) const SINK_BYTES: usize = std::mem::offset_of!(Leg, slots) + size_of::<Option<Slot>>() - SINK_AT;
+
+/// Where the leg's name stands, which a packet through the relay is compared with.
+pub(crate) const NAME_AT: usize = std::mem::offset_of!(Leg, id);
 
 impl Leg {
     pub(crate) fn new(add: &AddLeg, room: u32, seat: usize, now: u64) -> Leg {
@@ -129,6 +135,7 @@ impl Leg {
             silenced: false,
             music: None,
             holds: 0,
+            route: None,
         }
     }
 

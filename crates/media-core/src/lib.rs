@@ -34,7 +34,9 @@
 //! * A transmission points into the slot buffer that brought the packet ([`shard::Place::Slot`]) or into the
 //!   shard's arena ([`shard::Place::Arena`]); [`shard::Shard::bytes`] gives the bytes of either. **A slot buffer must
 //!   not be received into again before [`shard::Shard::flushed`].**
-//! * The address family of the destination says which of the two sockets sends. A send error skips that datagram.
+//! * What came through the relay goes in by [`shard::Shard::relayed`] instead, in slot buffers with numbers of their own.
+//! * A destination is an address, whose family says which of the two sockets sends, or a path through the relay
+//!   ([`origin::Destination`]). A send error skips that datagram.
 //! * Jobs go, in order, to one helper thread per shard that owns a `dtls::Handshake` per transport
 //!   ([`shard::Job::Start`] makes it, [`shard::Job::Stop`] drops it); what it says comes back as
 //!   [`command::Command::Handshake`]. Flights are sent by the shard, which alone knows the address.
@@ -62,6 +64,7 @@ pub mod limits;
 pub mod matrix;
 mod missing;
 pub mod music;
+pub mod origin;
 pub mod quality;
 pub mod red;
 mod ring;

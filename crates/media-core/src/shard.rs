@@ -27,6 +27,7 @@ use crate::ice::Ufrag;
 use crate::leg::Leg;
 use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use crate::music::{Music, Playheads};
+use crate::origin::{Relayed, Sender};
 use crate::room::Room;
 use crate::table::Table;
 use crate::tap::TapSink;
@@ -88,13 +89,13 @@ pub struct Tables {
     pub rooms: usize,
     /// Transports.
     pub transports: usize,
-    /// Addresses that passed a check.
+    /// Addresses and paths that passed a check.
     pub addresses: usize,
     /// User name fragments of ours under which checks are taken.
     pub ufrags: usize,
 }
 
-/// Whose an address is.
+/// Whose an address or path is.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
     transport: u32,
@@ -144,22 +145,83 @@ impl Shard {
         }
     }
 
-    /// Takes one datagram. What it causes stands in [`Shard::transmissions`], the tap and the queues.
+    /// Takes one datagram of the wire. What it causes stands in [`Shard::transmissions`], the tap and the queues.
     pub fn datagram(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        let Some(protocol) = self.look_at(&mut slot) else {
+            return;
+        };
+        if protocol == demux::Protocol::Stun {
+            self.stun(now, Sender::from(from), slot.packet());
+        } else if let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() {
+            self.from_known(now, owner, protocol, slot, tap);
+        } else {
+            self.out.totals.drop_unknown_source += 1;
+        }
+        self.current = None;
+    }
+
+    /// As [`Shard::datagram`], of what came through the relay. Until a check of exactly the leg whose credential opened
+    /// the way was valid, nothing else is taken from it; and never anything of another leg.
+    pub fn relayed(&mut self, now: u64, from: Relayed, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        let Some(protocol) = self.look_at(&mut slot) else {
+            return;
+        };
+        if protocol == demux::Protocol::Stun {
+            self.stun(now, Sender::from(from), slot.packet());
+        } else if let Some(owner) = self.behind_relay(&from) {
+            self.from_known(now, owner, protocol, slot, tap);
+        } else {
+            self.out.totals.drop_relay_gate += 1;
+        }
+        self.current = None;
+    }
+
+    /// Counts a datagram and says what it is; `None` for what nobody can want.
+    #[inline]
+    fn look_at(&mut self, slot: &mut Slot<'_>) -> Option<demux::Protocol> {
         self.out.totals.datagrams += 1;
         self.out.totals.bytes += slot.len as u64;
         if slot.len == 0 || slot.len > DATAGRAM_BYTES_MAX || slot.buffer.len() < SLOT_BYTES {
             self.out.totals.drop_size += 1;
-            return;
+            return None;
         }
-        match demux::protocol(slot.packet()) {
-            demux::Protocol::Rtp => self.rtp(now, from, slot, tap),
-            demux::Protocol::Rtcp => self.rtcp(now, from, slot),
-            demux::Protocol::Stun => self.stun(now, from, slot.packet()),
-            demux::Protocol::Dtls => self.dtls(now, from, slot.packet()),
-            demux::Protocol::Other => self.out.totals.drop_protocol += 1,
+        let protocol = demux::protocol(slot.packet());
+        if protocol == demux::Protocol::Other {
+            self.out.totals.drop_protocol += 1;
+            return None;
         }
-        self.current = None;
+        Some(protocol)
+    }
+
+    /// What came from where a check came from before.
+    #[inline]
+    fn from_known(
+        &mut self,
+        now: u64,
+        owner: Owner,
+        protocol: demux::Protocol,
+        mut slot: Slot<'_>,
+        tap: &mut dyn TapSink,
+    ) {
+        match protocol {
+            demux::Protocol::Rtp => self.rtp(now, owner, slot, tap),
+            demux::Protocol::Rtcp => self.rtcp(now, owner, slot),
+            demux::Protocol::Dtls => self.dtls(now, owner, slot.packet()),
+            demux::Protocol::Stun | demux::Protocol::Other => {}
+        }
+    }
+
+    /// Whose a path is: its leg's, once that leg has proved it.
+    fn behind_relay(&self, from: &Relayed) -> Option<Owner> {
+        let owner = self.by_address.get(&addr::Key::from(from.path)).copied()?;
+        self.is_of(owner.transport, from.leg).then_some(owner)
+    }
+
+    /// True if the transport is one of this leg.
+    fn is_of(&self, transport: u32, leg: LegId) -> bool {
+        let transport = self.transports.get(transport);
+        let owner = transport.and_then(|transport| self.legs.get(transport.leg));
+        owner.is_some_and(|owner| owner.id == leg)
     }
 
     /// Runs timers. With [`Shard::must_flush`] afterwards: send, [`Shard::flushed`], and call again.
@@ -190,6 +252,13 @@ impl Shard {
     #[must_use]
     pub fn transmissions(&self) -> &[Transmission] {
         self.out.transmissions()
+    }
+
+    /// How many of them go through the relay.
+    #[inline]
+    #[must_use]
+    pub fn relay_bound(&self) -> usize {
+        self.out.relay_bound()
     }
 
     /// One buffer of the arena, laid out like a slot buffer: the packet begins at [`HEADROOM_BYTES`].

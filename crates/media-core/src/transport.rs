@@ -4,8 +4,6 @@
 //!
 //! Invariant: a transport is `Up` exactly while it has keys.
 
-use std::net::SocketAddr;
-
 use crate::TransportId;
 use crate::command::{MediaParams, NewTransport};
 use crate::event::Cause;
@@ -16,6 +14,7 @@ use crate::limits::{
     RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SSRC_SILENT, UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX,
     UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
 };
+use crate::origin::Destination;
 use crate::srtp::Keys;
 
 const PACKETS: Rate = Rate::new(UPLINK_PACKETS_PER_S_MAX, UPLINK_BURST_PACKETS_MAX);
@@ -116,7 +115,7 @@ impl Transport {
 
     /// Where to send, once a check was valid.
     #[inline]
-    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+    pub(crate) fn destination(&self) -> Option<Destination> {
         self.ice.destination()
     }
 

@@ -116,7 +116,8 @@ impl Run {
             };
             let bytes = bed.shard.bytes(transmission, slot).to_vec();
             sent.push(Sent {
-                to: transmission.to,
+                to: transmission.to.wire().expect("nobody is behind the relay"),
+                path: None,
                 bytes,
             });
         }

@@ -47,6 +47,14 @@ pub enum Route {
 }
 
 impl Route {
+    /// All, in order of preference.
+    pub const ALL: [Route; 4] = [
+        Route::Direct,
+        Route::Relayed(Via::Udp),
+        Route::Relayed(Via::Tcp),
+        Route::Relayed(Via::Tls),
+    ];
+
     /// Stable word for metrics, database and API: `direct`, `turn-udp`, `turn-tcp`, `turn-tls`.
     pub const fn word(self) -> &'static str {
         match self {

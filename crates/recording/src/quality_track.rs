@@ -65,7 +65,7 @@ pub struct Row {
     pub gap: u8,
     /// Conditions, a set of bits; bit 0: the leg was up, from [`FLAGS_SHIFT`] on: what held.
     pub flags: u16,
-    /// By which way it came: 0 unknown.
+    /// By which way it came: 0 unknown, 1 straight, 2 to 4 through the relay over UDP, TCP, TLS.
     pub path: u8,
     /// Restarts of the stream in this second.
     pub restarts: u8,

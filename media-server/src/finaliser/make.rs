@@ -12,6 +12,8 @@ use recording::master::{self, Assembly, Cause, Explained, Master};
 use recording::spool::{EventKind, Part, QualityRun, RecordedCall};
 use recording::{manifest, peaks};
 
+use crate::convert;
+
 /// A made recording, not yet stored.
 pub(super) struct Made {
     pub(super) master: Master,
@@ -161,7 +163,7 @@ fn track(call: &RecordedCall, run: &QualityRun) -> QualityTrack {
         level: row.level().unwrap_or(0),
         // The border knows no "none"; its scale begins at 1.
         mos: row.mos().unwrap_or(0.0),
-        route: None,
+        route: convert::route_of_path(row.path),
     });
     QualityTrack {
         leg: LegId(run.leg),

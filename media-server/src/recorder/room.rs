@@ -12,6 +12,7 @@ use recording::quality_track::{FLAG_UP, FLAGS_SHIFT, Row, mos_steps, tenths};
 use recording::spool::{self, AudioBlock, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
 
 use super::writer::{Batch, Ending};
+use crate::convert;
 
 /// Rows of one direction that make a block: what a crash may lose of the quality, in seconds.
 pub(super) const ROWS_PER_BLOCK: usize = 10;
@@ -508,6 +509,7 @@ fn row(second: &Second) -> Row {
         mos: second.mos.map_or(0, mos_steps),
         rating: second.rating.map_or(0, |rating| rating.round() as u8),
         flags: (u16::from(second.up) * FLAG_UP) | (second.flags.0 << FLAGS_SHIFT),
+        path: second.route.map_or(0, convert::path_number),
         ..Row::default()
     }
 }

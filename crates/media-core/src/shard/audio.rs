@@ -4,15 +4,14 @@
 //!
 //! Invariant: a packet that was not authenticated changes nothing but a drop counter and the duplicate count.
 
-use std::net::SocketAddr;
-
 use super::repair::{self, Bundle};
-use super::{Place, Shard, Slot};
+use super::{Owner, Place, Shard, Slot};
 use crate::counters::{Arrival, DTX_BYTES_MAX, Totals};
 use crate::event::Kind;
 use crate::leg::{Leg, State};
-use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX, REPAIR_LIVE_SAMPLES_MAX};
+use crate::limits::{self, HEADROOM_BYTES, LEGS_PER_ROOM_MAX, REPAIR_LIVE_SAMPLES_MAX};
 use crate::missing::Late;
+use crate::origin::Destination;
 use crate::red::{self, Primary};
 use crate::room::NO_SLOT;
 use crate::rtp::{self, EXTENSION_IDS};
@@ -20,7 +19,6 @@ use crate::slot::Source;
 use crate::srtp::{Opened, Refused};
 use crate::tap::{Flags, LEVEL_UNKNOWN, Record, TapSink};
 use crate::transport::{Latch, Payload, Transport};
-use crate::{addr, limits};
 
 /// One opened packet, as far as forwarding needs it. The bytes stay in the slot buffer.
 struct Packet {
@@ -37,11 +35,7 @@ struct Packet {
 
 impl Shard {
     /// One SRTP packet.
-    pub(super) fn rtp(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
-        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
-            self.out.totals.drop_unknown_source += 1;
-            return;
-        };
+    pub(super) fn rtp(&mut self, now: u64, owner: Owner, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
         let Some(transport) = self.transports.get_mut(owner.transport) else {
             return;
         };
@@ -324,7 +318,7 @@ fn deliver(
     transport: &mut Transport,
     route: u8,
     totals: &mut Totals,
-) -> Option<(SocketAddr, usize)> {
+) -> Option<(Destination, usize)> {
     let keys = transport.keys.as_mut()?;
     let to = transport.ice.destination()?;
     let slot = leg.slots.get_mut(usize::from(route))?.as_mut()?;

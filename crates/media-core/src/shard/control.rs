@@ -233,13 +233,15 @@ impl Shard {
             State::Joining => {
                 self.arm_leg(leg_place, now + SECOND, first_report);
                 self.event(now, room, Kind::LegUp { leg: id });
+                self.tell_route(now, leg_place);
                 self.check_live(now, room);
             }
             State::Away => {
                 self.event(now, room, Kind::LegBack { leg: id });
+                self.tell_route(now, leg_place);
                 self.check_live(now, room);
             }
-            State::Up => {}
+            State::Up => self.tell_route(now, leg_place),
         }
     }
 

@@ -7,12 +7,10 @@
 //!
 //! Invariant: nothing is changed and nothing decided here; without it the engine does the same, more slowly.
 
-use std::net::SocketAddr;
-
 use super::Shard;
-use crate::addr;
-use crate::leg::{SINK_AT, SINK_BYTES, SOURCE_BYTES};
+use crate::leg::{NAME_AT, SINK_AT, SINK_BYTES, SOURCE_BYTES};
 use crate::transport::HOT_BYTES;
+use crate::{LegId, addr};
 
 /// Asks the processor to fetch `bytes` from an address; reads nothing. The engine has no unsafe code, so it is handed in.
 pub type Fetch = fn(at: *const u8, bytes: usize);
@@ -22,13 +20,16 @@ pub type Fetch = fn(at: *const u8, bytes: usize);
 pub const FORESEEN_MAX: usize = 16;
 
 impl Shard {
-    /// Fetches what datagrams from these senders will need; the first [`FORESEEN_MAX`] count.
-    pub fn foresee(&self, senders: impl Iterator<Item = SocketAddr>, fetch: Fetch) {
+    /// Fetches what datagrams from these senders, addresses or paths, will need; the first [`FORESEEN_MAX`] count.
+    pub fn foresee<S: Into<addr::Key>>(&self, senders: impl Iterator<Item = S>, fetch: Fetch) {
         let mut transports = [0u32; FORESEEN_MAX];
+        // Whose leg is asked for its name, too.
+        let mut relayed = [false; FORESEEN_MAX];
         let mut count = 0;
-        for from in senders.take(FORESEEN_MAX) {
-            if let Some(owner) = self.by_address.get(&addr::Key::from(from)) {
+        for key in senders.take(FORESEEN_MAX).map(Into::into) {
+            if let Some(owner) = self.by_address.get(&key) {
                 transports[count] = owner.transport;
+                relayed[count] = key.is_path();
                 count += 1;
             }
         }
@@ -43,6 +44,9 @@ impl Shard {
             count += 1;
             if let Some(at) = self.legs.address(transport.leg) {
                 fetch(at, SOURCE_BYTES);
+                if relayed[count - 1] {
+                    fetch(at.wrapping_add(NAME_AT), size_of::<LegId>());
+                }
             }
             if let Some(keys) = &transport.keys {
                 keys.inbound.fetch_head(fetch);

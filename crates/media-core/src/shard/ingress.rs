@@ -1,8 +1,7 @@
 //! What comes in beside media: connectivity checks and handshake datagrams.
 //!
-//! Invariant: from an address that has not passed a check nothing but STUN is parsed.
-
-use std::net::SocketAddr;
+//! Invariant: from an address that has not passed a check nothing but STUN is parsed; through the relay only the leg
+//! whose credential opened the way is spoken to.
 
 use stun::Message;
 
@@ -12,11 +11,12 @@ use crate::event::Kind;
 use crate::ice::{self, Learnt, Verdict};
 use crate::leg;
 use crate::limits::{ADDRESS_SILENT, HEADROOM_BYTES};
-use crate::transport::State;
+use crate::origin::{Destination, Sender};
+use crate::transport::{State, Transport};
 
 impl Shard {
     /// Answers a check in the same turn, or is silent.
-    pub(super) fn stun(&mut self, now: u64, from: SocketAddr, datagram: &[u8]) {
+    pub(super) fn stun(&mut self, now: u64, from: Sender, datagram: &[u8]) {
         let message = match Message::parse(datagram) {
             Ok(message) if ice::is_check(&message) => message,
             Ok(_) | Err(_) => {
@@ -29,7 +29,11 @@ impl Shard {
             self.out.totals.drop_unknown_ufrag += 1;
             return;
         };
-        let owner = self.by_address.get(&addr::Key::from(from)).copied();
+        if from.only.is_some_and(|leg| !self.is_of(place, leg)) {
+            self.out.totals.drop_relay_gate += 1;
+            return;
+        }
+        let owner = self.by_address.get(&addr::Key::from(from.back)).copied();
         if owner.is_some_and(|owner| self.is_contested(now, place, owner)) {
             self.out.totals.drop_unknown_source += 1;
             return;
@@ -43,12 +47,12 @@ impl Shard {
         };
         let (verdict, length) = transport.ice.check(now, from, &message, &mut buffer[HEADROOM_BYTES..]);
         if length > 0 {
-            self.out.send(from, Place::Arena(number), length);
+            self.out.send(from.back, Place::Arena(number), length);
         }
         match verdict {
             Verdict::Valid(learnt) => {
                 self.out.totals.checks += 1;
-                self.checked(now, from, place, learnt, owner);
+                self.checked(now, from.back, place, learnt, owner);
             }
             Verdict::Refused => self.out.totals.checks_refused += 1,
             Verdict::BadIntegrity => self.out.totals.drop_bad_integrity += 1,
@@ -70,7 +74,7 @@ impl Shard {
     }
 
     /// A check was valid: keeps tables, consent and states in step.
-    fn checked(&mut self, now: u64, from: SocketAddr, place: u32, learnt: Learnt, owner: Option<Owner>) {
+    fn checked(&mut self, now: u64, from: Destination, place: u32, learnt: Learnt, owner: Option<Owner>) {
         if let Some(owner) = owner.filter(|owner| owner.transport != place) {
             if let Some(other) = self.transports.get_mut(owner.transport) {
                 other.ice.forget(owner.known);
@@ -114,13 +118,28 @@ impl Shard {
     }
 
     /// Sending to a leg goes to another address from now on.
-    fn moved(&mut self, now: u64, leg: u32) {
-        let Some(leg) = self.legs.get(leg) else { return };
+    fn moved(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get(place) else { return };
         // Before the keys a move is only the end of nomination.
         if leg.state != leg::State::Joining {
             self.out.totals.migrations += 1;
+            let (room, id) = (leg.room, leg.id);
+            self.event(now, room, Kind::LegMigrated { leg: id });
+            self.tell_route(now, place);
+        }
+    }
+
+    /// Says over what a leg goes, if that is not what was said last.
+    pub(super) fn tell_route(&mut self, now: u64, place: u32) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        let transport = leg.transport.and_then(|place| self.transports.get(place));
+        let Some(route) = transport.and_then(Transport::destination).map(|to| to.route()) else {
+            return;
+        };
+        if leg.state != leg::State::Joining && leg.route != Some(route) {
+            leg.route = Some(route);
             let (room, leg) = (leg.room, leg.id);
-            self.event(now, room, Kind::LegMigrated { leg });
+            self.event(now, room, Kind::LegRoute { leg, route });
         }
     }
 
@@ -142,11 +161,7 @@ impl Shard {
     }
 
     /// Hands a handshake datagram to the helper.
-    pub(super) fn dtls(&mut self, now: u64, from: SocketAddr, datagram: &[u8]) {
-        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
-            self.out.totals.drop_unknown_source += 1;
-            return;
-        };
+    pub(super) fn dtls(&mut self, now: u64, owner: Owner, datagram: &[u8]) {
         let Some(transport) = self.transports.get_mut(owner.transport) else {
             return;
         };

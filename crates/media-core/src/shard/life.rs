@@ -215,6 +215,8 @@ impl Shard {
 
     /// Hands out the rows of the second that ends now, and watches the microphone.
     fn close_second(&mut self, now: u64, place: u32) {
+        // A move that was taken back has not told.
+        self.tell_route(now, place);
         let Some(leg) = self.legs.get_mut(place) else { return };
         self.current = Some(place);
         self.wheel.arm(place * KINDS + COUNTERS, now + SECOND);
@@ -228,6 +230,7 @@ impl Shard {
         for second in [&mut up, &mut down] {
             second.up = leg.state == State::Up;
             second.rtt_us = leg.down.rtt_us(now);
+            second.route = leg.route;
         }
         self.watch(now, place, &mut up, &mut down);
         self.out.second(up);
@@ -273,5 +276,6 @@ fn summary(leg: &Leg, now: u64) -> Summary {
         mos_down: leg.judge.mos_down(),
         level_max: leg.up.level_max(),
         seconds: leg.up_at.map_or(0, |up_at| now.saturating_sub(up_at) / SECOND),
+        route: leg.route,
     }
 }

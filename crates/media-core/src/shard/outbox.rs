@@ -3,15 +3,17 @@
 //! Invariant: every queue has a fixed capacity, made once; what finds it full is dropped and counted, never waits.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use crate::TransportId;
 use crate::counters::{Second, Totals};
 use crate::event::Event;
 use crate::limits::{ARENA_BUFFERS_MAX, ARENA_RESERVE, BATCH_MAX, EVENTS_MAX, JOBS_MAX, SECONDS_MAX, SLOT_BYTES};
+use crate::origin::Destination;
 
 /// Transmissions between two flushes: one per slot buffer and one per arena buffer.
 const TRANSMISSIONS_MAX: usize = BATCH_MAX + ARENA_BUFFERS_MAX;
+// Every packet writes one and the sender reads it.
+const _: () = assert!(size_of::<Transmission>() <= 40);
 
 /// Where the bytes of a transmission lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmission {
     /// Where to.
-    pub to: SocketAddr,
+    pub to: Destination,
     /// Where its bytes lie, behind the headroom.
     pub place: Place,
     /// How many.
@@ -62,6 +64,8 @@ pub enum Job {
 /// See the top of this file.
 pub(super) struct Outbox {
     transmissions: Vec<Transmission>,
+    /// How many of them go through the relay.
+    relay_bound: usize,
     arena: Box<[u8]>,
     arena_used: usize,
     pub(super) jobs: VecDeque<Job>,
@@ -74,6 +78,7 @@ impl Outbox {
     pub(super) fn new() -> Outbox {
         Outbox {
             transmissions: Vec::with_capacity(TRANSMISSIONS_MAX),
+            relay_bound: 0,
             arena: vec![0; ARENA_BUFFERS_MAX * SLOT_BYTES].into_boxed_slice(),
             arena_used: 0,
             jobs: VecDeque::with_capacity(JOBS_MAX),
@@ -93,8 +98,14 @@ impl Outbox {
         &self.transmissions
     }
 
+    #[inline]
+    pub(super) fn relay_bound(&self) -> usize {
+        self.relay_bound
+    }
+
     pub(super) fn flushed(&mut self) {
         self.transmissions.clear();
+        self.relay_bound = 0;
         self.arena_used = 0;
     }
 
@@ -124,7 +135,7 @@ impl Outbox {
 
     /// Lists a datagram for sending.
     #[inline]
-    pub(super) fn send(&mut self, to: SocketAddr, place: Place, len: usize) {
+    pub(super) fn send(&mut self, to: Destination, place: Place, len: usize) {
         if self.transmissions.len() >= TRANSMISSIONS_MAX {
             self.totals.drop_arena += 1;
             return;
@@ -132,6 +143,7 @@ impl Outbox {
         if let Place::Arena(index) = place {
             self.arena_used = usize::from(index) + 1;
         }
+        self.relay_bound += usize::from(matches!(to, Destination::Relay(_)));
         self.transmissions.push(Transmission {
             to,
             place,

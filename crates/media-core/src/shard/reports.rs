@@ -3,10 +3,7 @@
 //! Invariant: a cumulative count that we send is truthful. Only `fraction_lost` speaks for the whole path: it is the
 //! worse of the leg's uplink and its listeners' downlinks, so that the speaker's FEC covers them too.
 
-use std::net::SocketAddr;
-
-use super::{Place, Shard, Slot};
-use crate::addr;
+use super::{Owner, Place, Shard, Slot};
 use crate::counters::Reception;
 use crate::leg::{Leg, Reference, SenderReport};
 use crate::limits::{HEADROOM_BYTES, RESENDS_PER_DATAGRAM_MAX, SECOND};
@@ -20,12 +17,8 @@ const SSRC_WITHOUT_STREAM: u32 = 1;
 
 impl Shard {
     /// One SRTCP packet.
-    pub(super) fn rtcp(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>) {
+    pub(super) fn rtcp(&mut self, now: u64, owner: Owner, mut slot: Slot<'_>) {
         let totals = &mut self.out.totals;
-        let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() else {
-            totals.drop_unknown_source += 1;
-            return;
-        };
         let Some(transport) = self.transports.get_mut(owner.transport) else {
             return;
         };

@@ -231,7 +231,8 @@ fn a_defect_ends_the_leg_it_struck_and_no_other_loses_a_packet() {
                 .transmissions()
                 .iter()
                 .map(|transmission| testkit::bed::Sent {
-                    to: transmission.to,
+                    to: transmission.to.wire().expect("nobody is behind the relay"),
+                    path: None,
                     bytes: bed.shard.bytes(transmission, &buffer).to_vec(),
                 })
                 .collect();

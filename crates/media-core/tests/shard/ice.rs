@@ -31,7 +31,7 @@ fn a_check_is_answered_at_once_and_the_answer_verifies() {
     let mut client = Client::new(1, Part::Customer);
     bed.add(ROOM, &client).unwrap();
     let sent = bed.check(&mut client);
-    let [Sent { to, bytes }] = &sent[..] else {
+    let [Sent { to, bytes, .. }] = &sent[..] else {
         panic!("one answer")
     };
     assert_eq!(*to, client.address);
@@ -173,20 +173,24 @@ fn the_old_address_cannot_take_sending_back_later_or_after_the_new_one_spoke() {
 fn moves_have_a_rate_and_addresses_a_number() {
     let mut call = Call::new();
     call.bed.advance(SECOND);
-    for port in 0..=MOVES_PER_S_MAX as u16 {
+    let moves = ADDRESSES_PER_TRANSPORT_MAX as u16;
+    for port in 0..moves {
         call.customer.address = elsewhere(100 + port);
         assert_eq!(call.bed.check(&mut call.customer).len(), 1, "answered in any case");
     }
     let totals = call.bed.shard.totals();
     assert_eq!(
         (totals.migrations, totals.migrations_refused),
-        (u64::from(MOVES_PER_S_MAX), 1)
+        (
+            u64::from(MOVES_PER_S_MAX),
+            u64::from(moves) - u64::from(MOVES_PER_S_MAX)
+        )
     );
     assert_eq!(destination(&mut call), elsewhere(100 + MOVES_PER_S_MAX as u16 - 1));
     assert_eq!(
         call.bed.shard.tables().addresses,
         ADDRESSES_PER_TRANSPORT_MAX + 1,
-        "four of his, one of the agent"
+        "as many as there may be of his, one of the agent"
     );
 }
 

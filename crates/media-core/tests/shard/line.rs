@@ -132,7 +132,11 @@ fn minute(repair: Repair, seed: u64) -> Outcome {
             .filter(|entry| entry.key().0 <= call.bed.now)
         {
             let bytes = entry.remove();
-            let compounds = call.customer.open_reports(&[Sent { to: customer, bytes }]);
+            let compounds = call.customer.open_reports(&[Sent {
+                to: customer,
+                path: None,
+                bytes,
+            }]);
             for number in asked(&compounds) {
                 if let Some(packet) = kept.get(&number) {
                     line.up(call.bed.now, packet);

@@ -14,6 +14,7 @@ mod life;
 mod line;
 mod nonces;
 mod preflight;
+mod relay;
 mod repair;
 
 use media_core::LegId;

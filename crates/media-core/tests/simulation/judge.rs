@@ -268,6 +268,7 @@ impl Judge {
             }
             Kind::FirstRtp { leg }
             | Kind::LegMigrated { leg }
+            | Kind::LegRoute { leg, .. }
             | Kind::UplinkStalled { leg }
             | Kind::Quality { leg: Some(leg), .. } => {
                 self.living(*leg);

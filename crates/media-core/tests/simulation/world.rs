@@ -272,7 +272,8 @@ impl World {
         for place in 0..count {
             let transmission = self.shard.transmissions()[place];
             let bytes = self.shard.bytes(&transmission, &self.slot).to_vec();
-            self.sends(transmission.to, bytes, cause);
+            let to = transmission.to.wire().expect("nobody is behind the relay");
+            self.sends(to, bytes, cause);
         }
         self.shard.flushed();
         while let Some(job) = self.shard.poll_job() {

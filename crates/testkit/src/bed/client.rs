@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use media_core::command::{Command, IceCredentials, MediaParams, NewTransport, SlotParams};
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::matrix::Part;
+use media_core::origin::{Path, Relayed, Via};
 use media_core::rtcp::{self, Block};
 use media_core::rtp::Header;
 use media_core::srtp::{Keys, Profile, RTCP_OVERHEAD_MAX, RTP_OVERHEAD_MAX, Role};
@@ -53,8 +54,10 @@ pub struct Client {
     pub tap: TapId,
     /// The transport in use.
     pub transport: TransportId,
-    /// Where it sends from.
+    /// Where it sends from; behind the relay: the virtual relayed address.
     pub address: SocketAddr,
+    /// Its path, while it is behind the relay.
+    pub path: Option<Path>,
     /// What it offered.
     pub numbers: Numbers,
     /// Whether lost packets are asked for and sent again, both ways.
@@ -101,6 +104,7 @@ impl Client {
             tap: TapId(200 + u32::from(number)),
             transport: TransportId(u64::from(number) << 32),
             address: SocketAddr::from(([192, 0, 2 + (number >> 8) as u8, number as u8], 5_000 + number)),
+            path: None,
             numbers: Numbers {
                 opus: 96 + small,
                 red: Some(104 + small),
@@ -167,6 +171,33 @@ impl Client {
         let mut fingerprint = [self.number() as u8; 32];
         fingerprint[31] ^= self.transport.0 as u8;
         fingerprint
+    }
+
+    /// From now on it speaks through an allocation of its own on the relay; another call, another allocation.
+    pub fn go_behind_relay(&mut self, via: Via, virtual_address: SocketAddr) {
+        let before = self.path.map_or(0, |path| path.allocation[1]);
+        self.path = Some(Path {
+            allocation: [self.tap.0, before + 1],
+            end: 0,
+            via,
+        });
+        self.address = virtual_address;
+    }
+
+    /// From now on it speaks straight, from this address.
+    pub fn go_direct(&mut self, address: SocketAddr) {
+        self.path = None;
+        self.address = address;
+    }
+
+    /// What the relay says of its datagrams, while it is behind it.
+    #[must_use]
+    pub fn relayed(&self) -> Option<Relayed> {
+        Some(Relayed {
+            path: self.path?,
+            address: self.address,
+            leg: self.leg,
+        })
     }
 
     /// A page reload: new credentials, new transport, new keys, new numbers of the voice, another address.

@@ -7,12 +7,14 @@
 
 mod client;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use media_core::command::{AddLeg, Command, Refused, Report};
 use media_core::event::Event;
 use media_core::limits::{HEADROOM_BYTES, MS, SECOND, SLOT_BYTES};
 use media_core::matrix::{Plan, Stance, Tap};
+use media_core::origin::{Destination, Path, Relayed};
 use media_core::shard::{Config, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
 use media_core::{LegId, RoomId, TapId};
@@ -29,8 +31,10 @@ pub const FRAME: u64 = 20 * MS;
 /// One datagram that the shard sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Where to.
+    /// Where to; through the relay: the virtual relayed address of the path.
     pub to: SocketAddr,
+    /// Through the relay: by which path.
+    pub path: Option<Path>,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -83,6 +87,8 @@ pub struct Bed {
     pub tape: Tape,
     slot: Box<[u8]>,
     epoch: u64,
+    /// The virtual addresses of the paths that something came from.
+    virtual_addresses: HashMap<Path, SocketAddr>,
 }
 
 impl Default for Bed {
@@ -101,6 +107,7 @@ impl Bed {
             tape: Tape::default(),
             slot: vec![0; SLOT_BYTES].into_boxed_slice(),
             epoch: 0,
+            virtual_addresses: HashMap::new(),
         }
     }
 
@@ -121,10 +128,10 @@ impl Bed {
         )
     }
 
-    /// One nominating check from the client's address; what the shard sent for it.
+    /// One nominating check from where the client is; what the shard sent for it.
     pub fn check(&mut self, client: &mut Client) -> Vec<Sent> {
         let check = client.check(true);
-        self.datagram(client.address, &check)
+        self.arrives(client, &check)
     }
 
     /// Hands the shard the keys that a handshake would have given.
@@ -169,19 +176,36 @@ impl Bed {
             .expect("the plan is newer and small");
     }
 
-    /// One datagram in; what the shard wants sent comes out.
+    /// One datagram of the wire in; what the shard wants sent comes out.
     ///
     /// # Panics
     /// If `bytes` is longer than a slot.
     pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<Sent> {
-        self.slot[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
-        let slot = Slot {
-            index: 0,
-            buffer: &mut self.slot,
-            len: bytes.len(),
-        };
+        let slot = fill(&mut self.slot, bytes);
         self.shard.datagram(self.now, from, slot, &mut self.tape);
         self.flush()
+    }
+
+    /// As [`Bed::datagram`], through the relay.
+    ///
+    /// # Panics
+    /// If `bytes` is longer than a slot.
+    pub fn relayed(&mut self, from: Relayed, bytes: &[u8]) -> Vec<Sent> {
+        self.virtual_addresses.insert(from.path, from.address);
+        let slot = fill(&mut self.slot, bytes);
+        self.shard.relayed(self.now, from, slot, &mut self.tape);
+        self.flush()
+    }
+
+    /// One datagram of a client, straight or through the relay, as the client is reached now.
+    ///
+    /// # Panics
+    /// If `bytes` is longer than a slot.
+    pub fn arrives(&mut self, client: &Client, bytes: &[u8]) -> Vec<Sent> {
+        match client.relayed() {
+            Some(from) => self.relayed(from, bytes),
+            None => self.datagram(client.address, bytes),
+        }
     }
 
     /// Moves the clock on in steps of one timer tick; what the shard sent meanwhile.
@@ -217,17 +241,33 @@ impl Bed {
     /// One packet of `speaker`; the packets of it that reached `listener`, opened.
     pub fn say(&mut self, speaker: &mut Client, payload: &[u8], listener: &mut Client) -> Vec<Heard> {
         let packet = speaker.speak(payload);
-        let sent = self.datagram(speaker.address, &packet);
+        let sent = self.arrives(speaker, &packet);
         listener.open_all(&sent)
     }
 
     fn flush(&mut self) -> Vec<Sent> {
         let sent = self.shard.transmissions().iter().map(|transmission| Sent {
-            to: transmission.to,
+            to: match transmission.to {
+                Destination::Wire(address) => address,
+                Destination::Relay(path) => self.virtual_addresses[&path],
+            },
+            path: transmission.to.path(),
             bytes: self.shard.bytes(transmission, &self.slot).to_vec(),
         });
-        let sent = sent.collect();
+        let sent: Vec<_> = sent.collect();
+        let behind = sent.iter().filter(|sent| sent.path.is_some()).count();
+        assert_eq!(self.shard.relay_bound(), behind, "who sends asks for this number first");
         self.shard.flushed();
         sent
+    }
+}
+
+/// `bytes` in the buffer, as the kernel or a ring would have put them there.
+fn fill<'b>(buffer: &'b mut [u8], bytes: &[u8]) -> Slot<'b> {
+    buffer[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
+    Slot {
+        index: 0,
+        buffer,
+        len: bytes.len(),
     }
 }
