@@ -5,6 +5,7 @@
 use crate::event::Cause;
 use crate::limits::{REMOTE_UFRAG_BYTES_MAX, SLOTS_PER_LEG_MAX, UFRAG_BYTES_MAX};
 use crate::matrix::{Part, Plan};
+use crate::quality::thresholds::Thresholds;
 use crate::srtp;
 use crate::{LegId, RoomId, TapId, TransportId};
 
@@ -52,6 +53,8 @@ pub enum Command {
         /// Why.
         cause: Cause,
     },
+    /// From where on a second counts as bad, for every leg and room from its next second on.
+    Thresholds(Box<Thresholds>),
     /// The helper reports about a transport's handshake.
     Handshake {
         /// Which transport.

@@ -7,7 +7,8 @@
 use crate::limits::SLOTS_PER_LEG_MAX;
 use crate::matrix::Part;
 use crate::origin::Route;
-use crate::quality::flags::{FlagSet, JUDGED_PACKETS_MIN, is_deaf};
+use crate::quality::flags::{FlagSet, JUDGED_PACKETS_MIN};
+use crate::quality::thresholds::Thresholds;
 use crate::tap::{LEVEL_UNKNOWN, Record, TapSink};
 use crate::{LegId, RoomId, TapId};
 
@@ -338,8 +339,8 @@ impl Downlink {
 
     /// True if it is sent audio and its reports say that none of it comes.
     #[must_use]
-    pub const fn is_deaf(&self) -> bool {
-        is_deaf(self.unheard_s, self.stuck)
+    pub const fn is_deaf(&self, limits: &Thresholds) -> bool {
+        limits.is_deaf(self.unheard_s, self.stuck)
     }
 
     /// Lost share of the worst slot by its last report, 1/256.

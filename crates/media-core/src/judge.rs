@@ -1,10 +1,11 @@
 //! Judges a leg's seconds: rates them, sums the scores up, and finds which conditions begin and end.
 //!
-//! It counts nothing itself: [`crate::counters`] does; and knows no threshold: [`crate::quality::flags`] does.
+//! It counts nothing itself: [`crate::counters`] does; and knows no threshold: it is told [`Thresholds`].
 
 use crate::counters::Second;
 use crate::quality::emodel;
 use crate::quality::flags::{Facts, LegFlags, Verdict};
+use crate::quality::thresholds::Thresholds;
 use crate::quality::window::Scores;
 
 /// See the top of this file. The two directions are never merged.
@@ -17,7 +18,7 @@ pub(crate) struct Judge {
 
 impl Judge {
     /// Rates both rows of a second and returns what it brought.
-    pub(crate) fn second(&mut self, up: &mut Second, down: &mut Second, facts: Facts) -> Verdict {
+    pub(crate) fn second(&mut self, up: &mut Second, down: &mut Second, facts: Facts, limits: &Thresholds) -> Verdict {
         // Half the path each: what the other leg adds to the delay is in its own rows.
         if let Some(rating) = rate(up).filter(|_| up.voiced > 0) {
             self.up.add(rating);
@@ -25,7 +26,7 @@ impl Judge {
         if let Some(rating) = rate(down) {
             self.down.add(rating);
         }
-        self.flags.second(up, down, facts)
+        self.flags.second(up, down, facts, limits)
     }
 
     /// Opinion score of the uplink over the call.
@@ -73,7 +74,7 @@ mod tests {
             row.voiced = 50;
         }
         (up.received, up.lost) = (45, 5);
-        judge.second(&mut up, &mut down, Facts::default());
+        judge.second(&mut up, &mut down, Facts::default(), &Thresholds::DEFAULT);
         assert!(up.mos.unwrap() < 2.0 && down.mos.unwrap() > 4.3);
         assert!(judge.mos_up().unwrap() < judge.mos_down().unwrap());
     }
@@ -82,7 +83,7 @@ mod tests {
     fn a_second_without_audio_has_no_score() {
         let mut judge = Judge::default();
         let (mut up, mut down) = (empty(Direction::Up), empty(Direction::Down));
-        judge.second(&mut up, &mut down, Facts::default());
+        judge.second(&mut up, &mut down, Facts::default(), &Thresholds::DEFAULT);
         assert_eq!((up.mos, down.mos, judge.mos_up()), (None, None, None));
     }
 }

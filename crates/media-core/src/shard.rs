@@ -28,6 +28,7 @@ use crate::leg::Leg;
 use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use crate::music::{Music, Playheads};
 use crate::origin::{Relayed, Sender};
+use crate::quality::thresholds::Thresholds;
 use crate::room::Room;
 use crate::table::Table;
 use crate::tap::TapSink;
@@ -117,6 +118,7 @@ pub struct Shard {
     wheel: Wheel,
     music: Arc<Music>,
     playheads: Playheads,
+    thresholds: Thresholds,
     out: Outbox,
     /// The leg that is being worked on; it is still set after a panic.
     current: Option<u32>,
@@ -140,6 +142,7 @@ impl Shard {
             wheel: Wheel::new(now),
             music: Arc::default(),
             playheads: Playheads::default(),
+            thresholds: Thresholds::DEFAULT,
             out: Outbox::new(),
             current: None,
         }

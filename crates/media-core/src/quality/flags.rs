@@ -1,30 +1,20 @@
 //! The conditions of a leg and of a room that somebody should see: when one begins and when it ends.
 //!
-//! Every threshold stands here. Figures of a second come in, changes go out; nothing is counted and no clock is read.
+//! Figures of a second come in, and from where on one counts as bad ([`Thresholds`]); changes go out. Nothing is counted
+//! and no clock is read. Thresholds that change while a leg lives hold from its next second on.
 //!
 //! Invariants: a condition that was raised is cleared before it is raised again, and never sooner than five seconds after
 //! it was raised.
 
+use super::thresholds::Thresholds;
 use super::window::{Change, Persistent, Sudden};
 use crate::counters::{Direction, Second};
 use crate::event::Flag;
 use crate::tap::LEVEL_UNKNOWN;
 
-/// Round trip that callers notice, microseconds.
-pub const RTT_US_MAX: u32 = 400_000;
-/// Jitter that a usual jitter buffer no longer hides, microseconds.
-pub const JITTER_US_MAX: u32 = 30_000;
-/// Loss that FEC no longer hides, share.
-pub const LOSS_MAX: f64 = 0.03;
-/// Opinion score below which callers complain.
-pub const MOS_MIN: f32 = 3.5;
 /// Packets of a second below which loss and score say nothing: a pause with DTX has two or three, and one of them lost
 /// would be a third of all.
 pub const JUDGED_PACKETS_MIN: u32 = 10;
-/// Packets missing in a row that make a hole which nobody overhears: 200 ms.
-pub const BURST_PACKETS_MIN: u32 = 10;
-/// Seconds of one and the same level after which a microphone is taken for dead.
-pub const DEAD_SECONDS: u32 = 10;
 /// Level that room noise stays below and speech does not, 0 silence to 127 full scale: -50 dBov.
 pub const LOUD_LEVEL_MIN: u8 = 77;
 /// Loud packets of a second that make it one of speech: 200 ms. Fewer are a cough or a door.
@@ -33,14 +23,6 @@ pub const LOUD_PACKETS_MIN: u32 = 10;
 pub const SPEAKING_HOLD_SECONDS: u32 = 2;
 /// Level that only a sound which was cut off reaches: -3 dBov, that of a full-scale sine.
 pub const CLIPPED_LEVEL_MIN: u8 = 124;
-/// Share of a second's packets at that level that counts, per cent; shouting has single ones.
-pub const CLIPPED_PERCENT_MIN: u32 = 10;
-/// Seconds of audio that a listener's reports must have stood still for.
-pub const DEAF_SECONDS: u32 = 5;
-/// The same when no report comes at all: two slow intervals (RFC 3550 §6.2) and some.
-pub const DEAF_SECONDS_UNREPORTED: u32 = 12;
-/// Seconds in which nobody of a conversation spoke.
-pub const DEAD_AIR_SECONDS: u32 = 15;
 /// Changes that one second of a leg can bring.
 pub const CHANGES_MAX: usize = 12;
 
@@ -82,9 +64,9 @@ pub struct Changed {
 /// What a second's rows do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// It may speak, is up for longer than [`crate::limits::UPLINK_STALL`], and not one packet has come.
+    /// It may speak, is up for longer than [`Thresholds::one_way_seconds`], and not one packet has come.
     pub silent_from_start: bool,
-    /// It is up, it is sent audio, and its reports say that nothing comes: see [`is_deaf`].
+    /// It is up, it is sent audio, and its reports say that nothing comes: see [`Thresholds::is_deaf`].
     pub deaf: bool,
 }
 
@@ -124,8 +106,8 @@ struct Way {
 
 impl LegFlags {
     /// Takes both rows of a second, rated already; writes into them which conditions hold and whether the leg speaks.
-    pub fn second(&mut self, up: &mut Second, down: &mut Second, facts: Facts) -> Verdict {
-        let clipping = is_clipped(up);
+    pub fn second(&mut self, up: &mut Second, down: &mut Second, facts: Facts, limits: &Thresholds) -> Verdict {
+        let clipping = is_clipped(up, limits);
         let one_way = facts.silent_from_start || facts.deaf;
         let mut verdict = Verdict {
             first_one_way: one_way && !self.one_way_told,
@@ -136,15 +118,15 @@ impl LegFlags {
         let mut found = Found {
             places: verdict.changes.iter_mut(),
         };
-        let rtt = up.rtt_us.is_some_and(|rtt| rtt > RTT_US_MAX);
+        let rtt = up.rtt_us.is_some_and(|rtt| rtt > limits.rtt_us);
         found.add(Flag::HighRtt, None, self.rtt.add(rtt));
-        self.up.second(up, facts.silent_from_start, &mut found);
-        self.down.second(down, facts.deaf, &mut found);
+        self.up.second(up, facts.silent_from_start, limits, &mut found);
+        self.down.second(down, facts.deaf, limits, &mut found);
         let upward = Some(Direction::Up);
-        let burst = self.burst.add(up.burst_max >= BURST_PACKETS_MIN);
+        let burst = self.burst.add(up.burst_max >= limits.burst_packets);
         found.add(Flag::LossBurst, upward, burst);
         found.add(Flag::Clipping, upward, self.clipping.add(clipping));
-        found.add(Flag::DeadMicrophone, upward, self.microphone.second(up));
+        found.add(Flag::DeadMicrophone, upward, self.microphone.second(up, limits));
         self.listen(up);
         up.speaking = self.speaking;
         up.flags = self
@@ -171,20 +153,20 @@ impl LegFlags {
 }
 
 impl Way {
-    fn second(&mut self, row: &Second, one_way: bool, found: &mut Found<'_>) {
+    fn second(&mut self, row: &Second, one_way: bool, limits: &Thresholds, found: &mut Found<'_>) {
         let judged = row.expected >= JUDGED_PACKETS_MIN;
         let direction = Some(row.direction);
         found.add(
             Flag::HighJitter,
             direction,
-            self.jitter.add(judged && row.jitter_us > JITTER_US_MAX),
+            self.jitter.add(judged && row.jitter_us > limits.jitter_us),
         );
         found.add(
             Flag::HighLoss,
             direction,
-            self.loss.add(judged && row.loss() > LOSS_MAX),
+            self.loss.add(judged && row.loss() > limits.loss),
         );
-        let low = judged && row.mos.is_some_and(|mos| mos < MOS_MIN);
+        let low = judged && row.mos.is_some_and(|mos| mos < limits.mos);
         found.add(Flag::LowMos, direction, self.mos.add(low));
         found.add(Flag::OneWay, direction, self.one_way.add(one_way));
     }
@@ -216,7 +198,7 @@ impl Found<'_> {
     }
 }
 
-/// A live microphone never gives exactly the same level for ten seconds; digital silence and a stuck driver do.
+/// A live microphone never gives exactly the same level for seconds; digital silence and a stuck driver do.
 #[derive(Clone, Debug, Default)]
 struct Microphone {
     level: u8,
@@ -225,7 +207,7 @@ struct Microphone {
 }
 
 impl Microphone {
-    fn second(&mut self, up: &Second) -> Option<Change> {
+    fn second(&mut self, up: &Second, limits: &Thresholds) -> Option<Change> {
         let constant = up.level_max != LEVEL_UNKNOWN && up.level_mean == up.level_max && up.level_max == self.level;
         self.level = up.level_max;
         self.same_s = if constant && up.received > 0 {
@@ -233,7 +215,7 @@ impl Microphone {
         } else {
             0
         };
-        self.dead.add(self.same_s >= DEAD_SECONDS)
+        self.dead.add(self.same_s >= limits.dead_microphone_seconds)
     }
 }
 
@@ -241,27 +223,29 @@ impl Microphone {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeadAir {
     quiet_s: u32,
+    /// The seconds of this silence are in the count.
+    counted: bool,
     condition: Sudden,
 }
 
 impl DeadAir {
     /// Takes one second of a room. `quiet`: nobody spoke; `None` while there is no conversation, as on hold. Returns what
     /// changed, and how many seconds of dead air are to be added to the count: those before the flag with it.
-    pub fn second(&mut self, quiet: Option<bool>) -> (Option<Changed>, u64) {
+    pub fn second(&mut self, quiet: Option<bool>, limits: &Thresholds) -> (Option<Changed>, u64) {
         let holds = quiet == Some(true);
         self.quiet_s = if holds { self.quiet_s.saturating_add(1) } else { 0 };
-        let seconds = match self.quiet_s {
-            DEAD_AIR_SECONDS => u64::from(DEAD_AIR_SECONDS),
-            more => u64::from(more > DEAD_AIR_SECONDS),
+        let dead = holds && self.quiet_s >= limits.dead_air_seconds;
+        let seconds = match (dead, self.counted) {
+            (false, _) => 0,
+            (true, false) => u64::from(self.quiet_s),
+            (true, true) => 1,
         };
-        let change = self
-            .condition
-            .add(self.quiet_s >= DEAD_AIR_SECONDS)
-            .map(|change| Changed {
-                flag: Flag::DeadAir,
-                direction: None,
-                raised: change == Change::Raised,
-            });
+        self.counted = holds && (self.counted || dead);
+        let change = self.condition.add(dead).map(|change| Changed {
+            flag: Flag::DeadAir,
+            direction: None,
+            raised: change == Change::Raised,
+        });
         (change, seconds)
     }
 }
@@ -278,15 +262,8 @@ pub fn is_speech(up: &Second) -> bool {
     loud >= LOUD_PACKETS_MIN
 }
 
-fn is_clipped(up: &Second) -> bool {
-    up.clipped > 0 && up.received >= JUDGED_PACKETS_MIN && up.clipped * 100 >= up.received * CLIPPED_PERCENT_MIN
-}
-
-/// True if a listener hears nothing: `sent_s` seconds of audio went to it since its reports last told of any, and they
-/// say so (`stuck`) or do not come.
-#[must_use]
-pub const fn is_deaf(sent_s: u32, stuck: bool) -> bool {
-    sent_s >= DEAF_SECONDS_UNREPORTED || stuck && sent_s >= DEAF_SECONDS
+fn is_clipped(up: &Second, limits: &Thresholds) -> bool {
+    up.clipped > 0 && up.received >= JUDGED_PACKETS_MIN && up.clipped * 100 >= up.received * limits.clipped_percent
 }
 
 #[cfg(test)]

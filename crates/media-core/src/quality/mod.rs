@@ -6,4 +6,5 @@
 
 pub mod emodel;
 pub mod flags;
+pub mod thresholds;
 pub mod window;

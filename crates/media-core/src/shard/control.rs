@@ -35,6 +35,10 @@ impl Shard {
                 Ok(())
             }
             Command::CloseRoom { room, cause } => self.close_room(now, room, cause),
+            Command::Thresholds(thresholds) => {
+                self.thresholds = *thresholds;
+                Ok(())
+            }
             Command::Handshake { transport, report } => self.handshake(now, transport, report),
         };
         self.current = None;

@@ -6,8 +6,8 @@ use super::Shard;
 use crate::counters::Second;
 use crate::event::Kind;
 use crate::leg::{Leg, State};
-use crate::limits::UPLINK_STALL;
 use crate::quality::flags::{Changed, Facts, is_speech};
+use crate::quality::thresholds::Thresholds;
 
 impl Shard {
     /// Judges the second of one leg that ends now, and of its room if it is the leg's turn to speak for it.
@@ -15,8 +15,9 @@ impl Shard {
         let Some(leg) = self.legs.get_mut(place) else { return };
         let transport = leg.transport.and_then(|place| self.transports.get(place));
         let may_speak = transport.is_some_and(|transport| transport.media.uplink) && !leg.silenced;
-        let facts = facts(leg, now, may_speak);
-        let verdict = leg.judge.second(up, down, facts);
+        let limits = &self.thresholds;
+        let facts = facts(leg, now, may_speak, limits);
+        let verdict = leg.judge.second(up, down, facts, limits);
         let (id, room, seat) = (leg.id, leg.room, leg.seat);
         let totals = &mut self.out.totals;
         totals.one_way_legs += u64::from(verdict.first_one_way);
@@ -48,7 +49,9 @@ impl Shard {
             return;
         }
         let all = conversing.count_ones() > 1;
-        let (change, seconds) = room.air.second(all.then_some(room.quiet & conversing == conversing));
+        let (change, seconds) = room
+            .air
+            .second(all.then_some(room.quiet & conversing == conversing), &self.thresholds);
         self.out.totals.dead_air_seconds += seconds;
         if let Some(change) = change {
             self.event(now, place, quality(None, change));
@@ -56,12 +59,14 @@ impl Shard {
     }
 }
 
-fn facts(leg: &Leg, now: u64, may_speak: bool) -> Facts {
+fn facts(leg: &Leg, now: u64, may_speak: bool, limits: &Thresholds) -> Facts {
     let is_up = leg.state == State::Up;
-    let long_up = leg.up_at.is_some_and(|up_at| now.saturating_sub(up_at) >= UPLINK_STALL);
+    let long_up = leg
+        .up_at
+        .is_some_and(|up_at| now.saturating_sub(up_at) >= limits.silent_ns());
     Facts {
         silent_from_start: is_up && may_speak && long_up && leg.rtp_at == 0,
-        deaf: is_up && leg.down.is_deaf(),
+        deaf: is_up && leg.down.is_deaf(limits),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Conditions of legs and rooms as events, over whole seconds: sound that goes one way, and a line on which nobody speaks.
 
 use media_core::LegId;
+use media_core::command::Command;
 use media_core::counters::Direction;
 use media_core::event::{Flag, Kind};
 use media_core::matrix::{Stance, Tap};
-use media_core::quality::flags::{DEAD_AIR_SECONDS, DEAF_SECONDS_UNREPORTED};
+use media_core::quality::thresholds::{Thresholds, UNREPORTED_SECONDS};
 use media_core::rtcp::{self, Block};
 use testkit::bed::FRAME;
 
@@ -14,6 +15,9 @@ use crate::Call;
 const QUIET: (u8, bool) = (70, false);
 /// Packets of a second.
 const PACKETS: u32 = 50;
+
+/// Seconds in which nobody of a conversation spoke.
+const DEAD_AIR_SECONDS: u32 = Thresholds::DEFAULT.dead_air_seconds;
 
 type Told = (Option<LegId>, Flag, Option<Direction>, bool);
 
@@ -97,7 +101,10 @@ fn a_listener_whose_reports_stand_still_is_one_way_and_ends_with_the_first_that_
         call.agent_has_heard(7);
         told = call.second(true);
         seconds += 1;
-        assert!(seconds < DEAF_SECONDS_UNREPORTED, "never told");
+        assert!(
+            seconds < Thresholds::DEFAULT.one_way_seconds + UNREPORTED_SECONDS,
+            "never told"
+        );
     }
     assert_eq!(told, [(Some(deaf), Flag::OneWay, Some(Direction::Down), true)]);
     assert!(seconds > 5, "after {seconds} s");
@@ -134,4 +141,30 @@ fn a_conversation_in_which_nobody_speaks_is_dead_air_and_hold_is_not() {
     let held = [(call.customer.leg, Stance::Held), (call.agent.leg, Stance::Talk)];
     call.bed.plan(&held, Tap::On);
     assert_eq!(seconds(&mut call, 2 * DEAD_AIR_SECONDS), []);
+}
+
+#[test]
+fn thresholds_hold_for_calls_that_are_under_way_from_the_next_second_on() {
+    let mut call = Call::new();
+    (call.customer.loudness, call.agent.loudness) = (QUIET, QUIET);
+    let mut highest = 0;
+    let mut second = |call: &mut Call| {
+        highest += PACKETS;
+        call.agent_has_heard(highest);
+        let mut told = call.second(true);
+        told.retain(|(_, flag, ..)| *flag == Flag::DeadAir);
+        told
+    };
+    for _ in 0..DEAD_AIR_SECONDS - 3 {
+        assert_eq!(second(&mut call), []);
+    }
+    let impatient = Thresholds {
+        dead_air_seconds: 5,
+        ..Thresholds::DEFAULT
+    };
+    let now = call.bed.now;
+    let told = Command::Thresholds(Box::new(impatient));
+    call.bed.shard.command(now, told).expect("never refused");
+    let told: Vec<_> = (0..2).flat_map(|_| second(&mut call)).collect();
+    assert_eq!(told, [(None, Flag::DeadAir, None, true)]);
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::super::thresholds::UNREPORTED_SECONDS;
 use super::*;
 use crate::matrix::Part;
 use crate::{LegId, RoomId, TapId};
 
 const SEED: u64 = 0x51A1;
+const OURS: Thresholds = Thresholds::DEFAULT;
 
 /// A good second of speech.
 fn good(direction: Direction) -> Second {
@@ -22,10 +24,20 @@ fn good(direction: Direction) -> Second {
     }
 }
 
-#[derive(Default)]
 struct Line {
     flags: LegFlags,
+    limits: Thresholds,
     last: (FlagSet, FlagSet, bool),
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line {
+            flags: LegFlags::default(),
+            limits: OURS,
+            last: Default::default(),
+        }
+    }
 }
 
 impl Line {
@@ -34,7 +46,7 @@ impl Line {
         let (mut up, mut down) = (good(Direction::Up), good(Direction::Down));
         let mut facts = Facts::default();
         change(&mut up, &mut down, &mut facts);
-        let verdict = self.flags.second(&mut up, &mut down, facts);
+        let verdict = self.flags.second(&mut up, &mut down, facts, &self.limits);
         self.last = (up.flags, down.flags, up.speaking);
         verdict.changes.into_iter().flatten().collect()
     }
@@ -67,13 +79,13 @@ fn conditions_of_three_in_five_are_raised_above_their_threshold_in_their_directi
     type Make = fn(&mut Second, &mut Second, bool);
     let cases: [(Flag, Option<Direction>, Make); 8] = [
         (Flag::HighRtt, None, |up, _, over| {
-            up.rtt_us = Some(RTT_US_MAX + u32::from(over))
+            up.rtt_us = Some(OURS.rtt_us + u32::from(over))
         }),
         (Flag::HighJitter, UP, |up, _, over| {
-            up.jitter_us = JITTER_US_MAX + u32::from(over)
+            up.jitter_us = OURS.jitter_us + u32::from(over)
         }),
         (Flag::HighJitter, DOWN, |_, down, over| {
-            down.jitter_us = JITTER_US_MAX + u32::from(over)
+            down.jitter_us = OURS.jitter_us + u32::from(over)
         }),
         (Flag::HighLoss, UP, |up, _, over| {
             (up.expected, up.lost) = (100, 3 + u32::from(over))
@@ -82,10 +94,10 @@ fn conditions_of_three_in_five_are_raised_above_their_threshold_in_their_directi
             (down.expected, down.lost) = (100, 3 + u32::from(over))
         }),
         (Flag::LowMos, UP, |up, _, over| {
-            up.mos = Some(if over { MOS_MIN - 0.01 } else { MOS_MIN })
+            up.mos = Some(if over { OURS.mos - 0.01 } else { OURS.mos })
         }),
         (Flag::LowMos, DOWN, |_, down, over| {
-            down.mos = Some(if over { MOS_MIN - 0.01 } else { MOS_MIN })
+            down.mos = Some(if over { OURS.mos - 0.01 } else { OURS.mos })
         }),
         (Flag::Clipping, UP, |up, _, over| up.clipped = 4 + u32::from(over)),
     ];
@@ -132,8 +144,8 @@ fn a_pause_with_one_lost_frame_is_no_bad_line() {
 #[test]
 fn ten_packets_in_a_row_are_a_burst_and_nine_are_not() {
     let mut line = Line::default();
-    assert_eq!(line.second(|up, _, _| up.burst_max = BURST_PACKETS_MIN - 1), []);
-    let told = line.second(|up, _, _| up.burst_max = BURST_PACKETS_MIN);
+    assert_eq!(line.second(|up, _, _| up.burst_max = OURS.burst_packets - 1), []);
+    let told = line.second(|up, _, _| up.burst_max = OURS.burst_packets);
     assert_eq!(told, [raised(Flag::LossBurst, UP)]);
     assert_eq!(line.seconds(4, |_, _, _| {}), []);
     assert_eq!(line.second(|_, _, _| {}), [cleared(Flag::LossBurst, UP)]);
@@ -146,7 +158,11 @@ fn one_level_for_ten_seconds_is_a_dead_microphone_whatever_the_level() {
         let stuck = |up: &mut Second, _: &mut Second, _: &mut Facts| (up.level_mean, up.level_max) = (level, level);
         // The first second is compared with what was before it.
         line.seconds(1, |_, _, _| {});
-        assert_eq!(line.seconds(DEAD_SECONDS, stuck), [], "at level {level}");
+        assert_eq!(
+            line.seconds(OURS.dead_microphone_seconds, stuck),
+            [],
+            "at level {level}"
+        );
         assert_eq!(line.second(stuck), [raised(Flag::DeadMicrophone, UP)]);
         assert_eq!(line.seconds(4, |_, _, _| {}), []);
         assert_eq!(line.second(|_, _, _| {}), [cleared(Flag::DeadMicrophone, UP)]);
@@ -167,7 +183,7 @@ fn one_way_is_told_per_direction_and_counted_once_a_leg() {
     let mut flags = LegFlags::default();
     let mut once = |facts| {
         let (mut up, mut down) = (good(Direction::Up), good(Direction::Down));
-        flags.second(&mut up, &mut down, facts)
+        flags.second(&mut up, &mut down, facts, &OURS)
     };
     let silent = Facts {
         silent_from_start: true,
@@ -191,9 +207,14 @@ fn one_way_is_told_per_direction_and_counted_once_a_leg() {
 
 #[test]
 fn a_listener_is_deaf_when_its_reports_deny_five_seconds_or_do_not_come_for_twelve() {
-    assert!(!is_deaf(DEAF_SECONDS - 1, true) && is_deaf(DEAF_SECONDS, true));
-    assert!(!is_deaf(DEAF_SECONDS, false));
-    assert!(!is_deaf(DEAF_SECONDS_UNREPORTED - 1, false) && is_deaf(DEAF_SECONDS_UNREPORTED, false));
+    assert!(!OURS.is_deaf(4, true) && OURS.is_deaf(5, true));
+    assert!(!OURS.is_deaf(11, false) && OURS.is_deaf(12, false));
+    let patient = Thresholds {
+        one_way_seconds: 60,
+        ..OURS
+    };
+    assert!(!patient.is_deaf(59, true) && patient.is_deaf(60, true));
+    assert!(!patient.is_deaf(59 + UNREPORTED_SECONDS, false) && patient.is_deaf(60 + UNREPORTED_SECONDS, false));
 }
 
 #[test]
@@ -215,11 +236,11 @@ fn dead_air_is_fifteen_seconds_of_nobody_and_none_while_nobody_converses() {
     let mut air = DeadAir::default();
     let mut counted = 0;
     let mut step = |quiet| {
-        let (change, seconds) = air.second(quiet);
+        let (change, seconds) = air.second(quiet, &OURS);
         counted += seconds;
         (change.map(|change| change.raised), counted)
     };
-    for _ in 1..DEAD_AIR_SECONDS {
+    for _ in 1..OURS.dead_air_seconds {
         assert_eq!(step(Some(true)), (None, 0));
     }
     assert_eq!(step(Some(true)), (Some(true), 15));
@@ -231,10 +252,51 @@ fn dead_air_is_fifteen_seconds_of_nobody_and_none_while_nobody_converses() {
     for _ in 0..100 {
         assert_eq!(step(None), (None, 16), "hold is not dead air");
     }
-    for _ in 1..DEAD_AIR_SECONDS {
+    for _ in 1..OURS.dead_air_seconds {
         assert_eq!(step(Some(true)), (None, 16), "hold before does not count");
     }
     assert_eq!(step(Some(true)), (Some(true), 31));
+}
+
+#[test]
+fn another_threshold_holds_from_the_next_second_on_and_keeps_what_is_raised_by_the_rules() {
+    let mut line = Line::default();
+    let weak = |up: &mut Second, _: &mut Second, _: &mut Facts| up.mos = Some(3.2);
+    assert_eq!(line.seconds(3, weak), [raised(Flag::LowMos, UP)]);
+    line.limits.mos = 3.0;
+    assert_eq!(line.seconds(4, weak), [], "what is raised stays for five good seconds");
+    assert_eq!(line.second(weak), [cleared(Flag::LowMos, UP)]);
+    line.limits.mos = 4.0;
+    assert_eq!(
+        line.seconds(2, weak),
+        [],
+        "one good second does not become bad afterwards"
+    );
+    assert_eq!(line.second(weak), [raised(Flag::LowMos, UP)]);
+}
+
+#[test]
+fn a_silence_is_counted_once_and_whole_whatever_becomes_of_the_threshold_meanwhile() {
+    let with = |seconds| Thresholds {
+        dead_air_seconds: seconds,
+        ..OURS
+    };
+    let mut air = DeadAir::default();
+    let mut counted = 0;
+    let mut step = |limit| {
+        let (change, seconds) = air.second(Some(true), &with(limit));
+        counted += seconds;
+        (change.map(|change| change.raised), counted)
+    };
+    for _ in 0..12 {
+        assert_eq!(step(15), (None, 0));
+    }
+    assert_eq!(step(10), (Some(true), 13), "lowered to what has passed already");
+    for _ in 0..4 {
+        assert_eq!(step(60), (None, 13));
+    }
+    assert_eq!(step(60), (Some(false), 13), "raised above it");
+    assert_eq!(step(10), (Some(true), 14), "the same silence is not counted again");
 }
 
 /// Chance of the test, from a seed (xorshift64*).
