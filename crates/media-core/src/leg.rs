@@ -11,7 +11,7 @@ use crate::limits::{
     AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS, REPORT_SLOW,
     SLOTS_PER_LEG_MAX,
 };
-use crate::matrix::Part;
+use crate::matrix::{Line, Part};
 use crate::missing::Missing;
 use crate::music::Playhead;
 use crate::origin::Route;
@@ -28,6 +28,17 @@ pub(crate) enum State {
     Up,
     /// Nothing authenticated came for a while, or the far end said good-bye.
     Away,
+}
+
+impl State {
+    /// The same in the words of the rule.
+    pub(crate) const fn line(self) -> Line {
+        match self {
+            State::Joining => Line::Joining,
+            State::Up => Line::Here,
+            State::Away => Line::Away,
+        }
+    }
 }
 
 /// The last sender report of the peer, for the LSR and DLSR of ours (RFC 3550 §6.4.1).

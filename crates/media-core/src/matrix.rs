@@ -29,6 +29,9 @@ pub enum Part {
 pub enum Stance {
     /// Hears nobody and is heard by nobody.
     Waiting,
+    /// Waits for an agent: hears the waiting music with its prompt and no person, and is heard by nobody. For customers
+    /// alone.
+    Queued,
     /// Is in the conversation: hears and is heard by every other leg that talks. Not for supervisors.
     Talk,
     /// Is in the conversation but not heard. Not for supervisors.
@@ -48,8 +51,9 @@ pub enum Stance {
 
 impl Stance {
     /// All of them, in the order of the text above.
-    pub const ALL: [Stance; 8] = [
+    pub const ALL: [Stance; 9] = [
         Stance::Waiting,
+        Stance::Queued,
         Stance::Talk,
         Stance::Muted,
         Stance::Held,
@@ -84,6 +88,17 @@ pub struct Plan {
     pub tap: Tap,
 }
 
+/// Whether somebody is at the other end of a leg. No edge depends on it: the next packet of one who is away is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// It has no keys yet.
+    Joining,
+    /// It can hear and be heard.
+    Here,
+    /// Nothing has come from it for a while, though it was here.
+    Away,
+}
+
 /// One taken place of a room, as far as the rule needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
@@ -93,8 +108,8 @@ pub struct Seat {
     pub stance: Stance,
     /// False: he has no microphone here.
     pub uplink: bool,
-    /// True: nothing has come from him for a while, though he was here. No edge depends on it: his next packet is heard.
-    pub away: bool,
+    /// Whether he is there.
+    pub line: Line,
 }
 
 /// "Sink hears source" for the eight places of a room, as 8 × 8 bits.
@@ -151,9 +166,17 @@ pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
         (Kind::Party(own), Kind::Party(other)) => own == other,
         (Kind::Party(_), Kind::Barge) | (Kind::Barge, Kind::Party(_) | Kind::Barge) => true,
         (Kind::Party(_), Kind::Whisper) => sink.agent,
-        (Kind::Nobody | Kind::Held | Kind::Echo | Kind::Party(_) | Kind::Listen | Kind::Whisper | Kind::Barge, _) => {
-            false
-        }
+        (
+            Kind::Nobody
+            | Kind::Queued
+            | Kind::Held
+            | Kind::Echo
+            | Kind::Party(_)
+            | Kind::Listen
+            | Kind::Whisper
+            | Kind::Barge,
+            _,
+        ) => false,
     });
     let all = spread(among_parties, &|sink, source, place| {
         // What is whispered is for the agent, whoever else listens.
@@ -161,7 +184,7 @@ pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
         match sink.kind {
             Kind::Listen => open,
             Kind::Whisper => open || source.agent,
-            Kind::Nobody | Kind::Held | Kind::Echo | Kind::Party(_) | Kind::Barge => false,
+            Kind::Nobody | Kind::Queued | Kind::Held | Kind::Echo | Kind::Party(_) | Kind::Barge => false,
         }
     });
     let echoes = roles.iter().enumerate();
@@ -169,10 +192,16 @@ pub fn edges(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX]) -> Edges {
     echoes.fold(all, |edges, (place, _)| edges.with(place, place))
 }
 
-/// Whether the leg hears the music.
+/// Whether the leg hears the music by the plan: it is on hold.
 #[must_use]
 pub fn hears_music(seat: &Seat) -> bool {
     Role::of(*seat).kind == Kind::Held
+}
+
+/// Whether the leg hears the waiting music by the plan: it waits for an agent.
+#[must_use]
+pub fn queues(seat: &Seat) -> bool {
+    Role::of(*seat).kind == Kind::Queued
 }
 
 /// The parties who hear the music because nobody is left to talk to, one bit each: everybody else in their conversation
@@ -181,15 +210,34 @@ pub fn hears_music(seat: &Seat) -> bool {
 /// Who has not come yet is not away, and who is on hold hears the music by the plan.
 #[must_use]
 pub fn left_alone(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX], edges: Edges) -> u8 {
-    let away = places(|place| seats[place].is_some_and(|seat| seat.away));
-    let circle = |place: usize| match seats[place].map(|seat| Role::of(seat).kind) {
-        Some(Kind::Party(circle)) => Some(circle),
-        Some(Kind::Nobody | Kind::Held | Kind::Echo | Kind::Listen | Kind::Whisper | Kind::Barge) | None => None,
-    };
+    let away = places(|place| seats[place].is_some_and(|seat| seat.line == Line::Away));
     places(|place| {
-        let others = places(|other| other != place && circle(other).is_some() && circle(other) == circle(place));
+        let others = company(seats, place);
         others != 0 && others & !away == 0 && edges.sources(place) & !away == 0
     })
+}
+
+/// The customers in whose conversation nobody is yet, or nobody any more: the agent's line is not up, or he was taken out
+/// and the next one's is not. One bit each; it ends with the first whose line is up.
+#[must_use]
+pub fn unmet(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX], edges: Edges) -> u8 {
+    let here = places(|place| seats[place].is_some_and(|seat| seat.line == Line::Here));
+    let customer = |seat: Seat| seat.part == Part::Customer && circle(seat).is_some();
+    places(|place| seats[place].is_some_and(customer) && (company(seats, place) | edges.sources(place)) & here == 0)
+}
+
+/// Everybody else in the conversation of a party, one bit each.
+fn company(seats: &[Option<Seat>; LEGS_PER_ROOM_MAX], place: usize) -> u8 {
+    let own = seats[place].and_then(circle);
+    places(|other| other != place && own.is_some() && seats[other].and_then(circle) == own)
+}
+
+/// Among whom a seat speaks, if it is a party to the conversation.
+fn circle(seat: Seat) -> Option<Circle> {
+    match Role::of(seat).kind {
+        Kind::Party(circle) => Some(circle),
+        Kind::Nobody | Kind::Queued | Kind::Held | Kind::Echo | Kind::Listen | Kind::Whisper | Kind::Barge => None,
+    }
 }
 
 /// One bit for each place of a room that the rule picks.
@@ -223,6 +271,7 @@ enum Circle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Nobody,
+    Queued,
     Held,
     Echo,
     Party(Circle),
@@ -251,8 +300,15 @@ impl Role {
             (Part::Preflight, Stance::Talk) => Kind::Echo,
             (
                 Part::Preflight,
-                Stance::Muted | Stance::Held | Stance::Consult | Stance::Listen | Stance::Whisper | Stance::Barge,
+                Stance::Queued
+                | Stance::Muted
+                | Stance::Held
+                | Stance::Consult
+                | Stance::Listen
+                | Stance::Whisper
+                | Stance::Barge,
             ) => Kind::Nobody,
+            (Part::Customer, Stance::Queued) => Kind::Queued,
             (Part::Supervisor, Stance::Listen) => Kind::Listen,
             (Part::Supervisor, Stance::Whisper) => Kind::Whisper,
             (Part::Supervisor, Stance::Barge) => Kind::Barge,
@@ -260,6 +316,7 @@ impl Role {
             (Part::Customer | Part::Agent | Part::Partner, Stance::Held) => Kind::Held,
             (Part::Agent | Part::Partner, Stance::Consult) => Kind::Party(Circle::Consult),
             (Part::Supervisor, Stance::Talk | Stance::Muted | Stance::Held | Stance::Consult)
+            | (Part::Agent | Part::Partner | Part::Supervisor, Stance::Queued)
             | (Part::Customer, Stance::Consult)
             | (Part::Customer | Part::Agent | Part::Partner, Stance::Listen | Stance::Whisper | Stance::Barge) => {
                 Kind::Nobody
@@ -268,7 +325,7 @@ impl Role {
         let speaks = match kind {
             Kind::Party(_) => !matches!(seat.stance, Stance::Muted),
             Kind::Echo | Kind::Whisper | Kind::Barge => true,
-            Kind::Nobody | Kind::Held | Kind::Listen => false,
+            Kind::Nobody | Kind::Queued | Kind::Held | Kind::Listen => false,
         };
         Role {
             kind,

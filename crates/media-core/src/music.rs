@@ -1,8 +1,11 @@
-//! The music of legs on hold: frames in memory, a playhead per leg, and who is due when.
+//! What legs hear of ours: music on hold, music with a prompt while they wait. Frames in memory, a playhead per leg, and
+//! who is due when.
 //!
 //! It seals nothing and sends nothing: the shard does, when a playhead is due.
 //!
 //! Invariant: a playhead is in exactly one phase, and between two turns of the phases nobody is due twice.
+
+use std::sync::Arc;
 
 use crate::limits::{MS, MUSIC_BYTES_MAX, MUSIC_FRAME_BYTES_MAX};
 
@@ -78,6 +81,49 @@ impl Music {
     }
 }
 
+/// What those hear who wait for an agent: a tune and, every so often, a prompt in its place.
+///
+/// Nothing is mixed, for nothing is decoded: the tune stands still while the prompt is played, and goes on behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Programme {
+    tune: Arc<Music>,
+    prompt: Arc<Music>,
+    every: u64,
+}
+
+impl Programme {
+    /// `prompt` after every `every` frames of `tune`, which may both be silence; 0 is no pause between prompts.
+    #[must_use]
+    pub fn new(tune: Arc<Music>, prompt: Arc<Music>, every: u32) -> Programme {
+        let every = u64::from(every);
+        Programme { tune, prompt, every }
+    }
+
+    /// Frame `number` since its begin; empty for silence.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self, number: u64) -> &[u8] {
+        let prompt = self.prompt.frames() as u64;
+        if prompt == 0 {
+            return self.tune.frame(number);
+        }
+        let (round, place) = (number / (self.every + prompt), number % (self.every + prompt));
+        match place.checked_sub(self.every) {
+            Some(spoken) => self.prompt.frame(spoken),
+            None => self.tune.frame(round * self.every + place),
+        }
+    }
+}
+
+/// Which of them a leg hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tune {
+    /// That of those on hold, and of those who were left alone.
+    Hold,
+    /// That of those who wait for an agent.
+    Queue,
+}
+
 /// How long an Opus packet lasts in samples at 48 kHz (RFC 6716 §3.1 and §3.2.5); `None` for none at all.
 fn samples(packet: &[u8]) -> Option<u32> {
     let toc = *packet.first()?;
@@ -99,10 +145,16 @@ fn samples(packet: &[u8]) -> Option<u32> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Playhead {
     phase: usize,
+    /// What it plays.
+    pub(crate) tune: Tune,
     /// The instant of its first frame, in phases; `None` until that was due.
     began: Option<u64>,
-    /// Frames sent.
+    /// The next frame of the tune.
+    pub(crate) at: u64,
+    /// Frames sent: those that are silence are not.
     pub(crate) sent: u64,
+    /// Nothing was sent in the place of the last frame.
+    pub(crate) paused: bool,
 }
 
 impl Playhead {
@@ -127,7 +179,7 @@ pub(crate) struct Playheads {
 
 impl Playheads {
     /// A leg begins to hear the music, in the phase with the fewest.
-    pub(crate) fn add(&mut self, leg: u32, now: u64) -> Playhead {
+    pub(crate) fn add(&mut self, leg: u32, tune: Tune, now: u64) -> Playhead {
         if self.phases.iter().all(Vec::is_empty) {
             (self.next, self.turned) = (now / PHASE + 1, 0);
         }
@@ -136,8 +188,11 @@ impl Playheads {
         self.phases[phase].push(leg);
         Playhead {
             phase,
+            tune,
             began: None,
+            at: 0,
             sent: 0,
+            paused: false,
         }
     }
 
@@ -225,7 +280,7 @@ mod tests {
         let mut heads = Playheads::default();
         assert_eq!((heads.wake_at(), heads.pop_due(MS)), (None, None));
         for leg in 0..100 {
-            heads.add(leg, 0);
+            heads.add(leg, Tune::Hold, 0);
         }
         let mut now = 0;
         for _ in 0..3 {
@@ -245,7 +300,7 @@ mod tests {
     #[test]
     fn after_a_stall_each_leg_is_due_once_and_its_time_has_gone_on() {
         let mut heads = Playheads::default();
-        let mut head = heads.add(7, 0);
+        let mut head = heads.add(7, Tune::Hold, 0);
         let (_, first) = heads.pop_due(20 * MS).unwrap();
         assert_eq!(head.timestamp(first), 0);
         let late: Vec<_> = std::iter::from_fn(|| heads.pop_due(first * PHASE + 1_000 * MS)).collect();

@@ -6,7 +6,7 @@
 //! a slot.
 
 use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
-use crate::matrix::{self, Edges, Part, Plan, Seat, Stance, Tap};
+use crate::matrix::{self, Edges, Line, Part, Plan, Seat, Stance, Tap};
 use crate::quality::flags::DeadAir;
 use crate::{LegId, RoomId};
 
@@ -21,8 +21,8 @@ pub(crate) struct Sitting {
     pub(crate) id: LegId,
     pub(crate) part: Part,
     pub(crate) uplink: bool,
-    /// Nothing has come from it for a while.
-    pub(crate) away: bool,
+    /// Whether somebody is at its other end.
+    pub(crate) line: Line,
     /// How many slots its transport in use has.
     pub(crate) slots: usize,
 }
@@ -42,8 +42,10 @@ pub(crate) struct Room {
     pub(crate) live: bool,
     /// Seats of parties whose audio somebody hears who is no supervisor; only these are tapped.
     audible: u8,
-    /// Seats that hear the music.
+    /// Seats that hear the music of those on hold.
     pub(crate) music: u8,
+    /// Seats that hear the music of those who wait for an agent.
+    pub(crate) waits: u8,
     /// Seats whose packets are dropped unopened.
     pub(crate) silenced: u8,
     pub(crate) plan: Option<Plan>,
@@ -70,6 +72,7 @@ impl Room {
             routes: [[NO_SLOT; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
             audible: 0,
             music: 0,
+            waits: 0,
             silenced: 0,
             plan: None,
             live: false,
@@ -130,7 +133,12 @@ impl Room {
                 .fold(0u8, |bits, (place, _)| bits | 1 << place)
         };
         self.audible = heard & which(matrix::recorded);
-        self.music = which(matrix::hears_music) | matrix::left_alone(&seats, self.edges);
+        let unmet = matrix::unmet(&seats, self.edges);
+        // Before there was a conversation he waits, and goes on waiting to the same tune until somebody is there.
+        let waits_on = if self.live { self.waits } else { u8::MAX };
+        self.waits = which(matrix::queues) | unmet & waits_on;
+        let alone = unmet | matrix::left_alone(&seats, self.edges);
+        self.music = (which(matrix::hears_music) | alone) & !self.waits;
         self.silenced = which(|seat| !matrix::may_send(seat));
         released
     }
@@ -145,7 +153,7 @@ impl Room {
             part: sitting.part,
             stance: stance.unwrap_or(Stance::Waiting),
             uplink: sitting.uplink,
-            away: sitting.away,
+            line: sitting.line,
         }
     }
 }
@@ -160,7 +168,7 @@ mod tests {
             id: LegId(u128::from(leg)),
             part,
             uplink: true,
-            away: false,
+            line: Line::Here,
             slots,
         })
     }

@@ -26,7 +26,7 @@ use crate::event::{Cause, Event, Kind};
 use crate::ice::Ufrag;
 use crate::leg::Leg;
 use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
-use crate::music::{Music, Playheads};
+use crate::music::{Music, Playheads, Programme};
 use crate::origin::{Relayed, Sender};
 use crate::quality::thresholds::Thresholds;
 use crate::room::Room;
@@ -117,6 +117,8 @@ pub struct Shard {
     by_ufrag: FxHashMap<Ufrag, u32>,
     wheel: Wheel,
     music: Arc<Music>,
+    /// What those hear who wait for an agent; `None`: the same as those on hold.
+    waiting: Option<Programme>,
     playheads: Playheads,
     thresholds: Thresholds,
     out: Outbox,
@@ -141,6 +143,7 @@ impl Shard {
             by_ufrag: FxHashMap::default(),
             wheel: Wheel::new(now),
             music: Arc::default(),
+            waiting: None,
             playheads: Playheads::default(),
             thresholds: Thresholds::DEFAULT,
             out: Outbox::new(),

@@ -12,13 +12,32 @@ const PARTS: [Part; 5] = [
     Part::Preflight,
 ];
 
-use Stance::{Barge, Consult, Held, Listen, Muted, Talk, Waiting, Whisper};
+use Stance::{Barge, Consult, Held, Listen, Muted, Queued, Talk, Waiting, Whisper};
 
 /// What customer, agent, partner and supervisor do, and who then hears whom: `A:CS` is "the agent hears customer and
-/// supervisor", `*` is the music. A part that is not there does nothing.
+/// supervisor", `*` is the music, `~` that of those who wait. A part that is not there does nothing.
 const TABLE: &[(&str, [Stance; 4], &str)] = &[
     ("nobody has begun", [Waiting, Waiting, Waiting, Waiting], ""),
-    ("waiting", [Held, Waiting, Waiting, Waiting], "C:*"),
+    ("waiting", [Queued, Waiting, Waiting, Waiting], "C:~"),
+    (
+        "waiting while somebody is on his way",
+        [Queued, Talk, Waiting, Waiting],
+        "C:~",
+    ),
+    ("waiting, listen", [Queued, Talk, Waiting, Listen], "C:~"),
+    ("waiting, whisper", [Queued, Talk, Waiting, Whisper], "C:~ A:S S:A"),
+    ("waiting, barge", [Queued, Talk, Waiting, Barge], "C:~ A:S S:A"),
+    ("the agent was taken out", [Talk, Waiting, Waiting, Waiting], "C:*"),
+    (
+        "the agent was taken out, listen",
+        [Talk, Waiting, Waiting, Listen],
+        "C:*",
+    ),
+    (
+        "the agent was taken out, barge",
+        [Talk, Waiting, Waiting, Barge],
+        "C:S S:C",
+    ),
     ("talk", [Talk, Talk, Waiting, Waiting], "C:A A:C"),
     ("hold", [Held, Talk, Waiting, Waiting], "C:*"),
     ("consult", [Held, Consult, Consult, Waiting], "C:* A:P P:A"),
@@ -26,7 +45,7 @@ const TABLE: &[(&str, [Stance; 4], &str)] = &[
     (
         "agent and partner on their own beside a talking customer",
         [Talk, Consult, Consult, Waiting],
-        "A:P P:A",
+        "C:* A:P P:A",
     ),
     ("agent muted", [Talk, Muted, Waiting, Waiting], "A:C"),
     ("customer muted", [Muted, Talk, Waiting, Waiting], "C:A"),
@@ -68,7 +87,7 @@ const fn seat(part: Part, stance: Stance) -> Seat {
         part,
         stance,
         uplink: true,
-        away: false,
+        line: Line::Here,
     }
 }
 
@@ -84,12 +103,20 @@ fn room(seats: &[(usize, Seat)]) -> Edges {
 fn words(places: [usize; 4], stances: [Stance; 4]) -> String {
     let seats = [0, 1, 2, 3].map(|n| (places[n], seat(PARTS[n], stances[n])));
     let edges = room(&seats);
+    let mut all = [None; LEGS_PER_ROOM_MAX];
+    for (place, seat) in seats {
+        all[place] = Some(seat);
+    }
+    let unmet = unmet(&all, edges);
     let mut lines = Vec::new();
     for (sink, letter) in ["C", "A", "P", "S"].into_iter().enumerate() {
         let heard = (0..4).filter(|&source| edges.hears(places[sink], places[source]));
         let mut heard: String = heard.map(|source| ['C', 'A', 'P', 'S'][source]).collect();
-        if hears_music(&seats[sink].1) {
+        if hears_music(&seats[sink].1) || unmet >> places[sink] & 1 == 1 {
             heard.push('*');
+        }
+        if queues(&seats[sink].1) {
+            heard.push('~');
         }
         if !heard.is_empty() {
             lines.push(format!("{letter}:{heard}"));
@@ -108,21 +135,22 @@ fn who_hears_whom_is_the_table_wherever_the_four_sit() {
 }
 
 /// `x`: hears. `a`: hears if he who hears is the agent. `s`: hears if he who speaks is the agent.
-/// Rows hear, columns speak: talk, muted, held, consult, listen, whisper, barge.
-const PAIRS: [(Stance, &str); 7] = [
-    (Talk, "x....ax"),
-    (Muted, "x....ax"),
-    (Held, "......."),
-    (Consult, "...x.ax"),
-    (Listen, "......."),
-    (Whisper, "s..s..."),
-    (Barge, "x..x..x"),
+/// Rows hear, columns speak: talk, muted, held, consult, listen, whisper, barge, queued.
+const PAIRS: [(Stance, &str); 8] = [
+    (Talk, "x....ax."),
+    (Muted, "x....ax."),
+    (Held, "........"),
+    (Consult, "...x.ax."),
+    (Listen, "........"),
+    (Whisper, "s..s...."),
+    (Barge, "x..x..x."),
+    (Queued, "........"),
 ];
 
 /// What a part may do at all.
 fn becomes(part: Part, stance: Stance) -> bool {
     match part {
-        Part::Customer => matches!(stance, Talk | Muted | Held),
+        Part::Customer => matches!(stance, Queued | Talk | Muted | Held),
         Part::Agent | Part::Partner => matches!(stance, Talk | Muted | Held | Consult),
         Part::Supervisor => matches!(stance, Listen | Whisper | Barge),
         Part::Preflight => false,
@@ -212,14 +240,15 @@ fn who_listens_may_send_nothing_whatever_his_answer_said() {
 }
 
 fn any_seat() -> impl Strategy<Value = Option<Seat>> {
-    let seat = (0..PARTS.len(), 0..Stance::ALL.len(), any::<bool>(), any::<bool>());
+    let lines = [Line::Joining, Line::Here, Line::Away];
+    let seat = (0..PARTS.len(), 0..Stance::ALL.len(), any::<bool>(), 0..lines.len());
     proptest::option::weighted(
         0.8,
-        seat.prop_map(|(part, stance, uplink, away)| Seat {
+        seat.prop_map(move |(part, stance, uplink, line)| Seat {
             part: PARTS[part],
             stance: Stance::ALL[stance],
             uplink,
-            away,
+            line: lines[line],
         }),
     )
 }
@@ -275,7 +304,7 @@ fn who_is_left_alone_is_the_table() {
         let mut seats = [None; LEGS_PER_ROOM_MAX];
         for (place, letter) in ["C", "A", "P", "S"].into_iter().enumerate() {
             seats[place] = Some(Seat {
-                away: away.contains(letter),
+                line: if away.contains(letter) { Line::Away } else { Line::Here },
                 ..seat(PARTS[place], stances[place])
             });
         }
@@ -288,13 +317,87 @@ fn who_is_left_alone_is_the_table() {
     }
 }
 
+/// Who is here of customer, agent, partner and supervisor (small: on his way), what they do, and whether the customer hears
+/// music because there is nobody to talk to.
+const UNMET: &[(&str, &str, [Stance; 4], bool)] = &[
+    ("the agent is on his way", "Ca", [Talk, Talk, Waiting, Waiting], true),
+    ("he is there", "CA", [Talk, Talk, Waiting, Waiting], false),
+    ("he is there and muted", "CA", [Talk, Muted, Waiting, Waiting], false),
+    (
+        "a muted customer waits too",
+        "Ca",
+        [Muted, Talk, Waiting, Waiting],
+        true,
+    ),
+    ("nobody else has a leg", "C", [Talk, Waiting, Waiting, Waiting], true),
+    (
+        "the agent is there and out of the plan",
+        "CA",
+        [Talk, Waiting, Waiting, Waiting],
+        true,
+    ),
+    (
+        "the agent was loaded anew and is away",
+        "C-",
+        [Talk, Talk, Waiting, Waiting],
+        true,
+    ),
+    ("a partner is there", "CaP", [Talk, Talk, Talk, Waiting], false),
+    (
+        "a partner who consults is no company",
+        "CAP",
+        [Talk, Consult, Consult, Waiting],
+        true,
+    ),
+    ("a listener is no company", "Ca S", [Talk, Talk, Waiting, Listen], true),
+    ("nor is who whispers", "Ca S", [Talk, Talk, Waiting, Whisper], true),
+    ("who joins is", "Ca S", [Talk, Talk, Waiting, Barge], false),
+    (
+        "unless he is on his way himself",
+        "Ca s",
+        [Talk, Talk, Waiting, Barge],
+        true,
+    ),
+    (
+        "who waits or is on hold hears it by the plan",
+        "Ca",
+        [Queued, Talk, Waiting, Waiting],
+        false,
+    ),
+    (
+        "an agent waits for his customer in silence",
+        "cA",
+        [Held, Talk, Waiting, Waiting],
+        false,
+    ),
+];
+
+#[test]
+fn a_customer_without_anybody_to_talk_to_is_the_table_and_nobody_else_ever_is() {
+    for &(name, here, stances, expected) in UNMET {
+        let mut seats = [None; LEGS_PER_ROOM_MAX];
+        for (place, letter) in here.chars().enumerate().filter(|(_, letter)| *letter != ' ') {
+            let line = match letter {
+                '-' => Line::Away,
+                letter if letter.is_lowercase() => Line::Joining,
+                _ => Line::Here,
+            };
+            seats[place] = Some(Seat {
+                line,
+                ..seat(PARTS[place], stances[place])
+            });
+        }
+        assert_eq!(unmet(&seats, edges(&seats)), u8::from(expected), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn who_is_left_alone_hears_nobody_who_is_there_and_being_away_changes_no_edge(seats in prop::array::uniform8(any_seat())) {
         let edges = edges(&seats);
-        let here = seats.map(|seat| seat.map(|seat| Seat { away: false, ..seat }));
+        let here = seats.map(|seat| seat.map(|seat| Seat { line: Line::Here, ..seat }));
         prop_assert_eq!(edges, super::edges(&here));
         prop_assert_eq!(left_alone(&here, edges), 0, "with all there nobody is alone");
         let alone = left_alone(&seats, edges);
@@ -303,7 +406,23 @@ proptest! {
             prop_assert!(becomes(seat.part, seat.stance) && matches!(seat.stance, Talk | Muted | Consult));
             prop_assert!(!hears_music(&seat), "the plan's music is another");
             let heard = (0..8).filter(|&source| edges.hears(place, source));
-            prop_assert!(heard.into_iter().all(|source| seats[source].unwrap().away));
+            prop_assert!(heard.into_iter().all(|source| seats[source].unwrap().line == Line::Away));
+        }
+    }
+
+    #[test]
+    fn who_is_unmet_is_a_customer_who_hears_nobody_who_is_there(seats in prop::array::uniform8(any_seat())) {
+        let edges = edges(&seats);
+        let unmet = unmet(&seats, edges);
+        for place in 0..8 {
+            let heard = (0..8).any(|source| edges.hears(place, source) && seats[source].unwrap().line == Line::Here);
+            let customer = seats[place].is_some_and(|seat| {
+                seat.part == Part::Customer && matches!(seat.stance, Talk | Muted)
+            });
+            let company = (0..8).any(|other| other != place && seats[other].is_some_and(|seat| {
+                seat.line == Line::Here && becomes(seat.part, seat.stance) && matches!(seat.stance, Talk | Muted)
+            }));
+            prop_assert_eq!(unmet >> place & 1 == 1, customer && !heard && !company);
         }
     }
 
@@ -331,11 +450,11 @@ proptest! {
             } else if !becomes(seat.part, seat.stance) {
                 prop_assert_eq!((sinks, sources), (0, 0), "a stance that is not the part's gives nothing");
             }
-            if !seat.uplink || matches!(seat.stance, Waiting | Muted | Held | Listen) {
+            if !seat.uplink || matches!(seat.stance, Waiting | Queued | Muted | Held | Listen) {
                 prop_assert_eq!(sinks, 0, "who does not speak is heard by nobody");
             }
-            if seat.stance == Held {
-                prop_assert_eq!(sources, 0, "who is on hold hears no person");
+            if matches!(seat.stance, Held | Queued) {
+                prop_assert_eq!(sources, 0, "who is on hold or waits hears no person");
             }
             if is(place, Part::Supervisor, Listen) {
                 prop_assert_eq!(sources, overheard & !(1 << place), "who listens hears what a party hears");

@@ -281,7 +281,7 @@ impl Shard {
             id: leg.id,
             part: leg.part,
             uplink: transport.is_some_and(|transport| transport.media.uplink),
-            away: leg.state == State::Away,
+            line: leg.state.line(),
             slots: leg.slots.iter().take_while(|slot| slot.is_some()).count(),
         };
         if let Some(place) = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(seat)) {

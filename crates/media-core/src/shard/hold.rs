@@ -1,15 +1,16 @@
-//! Legs on hold, and legs whose other side is away: which of them hear the music, and the music's packets.
+//! Legs on hold, legs that wait for an agent, and legs whose other side is away: which of them hear the music, and the
+//! music's packets.
 //!
-//! Never allocates per packet. A leg on hold is fed through its first slot like any other source would, so numbers and
+//! Never allocates per packet. A leg that hears it is fed through its first slot like any other source would, so numbers and
 //! time go on over talk, hold and talk.
 //!
-//! Invariant: a leg has a playhead exactly while the room lets it hear the music.
+//! Invariant: a leg has a playhead exactly while the room lets it hear music, and it plays what the room says.
 
 use std::sync::Arc;
 
 use super::{Place, Shard};
 use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX, MUSIC_FRAME_BYTES_MAX, PACKET_BYTES};
-use crate::music::Music;
+use crate::music::{Music, Programme, Tune};
 use crate::rtp::{self, FIXED_BYTES};
 use crate::slot::Source;
 use crate::srtp::RTP_OVERHEAD_MAX;
@@ -18,9 +19,15 @@ use crate::srtp::RTP_OVERHEAD_MAX;
 const MUSIC: u32 = u32::MAX;
 
 impl Shard {
-    /// The tune for legs on hold; from the next frame on it is this one for all.
+    /// The tune for legs on hold; from the next frame on it is this one for all. Those who wait hear it as well, unless
+    /// they have a programme of their own.
     pub fn set_music(&mut self, music: Arc<Music>) {
         self.music = music;
+    }
+
+    /// What those hear who wait for an agent; from the next frame on it is this for all.
+    pub fn set_waiting(&mut self, programme: Programme) {
+        self.waiting = Some(programme);
     }
 
     /// After a change of a room's plan or legs: who begins and who ceases to hear the music, and whose packets are not opened.
@@ -33,19 +40,23 @@ impl Shard {
                 continue;
             };
             leg.silenced = room.silenced >> seat & 1 == 1;
-            match (room.music >> seat & 1 == 1, leg.music) {
-                (true, None) => {
-                    leg.holds = leg.holds.wrapping_add(1);
-                    leg.music = Some(self.playheads.add(place, now));
+            let wanted = if room.waits >> seat & 1 == 1 {
+                Some(Tune::Queue)
+            } else {
+                (room.music >> seat & 1 == 1).then_some(Tune::Hold)
+            };
+            if wanted == leg.music.map(|playhead| playhead.tune) {
+                continue;
+            }
+            if let Some(playhead) = leg.music.take() {
+                self.playheads.remove(place, playhead);
+                if let Some(Some(slot)) = leg.slots.first_mut() {
+                    slot.release();
                 }
-                (false, Some(playhead)) => {
-                    self.playheads.remove(place, playhead);
-                    leg.music = None;
-                    if let Some(Some(slot)) = leg.slots.first_mut() {
-                        slot.release();
-                    }
-                }
-                (true, Some(_)) | (false, None) => {}
+            }
+            if let Some(tune) = wanted {
+                leg.holds = leg.holds.wrapping_add(1);
+                leg.music = Some(self.playheads.add(place, tune, now));
             }
         }
     }
@@ -69,8 +80,14 @@ impl Shard {
         let keys = transport.keys.as_mut()?;
         let to = transport.ice.destination()?;
         let playhead = leg.music.as_mut()?;
-        let payload = self.music.frame(playhead.sent);
+        let payload = match (playhead.tune, &self.waiting) {
+            (Tune::Queue, Some(programme)) => programme.frame(playhead.at),
+            (Tune::Queue, None) | (Tune::Hold, _) => self.music.frame(playhead.at),
+        };
+        let timestamp = playhead.timestamp(instant);
+        playhead.at += 1;
         if payload.is_empty() {
+            playhead.paused = true;
             return None;
         }
         let slot = leg.slots.first_mut()?.as_mut()?;
@@ -78,16 +95,17 @@ impl Shard {
             leg: MUSIC,
             stream: leg.holds,
         };
-        let timestamp = playhead.timestamp(instant);
         let (number, buffer, totals) = self.out.scratch_and_totals()?;
         let Ok(stamp) = slot.stamp(source, playhead.sent, timestamp, now) else {
             totals.drop_slot += 1;
             return None;
         };
         playhead.sent += 1;
+        // RFC 3551 §4.1: the first packet after a silence of ours carries the marker.
+        let speaks_up = std::mem::take(&mut playhead.paused);
         let fixed = rtp::Rewrite {
             payload_type: transport.media.opus,
-            marker: stamp.switched,
+            marker: stamp.switched || speaks_up,
             sequence: stamp.index as u16,
             timestamp: stamp.timestamp,
             ssrc: slot.ssrc,

@@ -8,7 +8,7 @@ use crate::counters::{Direction, Second};
 use crate::event::{Cause, Kind, Summary};
 use crate::leg::{Leg, State};
 use crate::limits::{AWAY, PREFLIGHT, SECOND, UPLINK_STALL};
-use crate::matrix::Part;
+use crate::matrix::{Line, Part};
 use crate::transport;
 
 /// Timers of one place: four of a leg and one of a transport, which share the numbering of their tables.
@@ -157,7 +157,7 @@ impl Shard {
         if leg.state == State::Up {
             leg.state = State::Away;
             let (room, leg) = (leg.room, leg.id);
-            self.seat_away(now, place, true);
+            self.seat_line(now, place, Line::Away);
             self.event(since, room, Kind::LegAway { leg });
         }
     }
@@ -167,16 +167,16 @@ impl Shard {
         let Some(leg) = self.legs.get_mut(place) else { return };
         leg.state = State::Up;
         let (room, leg) = (leg.room, leg.id);
-        self.seat_away(now, place, false);
+        self.seat_line(now, place, Line::Here);
         self.event(now, room, Kind::LegBack { leg });
     }
 
-    fn seat_away(&mut self, now: u64, place: u32, away: bool) {
+    fn seat_line(&mut self, now: u64, place: u32, line: Line) {
         let Some(leg) = self.legs.get(place) else { return };
         let room = leg.room;
         let seat = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(leg.seat));
         if let Some(Some(sitting)) = seat {
-            sitting.away = away;
+            sitting.line = line;
         }
         self.replan(now, room);
     }

@@ -164,12 +164,14 @@ impl World {
         match heard {
             Heard::Word(word) => self.word(peer, epoch, word),
             Heard::Music => {
-                let held = own.is_some_and(|(_, stance)| stance == Stance::Held);
+                let held = own.is_some_and(|(_, stance)| matches!(stance, Stance::Held | Stance::Queued));
                 let talks = own.is_some_and(|(part, stance)| {
                     part != Part::Supervisor && matches!(stance, Stance::Talk | Stance::Muted | Stance::Consult)
                 });
                 let comforted = talks && self.judge.may_comfort(self.now, call.room);
-                assert!(held || comforted, "music for {own:?} at {}", self.now);
+                let unmet = matches!(own, Some((Part::Customer, Stance::Talk | Stance::Muted)));
+                let unmet = unmet && !self.judge.met(self.now, call.company_under(epoch, peer));
+                assert!(held || comforted || unmet, "music for {own:?} at {}", self.now);
                 self.figures.music_heard += 1;
             }
             Heard::Wrong(what) => panic!("{what} reached {own:?}, client {peer}, at {}", self.now),

@@ -67,7 +67,8 @@ struct Leg {
     alive_at: u64,
     /// When a transport was last made for it.
     attached_at: u64,
-    up: bool,
+    /// When it came up.
+    up: Option<u64>,
     transports: Vec<TransportId>,
     /// When a packet, by source and number, was taped, and whether it was rebuilt.
     taped: FxHashMap<(u32, u32), (u64, bool)>,
@@ -110,7 +111,7 @@ impl Judge {
             room,
             alive_at: now,
             attached_at: now,
-            up: false,
+            up: None,
             transports: Vec::new(),
             taped: FxHashMap::default(),
         };
@@ -249,7 +250,7 @@ impl Judge {
         match &event.kind {
             Kind::LegUp { leg } => {
                 let record = self.living(*leg);
-                assert!(!std::mem::replace(&mut record.up, true), "a leg comes up once");
+                assert!(record.up.replace(event.at).is_none(), "a leg comes up once");
                 self.verdicts.legs_up += 1;
             }
             Kind::LegDown { leg, cause, .. } => {
@@ -291,6 +292,14 @@ impl Judge {
         let recent = |until: u64| now.saturating_sub(until) <= UNDER_WAY_MAX;
         let silence = self.silences.get(&room);
         silence.is_some_and(|silence| !silence.away.is_empty() || silence.until.is_some_and(recent))
+    }
+
+    /// Whether somebody of them has been up for so long that music for who was to talk to him is on its way no more.
+    pub(crate) fn met(&self, now: u64, mut company: impl Iterator<Item = LegId>) -> bool {
+        company.any(|leg| {
+            let up = self.legs.get(&leg).and_then(|leg| leg.up);
+            up.is_some_and(|up| now.saturating_sub(up) > UNDER_WAY_MAX)
+        })
     }
 
     fn living(&mut self, leg: LegId) -> &mut Leg {

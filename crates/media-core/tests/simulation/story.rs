@@ -91,6 +91,17 @@ impl Call {
         Some((party.part, party.stance))
     }
 
+    /// The legs with whom a client was to talk under the plan `epoch`.
+    pub(crate) fn company_under(&self, epoch: u64, peer: usize) -> impl Iterator<Item = LegId> {
+        let parties = self.plans.get(epoch as usize).map_or(&[][..], |(_, parties)| parties);
+        let talks = |party: &&Party| match party.part {
+            Part::Supervisor => party.stance == Stance::Barge,
+            _ => matches!(party.stance, Stance::Talk | Stance::Muted),
+        };
+        let others = parties.iter().filter(move |party| party.peer != peer);
+        others.filter(talks).map(|party| party.leg)
+    }
+
     pub(crate) fn party(&self, part: Part) -> Option<Party> {
         self.parties.iter().find(|party| party.part == part).copied()
     }
@@ -138,7 +149,9 @@ impl World {
     }
 
     fn begins(&mut self, call: usize) {
-        let customer = self.joins(call, Part::Customer, Stance::Held);
+        let waits = self.chance.permille(700);
+        let stance = if waits { Stance::Queued } else { Stance::Talk };
+        let customer = self.joins(call, Part::Customer, stance);
         self.plan(call);
         let lasts = self.chance.between(15_000, 75_000) * MS;
         self.calls[call].quiet_from = self.now + lasts.saturating_sub(2 * SETTLED);
