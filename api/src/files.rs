@@ -25,11 +25,13 @@ struct Embedded;
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Paths of the console; each shows the same page, which finds its way by itself.
-const CONSOLE: [&str; 6] = [
+const CONSOLE: [&str; 8] = [
     "/agent",
     "/dashboard/support",
     "/admin",
     "/admin/support",
+    "/admin/settings",
+    "/admin/tests",
     "/qa",
     "/wallboard",
 ];
@@ -271,6 +273,8 @@ mod tests {
             "/agent/",
             "/dashboard/support",
             "/admin/support",
+            "/admin/settings",
+            "/admin/tests",
             "/qa",
             "/qa/some-call",
             "/call",

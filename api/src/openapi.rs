@@ -37,6 +37,7 @@ const OWN_CODES: [&str; 10] = [
         (name = "staff", description = "Signing in, presence, the list of staff"),
         (name = "media", description = "Joining a call by plain HTTP"),
         (name = "node", description = "Emptying a node before it stops"),
+        (name = "settings", description = "What admins set"),
         (name = "preflight", description = "Testing a line before a call"),
         (name = "health", description = "For whoever runs it"),
     )
@@ -45,7 +46,7 @@ struct Base;
 
 /// Every route with its description.
 pub(crate) fn described() -> OpenApiRouter<App> {
-    use routes::{auth, call, calls, health, node, offers, preflight, recordings, rtc, staff, whip};
+    use routes::{auth, call, calls, health, node, offers, preflight, recordings, rtc, settings, staff, whip};
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(call::start))
         .routes(routes!(call::view))
@@ -84,6 +85,9 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(rtc::attach, rtc::options))
         .routes(routes!(rtc::trickle, rtc::leave))
         .routes(routes!(node::state, node::drain, node::undo))
+        .routes(routes!(settings::view))
+        .routes(routes!(settings::quality))
+        .routes(routes!(settings::mail))
         .routes(routes!(preflight::begin, preflight::list))
         .routes(routes!(preflight::report))
         .routes(routes!(preflight::link))

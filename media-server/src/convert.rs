@@ -3,8 +3,11 @@
 use call_model::{CallId, LegId};
 use media_core::event::{self, Kind, Summary};
 use media_core::quality::flags::FlagSet;
+use media_core::quality::thresholds;
 use media_core::{counters, matrix, origin, sdp};
-use ports::{Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Route, Stance, Tap, Via};
+use ports::{
+    Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Route, Stance, Tap, Thresholds, Via,
+};
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
     media_core::RoomId(id.0)
@@ -47,6 +50,21 @@ pub(crate) const fn red(red: Red) -> sdp::Red {
         Red::Off => sdp::Red::Off,
         Red::Offer => sdp::Red::Offer,
         Red::Prefer => sdp::Red::Prefer,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a score of one or two digits")]
+pub(crate) fn thresholds(set: &Thresholds) -> thresholds::Thresholds {
+    thresholds::Thresholds {
+        mos: set.low_mos as f32,
+        burst_packets: set.loss_burst_packets,
+        rtt_us: set.high_rtt_ms.saturating_mul(1_000),
+        jitter_us: set.high_jitter_ms.saturating_mul(1_000),
+        loss: set.high_loss_percent / 100.0,
+        one_way_seconds: set.one_way_seconds,
+        dead_air_seconds: set.dead_air_seconds,
+        dead_microphone_seconds: set.dead_microphone_seconds,
+        clipped_percent: set.clipping_percent,
     }
 }
 
@@ -224,5 +242,10 @@ mod tests {
         assert_eq!(ways, Route::ALL.map(Some));
         assert_eq!(route_of_path(0), None);
         assert_eq!(route_of_path(5), None);
+    }
+
+    #[test]
+    fn what_is_usual_at_the_border_is_usual_in_the_engine() {
+        assert_eq!(thresholds(&Thresholds::default()), thresholds::Thresholds::DEFAULT);
     }
 }

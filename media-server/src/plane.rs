@@ -18,7 +18,7 @@ use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
     Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Part, Plan, RecordCommand, Refusal,
-    RoomSnapshot, Sdp, Secret, Stance,
+    RoomSnapshot, Rooms, Sdp, Secret, Stance, Thresholds,
 };
 use tokio::sync::Notify;
 use udp::Bell;
@@ -438,6 +438,20 @@ impl Media for Plane {
         self.0.tell_room(room, command);
     }
 
+    fn set_thresholds(&self, thresholds: Thresholds) {
+        let engine = convert::thresholds(&thresholds);
+        let mut pending = lock(&self.0.pending);
+        for (shard, link) in self.0.shards.iter().enumerate() {
+            let command = Command::Thresholds(Box::new(engine));
+            // Behind what waits: of two changes the later one is to hold.
+            if pending.iter().any(|(waiting, _)| *waiting == shard) {
+                pending.push_back((shard, command));
+            } else if let Err(command) = link.hand(command) {
+                pending.push_back((shard, command));
+            }
+        }
+    }
+
     fn record(&self, room: CallId, command: RecordCommand) {
         self.0.recorder.tell(match command {
             RecordCommand::Start {
@@ -509,14 +523,21 @@ impl Media for Plane {
         let now = self.0.clock.now_ns();
         let drain = *lock(&self.0.drain);
         let left_s = drain.left_s(now)?;
-        let (rooms, oldest) = lock(&self.0.registry).all_rooms();
-        let seconds = |s: u64| u32::try_from(s).unwrap_or(u32::MAX);
         Some(Draining {
             number: drain.number(),
-            rooms: u32::try_from(rooms.len()).unwrap_or(u32::MAX),
-            oldest_s: oldest.map_or(0, |at| seconds(now.saturating_sub(at) / 1_000_000_000)),
-            closes_in_s: seconds(left_s),
+            rooms: self.rooms(),
+            closes_in_s: u32::try_from(left_s).unwrap_or(u32::MAX),
         })
+    }
+
+    fn rooms(&self) -> Rooms {
+        let now = self.0.clock.now_ns();
+        let (rooms, oldest) = lock(&self.0.registry).all_rooms();
+        let age_s = oldest.map_or(0, |at| now.saturating_sub(at) / 1_000_000_000);
+        Rooms {
+            count: u32::try_from(rooms.len()).unwrap_or(u32::MAX),
+            oldest_s: u32::try_from(age_s).unwrap_or(u32::MAX),
+        }
     }
 
     fn alive(&self) -> bool {

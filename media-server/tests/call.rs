@@ -3,8 +3,8 @@
 mod common;
 
 use call_model::{CallId, LegId};
-use common::{Client, Server, until};
-use ports::{Cause, EventKind, Part, Refusal, Sdp, Stance, Tap};
+use common::{Client, PATIENCE, Server, now, until};
+use ports::{Cause, EventKind, Flag, Part, Refusal, Sdp, Stance, Tap, Thresholds};
 
 const ROOM: CallId = CallId(0xCA11);
 const CUSTOMER: LegId = LegId(1);
@@ -206,11 +206,11 @@ async fn a_node_that_is_emptied_goes_on_until_its_deadline_and_serves_again_when
     let secret = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
     customer.join(&*server.media, secret).await;
     until(&mut [&mut customer], "keys", |all| all[0].peer.is_up());
-    assert_eq!(server.media.draining(), None);
+    assert_eq!((server.media.draining(), server.media.rooms().count), (None, 1));
 
     server.media.drain(Some(600));
     let draining = server.media.draining().expect("it is being emptied");
-    assert_eq!((draining.rooms, draining.closes_in_s), (1, 600));
+    assert_eq!((draining.rooms.count, draining.closes_in_s), (1, 600));
     assert!(server.media.load().draining && !server.media.load().full);
     server.admit(ROOM, AGENT, Part::Agent, 2).await;
     let waited = CallId(78);
@@ -244,7 +244,54 @@ async fn a_node_that_is_emptied_goes_on_until_its_deadline_and_serves_again_when
         )
     };
     server.events_until(cut).await;
-    assert_eq!(server.media.draining().map(|draining| draining.rooms), Some(0));
+    assert_eq!(server.media.draining().map(|draining| draining.rooms.count), Some(0));
     server.media.drain(None);
     assert_eq!(server.media.admit(grant).await, Ok(()), "it serves again");
+}
+
+/// Seconds of dead air as the figures have them.
+fn dead_air_seconds(server: &Server) -> f64 {
+    let families = server.registry.gather();
+    let dead_air = families
+        .iter()
+        .find(|family| family.name() == "helpline_dead_air_seconds_total");
+    dead_air.expect("the series").get_metric()[0].get_counter().get_value()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_threshold_that_is_set_while_two_people_are_silent_holds_for_them() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&*server.media, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    server.media.set_thresholds(Thresholds {
+        dead_air_seconds: 5,
+        ..Thresholds::default()
+    });
+    let dead_air = |event: &ports::MediaEvent| {
+        matches!(
+            event.kind,
+            EventKind::Quality {
+                flag: Flag::DeadAir,
+                raised: true,
+                ..
+            }
+        )
+    };
+    let deadline = now() + PATIENCE;
+    while !server.media.outstanding(1_000).iter().any(dead_air) || dead_air_seconds(&server) == 0.0 {
+        assert!(now() < deadline, "never told");
+        for client in [&mut customer, &mut agent] {
+            client.hush(&frame(0));
+            client.turn();
+        }
+    }
+    // The silence before the flag is in the figure: by the usual threshold that would be 15 s.
+    assert!(dead_air_seconds(&server) < 15.0);
 }

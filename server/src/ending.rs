@@ -114,7 +114,7 @@ async fn left(desk: &Desk) -> Option<Left> {
     let draining = desk.media().draining()?;
     Some(Left {
         number: draining.number,
-        rooms: draining.rooms,
+        rooms: draining.rooms.count,
         calls: desk.calls_here().await.ok(),
         seconds: draining.closes_in_s,
     })

@@ -5,8 +5,8 @@ import type { ComponentType } from "preact";
 import { live, watching } from "./live.ts";
 import { Rail } from "./rail.tsx";
 import { SignIn } from "./signin.tsx";
-import { mayMonitor, mayReview, me, path } from "./state.ts";
-import { t } from "./words.ts";
+import { mayMonitor, mayReview, maySeeTests, maySet, me, path } from "./state.ts";
+import { t, type Key } from "./words.ts";
 
 type View = ComponentType;
 
@@ -15,6 +15,8 @@ const loaders: Record<string, () => Promise<{ default: View }>> = {
   qa: () => import("./routes/qa/index.tsx"),
   call: () => import("./routes/call/index.tsx"),
   admin: () => import("./routes/admin/index.tsx"),
+  settings: () => import("./routes/settings/index.tsx"),
+  tests: () => import("./routes/tests/index.tsx"),
 };
 
 const loaded = signal<Record<string, View>>({});
@@ -23,6 +25,8 @@ const failed = signal(false);
 /** The route of a path; unknown ones show the desk, whose paths have aliases. */
 export function routeOf(at: string): string {
   if (at === "/qa" || at.startsWith("/qa/")) return "qa";
+  if (at === "/admin/settings") return "settings";
+  if (at === "/admin/tests") return "tests";
   if (at === "/admin" || at.startsWith("/admin/")) return "admin";
   return at === "/call" ? "call" : "agent";
 }
@@ -36,7 +40,12 @@ function load(route: string): void {
 }
 
 /** Routes that not everybody may see. */
-const forbidden: Record<string, () => boolean> = { qa: () => !mayReview(), admin: () => !mayMonitor() };
+const forbidden: Record<string, { is: () => boolean; hint: Key }> = {
+  qa: { is: () => !mayReview(), hint: "forbidden.hint" },
+  admin: { is: () => !mayMonitor(), hint: "forbidden.live" },
+  settings: { is: () => !maySet(), hint: "forbidden.settings" },
+  tests: { is: () => !maySeeTests(), hint: "forbidden.tests" },
+};
 
 export function App() {
   const route = routeOf(path.value);
@@ -52,8 +61,8 @@ export function App() {
   return (
     <div class="console is-dense">
       <Rail />
-      {forbidden[route]?.() ? (
-        <Empty title={t("forbidden")} text={t(route === "admin" ? "forbidden.live" : "forbidden.hint")} />
+      {forbidden[route]?.is() ? (
+        <Empty title={t("forbidden")} text={t(forbidden[route].hint)} />
       ) : View ? (
         <View />
       ) : (

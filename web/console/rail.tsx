@@ -1,8 +1,8 @@
 // The rail at the left: the places of the console, and the way out.
 
-import { gauge, globe, headset, moon, out, wave } from "../shared/design/icons.ts";
+import { gauge, globe, headset, moon, out, settings, signal, wave } from "../shared/design/icons.ts";
 import { Icon } from "../shared/design/parts.tsx";
-import { api, leave, mayMonitor, mayReview, path } from "./state.ts";
+import { api, leave, mayMonitor, mayReview, maySeeTests, maySet, path } from "./state.ts";
 import { language, rememberLanguage, t } from "./words.ts";
 import { routeOf } from "./app.tsx";
 
@@ -58,6 +58,8 @@ export function Rail() {
       <Item to="/agent" route="agent" label={t("nav.agent")} d={headset} />
       {mayMonitor() && <Item to="/admin" route="admin" label={t("nav.live")} d={gauge} />}
       {mayReview() && <Item to="/qa" route="qa" label={t("nav.qa")} d={wave} />}
+      {maySeeTests() && <Item to="/admin/tests" route="tests" label={t("nav.tests")} d={signal} />}
+      {maySet() && <Item to="/admin/settings" route="settings" label={t("nav.settings")} d={settings} />}
       <div class="rail-end">
         <button
           class="rail-item rail-button"

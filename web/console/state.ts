@@ -55,3 +55,9 @@ export const mayMonitor = (): boolean => may("call.monitor");
 
 /** True for whoever may listen to recordings. */
 export const mayReview = (): boolean => may("recording.play") || may("qa.review");
+
+/** True for whoever may change how the house works. */
+export const maySet = (): boolean => may("settings.write");
+
+/** True for whoever may look at line tests; whose they are is decided by the server. */
+export const maySeeTests = (): boolean => may("preflight.view");

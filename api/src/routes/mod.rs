@@ -9,6 +9,7 @@ pub(crate) mod offers;
 pub(crate) mod preflight;
 pub(crate) mod recordings;
 pub(crate) mod rtc;
+pub(crate) mod settings;
 pub(crate) mod staff;
 pub(crate) mod whip;
 

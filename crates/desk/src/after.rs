@@ -3,7 +3,7 @@
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
 use call_model::{CallId, LegId};
-use ports::{Cause, Part, Plan};
+use ports::{Cause, Part, Plan, Thresholds};
 use uuid::Uuid;
 
 /// One thing to do after the commit, in the order in which they were noted.
@@ -17,6 +17,8 @@ pub(crate) enum After {
     CloseLeg(LegId, Cause),
     /// End a call's room.
     CloseRoom(CallId, Cause),
+    /// From where on sound counts as bad.
+    Thresholds(Thresholds),
     /// Something changed in this queue: offer what waits, show who waits.
     WakeQueue(String),
     /// Something is to be told to browsers.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod after;
+mod alerts;
 pub mod auth;
 mod beside;
 mod caller;
@@ -53,5 +54,9 @@ pub use live::{LIVE_CALLS_MAX, leg_quality};
 pub use nodes::NodeStart;
 pub use queries::{CallFilter, PAGE_ROWS_MAX, Playback, Readiness, SEARCH_CHARS_MAX};
 pub use refusal::{Code, Refused};
+pub use settings::{
+    ALERT_AFTER_S, ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES, ALERT_QUIET_MINUTES_MAX,
+    ALERT_QUIET_MINUTES_MIN,
+};
 pub use shared::{DeskOptions, IceConfig, NodeEpoch, OnUnavailable, Random};
 pub use tx::{CONNECTIONS_MAX, DeskConfig, Store};

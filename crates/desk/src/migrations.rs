@@ -30,6 +30,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "preflights",
         include_str!("../../../migrations/0010_preflights.sql"),
     ),
+    (
+        13,
+        "quality_alerts",
+        include_str!("../../../migrations/0013_quality_alerts.sql"),
+    ),
 ];
 
 /// How the database stands to this program's migrations.

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::facade::Desk;
 use crate::shared::Core;
-use crate::{gauges, hub, nodes, outbox, pump, queue_views, router, timers};
+use crate::{gauges, hub, nodes, outbox, pump, queue_views, router, settings, timers};
 
 /// First pause before a fallen loop is begun again.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -42,6 +42,7 @@ impl Desk {
         tasks.spawn(supervise("timers", Arc::clone(&core), stop.clone(), timers::run));
         tasks.spawn(supervise("outbox", Arc::clone(&core), stop.clone(), outbox::run));
         tasks.spawn(supervise("views", Arc::clone(&core), stop.clone(), queue_views::run));
+        tasks.spawn(supervise("settings", Arc::clone(&core), stop.clone(), settings::watch));
         tasks.spawn(supervise("gauges", core, stop, gauges::run));
         while tasks.join_next().await.is_some() {}
     }

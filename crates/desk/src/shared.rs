@@ -120,6 +120,7 @@ impl Core {
                 After::ChangePart(leg, part) => self.media.change_part(leg, part),
                 After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),
                 After::CloseRoom(call, cause) => self.media.close_room(call, cause),
+                After::Thresholds(thresholds) => self.media.set_thresholds(thresholds),
                 After::WakeQueue(queue) => self.wakes.queue(queue),
                 After::WakeHub => self.hub.ring(),
                 After::WakeOutbox => self.outbox_bell.notify_one(),

@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts;
 use crate::commands::agent::PRESENCE_LEASE;
 use crate::commands::apply::CUSTOMER_LEASE;
 use crate::commands::{Act, Actor, call_input, offer_input};
@@ -24,7 +25,7 @@ use crate::refusal::{Code, Refused, note};
 use crate::settings::Settings;
 use crate::shared::Core;
 use crate::store::due::{self, AbsentOffer, DueCall, DueOffer};
-use crate::store::{events, offers};
+use crate::store::{self, events, offers};
 use crate::tx::{InTx, Tx};
 
 /// How often the reaper looks: deadlines are counted in seconds.
@@ -114,6 +115,7 @@ async fn reap(core: &Arc<Core>) {
             heed("calls", end_calls(core, deadline).await);
         }
     }
+    heed("alerts", alerts::tell(core).await);
     if has_amnesty_ended(core, NODE_LEASE) {
         heed("nodes", nodes::close_dead(core).await.map(|_| ()));
     }
@@ -284,6 +286,7 @@ async fn forget(core: &Arc<Core>) -> Result<(), Refused> {
                 Ok([
                     ("hub_events", events::forget_hub(tx.conn()).await?),
                     ("outbox", events::forget_outbox(tx.conn()).await?),
+                    ("quality_raised", store::alerts::forget(tx.conn()).await?),
                     ("cooldowns", offers::forget_cooldowns(tx.conn()).await?),
                     ("idempotency_keys", due::forget_idempotency(tx.conn()).await?),
                     ("webrtc_signaling", due::forget_signaling(tx.conn()).await?),

@@ -29,7 +29,12 @@ async fn admins_and_service_keys_empty_the_node_and_undo_it_and_nobody_else() {
         assert_eq!(world.desk.drain_state(nobody).await.unwrap_err().code, Code::Forbidden);
         assert_eq!(world.desk.undo_drain(nobody).await.unwrap_err().code, Code::Forbidden);
     }
-    assert!(!world.desk.drain_state(&admin).await.unwrap().draining);
+    world.media.load.lock().unwrap().legs = 2;
+    let serving = world.desk.drain_state(&admin).await.unwrap();
+    assert_eq!(
+        (serving.draining, serving.rooms, serving.oldest_seconds),
+        (false, 1, 60)
+    );
 
     let body = DrainStart {
         seconds: None,

@@ -9,10 +9,11 @@ pub mod media;
 pub mod recordings;
 pub mod relay;
 pub mod secret;
+pub mod thresholds;
 
 use std::{future::Future, pin::Pin};
 
-pub use load::{Draining, Load, Recorder};
+pub use load::{Draining, Load, Recorder, Rooms};
 pub use media::{
     Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
     MediaEvent, Part, Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
@@ -26,6 +27,7 @@ pub use relay::{
     RelaySink, Route, TurnCredentials, TurnGrant, Via,
 };
 pub use secret::Secret;
+pub use thresholds::Thresholds;
 
 /// A boxed future, so that the traits of this crate can be used as trait objects.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

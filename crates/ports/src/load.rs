@@ -18,12 +18,19 @@ pub struct Draining {
     /// Counts the emptyings of this process: whoever began one sees whether it still is his. Another deadline makes no
     /// new one.
     pub number: u64,
-    /// Rooms that still live.
-    pub rooms: u32,
-    /// Seconds since the oldest of them was made.
-    pub oldest_s: u32,
+    /// The rooms that still live.
+    pub rooms: Rooms,
     /// Seconds until those that are left are closed.
     pub closes_in_s: u32,
+}
+
+/// The rooms of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rooms {
+    /// How many live.
+    pub count: u32,
+    /// Seconds since the oldest of them was made.
+    pub oldest_s: u32,
 }
 
 /// How full a node is.

@@ -3,9 +3,9 @@
 use call_model::{CallId, LegId, RecordingId};
 use std::fmt;
 
-use crate::load::{Draining, Load};
+use crate::load::{Draining, Load, Rooms};
 use crate::relay::Route;
-use crate::{Later, Secret};
+use crate::{Later, Secret, Thresholds};
 
 /// What a participant is to the call; decides, with the stances, who hears whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -559,6 +559,9 @@ pub trait Media: Send + Sync + 'static {
     /// without legs need not care.
     fn change_part(&self, _leg: LegId, _part: Part) {}
 
+    /// From where on sound counts as bad, for every call from its next second on. A plane without sound need not care.
+    fn set_thresholds(&self, _thresholds: Thresholds) {}
+
     /// Commands the recorder.
     fn record(&self, room: CallId, command: RecordCommand);
 
@@ -582,6 +585,11 @@ pub trait Media: Send + Sync + 'static {
 
     /// How full the node is.
     fn load(&self) -> Load;
+
+    /// The rooms that live, whether the node is being emptied or not. A plane without rooms has none.
+    fn rooms(&self) -> Rooms {
+        Rooms::default()
+    }
 
     /// Empties the node: the desk begins no call here any more, those that live go on, and at the deadline, `limit_s`
     /// seconds from now, what is left is closed with [`Cause::Drain`]. Again: another deadline. `None` undoes it.

@@ -12,6 +12,7 @@ pub mod preflight;
 pub mod problem;
 pub mod quality;
 pub mod recording;
+pub mod settings;
 pub mod signal;
 pub mod staff;
 pub mod time;
@@ -21,11 +22,11 @@ pub use time::Time;
 /// Derives what every wire type has: serde in camelCase, the OpenAPI schema, and the TypeScript type in tests.
 macro_rules! wire {
     ($(#[$meta:meta])* pub struct $($rest:tt)*) => {
-        $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[cfg_attr(test, derive(ts_rs::TS), ts(export, export_to = "../../../web/shared/gen/"))]
         #[serde(rename_all = "camelCase")]
+        $(#[$meta])*
         pub struct $($rest)*
     };
     ($(#[$meta:meta])* pub enum $($rest:tt)*) => {

@@ -28,9 +28,9 @@ wire! {
         pub calls: u32,
         /// Of those, how many wait for an agent.
         pub waiting: u32,
-        /// Rooms of media that live.
+        /// Rooms of media that live, whether the node serves or is being emptied.
         pub rooms: u32,
-        /// Age of the oldest room in seconds.
+        /// Age of the oldest of them in seconds.
         pub oldest_seconds: u32,
         /// Seconds until what still lives is ended; absent while the node serves.
         #[cfg_attr(test, ts(optional = nullable))]

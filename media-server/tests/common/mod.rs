@@ -187,10 +187,20 @@ impl Client {
 
     /// Says one packet.
     pub(crate) fn say(&mut self, payload: &[u8]) {
+        self.send(payload, 30, true);
+    }
+
+    /// Sends one packet of a room in which nobody speaks.
+    pub(crate) fn hush(&mut self, payload: &[u8]) {
+        self.send(payload, 70, false);
+    }
+
+    /// `level`: -dBov as the packet has it (RFC 6464).
+    fn send(&mut self, payload: &[u8], level: u8, voice: bool) {
         let mut buffer = [0; 1_500];
         let len = self
             .peer
-            .speak(&mut buffer, payload, FRAME, 30, true)
+            .speak(&mut buffer, payload, FRAME, level, voice)
             .expect("keys are there");
         self.throw(&buffer[..len]);
     }

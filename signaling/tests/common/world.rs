@@ -258,8 +258,10 @@ impl ports::Media for FakeMedia {
         let load = *self.load.lock().unwrap();
         load.draining.then_some(ports::Draining {
             number: 1,
-            rooms: load.legs / 2,
-            oldest_s: 60,
+            rooms: ports::Rooms {
+                count: load.legs / 2,
+                oldest_s: 60,
+            },
             closes_in_s: 900,
         })
     }

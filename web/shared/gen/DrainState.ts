@@ -21,11 +21,11 @@ calls: number,
  */
 waiting: number, 
 /**
- * Rooms of media that live.
+ * Rooms of media that live, whether the node serves or is being emptied.
  */
 rooms: number, 
 /**
- * Age of the oldest room in seconds.
+ * Age of the oldest of them in seconds.
  */
 oldestSeconds: number, 
 /**

@@ -3,6 +3,7 @@
 import type { Page } from "playwright-core";
 import * as data from "./data.ts";
 import { CONTROL } from "./control-states.ts";
+import { HOUSE } from "./house-states.ts";
 import { LIVE } from "./live-states.ts";
 import { problem, type FakeServer } from "./server.ts";
 import { accepted, desk, id, onCall, reply, staff, welcome, type PageState } from "./steps.ts";
@@ -492,4 +493,4 @@ const PREFLIGHT: PageState[] = [
   },
 ];
 
-export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...QA, ...PREFLIGHT];
+export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...HOUSE, ...QA, ...PREFLIGHT];

@@ -43,13 +43,13 @@ pub(crate) async fn state(core: &Arc<Core>, caller: &Caller) -> Result<DrainStat
     allow(caller)?;
     let (calls, waiting) = live(core).await?;
     let draining = core.media.draining();
-    let rooms = draining.unwrap_or_default();
+    let rooms = core.media.rooms();
     Ok(DrainState {
         node_id: core.node.node_id.clone(),
         draining: draining.is_some(),
         calls,
         waiting,
-        rooms: rooms.rooms,
+        rooms: rooms.count,
         oldest_seconds: rooms.oldest_s,
         closes_in_seconds: draining.map(|draining| draining.closes_in_s),
     })

@@ -19,6 +19,7 @@ pub(crate) mod people;
 pub(crate) mod preflight;
 mod recorder;
 pub(crate) mod rows;
+pub(crate) mod settings;
 pub(crate) mod start;
 pub(crate) mod supervise;
 pub(crate) mod takeover;

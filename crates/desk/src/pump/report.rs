@@ -15,11 +15,13 @@ use wire::signal::CallChanged;
 
 use super::{Fate, age};
 use crate::after::After;
+use crate::alerts;
 use crate::commands::apply::{MUTE, SUPERVISE};
 use crate::commands::{Act, Actor, call_input, consult, preflight};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
+use crate::store::alerts::{self as raised_flags, Which};
 use crate::store::calls::{self, CallRow};
 use crate::store::legs::{self, LegRow};
 use crate::store::{due, events, recordings};
@@ -154,6 +156,13 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
             if let Some(direction) = direction {
                 data["direction"] = json!(direction.word());
             }
+            let which = Which {
+                call: row.id,
+                flag: flag.word(),
+                leg: leg.map(|leg| Uuid::from_u128(leg.0)),
+                direction: direction.map(ports::Direction::word),
+            };
+            alerts::flag(tx, which, *raised, at).await?;
             let kind = if *raised { "quality.raised" } else { "quality.cleared" };
             note(tx, row, kind, at, &data).await
         }
@@ -226,6 +235,7 @@ async fn down(
     for kind in ["away", MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), at).await?;
     }
+    raised_flags::leg_gone(tx.conn(), leg.id).await?;
     legs::down(tx.conn(), leg.id, at, cause.word()).await?;
     legs::summary(tx.conn(), leg.id, summary).await?;
     let mut data = about(&leg);

@@ -43,6 +43,7 @@ const HUB_READ: &str = "select id, audience, audience_id, kind, data
 const HUB_SEEN: &str = "select id from hub_events where id = any ($1) and xid >= $2::text::xid8";
 const FORGET_HUB: &str = "delete from hub_events where at < clock_timestamp() - interval '48 hours'";
 const OUTBOX_ADD: &str = "insert into outbox (kind, dedup_key, payload) values ($1, $2, $3) on conflict do nothing";
+const OUTBOX_HAS: &str = "select exists (select from outbox where dedup_key = $1)";
 const OUTBOX_DUE: &str = "select id, kind, payload, attempts from outbox
     where done_at is null and dead_at is null and due_at <= clock_timestamp()
     order by due_at, id limit $1 for update skip locked";
@@ -178,6 +179,11 @@ pub(crate) async fn outbox(conn: &mut PgConnection, kind: &str, key: &str, paylo
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Whether that was asked for already.
+pub(crate) async fn outbox_has(conn: &mut PgConnection, key: &str) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(OUTBOX_HAS).bind(key).fetch_one(conn).await?)
 }
 
 /// Takes up to `limit` due rows for this transaction; another dispatcher passes them by.

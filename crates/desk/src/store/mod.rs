@@ -3,6 +3,7 @@
 //! Every statement is a lower-case constant; a test prepares each one it finds in these sources against the migrated
 //! schema. No function here decides anything: rows in, rows out.
 
+pub(crate) mod alerts;
 pub(crate) mod calls;
 pub(crate) mod due;
 pub(crate) mod events;

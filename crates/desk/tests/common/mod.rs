@@ -175,10 +175,16 @@ impl ports::Media for FakeMedia {
         let load = *self.load.lock().unwrap();
         load.draining.then_some(ports::Draining {
             number: 1,
-            rooms: load.legs / 2,
-            oldest_s: 60,
+            rooms: self.rooms(),
             closes_in_s: 900,
         })
+    }
+
+    fn rooms(&self) -> ports::Rooms {
+        ports::Rooms {
+            count: self.load.lock().unwrap().legs / 2,
+            oldest_s: 60,
+        }
     }
 
     fn alive(&self) -> bool {

@@ -33,6 +33,8 @@ pub struct ScriptedMedia {
     pub recorded: Mutex<Vec<(CallId, RecordCommand)>>,
     /// Reports that were delivered and acknowledged.
     pub acknowledged: AtomicU64,
+    /// What it was told last.
+    pub thresholds: Mutex<Option<ports::Thresholds>>,
 }
 
 impl ScriptedMedia {
@@ -44,6 +46,7 @@ impl ScriptedMedia {
             closed: Mutex::default(),
             recorded: Mutex::default(),
             acknowledged: AtomicU64::new(0),
+            thresholds: Mutex::default(),
         }
     }
 
@@ -170,6 +173,10 @@ impl ports::Media for ScriptedMedia {
     }
 
     fn plan(&self, _: Plan) {}
+
+    fn set_thresholds(&self, thresholds: ports::Thresholds) {
+        *self.thresholds.lock().unwrap() = Some(thresholds);
+    }
 
     fn record(&self, room: CallId, command: RecordCommand) {
         self.recorded.lock().unwrap().push((room, command));

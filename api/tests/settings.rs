@@ -1,0 +1,80 @@
+//! Settings over HTTP: who may, what is said about a wrong value, and a leaf that nobody knows.
+
+mod common;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+const SETTINGS: &str = "/api/support/settings";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_reads_and_sets_and_a_wrong_value_is_named_with_its_limits() {
+    let mut server = server!(false);
+    let admin = server
+        .promoted(
+            "esther",
+            "update helpline.staff set role = 'admin' where staff_name = 'esther'",
+        )
+        .await;
+    let get = server.ask("GET", SETTINGS).bearer(&admin).send().await;
+    assert_eq!(get.status, StatusCode::OK, "{get:?}");
+    let mut wanted = get.json()["quality"]["value"].clone();
+    assert_eq!((&wanted["lowMos"], &wanted["highRttMs"]), (&json!(3.5), &json!(400)));
+
+    wanted["lowMos"] = json!(3.1);
+    let put = |body: Value| {
+        let ask = server.ask("PUT", format!("{SETTINGS}/quality")).bearer(&admin);
+        async move { ask.json(&body).send().await }
+    };
+    let done = put(wanted.clone()).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    assert_eq!(done.json()["quality"]["value"], wanted);
+
+    let mut wrong = wanted.clone();
+    wrong["lowMos"] = json!(4.5);
+    wrong["deadAirSeconds"] = json!(4);
+    let refused = put(wrong).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "validation")
+    );
+    let errors = refused.json()["errors"].clone();
+    assert_eq!(errors[0]["field"], "lowMos");
+    assert_eq!(errors[1]["field"], "deadAirSeconds");
+    assert_eq!(errors[1]["message"], "must lie between 5 and 600");
+
+    let mut odd = wanted.clone();
+    odd["lowMoss"] = json!(3.0);
+    let mut partial = wanted.clone();
+    partial.as_object_mut().expect("an object").remove("highRttMs");
+    for body in [odd, partial, json!({}), json!({ "lowMos": "low" })] {
+        assert_eq!(put(body).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let now = server.ask("GET", SETTINGS).bearer(&admin).send().await.json();
+    assert_eq!(now["quality"]["value"], wanted, "no refusal changed anything");
+
+    let mut mail = now["mail"]["value"].clone();
+    mail["qualityAlertRoles"] = json!(["team_lead"]);
+    let ask = server.serve("PUT", format!("{SETTINGS}/mail"));
+    let done = ask.json(&mail).send().await;
+    assert_eq!(done.json()["mail"]["value"]["qualityAlertRoles"], json!(["team_lead"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_and_supervisors_set_nothing() {
+    let mut server = server!(false);
+    let boss = server
+        .promoted(
+            "baraka",
+            "update helpline.staff set role = 'supervisor' where staff_name = 'baraka'",
+        )
+        .await;
+    let agent = server.promoted("amina", "select 1").await;
+    for token in [&boss, &agent] {
+        let reply = server.ask("GET", SETTINGS).bearer(token).send().await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (StatusCode::FORBIDDEN, "forbidden")
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! What admins set: from where on sound counts as bad, and which mails are sent.
+
+use std::sync::Arc;
+
+use ports::Thresholds;
+use ports::thresholds::{self as limits, Bounds};
+use serde_json::{Value, json};
+use wire::settings::{MailSettings, MailSettingsView, QualitySettings, QualityThresholds};
+
+use super::apply::{Act, Actor};
+use crate::after::After;
+use crate::caller::Caller;
+use crate::facade::Desk;
+use crate::permissions::{self, SETTINGS_WRITE};
+use crate::refusal::{Code, Refused};
+use crate::settings::{self, ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX, ALERT_QUIET_MINUTES_MIN};
+use crate::settings::{NOTIFICATIONS, QUALITY};
+use crate::shared::Core;
+use crate::store::events::{self, Audit};
+use crate::store::settings as store;
+use crate::tx::Tx;
+
+impl Desk {
+    /// What is set, and what may be.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn settings(&self, caller: &Caller) -> Result<wire::settings::Settings, Refused> {
+        self.told(read(self.core(), caller).await)
+    }
+
+    /// Sets from where on sound counts as bad; holds for running calls from their next second on.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation` beyond a limit, `database`.
+    pub async fn set_quality(
+        &self,
+        caller: &Caller,
+        set: QualityThresholds,
+    ) -> Result<wire::settings::Settings, Refused> {
+        self.told(set_quality(self.core(), caller, set).await)
+    }
+
+    /// Sets which mails are sent.
+    ///
+    /// # Errors
+    /// `forbidden`, `validation` beyond a limit, `database`.
+    pub async fn set_mail(&self, caller: &Caller, set: MailSettings) -> Result<wire::settings::Settings, Refused> {
+        self.told(set_mail(self.core(), caller, set).await)
+    }
+}
+
+/// Who changes settings, and the operator's own programs.
+fn allow(caller: &Caller) -> Result<(), Refused> {
+    match caller {
+        Caller::Service { .. } => Ok(()),
+        Caller::Staff { role, .. } if permissions::may(*role, SETTINGS_WRITE) => Ok(()),
+        Caller::Customer { .. } | Caller::Staff { .. } | Caller::Demo => Err(Refused::new(Code::Forbidden)),
+    }
+}
+
+async fn read(core: &Arc<Core>, caller: &Caller) -> Result<wire::settings::Settings, Refused> {
+    allow(caller)?;
+    core.write("settings", |tx| Box::pin(async move { view(tx).await }))
+        .await
+}
+
+async fn set_quality(
+    core: &Arc<Core>,
+    caller: &Caller,
+    set: QualityThresholds,
+) -> Result<wire::settings::Settings, Refused> {
+    allow(caller)?;
+    check(&set)?;
+    let leaves = serde_json::to_value(set).map_err(|_| Refused::new(Code::Internal))?;
+    let caller = caller.clone();
+    core.write("settings", move |tx| {
+        Box::pin(async move {
+            put(tx, &caller, QUALITY, &leaves).await?;
+            let view = view(tx).await?;
+            let set = settings::Settings::thresholds(tx.conn()).await?;
+            tx.after.push(After::Thresholds(set));
+            Ok(view)
+        })
+    })
+    .await
+}
+
+async fn set_mail(
+    core: &Arc<Core>,
+    caller: &Caller,
+    mut set: MailSettings,
+) -> Result<wire::settings::Settings, Refused> {
+    allow(caller)?;
+    within(
+        "qualityAlertAfterSeconds",
+        set.quality_alert_after_seconds,
+        ALERT_AFTER_S_MIN,
+        ALERT_AFTER_S_MAX,
+    )?;
+    within(
+        "qualityAlertQuietMinutes",
+        set.quality_alert_quiet_minutes,
+        ALERT_QUIET_MINUTES_MIN,
+        ALERT_QUIET_MINUTES_MAX,
+    )?;
+    let mut roles = Vec::new();
+    for role in set.quality_alert_roles {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    set.quality_alert_roles = roles;
+    let leaves = serde_json::to_value(set).map_err(|_| Refused::new(Code::Internal))?;
+    let caller = caller.clone();
+    core.write("settings", move |tx| {
+        Box::pin(async move {
+            put(tx, &caller, NOTIFICATIONS, &leaves).await?;
+            view(tx).await
+        })
+    })
+    .await
+}
+
+/// Writes leaves of a group, if they change anything, with a line in the audit log.
+async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value) -> Result<(), Refused> {
+    let before = store::get(tx.conn(), group).await?.unwrap_or_else(|| json!({}));
+    let changed: Vec<_> = leaves.as_object().into_iter().flatten().collect();
+    let changed = changed.iter().any(|(name, value)| before.get(name) != Some(*value));
+    if !changed {
+        return Ok(());
+    }
+    let act = Act::now(Actor::of(tx, caller).await?);
+    store::put(tx.conn(), group, leaves, &act.actor.id).await?;
+    let now = tx.now;
+    let entry = Audit {
+        actor_id: &act.actor.id,
+        actor_role: act.actor.role,
+        action: "settings.changed",
+        subject_type: "settings",
+        subject_id: group,
+        reason: None,
+    };
+    events::audit(tx.conn(), now, &entry).await
+}
+
+async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
+    let quality = store::get(tx.conn(), QUALITY).await?;
+    let mail = store::get(tx.conn(), NOTIFICATIONS).await?;
+    Ok(wire::settings::Settings {
+        quality: QualitySettings {
+            value: shown(&settings::thresholds_of(quality.as_ref())),
+            usual: shown(&Thresholds::of(|bounds| bounds.usual)),
+            min: shown(&Thresholds::of(|bounds| bounds.min)),
+            max: shown(&Thresholds::of(|bounds| bounds.max)),
+        },
+        mail: MailSettingsView {
+            value: mails(mail.as_ref()),
+            usual: mails(None),
+            after_seconds_min: ALERT_AFTER_S_MIN,
+            after_seconds_max: ALERT_AFTER_S_MAX,
+            quiet_minutes_min: ALERT_QUIET_MINUTES_MIN,
+            quiet_minutes_max: ALERT_QUIET_MINUTES_MAX,
+        },
+    })
+}
+
+fn mails(group: Option<&Value>) -> MailSettings {
+    let alert = settings::alert_mail_of(group);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole seconds within limits"
+    )]
+    let whole = |seconds: f64| seconds as u32;
+    MailSettings {
+        notify_staff_on_incoming_call: settings::flag(group, "notifyStaffOnIncomingCall"),
+        notify_on_quality_alert: alert.on,
+        quality_alert_roles: alert.roles,
+        quality_alert_after_seconds: whole(alert.after_s),
+        quality_alert_quiet_minutes: whole(alert.quiet_s / 60.0),
+    }
+}
+
+fn shown(set: &Thresholds) -> QualityThresholds {
+    QualityThresholds {
+        low_mos: set.low_mos,
+        loss_burst_packets: set.loss_burst_packets,
+        high_rtt_ms: set.high_rtt_ms,
+        high_jitter_ms: set.high_jitter_ms,
+        high_loss_percent: set.high_loss_percent,
+        one_way_seconds: set.one_way_seconds,
+        dead_air_seconds: set.dead_air_seconds,
+        dead_microphone_seconds: set.dead_microphone_seconds,
+        clipping_percent: set.clipping_percent,
+    }
+}
+
+fn check(set: &QualityThresholds) -> Result<(), Refused> {
+    let leaves: [(&str, f64, Bounds); 9] = [
+        ("lowMos", set.low_mos, limits::LOW_MOS),
+        (
+            "lossBurstPackets",
+            set.loss_burst_packets.into(),
+            limits::LOSS_BURST_PACKETS,
+        ),
+        ("highRttMs", set.high_rtt_ms.into(), limits::HIGH_RTT_MS),
+        ("highJitterMs", set.high_jitter_ms.into(), limits::HIGH_JITTER_MS),
+        ("highLossPercent", set.high_loss_percent, limits::HIGH_LOSS_PERCENT),
+        ("oneWaySeconds", set.one_way_seconds.into(), limits::ONE_WAY_SECONDS),
+        ("deadAirSeconds", set.dead_air_seconds.into(), limits::DEAD_AIR_SECONDS),
+        (
+            "deadMicrophoneSeconds",
+            set.dead_microphone_seconds.into(),
+            limits::DEAD_MICROPHONE_SECONDS,
+        ),
+        ("clippingPercent", set.clipping_percent.into(), limits::CLIPPING_PERCENT),
+    ];
+    let wrong = leaves.into_iter().filter(|(_, value, bounds)| !bounds.allow(*value));
+    let fields: Vec<_> = wrong
+        .map(|(name, _, Bounds { min, max, .. })| (name.to_owned(), format!("must lie between {min} and {max}")))
+        .collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    Err(Refused {
+        fields,
+        ..Refused::new(Code::Validation)
+    })
+}
+
+fn within(name: &str, value: u32, min: u32, max: u32) -> Result<(), Refused> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Refused::field(name, format!("must lie between {min} and {max}")))
+}

@@ -1,0 +1,89 @@
+//! What an admin sets: from where on sound counts as bad, and who is told of it.
+
+use crate::staff::StaffRole;
+use crate::wire;
+
+wire! {
+    /// From where on a second of a call's sound is bad, a value for each flag. Raised in 3 of 5 seconds or at once, cleared
+    /// after 5 good ones.
+    #[serde(deny_unknown_fields)]
+    pub struct QualityThresholds {
+        /// Opinion score below which `low_mos` is raised, 1 to 4.5.
+        pub low_mos: f64,
+        /// Packets missing in a row that raise `loss_burst`.
+        pub loss_burst_packets: u32,
+        /// Round trip above which `high_rtt` is raised, milliseconds.
+        pub high_rtt_ms: u32,
+        /// Jitter above which `high_jitter` is raised, milliseconds.
+        pub high_jitter_ms: u32,
+        /// Lost share above which `high_loss` is raised, per cent.
+        pub high_loss_percent: f64,
+        /// Seconds of sound that goes one way only which raise `one_way`.
+        pub one_way_seconds: u32,
+        /// Seconds of a conversation without a word which raise `dead_air`.
+        pub dead_air_seconds: u32,
+        /// Seconds of a level that never changes which raise `dead_microphone`.
+        pub dead_microphone_seconds: u32,
+        /// Share of a second's packets at full level that counts for `clipping`, per cent.
+        pub clipping_percent: u32,
+    }
+}
+
+wire! {
+    /// Which mails are sent; the leaves of `NOTIFICATION_CONFIG` that have an effect today.
+    #[serde(deny_unknown_fields)]
+    pub struct MailSettings {
+        /// A call comes in for a queue that nobody serves at the moment.
+        pub notify_staff_on_incoming_call: bool,
+        /// A flag of a call's sound stays raised.
+        pub notify_on_quality_alert: bool,
+        /// Whom the second goes to: admins, and of the others those who lead or serve the queue.
+        pub quality_alert_roles: Vec<StaffRole>,
+        /// Seconds for which a flag must have stood.
+        pub quality_alert_after_seconds: u32,
+        /// Minutes without another such mail about the same queue.
+        pub quality_alert_quiet_minutes: u32,
+    }
+}
+
+wire! {
+    /// The thresholds with what may be set.
+    pub struct QualitySettings {
+        /// What holds now.
+        pub value: QualityThresholds,
+        /// What holds where nothing was set.
+        pub usual: QualityThresholds,
+        /// The least that may be set.
+        pub min: QualityThresholds,
+        /// The greatest that may be set.
+        pub max: QualityThresholds,
+    }
+}
+
+wire! {
+    /// The mails with what may be set.
+    pub struct MailSettingsView {
+        /// What holds now.
+        pub value: MailSettings,
+        /// What holds where nothing was set.
+        pub usual: MailSettings,
+        /// The least seconds for which a flag must have stood.
+        pub after_seconds_min: u32,
+        /// The most.
+        pub after_seconds_max: u32,
+        /// The least minutes without another mail.
+        pub quiet_minutes_min: u32,
+        /// The most.
+        pub quiet_minutes_max: u32,
+    }
+}
+
+wire! {
+    /// `GET /api/support/settings`, and the reply to every change.
+    pub struct Settings {
+        /// From where on sound counts as bad.
+        pub quality: QualitySettings,
+        /// Which mails are sent.
+        pub mail: MailSettingsView,
+    }
+}

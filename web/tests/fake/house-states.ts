@@ -1,0 +1,259 @@
+// Settings, and the list of line tests.
+
+import type { Preflight } from "../../shared/gen/Preflight.ts";
+import type { PreflightStepResult } from "../../shared/gen/PreflightStepResult.ts";
+import type { QualityThresholds } from "../../shared/gen/QualityThresholds.ts";
+import type { Settings } from "../../shared/gen/Settings.ts";
+import * as data from "./data.ts";
+import { problem, type FakeServer } from "./server.ts";
+import { id, staff, type PageState } from "./steps.ts";
+
+const usual: QualityThresholds = {
+  lowMos: 3.5,
+  lossBurstPackets: 10,
+  highRttMs: 400,
+  highJitterMs: 30,
+  highLossPercent: 3,
+  oneWaySeconds: 5,
+  deadAirSeconds: 15,
+  deadMicrophoneSeconds: 10,
+  clippingPercent: 10,
+};
+
+/** What a house has set that changed two thresholds. */
+export const houseSettings = (): Settings => {
+  const mail = {
+    notifyStaffOnIncomingCall: true,
+    notifyOnQualityAlert: true,
+    qualityAlertRoles: ["supervisor", "admin", "super_admin"] as Settings["mail"]["value"]["qualityAlertRoles"],
+    qualityAlertAfterSeconds: 30,
+    qualityAlertQuietMinutes: 15,
+  };
+  return {
+    quality: {
+      value: { ...usual, lowMos: 3.2, deadAirSeconds: 20 },
+      usual,
+      min: {
+        lowMos: 1.5,
+        lossBurstPackets: 2,
+        highRttMs: 50,
+        highJitterMs: 5,
+        highLossPercent: 0.5,
+        oneWaySeconds: 3,
+        deadAirSeconds: 5,
+        deadMicrophoneSeconds: 5,
+        clippingPercent: 1,
+      },
+      max: {
+        lowMos: 4.4,
+        lossBurstPackets: 250,
+        highRttMs: 5000,
+        highJitterMs: 500,
+        highLossPercent: 50,
+        oneWaySeconds: 60,
+        deadAirSeconds: 600,
+        deadMicrophoneSeconds: 300,
+        clippingPercent: 100,
+      },
+    },
+    mail: {
+      value: mail,
+      usual: mail,
+      afterSecondsMin: 5,
+      afterSecondsMax: 600,
+      quietMinutesMin: 1,
+      quietMinutesMax: 1440,
+    },
+  };
+};
+
+const STEPS = ["secure_context", "microphone", "level", "server", "socket", "network", "connection", "echo"] as const;
+
+/** A report whose steps went well, but for those that are named. */
+function steps(odd: Partial<Record<(typeof STEPS)[number], PreflightStepResult>> = {}): PreflightStepResult[] {
+  return STEPS.map((step) => odd[step] ?? { step, result: "ok" });
+}
+
+const testId = (n: number): string => `00000000-0000-4000-8000-0000000000e${n}`;
+
+/** Line tests of every outcome. */
+export function lineTests(): Preflight[] {
+  const line = { packetsReceived: 1480, packetsLost: 2, rttMs: 38, jitterMs: 3, mos: 4.3, level: 92, seconds: 30 };
+  const figures = {
+    totalMs: 310,
+    mos: 4.3,
+    rttMs: 41,
+    loss: 0.001,
+    jitterMs: 4,
+    level: 0.6,
+    candidates: { host: 1, mdns: 1, srflx: 1, relay: 2 },
+    local: "srflx",
+    path: "udp",
+  } as const;
+  return [
+    {
+      preflightId: testId(0),
+      code: "K7M3QX",
+      createdAt: data.at(-340),
+      via: "customer",
+      who: "user-4711",
+      verdict: "failed",
+      report: {
+        steps: steps({
+          network: { step: "network", result: "warn", code: "relay_only" },
+          connection: { step: "connection", result: "failed", code: "ice_failed" },
+          echo: { step: "echo", result: "skipped" },
+        }),
+        figures: { candidates: { host: 1, mdns: 0, srflx: 0, relay: 1 } },
+        browser: "Firefox 153 (Windows)",
+      },
+    },
+    {
+      preflightId: testId(1),
+      code: "PW2H6C",
+      createdAt: data.at(-2900),
+      via: "link",
+      who: "Grace Mutiso, home",
+      verdict: "warn",
+      report: {
+        steps: steps({ echo: { step: "echo", result: "warn", code: "weak_line" } }),
+        figures: { ...figures, mos: 3.3, loss: 0.024, rttMs: 182 },
+        browser: "Chrome 156 (Android)",
+      },
+      line: { ...line, packetsLost: 41, mos: 3.4, rttMs: 176, cause: "limit" },
+    },
+    {
+      preflightId: testId(2),
+      code: "B9TRFA",
+      createdAt: data.at(-9000),
+      via: "staff",
+      who: "David Kimani",
+      verdict: "ok",
+      report: { steps: steps(), figures, browser: "Chrome 156 (Linux)" },
+      line: { ...line, cause: "limit" },
+    },
+    {
+      preflightId: testId(3),
+      code: "ZH4NUE",
+      createdAt: data.at(-98_000),
+      via: "service",
+      line: { ...line, cause: "lost", seconds: 9 },
+    },
+  ];
+}
+
+const ADMIN = ["settings.write", "preflight.view"];
+
+function signedIn(permissions: string[]) {
+  return (fake: FakeServer): void => {
+    staff("offline")(fake);
+    const me = data.me("offline");
+    fake.on("GET /api/support/staff/me", { ...me, permissions: [...me.permissions, ...permissions] });
+  };
+}
+
+/** An admin, and a server that keeps what he sets. */
+function admin(fake: FakeServer): void {
+  signedIn(ADMIN)(fake);
+  let settings = houseSettings();
+  fake.on("GET /api/support/settings", () => ({ body: settings }));
+  for (const group of ["quality", "mail"] as const) {
+    fake.on(`PUT /api/support/settings/${group}`, ({ body }: { body: unknown }) => {
+      settings = { ...settings, [group]: { ...settings[group], value: body } };
+      return { body: settings };
+    });
+  }
+}
+
+function support(fake: FakeServer): void {
+  signedIn(["preflight.view"])(fake);
+  fake.on("GET /api/support/preflight", ({ url }: { url: URL }) => {
+    const code = url.searchParams.get("code");
+    const preflights = lineTests().filter((test) => !code || test.code === code);
+    return { body: { preflights, ...(code ? {} : { next: "cursor" }) } };
+  });
+}
+
+export const HOUSE: PageState[] = [
+  {
+    name: "settings-sound",
+    path: "/admin/settings",
+    prepare: admin,
+    reach: (page) => id(page, "set-lowMos").waitFor(),
+  },
+  {
+    name: "settings-sound-wrong",
+    path: "/admin/settings",
+    prepare: admin,
+    reach: async (page) => {
+      await id(page, "set-lowMos").fill("4.9");
+      await id(page, "set-highRttMs").fill("300");
+      await page.getByText("Must lie between 1.5 and 4.4").waitFor();
+      await page.getByText("2 changes not saved").waitFor();
+    },
+  },
+  {
+    name: "settings-sound-saved",
+    path: "/admin/settings",
+    prepare: admin,
+    reach: async (page) => {
+      await id(page, "settings-usual").click();
+      await page.getByText("2 changes not saved").waitFor();
+      await id(page, "settings-save").click();
+      await page.getByText("Saved", { exact: true }).waitFor();
+    },
+  },
+  {
+    name: "settings-mail",
+    path: "/admin/settings?tab=mail",
+    prepare: admin,
+    reach: async (page) => {
+      await id(page, "set-role-team_lead").check();
+      await page.getByText("1 change not saved").waitFor();
+    },
+  },
+  {
+    name: "settings-unread",
+    path: "/admin/settings",
+    prepare: (fake) => {
+      signedIn(ADMIN)(fake);
+      fake.on("GET /api/support/settings", () => problem(503, "database"));
+    },
+    reach: (page) => page.getByText("The settings could not be loaded.").waitFor(),
+  },
+  {
+    name: "settings-forbidden",
+    path: "/admin/settings",
+    prepare: staff("offline"),
+    reach: (page) => page.getByText("Settings are for admins.").waitFor(),
+  },
+  { name: "tests-list", path: "/admin/tests", prepare: support, reach: (page) => id(page, "tests-row").waitFor() },
+  {
+    name: "tests-failed",
+    path: "/admin/tests",
+    prepare: support,
+    reach: async (page) => {
+      await id(page, "tests-code").fill("k7m 3qx");
+      await page.getByRole("link", { name: "Line test K7M 3QX" }).click();
+      await id(page, "tests-drawer").waitFor();
+    },
+  },
+  {
+    name: "tests-both-sides",
+    path: `/admin/tests?test=${testId(1)}`,
+    prepare: support,
+    reach: (page) => id(page, "tests-drawer").waitFor(),
+  },
+  {
+    name: "tests-unsent",
+    path: `/admin/tests?test=${testId(3)}`,
+    prepare: support,
+    reach: (page) => page.getByText("The visitor has not sent his report.").waitFor(),
+  },
+  {
+    name: "tests-none",
+    path: "/admin/tests?code=AAAAAA",
+    prepare: support,
+    reach: (page) => page.getByText("No line test found").waitFor(),
+  },
+];
