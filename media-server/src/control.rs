@@ -297,3 +297,59 @@ impl Control {
             .offers_refused(self.shared.offers_refused.load(Ordering::Relaxed));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use call_model::{CallId, LegId};
+    use ports::{LegGrant, Media, Part, Red, Secret};
+
+    use super::*;
+    use crate::admission::BUSY_SHED;
+
+    async fn admit(media: &dyn Media, n: u8, room: u128, part: Part, uplink: bool) {
+        let grant = LegGrant {
+            secret: Secret::new([n; 32]),
+            leg: LegId(u128::from(n)),
+            room: CallId(room),
+            part,
+            uplink,
+            red: Red::Off,
+            first_offer_s: 120,
+        };
+        media.admit(grant).await.expect("there is room");
+    }
+
+    #[tokio::test]
+    async fn listeners_go_at_the_second_look_and_nobody_who_may_speak() {
+        let folder = std::env::temp_dir().join(format!("helpline-listeners-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
+        let mut config = crate::Config::new(folder.clone(), "test".to_owned(), 1, here.clone(), here);
+        config.base_port = 0;
+        let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
+        let media = server.media();
+        for (n, part, uplink) in [
+            (1, Part::Customer, true),
+            (2, Part::Agent, true),
+            (3, Part::Supervisor, false),
+            (4, Part::Supervisor, true),
+        ] {
+            admit(&*media, n, 1, part, uplink).await;
+        }
+        admit(&*media, 5, 2, Part::Preflight, true).await;
+        let metrics = Metrics::new(&prometheus::Registry::new(), 1).expect("a registry of its own");
+        let mut control = Control::new(Arc::clone(server.shared()), metrics, Vec::new());
+
+        control.shed(BUSY_SHED - 0.01);
+        assert_eq!(media.load().legs, 5);
+        control.shed(BUSY_SHED);
+        assert_eq!(media.load().legs, 4, "the line test");
+        control.shed(BUSY_SHED);
+        assert_eq!(media.load().legs, 3, "who only listens");
+        let left: Vec<_> = [1, 2, 3, 4].map(|n| media.leave(Secret::new([n; 32])).is_ok()).into();
+        assert_eq!(left, [true, true, false, true]);
+        server.stop();
+        // What stays in the temporary folder costs disk, not a test.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}

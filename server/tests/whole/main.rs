@@ -9,6 +9,7 @@ mod foreign;
 mod hostile;
 mod load;
 mod outage;
+mod overload;
 mod pair;
 mod requests;
 mod speech;

@@ -168,11 +168,11 @@ function Mails({ settings, taken }: PartProps) {
         <>
           <MailNumberField form={form} redraw={redraw} name="qualityAlertAfterSeconds" word="after" unit="seconds" />
           <MailNumberField form={form} redraw={redraw} name="qualityAlertQuietMinutes" word="quiet" unit="minutes" />
-          <fieldset class="setting setting-roles">
-            <legend class="setting-text">
+          <div class="setting setting-roles" role="group" aria-labelledby="set-roles">
+            <span class="setting-text" id="set-roles">
               <span class="medium">{h("settings.mail.roles")}</span>
               <span class="field-hint">{h("settings.mail.roles.hint")}</span>
-            </legend>
+            </span>
             {ROLES.map((role) => (
               <label key={role} class="settings-role">
                 <input
@@ -187,7 +187,7 @@ function Mails({ settings, taken }: PartProps) {
                 {t(`role.${role}`)}
               </label>
             ))}
-          </fieldset>
+          </div>
         </>
       )}
     </Saving>

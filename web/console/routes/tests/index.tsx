@@ -189,7 +189,7 @@ function Row({ row, chosen }: { row: Preflight; chosen: boolean }) {
       </td>
       <td class="is-number tests-score">{score === undefined ? "–" : oneDigit(score)}</td>
       <td class="is-number tests-rtt">{rtt === undefined ? "–" : `${wholeNumber(rtt)} ms`}</td>
-      <td class="tests-advice">
+      <td class={`tests-advice ${trouble ? "" : "is-none"}`}>
         <span class="clip">{trouble ? advice(trouble.code) : "–"}</span>
       </td>
       <td class="tests-who muted">

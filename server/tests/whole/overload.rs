@@ -1,0 +1,113 @@
+//! A node without room: new rooms are refused by name, who waits keeps his place, who talks goes on and his room may grow.
+//!
+//! The budget here is the number of legs, for load cannot be made at will; measured load refuses in the same way.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::calls::{Desk, client};
+use tokio::time::sleep;
+use wire::call::CallStatus;
+use wire::leg::LegGrant;
+use wire::staff::{Staff, StaffSession};
+
+use crate::binary::{Binary, Folder, ONE, now, until};
+use crate::pair::{Pair, SALTS, attach};
+
+/// Longest time until something that takes a second or two has happened.
+const SOON: Duration = Duration::from_secs(15);
+/// Two looks of the router, in which nobody must be rung.
+const TWO_LOOKS: Duration = Duration::from_secs(2);
+/// Legs of the node: one call, and no place for a second.
+const LEGS: &str = "3";
+
+/// The right of a supervisor to listen to a call.
+async fn listens(desk: &Desk, pair: &Pair) -> LegGrant {
+    let body = json!({ "email": "boss@load.example", "staffName": "boss", "role": "supervisor" });
+    let staff: Staff = desk.post("/api/support/staff", &body).await.expect("a supervisor");
+    let path = format!("/api/support/staff/{}/sessions", staff.id);
+    let session: StaffSession = desk.post(&path, &json!({})).await.expect("a session");
+    let path = format!("/api/support/call/{}/supervise", pair.call);
+    let request = desk.request(Method::POST, &path, &session.token);
+    let reply = request.json(&json!({ "mode": "monitor" })).send().await;
+    let reply = reply.expect("an answer");
+    assert!(reply.status().is_success(), "{reply:?}");
+    reply.json().await.expect("a grant")
+}
+
+/// Asks for what the node must refuse now, with a time to come again.
+async fn is_refused(binary: &Binary, path: &str, body: Value) {
+    let request = binary.desk().request(Method::POST, path, &binary.at.service_key);
+    let reply = request.json(&body).send().await.expect("an answer");
+    assert_eq!(reply.status(), 503, "{path}");
+    let wait = reply.headers().get("retry-after").expect("when to come again").clone();
+    let problem: Value = reply.json().await.expect("a problem");
+    assert_eq!(problem["code"], "media_full", "{problem}");
+    let wait: u64 = wait.to_str().expect("text").parse().expect("seconds");
+    assert!(wait > 0, "{path}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_node_refuses_new_rooms_keeps_who_waits_and_goes_on_when_there_is_room() {
+    let _turn = ONE.lock().await;
+    let folder = Folder::new("overload");
+    let settings = [("HELPLINE_MEDIA_SHARDS", "1"), ("HELPLINE_MEDIA_LEGS_PER_SHARD", LEGS)];
+    let binary = Binary::start(&folder, &settings, &[]).await;
+    let desk = binary.desk();
+    let (first, second) = (desk.agent("over-1").await, desk.agent("over-2").await);
+    let (first, second) = (first.expect("an agent"), second.expect("an agent"));
+    // Two call before the first room is made; the agent gets who came first.
+    let early = desk.start("early").await.expect("a call that waits");
+    let pair = Pair::join(&desk, &first, "late", 1).await;
+    assert_eq!(pair.call, early.call_id);
+    pair.sound().await;
+
+    // Nobody new comes in, neither with a call nor with a line test.
+    let call = json!({ "userId": "third", "customerName": "", "customerEmail": "", "callType": "voice" });
+    is_refused(&binary, "/api/support/call/start", call).await;
+    is_refused(&binary, "/api/support/preflight", json!({})).await;
+    assert_eq!(binary.ready().await.0, 503, "no new calls are to be sent here");
+    until("the refusal is counted", SOON, async || {
+        let metrics = binary.metrics().await;
+        (metrics.sum("helpline_media_rooms_refused_total", "reason=\"legs\"") >= 1.0).then_some(())
+    })
+    .await;
+
+    // Who waits is told that he does, and nobody is rung for a room that is not there.
+    desk.go_online(&second).await.expect("online");
+    sleep(TWO_LOOKS).await;
+    assert!(desk.offers(&second).await.expect("his offers").is_empty());
+    let waiting = desk.start("late").await.expect("his call is there").call_id;
+    let view = desk.call(waiting).await.expect("his call");
+    assert_eq!((view.status, view.position), (CallStatus::Queued, Some(1)));
+
+    // Who talks goes on, and the room may grow beyond what was kept for it.
+    let grant = listens(&desk, &pair).await;
+    let mut listener = client(9).expect("a certificate");
+    let answer = desk.attach(&grant.grant, listener.offer()).await.expect("attached");
+    listener.answer(now(), &answer).expect("a usable answer");
+    let before = pair.voices.each_ref().map(|voice| voice.heard());
+    until("the voices go on", SOON, async || {
+        let heard = pair.voices.each_ref().map(|voice| voice.heard());
+        let more = heard.iter().zip(before).all(|(now, before)| *now > before + 25);
+        more.then_some(())
+    })
+    .await;
+
+    // There is room: his turn has come.
+    desk.hang_up(pair.call).await.expect("hung up");
+    pair.stop();
+    let served = desk.answer(&second).await.expect("he is rung at once");
+    assert_eq!(served.call, waiting);
+    let pair = Pair {
+        call: served.call,
+        voices: [
+            attach(&desk, &served.customer.grant, 4, SALTS[0]).await,
+            attach(&desk, &served.agent.grant, 5, SALTS[1]).await,
+        ],
+    };
+    pair.sound().await;
+    pair.stop();
+    binary.stop().await;
+}
