@@ -135,7 +135,9 @@ impl Control {
         }
         if outs.listeners {
             let listens = |part, uplink: bool| part == ports::Part::Supervisor && !uplink;
-            for leg in lock(&self.shared.registry).legs_of(listens) {
+            // Bound first: in the loop's own head the lock would be held for the whole loop, and closing takes it again.
+            let legs = lock(&self.shared.registry).legs_of(listens);
+            for leg in legs {
                 tracing::warn!(leg = %uuid::Uuid::from_u128(leg.0), "put out: the shard is overloaded");
                 self.shared.close_leg(leg, ports::Cause::Limit);
             }
