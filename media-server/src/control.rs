@@ -86,6 +86,7 @@ impl Control {
                 self.beat(shard, &totals, gauges);
                 if let Some(last) = self.last.get_mut(shard) {
                     self.metrics.totals(&last.0, &totals, last.1, gauges);
+                    self.metrics.relayed(shard, last.1, gauges);
                     if totals.tap_dropped > last.0.tap_dropped {
                         let packets = totals.tap_dropped - last.0.tap_dropped;
                         self.shared

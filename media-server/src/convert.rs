@@ -6,7 +6,8 @@ use media_core::quality::flags::FlagSet;
 use media_core::quality::thresholds;
 use media_core::{counters, matrix, origin, sdp};
 use ports::{
-    Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, Route, Stance, Tap, Thresholds, Via,
+    Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Stance, Tap, Thresholds,
+    Via,
 };
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
@@ -157,6 +158,34 @@ pub(crate) const fn route(way: origin::Route) -> Route {
     }
 }
 
+/// A path of the relay as the engine keeps it.
+pub(crate) const fn path(path: RelayPath) -> origin::Path {
+    origin::Path {
+        allocation: [path.slot, path.generation],
+        end: (path.worker as u32) << 8 | path.peer as u32,
+        via: match path.via {
+            Via::Udp => origin::Via::Udp,
+            Via::Tcp => origin::Via::Tcp,
+            Via::Tls => origin::Via::Tls,
+        },
+    }
+}
+
+/// The same as the relay knows it.
+pub(crate) const fn path_out(path: origin::Path) -> RelayPath {
+    RelayPath {
+        worker: (path.end >> 8) as u16,
+        slot: path.allocation[0],
+        generation: path.allocation[1],
+        peer: path.end as u8,
+        via: match path.via {
+            origin::Via::Udp => Via::Udp,
+            origin::Via::Tcp => Via::Tcp,
+            origin::Via::Tls => Via::Tls,
+        },
+    }
+}
+
 /// The number of a way in stored rows; 0 is none. A number is never given anew.
 pub(crate) const fn path_number(way: origin::Route) -> u8 {
     match way {
@@ -235,6 +264,20 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_comes_back_from_the_engine_as_it_went_in() {
+        for via in Via::ALL {
+            let there = RelayPath {
+                worker: u16::MAX,
+                slot: 0x8000_0001,
+                generation: u32::MAX - 1,
+                peer: 0xFE,
+                via,
+            };
+            assert_eq!(path_out(path(there)), there);
+        }
+    }
 
     #[test]
     fn a_stored_way_is_read_back_as_what_it_was() {

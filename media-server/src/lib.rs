@@ -32,6 +32,7 @@ mod plane;
 pub mod preflight;
 pub mod recorder;
 pub mod registry;
+pub mod relay;
 mod start;
 pub mod storage;
 pub mod tap;

@@ -3,6 +3,8 @@
 //! Never touched by a shard: the control thread writes what the shards have told. No label names a call, a leg or an
 //! address.
 
+mod relay;
+
 use media_core::counters::{Direction, Second, Totals};
 use media_core::event::Summary;
 use ports::{Cause, Part, Route};
@@ -77,6 +79,7 @@ pub struct Metrics {
     delay: GaugeVec,
     rooms_refused: IntCounterVec,
     draining: IntGauge,
+    relay: relay::Series,
 }
 
 fn mos_buckets() -> Vec<f64> {
@@ -190,6 +193,7 @@ impl Metrics {
                 "reason",
             )?,
             draining: IntGauge::new("helpline_draining", "1 while the node is being emptied")?,
+            relay: relay::Series::new(registry, shards)?,
         };
         metrics.register(registry)?;
         metrics.begin_at_zero(shards);
@@ -384,6 +388,11 @@ impl Metrics {
         self.live_rooms.set(rooms as i64);
         self.events_waiting.set(events as i64);
         self.oldest_event.set(oldest_event_s);
+    }
+
+    /// What went through the relay since the last totals of the shard.
+    pub(crate) fn relayed(&self, shard: usize, before: Gauges, now: Gauges) {
+        self.relay.add(shard, &before.relay, &now.relay);
     }
 
     /// Longest wait of a datagram in the last second.

@@ -34,6 +34,7 @@ use crate::live::Live;
 use crate::preflight;
 use crate::recorder;
 use crate::registry::{Digest, FIRST_OFFER_S_MAX, NewLeg, Registry};
+use crate::relay;
 
 /// Characters of our user name fragment: 48 bits (RFC 8839 §5.4 asks for 24).
 const UFRAG_CHARS: usize = 8;
@@ -52,6 +53,8 @@ pub(crate) struct ShardLink {
     pub(crate) bell: Bell,
     /// What browsers are told.
     pub(crate) candidates: Vec<SocketAddr>,
+    /// How rings and ways of the relay reach it.
+    pub(crate) relay: Mutex<relay::Entry>,
 }
 
 impl ShardLink {
@@ -232,11 +235,8 @@ impl Shared {
             }))
         };
         link.tell(command)?;
-        if !leg.attached {
-            leg.attached = true;
-            leg.offered_at = self.clock.now_ns();
-        }
         leg.ice = Some(ice);
+        registry.attached(id, self.clock.now_ns());
         registry.used(&secret);
         Ok(Answer {
             leg: id,

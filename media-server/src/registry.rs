@@ -5,11 +5,14 @@
 //! Invariant: a secret names a leg that is in the table; whoever removes a leg removes its secrets.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use call_model::{CallId, LegId};
 use media_core::command::{IceCredentials, SlotParams};
 use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
 use ports::{Part, Red, Refusal};
+
+use crate::relay::Legs;
 
 /// SHA-256 of a grant's secret.
 pub type Digest = [u8; 32];
@@ -94,6 +97,8 @@ pub struct Registry {
     legs_per_shard: u32,
     reserve: u32,
     next_tap: u32,
+    /// What of this the relay may know.
+    told: Arc<Legs>,
 }
 
 /// What a new leg is made of.
@@ -170,6 +175,7 @@ impl Registry {
         };
         self.legs.insert(new.leg, leg);
         self.secrets.insert(secret, new.leg);
+        self.told.granted(new.leg);
         Ok(())
     }
 
@@ -244,6 +250,21 @@ impl Registry {
         Ok((id, shard, leg))
     }
 
+    /// What the relay may ask.
+    pub(crate) fn told(&self) -> &Arc<Legs> {
+        &self.told
+    }
+
+    /// An offer of the leg was answered: it has a transport now.
+    pub fn attached(&mut self, id: LegId, now: u64) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !leg.attached {
+            leg.attached = true;
+            leg.offered_at = now;
+            self.told.attached(id);
+        }
+    }
+
     /// A secret was used: older ones of the same leg are dead from now on.
     pub fn used(&mut self, secret: &Digest) {
         let Some(leg) = self.secrets.get(secret).and_then(|id| self.legs.get_mut(id)) else {
@@ -287,6 +308,7 @@ impl Registry {
     /// Forgets a leg and its secrets.
     pub fn remove_leg(&mut self, id: LegId) -> Option<Leg> {
         let leg = self.legs.remove(&id)?;
+        self.told.ended(id);
         for secret in &leg.secrets {
             self.secrets.remove(secret);
         }

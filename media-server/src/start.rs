@@ -11,7 +11,7 @@ use media_core::command::Command;
 use media_core::dtls::Certificate;
 use media_core::limits::{CONSENT, JOBS_MAX};
 use media_core::shard::{self, Shard};
-use ports::{Media, Recordings};
+use ports::{Media, Recordings, RelayControl, RelayEgress, RelayLegs, RelayShard, RelaySink};
 use prometheus::Registry;
 use tokio::sync::Notify;
 use udp::{Batch, Bell, Socket};
@@ -26,8 +26,9 @@ use crate::helper::Helper;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::music::{self, BadFile};
-use crate::plane::{Plane, ShardLink, Shared};
+use crate::plane::{Plane, ShardLink, Shared, lock};
 use crate::recorder::{self, Recorder};
+use crate::relay;
 use crate::storage::{Storage, StorageFault};
 use crate::tap::{self, Producer};
 use crate::threads::{self, Busy, Started};
@@ -85,6 +86,7 @@ struct Parts {
     link: ShardLink,
     commands: Receiver<Command>,
     tap: Producer,
+    relay: relay::Side,
 }
 
 impl MediaServer {
@@ -135,7 +137,14 @@ impl MediaServer {
             .map(|part| {
                 (
                     part.link,
-                    (part.number, part.sockets, part.bell, part.commands, part.tap),
+                    (
+                        part.number,
+                        part.sockets,
+                        part.bell,
+                        part.commands,
+                        part.tap,
+                        part.relay,
+                    ),
                 )
             })
             .unzip();
@@ -144,7 +153,7 @@ impl MediaServer {
         let _ = late.set(Arc::downgrade(&shared));
         let stop = Arc::new(AtomicBool::new(false));
         let (mut running, mut busy) = (Vec::new(), Vec::new());
-        for (number, sockets, bell, commands, tap) in parts {
+        for (number, sockets, bell, commands, tap, relay) in parts {
             let (jobs, jobs_out) = sync_channel(JOBS_MAX);
             let mut shard = Shard::new(
                 clock.now_ns(),
@@ -164,6 +173,7 @@ impl MediaServer {
                 reports: reports_in.clone(),
                 number,
                 tap,
+                relay,
                 clock,
                 stop: Arc::clone(&stop),
             };
@@ -194,6 +204,43 @@ impl MediaServer {
     #[must_use]
     pub fn media(&self) -> Arc<dyn Media> {
         Arc::new(self.plane.clone())
+    }
+
+    /// What a relay in this process is started with: per shard its advertised addresses, and a ring for each of the
+    /// relay's `workers`. To be called once, after this start and before that of the relay. Until
+    /// [`MediaServer::attach_relay`] what comes through the rings is taken and answers find no way.
+    #[must_use]
+    pub fn relay_shards(&self, workers: usize) -> Vec<RelayShard> {
+        let clock = self.plane.0.clock;
+        let shards = self.plane.0.shards.iter().map(|link| {
+            let entry = lock(&link.relay);
+            let rings = (0..workers).map(|_| relay::ring(relay::RING_BYTES, entry.doorbell.clone(), clock));
+            let (sinks, readers): (Vec<_>, Vec<_>) = rings.unzip();
+            entry.hand(relay::Link::Rings(readers));
+            let sinks = sinks.into_iter().map(|sink| Box::new(sink) as Box<dyn RelaySink>);
+            RelayShard {
+                candidates: link.candidates.clone(),
+                sinks: sinks.collect(),
+            }
+        });
+        shards.collect()
+    }
+
+    /// Takes the relay's ends of the other direction: `egresses[shard][worker]`, shards in the order of
+    /// [`MediaServer::relay_shards`]. From now on shards answer through the relay, and `control` is told of every leg
+    /// that ends.
+    pub fn attach_relay(&self, control: Arc<dyn RelayControl>, egresses: Vec<Vec<Box<dyn RelayEgress>>>) {
+        lock(&self.plane.0.registry).told().attach(control);
+        for (link, egresses) in self.plane.0.shards.iter().zip(egresses) {
+            lock(&link.relay).hand(relay::Link::Ways(egresses));
+        }
+    }
+
+    /// What the relay may ask about legs.
+    #[must_use]
+    pub fn relay_legs(&self) -> Arc<dyn RelayLegs> {
+        let legs = Arc::clone(lock(&self.plane.0.registry).told());
+        legs
     }
 
     /// What plane and control share, for tests of what control does by itself.
@@ -253,10 +300,12 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, tap::Consumer), StartF
     let bell = Bell::new()?;
     let (commands_in, commands) = sync_channel(COMMANDS_MAX);
     let candidates = config.advertise.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+    let (entry, relay) = relay::Side::new(relay::Doorbell::new(bell.clone()));
     let link = ShardLink {
         commands: commands_in,
         bell: bell.clone(),
         candidates,
+        relay: Mutex::new(entry),
     };
     let (producer, consumer) = tap::ring(tap::CELLS);
     Ok((
@@ -267,6 +316,7 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, tap::Consumer), StartF
             link,
             commands,
             tap: producer,
+            relay,
         },
         consumer,
     ))

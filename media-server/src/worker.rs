@@ -18,6 +18,7 @@ use media_core::tap::TapSink;
 use udp::{Batch, Bell, Outgoing, Socket};
 
 use crate::clock::Clock;
+use crate::relay;
 
 /// Commands waiting for a shard: a second of joins at full rate.
 pub const COMMANDS_MAX: usize = 1_024;
@@ -60,6 +61,8 @@ pub struct Gauges {
     pub receive_failed: u64,
     /// Longest time since the last copy that a datagram may have waited to be worked on, nanoseconds.
     pub delay_ns: u64,
+    /// What came and went through the relay.
+    pub relay: relay::Figures,
     /// Most handshake jobs since the last copy that found the helper's queue full.
     pub handshakes: usize,
 }
@@ -84,6 +87,8 @@ pub struct Worker<T> {
     pub number: usize,
     /// The recorder's ring.
     pub tap: T,
+    /// The relay of this process, if there is one.
+    pub(crate) relay: relay::Side,
     /// The clock.
     pub clock: Clock,
     /// Set to end the thread.
@@ -111,7 +116,9 @@ impl<T: TapSink> Worker<T> {
             first = (first + 1) % self.sockets.len().max(1);
             let now = self.clock.now_ns();
             let more = self.take_commands(now, &mut held.gauges);
+            self.relay.look_for_links();
             self.take_datagrams(now, received, &mut held.gauges);
+            self.take_relayed(now, &mut held.gauges);
             self.tick(now, &mut held.gauges);
             self.flush(&mut held.gauges);
             let done = self.clock.now_ns();
@@ -119,7 +126,7 @@ impl<T: TapSink> Worker<T> {
             self.hand_on(now, &mut held);
             if received < self.batch.size() {
                 emptied = Some(now);
-                if !more {
+                if !more && !self.relay.may_have_more() {
                     self.wait(done, &held);
                     emptied = None;
                 }
@@ -167,6 +174,7 @@ impl<T: TapSink> Worker<T> {
                 batch,
                 sockets,
                 tap,
+                relay,
                 ..
             } = self;
             let batch_done = catch_unwind(AssertUnwindSafe(|| {
@@ -188,7 +196,46 @@ impl<T: TapSink> Worker<T> {
                     };
                     shard.datagram(now, from, slot, tap);
                     if shard.must_flush() {
-                        flush(batch, shard, sockets, gauges);
+                        flush(batch, shard, sockets, relay, gauges);
+                    }
+                }
+            }));
+            if batch_done.is_err() {
+                self.bury(now);
+            }
+        }
+    }
+
+    /// The same with what the relay has: its buffers have numbers behind those of the sockets.
+    fn take_relayed(&mut self, now: u64, gauges: &mut Gauges) {
+        self.relay.receive(now);
+        let received = self.relay.arrived().len();
+        let mut next = 0;
+        while next < received {
+            let Worker {
+                shard,
+                batch,
+                sockets,
+                tap,
+                relay,
+                ..
+            } = self;
+            let batch_done = catch_unwind(AssertUnwindSafe(|| {
+                while let Some(arrived) = relay.arrived().get(next).copied() {
+                    let index = next;
+                    next += 1;
+                    if received >= FORESEE_FROM && index.is_multiple_of(FORESEEN_MAX) {
+                        let senders = relay.arrived()[index..].iter();
+                        shard.foresee(senders.map(|arrived| arrived.from.path), udp::prefetch);
+                    }
+                    let slot = Slot {
+                        index: (relay::FIRST_SLOT + index) as u16,
+                        buffer: relay.slot_mut(index),
+                        len: arrived.len,
+                    };
+                    shard.relayed(now, arrived.from, slot, tap);
+                    if shard.must_flush() {
+                        flush(batch, shard, sockets, relay, gauges);
                     }
                 }
             }));
@@ -219,7 +266,7 @@ impl<T: TapSink> Worker<T> {
     }
 
     fn flush(&mut self, gauges: &mut Gauges) {
-        flush(&mut self.batch, &mut self.shard, &self.sockets, gauges);
+        flush(&mut self.batch, &mut self.shard, &self.sockets, &mut self.relay, gauges);
     }
 
     fn hand_on(&mut self, now: u64, held: &mut Held) {
@@ -235,6 +282,7 @@ impl<T: TapSink> Worker<T> {
             held.gauges.legs = self.shard.legs();
             held.gauges.rooms = self.shard.rooms();
             held.gauges.transports = self.shard.transports();
+            held.gauges.relay = self.relay.figures();
             held.report = Some(Report::Totals(Box::new(*self.shard.totals()), held.gauges));
             (held.gauges.delay_ns, held.gauges.handshakes) = (0, 0);
         }
@@ -266,27 +314,38 @@ impl<T: TapSink> Worker<T> {
             *place = socket;
         }
         let sockets = &sockets[..self.sockets.len().min(2)];
+        if !self.relay.park() {
+            return;
+        }
         if let Err(fault) = udp::wait(sockets, &self.bell, due) {
             tracing::error!(shard = self.number, %fault, "waiting for datagrams failed");
         }
+        self.relay.unpark();
     }
 }
 
-/// Sends what the engine has ready, each datagram by the socket of its family.
-fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], gauges: &mut Gauges) {
+/// Sends what the engine has ready, each datagram by the socket of its family or by its way through the relay.
+fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut relay::Side, gauges: &mut Gauges) {
     let transmissions = shard.transmissions();
-    if transmissions.is_empty() {
+    let behind_relay = shard.relay_bound();
+    if behind_relay > 0 {
+        flush_relay(batch, shard, relay);
+    }
+    if behind_relay == transmissions.len() {
         shard.flushed();
         return;
     }
     for socket in sockets {
         let v4 = socket.local().is_ipv4();
-        let engine = &*shard;
+        let (engine, behind) = (&*shard, &*relay);
         let refused = batch.send(socket, transmissions.len(), |n, slots| {
             let transmission = engine.transmissions().get(n)?;
             let to = transmission.to.wire().filter(|to| to.is_ipv4() == v4)?;
             let slot: &[u8] = match transmission.place {
-                Place::Slot(index) => slots.slot(usize::from(index)),
+                Place::Slot(index) => match usize::from(index).checked_sub(relay::FIRST_SLOT) {
+                    None => slots.slot(usize::from(index)),
+                    Some(frame) => behind.slot(frame),
+                },
                 Place::Arena(_) => &[],
             };
             Some(Outgoing {
@@ -297,4 +356,21 @@ fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], gauges: &mut 
         gauges.send_refused += refused as u64;
     }
     shard.flushed();
+}
+
+/// Hands what is for clients behind the relay to its workers; each of them is woken at most once.
+fn flush_relay(batch: &Batch, shard: &Shard, relay: &mut relay::Side) {
+    let (buffers, ways) = relay.parts();
+    for transmission in shard.transmissions() {
+        let Some(path) = transmission.to.path() else { continue };
+        let slot = match transmission.place {
+            Place::Slot(index) => match usize::from(index).checked_sub(relay::FIRST_SLOT) {
+                None => batch.slot(usize::from(index)),
+                Some(frame) => relay::slot(buffers, frame),
+            },
+            Place::Arena(_) => &[],
+        };
+        ways.send(path, shard.bytes(transmission, slot));
+    }
+    ways.flush();
 }
