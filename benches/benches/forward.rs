@@ -10,7 +10,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use media_core::RoomId;
 use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
-use media_core::matrix::{Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
 use media_core::shard::{FORESEEN_MAX, Slot};
 use media_core::tap::{Record, TapSink};
 use testkit::bed::{Bed, Client, FRAME};
@@ -134,7 +134,9 @@ fn rooms(rooms: usize, tap: Tap) -> (Bed, Crowd) {
             room: id,
             epoch: 1,
             stances: pair.iter().map(|client| (client.leg, Stance::Talk)).collect(),
+            announce: Announce::Nobody,
             tap,
+            tap: Tap::On,
         };
         let planned = bed.shard.command(bed.now, Command::Plan(Box::new(plan)));
         planned.expect("the plan is new and small");

@@ -184,6 +184,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::Announced { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => None,
         };
@@ -221,6 +222,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::Announced { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => {}
         }

@@ -6,8 +6,8 @@ use media_core::quality::flags::FlagSet;
 use media_core::quality::thresholds;
 use media_core::{counters, matrix, origin, sdp};
 use ports::{
-    Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Stance, Tap, Thresholds,
-    Via,
+    Announce, Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Stance, Tap,
+    Thresholds, Via,
 };
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
@@ -72,6 +72,7 @@ pub(crate) fn thresholds(set: &Thresholds) -> thresholds::Thresholds {
 pub(crate) fn plan(plan: Plan) -> matrix::Plan {
     let stance = |stance| match stance {
         Stance::Waiting => matrix::Stance::Waiting,
+        Stance::Queued => matrix::Stance::Queued,
         Stance::Talk => matrix::Stance::Talk,
         Stance::Muted => matrix::Stance::Muted,
         Stance::Held => matrix::Stance::Held,
@@ -92,6 +93,11 @@ pub(crate) fn plan(plan: Plan) -> matrix::Plan {
             Tap::Off => matrix::Tap::Off,
             Tap::On => matrix::Tap::On,
             Tap::Paused => matrix::Tap::Paused,
+        },
+        announce: match plan.announce {
+            Announce::Nobody => matrix::Announce::Nobody,
+            Announce::Agents => matrix::Announce::Agents,
+            Announce::All => matrix::Announce::All,
         },
     }
 }
@@ -237,6 +243,10 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
             route: route(*way),
         },
         Kind::UplinkStalled { leg } => EventKind::UplinkStalled { leg: leg_out(*leg) },
+        Kind::Announced { supervisor, heard_by } => EventKind::Announced {
+            supervisor: leg_out(*supervisor),
+            heard_by: heard_by.iter().copied().map(leg_out).collect(),
+        },
         Kind::Quality {
             leg,
             flag: what,

@@ -409,7 +409,7 @@ impl Media for Plane {
         self.0.recorder.tell(recorder::Message::Hold {
             room: room.0,
             at_ns,
-            on: of(Stance::Held).next().is_some(),
+            on: of(Stance::Held).chain(of(Stance::Queued)).next().is_some(),
         });
         self.0.recorder.tell(recorder::Message::Muted {
             room: room.0,

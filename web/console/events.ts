@@ -40,6 +40,7 @@ const ICONS = {
   "call.requeued": refresh,
   "call.resumed": play,
   "call.ringing": headset,
+  "call.supervision_announced": shield,
   "call.taken_over": shield,
   "call.unmuted": play,
   "leg.away": offline,
@@ -101,7 +102,14 @@ const FACTS = {
     "agent_lost", "call_ended", "cancelled", "customer_left", "partner_left", "partner_lost", "rejected", "taken_over",
     "timeout", "won_by_other",
   ], // prettier-ignore
+  mode: ["barge", "monitor", "whisper"],
 } as const;
+
+const PARTIES = new Map<unknown, Key>([
+  ["agent", "agent"],
+  ["customer", "customer"],
+  ["partner", "colleague"],
+]);
 
 /** What is worth knowing beside the name: whose line, which trouble, why. Empty when the name says it all. */
 export function eventDetail(event: CallEvent): string {
@@ -112,6 +120,11 @@ export function eventDetail(event: CallEvent): string {
     const found = texts.find((one) => one === data[fact]);
     if (found) words.push(t(`event.${fact}.${found}` as Key));
   }
+  const heardBy = (Array.isArray(data["heardBy"]) ? data["heardBy"] : []).flatMap((part) => {
+    const word = PARTIES.get(part);
+    return word ? [t(word)] : [];
+  });
+  if (heardBy.length > 0) words.push(t("event.heard", { who: heardBy.join(", ") }));
   if (typeof data["packets"] === "number") words.push(t("event.packets", { n: data["packets"] }));
   return words.filter(Boolean).join(", ") || actor(event);
 }

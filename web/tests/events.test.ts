@@ -90,6 +90,10 @@ describe("events of a call", () => {
     expect(eventDetail(event("call.consult_ended", { to: "Brian Otieno", reason: "rejected" }))).toBe(
       "Brian Otieno, colleague declined",
     );
+    const announced = (heardBy: string[], mode: string): string =>
+      eventDetail(event("call.supervision_announced", { part: "supervisor", mode, heardBy }));
+    expect(announced(["agent"], "monitor")).toBe("listens, heard by Agent");
+    expect(announced(["customer", "agent"], "barge")).toBe("joined, heard by Customer, Agent");
   });
 
   test("name the member of staff who did it, and neither the customer nor a part of the server", () => {

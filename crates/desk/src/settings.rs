@@ -1,13 +1,12 @@
 //! Settings with their defaults; a missing group or leaf is no error, and one beyond its limits counts as the limit:
 //! the guide's own clients may write the table.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use ports::Thresholds;
 use ports::thresholds::{self, Bounds};
+use ports::{Announce, Thresholds};
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::staff::StaffRole;
@@ -72,7 +71,7 @@ impl Settings {
         Ok(Self::from_groups(chat.as_ref(), mail.as_ref()))
     }
 
-    /// Whether agents are told who supervises them: a rule of the house, and off unless it says so.
+    /// Whether agents are shown who supervises them: a rule of the house, and off unless it says so.
     pub(crate) async fn announces(conn: &mut PgConnection) -> Result<bool, Refused> {
         let group = settings::get(conn, "supervision").await?;
         Ok(Self::is_announced(group.as_ref()))
@@ -88,6 +87,22 @@ impl Settings {
     pub(crate) async fn alert_mail(conn: &mut PgConnection) -> Result<AlertMail, Refused> {
         let group = settings::get(conn, NOTIFICATIONS).await?;
         Ok(alert_mail_of(group.as_ref()))
+    }
+
+    /// Who hears a tone when a supervisor begins: nobody, unless the house says `tone`.
+    pub(crate) async fn announce(conn: &mut PgConnection) -> Result<Announce, Refused> {
+        let group = settings::get(conn, "supervision").await?;
+        Ok(Self::tone_for(group.as_ref()))
+    }
+
+    fn tone_for(group: Option<&Value>) -> Announce {
+        let leaf = |name: &str| group.and_then(|group| group.get(name)).and_then(Value::as_str);
+        match (leaf("announce"), leaf("announce_to")) {
+            (Some("tone"), Some("none")) => Announce::Nobody,
+            (Some("tone"), Some("all")) => Announce::All,
+            (Some("tone"), _) => Announce::Agents,
+            (Some(_) | None, _) => Announce::Nobody,
+        }
     }
 
     fn is_announced(group: Option<&Value>) -> bool {
@@ -218,6 +233,29 @@ mod tests {
             [false, true, true, false]
         );
         assert!(!Settings::is_announced(None) && !Settings::is_announced(Some(&json!({ "announce": true }))));
+    }
+
+    #[test]
+    fn a_tone_is_for_the_agent_unless_the_house_names_others_and_only_with_a_tone_announced() {
+        let with = |group: Value| Settings::tone_for(Some(&group));
+        assert_eq!(with(json!({ "announce": "tone" })), Announce::Agents);
+        assert_eq!(
+            with(json!({ "announce": "tone", "announce_to": "agent" })),
+            Announce::Agents
+        );
+        assert_eq!(with(json!({ "announce": "tone", "announce_to": "all" })), Announce::All);
+        assert_eq!(
+            with(json!({ "announce": "tone", "announce_to": "none" })),
+            Announce::Nobody
+        );
+        assert_eq!(with(json!({ "announce": "tone", "announce_to": 7 })), Announce::Agents);
+        for word in ["off", "notice", "loud"] {
+            assert_eq!(
+                with(json!({ "announce": word, "announce_to": "all" })),
+                Announce::Nobody
+            );
+        }
+        assert_eq!(Settings::tone_for(None), Announce::Nobody);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use call_model::CallId;
 use desk::Caller;
 use ports::{Cause, EventKind, Part};
 use scene::{Eye, Node, customer, database};
+use wire::call::{Supervise, SuperviseMode};
 use wire::leg::Part as Shown;
 
 /// Longer than every amnesty: twice the presence lease of 30 s.
@@ -116,6 +117,11 @@ async fn a_customer_whose_agent_does_not_come_back_is_first_in_line_with_his_leg
     assert_eq!((seen.position, seen.reconnecting), (Some(1), vec![]));
     let behind = node.desk.call(&customer("u2"), other).await.unwrap();
     assert_eq!(behind.position, Some(2), "who called later waits longer");
+    assert_eq!(
+        node.media.stance(call, kept),
+        Some(ports::Stance::Queued),
+        "music and prompt of those who wait"
+    );
     let again = node.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
     assert_eq!(
         again.leg_id.as_u128(),
@@ -135,6 +141,7 @@ async fn a_customer_whose_agent_does_not_come_back_is_first_in_line_with_his_leg
     assert_eq!(rung, call);
     node.desk.accept_offer(&agent, offer).await.unwrap();
     assert_eq!(node.media.leg(call, Part::Customer), Some(kept));
+    assert_eq!(node.media.stance(call, kept), Some(ports::Stance::Talk));
     node.media.comes_up(call, Part::Agent);
     let leg = node.media.leg(call, Part::Agent).unwrap();
     node.media.happens(call, EventKind::FirstRtp { leg });
@@ -166,5 +173,42 @@ async fn a_customer_who_does_not_come_back_ends_the_call_by_that_reason_and_free
     );
     eye.until("select count(*) from offers where state = 'wrapping'", 1)
         .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_tone_that_told_of_a_supervisor_is_in_the_calls_history_with_who_heard_it() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("u1", &agent).await;
+    let sue = node.supervisor("sue").await;
+    let mode = SuperviseMode::Whisper;
+    let granted = node
+        .desk
+        .supervise(&sue, call, Supervise { mode, reason: None })
+        .await
+        .unwrap();
+    let leg = |part| node.media.leg(call, part).unwrap();
+    let supervisor = call_model::LegId(granted.leg_id.as_u128());
+    let (customers, agents) = (leg(Part::Customer), leg(Part::Agent));
+    for heard_by in [vec![agents], vec![customers, agents]] {
+        node.media.happens(call, EventKind::Announced { supervisor, heard_by });
+    }
+    // Of a leg that is not this call's nothing is said.
+    let (supervisor, heard_by) = (call_model::LegId(7), vec![agents]);
+    node.media.happens(call, EventKind::Announced { supervisor, heard_by });
+    node.until_applied().await;
+    assert_eq!(
+        eye.texts(
+            "select (data ->> 'part') || ' ' || (data ->> 'mode') || ' ' || (data ->> 'heardBy') from call_events
+            where kind = 'call.supervision_announced' order by seq"
+        )
+        .await,
+        [
+            r#"supervisor whisper ["agent"]"#,
+            r#"supervisor whisper ["customer", "agent"]"#
+        ]
+    );
     node.stop().await;
 }

@@ -9,7 +9,7 @@ mod talk;
 use call_model::{CallId, LegId};
 use common::{Told, World, customer};
 use desk::{Caller, Code};
-use ports::{Cause, Plan, Stance};
+use ports::{Announce, Cause, Plan, Stance};
 use talk::{plan, talking};
 use uuid::Uuid;
 use wire::call::Supervise;
@@ -134,4 +134,47 @@ async fn each_role_supervises_as_its_permissions_say_and_nobody_himself() {
         0
     );
     assert_eq!(code(&world, &admin, call, Monitor).await, Some(Code::IllegalTransition));
+}
+
+#[tokio::test]
+async fn media_is_told_who_hears_the_tone_while_somebody_supervises() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let esther = world.staff("esther", StaffRole::Supervisor).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    world.desk.supervise(&esther, call, how(Monitor)).await.unwrap();
+    assert_eq!(plan(&world).announce, Announce::Nobody, "off unless the house says so");
+    world.desk.end_supervision(&esther, call).await.unwrap();
+
+    world
+        .run("insert into public.support_settings (key, value) values ('supervision', '{}')")
+        .await;
+    for (group, expected) in [
+        ("'{\"announce\": \"notice\"}'", Announce::Nobody),
+        ("'{\"announce\": \"tone\"}'", Announce::Agents),
+        ("'{\"announce\": \"tone\", \"announce_to\": \"all\"}'", Announce::All),
+        (
+            "'{\"announce\": \"tone\", \"announce_to\": \"none\"}'",
+            Announce::Nobody,
+        ),
+    ] {
+        let says = format!(
+            "update public.support_settings set value = {group}, version = version + 1 where key = 'supervision'"
+        );
+        world.run(says.leak()).await;
+        let listens = world.desk.supervise(&esther, call, how(Monitor)).await.unwrap();
+        let on = plan(&world);
+        assert_eq!(on.announce, expected, "{group}");
+        assert_eq!(
+            stance(&on, listens.leg_id),
+            Some(Stance::Listen),
+            "by the very plan that lets him listen"
+        );
+        // Whatever changes meanwhile changes nothing about it.
+        world.desk.hold(&agent, call, None).await.unwrap();
+        assert_eq!(plan(&world).announce, expected, "{group}");
+        world.desk.resume(&agent, call, None).await.unwrap();
+        world.desk.end_supervision(&esther, call).await.unwrap();
+        assert_eq!(plan(&world).announce, Announce::Nobody, "nobody supervises");
+    }
 }

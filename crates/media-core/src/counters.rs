@@ -27,7 +27,7 @@ pub struct Totals {
     pub rtp_opened: u64,
     /// RTP packets sent to listeners.
     pub rtp_forwarded: u64,
-    /// Frames of music sent to legs on hold.
+    /// Frames of ours sent: music of those on hold and of those who wait, prompts, tones.
     pub music_sent: u64,
     /// RTP packets authenticated that nobody may hear at that moment.
     pub rtp_unheard: u64,

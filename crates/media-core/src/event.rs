@@ -155,6 +155,13 @@ pub enum Kind {
         /// True when it began.
         raised: bool,
     },
+    /// A supervisor has begun to take part, and these legs hear the tone that tells of it from now on.
+    Announced {
+        /// The supervisor's leg.
+        supervisor: LegId,
+        /// At least one, at most seven.
+        heard_by: Vec<LegId>,
+    },
     /// The leg is over; nothing more comes of it.
     LegDown {
         /// Which leg.

@@ -8,13 +8,14 @@ use crate::command::AddLeg;
 use crate::counters::{Downlink, Uplink};
 use crate::judge::Judge;
 use crate::limits::{
-    AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS, REPORT_SLOW,
-    SLOTS_PER_LEG_MAX,
+    AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, LEGS_PER_ROOM_MAX, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS,
+    REPORT_SLOW, SLOTS_PER_LEG_MAX,
 };
-use crate::matrix::{Line, Part};
+use crate::matrix::{Line, Part, Stance};
 use crate::missing::Missing;
 use crate::music::Playhead;
 use crate::origin::Route;
+use crate::shard::Tone;
 use crate::slot::Slot;
 use crate::transport::Transport;
 use crate::{LegId, TapId};
@@ -102,10 +103,14 @@ pub(crate) struct Leg {
     pub(crate) judge: Judge,
     /// While it hears the music.
     pub(crate) music: Option<Playhead>,
-    /// How often it has begun to hear it.
+    /// How often it has begun to hear it, or a tone.
     pub(crate) holds: u32,
     /// Over what it goes, as was told last.
     pub(crate) route: Option<Route>,
+    /// While it hears the tone.
+    pub(crate) tone: Option<Tone>,
+    /// By seat, of which supervisors it was told and how they take part.
+    pub(crate) told: [Stance; LEGS_PER_ROOM_MAX],
 }
 
 /// Bytes at the start of a [`Leg`] that its own packets need.
@@ -147,6 +152,8 @@ impl Leg {
             music: None,
             holds: 0,
             route: None,
+            tone: None,
+            told: [Stance::Waiting; LEGS_PER_ROOM_MAX],
         }
     }
 

@@ -75,6 +75,18 @@ pub enum Tap {
     Paused,
 }
 
+/// Who hears a tone of ours when a supervisor begins to take part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Agent and partner.
+    Agents,
+    /// They and the customer.
+    All,
+}
+
 /// The whole of who takes part how in one room: never a delta. The highest epoch wins; the same one twice is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -86,6 +98,8 @@ pub struct Plan {
     pub stances: Vec<(LegId, Stance)>,
     /// The tap for the whole room.
     pub tap: Tap,
+    /// Who is told of supervisors.
+    pub announce: Announce,
 }
 
 /// Whether somebody is at the other end of a leg. No edge depends on it: the next packet of one who is away is heard.
@@ -202,6 +216,26 @@ pub fn hears_music(seat: &Seat) -> bool {
 #[must_use]
 pub fn queues(seat: &Seat) -> bool {
     Role::of(*seat).kind == Kind::Queued
+}
+
+/// How the leg supervises, if it does by its part and has come.
+#[must_use]
+pub fn supervises(seat: &Seat) -> Option<Stance> {
+    let kind = Role::of(*seat).kind;
+    let supervises = matches!(kind, Kind::Listen | Kind::Whisper | Kind::Barge) && seat.line != Line::Joining;
+    supervises.then_some(seat.stance)
+}
+
+/// Whether the leg is told of supervisors now: it is there, a party to the conversation and so heard by them. Who is on
+/// hold or away is told when he is back.
+#[must_use]
+pub fn is_told(seat: &Seat, announce: Announce) -> bool {
+    let meant = match (announce, seat.part) {
+        (Announce::Nobody, _) | (_, Part::Supervisor | Part::Preflight) => false,
+        (Announce::Agents, part) => matches!(part, Part::Agent | Part::Partner),
+        (Announce::All, Part::Customer | Part::Agent | Part::Partner) => true,
+    };
+    meant && seat.line == Line::Here && circle(*seat).is_some()
 }
 
 /// The parties who hear the music because nobody is left to talk to, one bit each: everybody else in their conversation

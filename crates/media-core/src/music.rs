@@ -122,6 +122,15 @@ pub(crate) enum Tune {
     Hold,
     /// That of those who wait for an agent.
     Queue,
+    /// The tone that tells of a supervisor, once.
+    Tone,
+}
+
+impl Tune {
+    /// The tone may sound beside a tune, so a leg may be in two phases: which of its playheads this is.
+    const fn is_tone(self) -> bool {
+        matches!(self, Tune::Tone)
+    }
 }
 
 /// How long an Opus packet lasts in samples at 48 kHz (RFC 6716 §3.1 and §3.2.5); `None` for none at all.
@@ -167,10 +176,13 @@ impl Playhead {
     }
 }
 
+/// Whose turn it is, and whether it is that of the tone.
+type Turn = (u32, bool);
+
 /// Which legs are due when.
 #[derive(Debug, Default)]
 pub(crate) struct Playheads {
-    phases: [Vec<u32>; PHASES],
+    phases: [Vec<Turn>; PHASES],
     /// The instant in work, in phases since clock 0.
     next: u64,
     /// How many of its legs have had their turn.
@@ -185,7 +197,7 @@ impl Playheads {
         }
         let fewest = (0..PHASES).min_by_key(|&phase| self.phases[phase].len());
         let phase = fewest.expect("there are phases");
-        self.phases[phase].push(leg);
+        self.phases[phase].push((leg, tune.is_tone()));
         Playhead {
             phase,
             tune,
@@ -198,21 +210,29 @@ impl Playheads {
 
     /// A leg no longer hears it.
     pub(crate) fn remove(&mut self, leg: u32, playhead: Playhead) {
-        self.phases[playhead.phase].retain(|&known| known != leg);
+        let turns = &mut self.phases[playhead.phase];
+        let Some(place) = turns.iter().position(|&known| known == (leg, playhead.tune.is_tone())) else {
+            return;
+        };
+        turns.remove(place);
+        // In the midst of its own phase, those behind it move up by one.
+        if playhead.phase as u64 == self.next % PHASES as u64 && place < self.turned {
+            self.turned -= 1;
+        }
     }
 
-    /// A leg that is due at `now`, and the instant at which it was; call until `None`. After a stall of more than a
+    /// A leg that is due at `now`, whether for the tone, and the instant at which it was; call until `None`. After a stall of more than a
     /// frame what was missed is left out.
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u32, u64)> {
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Turn, u64)> {
         let target = now / PHASE;
         if self.next + PHASES as u64 <= target {
             (self.next, self.turned) = (target + 1 - PHASES as u64, 0);
         }
         while self.next <= target {
             let legs = &self.phases[(self.next % PHASES as u64) as usize];
-            if let Some(&leg) = legs.get(self.turned) {
+            if let Some(&turn) = legs.get(self.turned) {
                 self.turned += 1;
-                return Some((leg, self.next));
+                return Some((turn, self.next));
             }
             (self.next, self.turned) = (self.next + 1, 0);
         }
@@ -289,7 +309,7 @@ mod tests {
                 now = heads.wake_at().unwrap();
                 let due: Vec<_> = std::iter::from_fn(|| heads.pop_due(now)).collect();
                 assert_eq!(due.len(), 10);
-                seen.extend(due.into_iter().map(|(leg, _)| leg));
+                seen.extend(due.into_iter().map(|((leg, _), _)| leg));
             }
             seen.sort_unstable();
             assert!(seen.into_iter().eq(0..100));

@@ -6,7 +6,7 @@
 //! a slot.
 
 use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
-use crate::matrix::{self, Edges, Line, Part, Plan, Seat, Stance, Tap};
+use crate::matrix::{self, Announce, Edges, Line, Part, Plan, Seat, Stance, Tap};
 use crate::quality::flags::DeadAir;
 use crate::{LegId, RoomId};
 
@@ -58,6 +58,12 @@ pub(crate) struct Room {
     pub(crate) air: DeadAir,
     /// Number of the last event.
     pub(crate) events: u64,
+    /// How the supervisors take part who have come; [`Stance::Waiting`] for every other seat.
+    pub(crate) supervising: [Stance; LEGS_PER_ROOM_MAX],
+    /// Seats that are told of them.
+    pub(crate) audience: u8,
+    /// Per seat the slot that a tone has for a moment.
+    pub(crate) tones: [u8; LEGS_PER_ROOM_MAX],
 }
 
 /// Bytes at the start of a [`Room`] that a packet needs: most rooms have two seats taken.
@@ -79,12 +85,22 @@ impl Room {
             quiet: 0,
             air: DeadAir::default(),
             events: 0,
+            supervising: [Stance::Waiting; LEGS_PER_ROOM_MAX],
+            audience: 0,
+            tones: [NO_SLOT; LEGS_PER_ROOM_MAX],
         }
     }
 
     /// A free seat.
     pub(crate) fn free_seat(&self) -> Option<usize> {
         self.seats.iter().position(Option::is_none)
+    }
+
+    /// A leg is gone.
+    pub(crate) fn leave(&mut self, seat: usize) {
+        if let (Some(sitting), Some(tone)) = (self.seats.get_mut(seat), self.tones.get_mut(seat)) {
+            (*sitting, *tone) = (None, NO_SLOT);
+        }
     }
 
     /// True if packets of this seat go to the recorder now.
@@ -106,6 +122,9 @@ impl Room {
         for sink in 0..LEGS_PER_ROOM_MAX {
             let slots = self.seats[sink].map_or(0, |sitting| sitting.slots.min(SLOTS_PER_LEG_MAX));
             let mut taken = [false; SLOTS_PER_LEG_MAX];
+            if let Some(taken) = taken.get_mut(usize::from(self.tones[sink])) {
+                *taken = true;
+            }
             for source in 0..LEGS_PER_ROOM_MAX {
                 let slot = usize::from(self.routes[source][sink]);
                 if slot < slots && self.edges.hears(sink, source) {
@@ -140,7 +159,36 @@ impl Room {
         let alone = unmet | matrix::left_alone(&seats, self.edges);
         self.music = (which(matrix::hears_music) | alone) & !self.waits;
         self.silenced = which(|seat| !matrix::may_send(seat));
+        self.supervising = seats.map(|seat| seat.as_ref().and_then(matrix::supervises).unwrap_or(Stance::Waiting));
+        let announce = self.plan.as_ref().map_or(Announce::Nobody, |plan| plan.announce);
+        let told = |place: &usize| seats[*place].is_some_and(|seat| matrix::is_told(&seat, announce));
+        self.audience = (0..LEGS_PER_ROOM_MAX)
+            .filter(told)
+            .fold(0, |bits, place| bits | 1 << place);
         released
+    }
+
+    /// Gives a tone a slot of the seat at `sink`, a free one if there is one. Otherwise a voice is interrupted, that of a
+    /// supervisor before any other, and has its slot back with the next [`Room::replan`].
+    pub(crate) fn lend(&mut self, sink: usize) -> Option<usize> {
+        let slots = self.seats.get(sink).copied().flatten()?.slots.min(SLOTS_PER_LEG_MAX);
+        let music = (self.music | self.waits) >> sink & 1 == 1;
+        let uses = |slot: usize| {
+            let mut sources = 0..LEGS_PER_ROOM_MAX;
+            sources.find(|&source| usize::from(self.routes[source][sink]) == slot)
+        };
+        let free = (0..slots)
+            .rev()
+            .find(|&slot| uses(slot).is_none() && !(music && slot == 0));
+        let supervised = |slot: &usize| uses(*slot).is_some_and(|source| self.supervising[source] != Stance::Waiting);
+        let slot = free
+            .or_else(|| (0..slots).rev().find(supervised))
+            .or(slots.checked_sub(1))?;
+        if let Some(source) = uses(slot) {
+            self.routes[source][sink] = NO_SLOT;
+        }
+        self.tones[sink] = slot as u8;
+        Some(slot)
     }
 
     fn seat(&self, sitting: Sitting) -> Seat {
@@ -188,6 +236,7 @@ mod tests {
             epoch: 1,
             stances,
             tap: Tap::On,
+            announce: Announce::Nobody,
         });
         room.replan()
     }

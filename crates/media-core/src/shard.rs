@@ -14,6 +14,7 @@ mod life;
 mod outbox;
 mod repair;
 mod reports;
+mod tone;
 mod watch;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use crate::{LegId, RoomId, TransportId, addr, demux};
 pub use foresee::{FORESEEN_MAX, Fetch};
 use outbox::Outbox;
 pub use outbox::{Job, Place, Transmission};
+pub(crate) use tone::Tone;
 
 /// What a shard needs to know about its world.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +121,8 @@ pub struct Shard {
     music: Arc<Music>,
     /// What those hear who wait for an agent; `None`: the same as those on hold.
     waiting: Option<Programme>,
+    /// What tells of a supervisor.
+    tone: Arc<Music>,
     playheads: Playheads,
     thresholds: Thresholds,
     out: Outbox,
@@ -144,6 +148,7 @@ impl Shard {
             wheel: Wheel::new(now),
             music: Arc::default(),
             waiting: None,
+            tone: Arc::default(),
             playheads: Playheads::default(),
             thresholds: Thresholds::DEFAULT,
             out: Outbox::new(),

@@ -15,8 +15,8 @@ use std::{future::Future, pin::Pin};
 
 pub use load::{Draining, Load, Recorder, Rooms};
 pub use media::{
-    Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
-    MediaEvent, Part, Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+    Announce, Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary,
+    Media, MediaEvent, Part, Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
 };
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,

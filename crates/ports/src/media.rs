@@ -76,6 +76,9 @@ pub struct Answer {
 pub enum Stance {
     /// Hears nobody and is heard by nobody.
     Waiting,
+    /// Waits for an agent: hears the waiting music with its prompt and no person, and is heard by nobody. For customers
+    /// alone.
+    Queued,
     /// Is in the conversation: hears and is heard by every other leg that talks. Not for supervisors.
     Talk,
     /// Is in the conversation but not heard. Not for supervisors.
@@ -104,6 +107,18 @@ pub enum Tap {
     Paused,
 }
 
+/// Who hears a tone of ours when a supervisor begins to listen, whisper or join.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Announce {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// The agent and a colleague who is consulted.
+    Agents,
+    /// They and the customer.
+    All,
+}
+
 /// The whole of who takes part how: never a delta. The highest epoch wins; the same epoch twice is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -115,6 +130,8 @@ pub struct Plan {
     pub stances: Vec<(LegId, Stance)>,
     /// The tap for the whole room.
     pub tap: Tap,
+    /// Who is told of supervisors.
+    pub announce: Announce,
 }
 
 /// What a failing recorder means for the call.
@@ -398,6 +415,13 @@ pub enum EventKind {
     UplinkStalled {
         /// Which leg.
         leg: LegId,
+    },
+    /// A supervisor has begun to take part, and these legs hear the tone that tells of it.
+    Announced {
+        /// The supervisor's leg.
+        supervisor: LegId,
+        /// At least one, at most seven.
+        heard_by: Vec<LegId>,
     },
     /// The leg is over.
     LegDown {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use call_model::{CallId, LegId};
 use media_core::dtls::Certificate;
 use media_server::{Config, MediaServer};
-use ports::{LegGrant, Media, MediaEvent, Part, Plan, Red, Secret, Stance, Tap};
+use ports::{Announce, LegGrant, Media, MediaEvent, Part, Plan, Red, Secret, Stance, Tap};
 use testkit::peer::{Numbers, Peer};
 
 /// Samples of a 20 ms frame at 48 kHz.
@@ -94,6 +94,7 @@ impl Server {
             epoch,
             stances,
             tap,
+            announce: Announce::Nobody,
         });
     }
 }

@@ -1,14 +1,16 @@
 //! What stands beside the status of a call and decides, with it, who hears whom: hold, mute, a consulted colleague, and
 //! how supervisors take part.
 //!
-//! Read from the open intervals each time, so nothing about it need be remembered.
+//! Read from the open intervals each time, so nothing about it need be remembered; whether supervisors are announced, from
+//! the settings.
 
-use ports::Stance;
+use ports::{Announce, Stance};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 
 use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SUPERVISE};
 use crate::refusal::Refused;
+use crate::settings::Settings;
 use crate::store::legs::{self, OpenInterval};
 use crate::tx::Tx;
 
@@ -25,11 +27,17 @@ pub(crate) struct Modes {
     pub(crate) muted: Vec<Uuid>,
     /// Legs of supervisors, and how they take part.
     pub(crate) supervisors: Vec<(Uuid, Stance)>,
+    /// Who is told of them by a tone.
+    pub(crate) announce: Announce,
 }
 
 /// How it stands now.
 pub(crate) async fn of(tx: &mut Tx, call: Uuid) -> Result<Modes, Refused> {
-    Ok(from(&legs::open_intervals(tx.conn(), call).await?))
+    let mut modes = from(&legs::open_intervals(tx.conn(), call).await?);
+    if !modes.supervisors.is_empty() {
+        modes.announce = Settings::announce(tx.conn()).await?;
+    }
+    Ok(modes)
 }
 
 /// The same from the rows.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::{CallId, LegId, Span};
-use ports::{Cause, LegSummary, Part, Plan, Red, Stance, Tap};
+use ports::{Announce, Cause, LegSummary, Part, Plan, Red, Stance, Tap};
 use serde_json::json;
 use uuid::Uuid;
 use wire::Time;
@@ -173,6 +173,7 @@ async fn begin(core: &Arc<Core>, tester: Tester) -> Result<PreflightStarted, Ref
         epoch: 1,
         stances: vec![(LegId(leg), Stance::Talk)],
         tap: Tap::Off,
+        announce: Announce::Nobody,
     });
     Ok(PreflightStarted {
         preflight_id: Uuid::from_u128(id),

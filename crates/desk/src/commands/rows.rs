@@ -172,13 +172,14 @@ pub(crate) fn write_offer(row: &mut OfferRow, offer: &offer::Offer, now: Timesta
 }
 
 /// Who takes part how, as the row has it. Built anew each time, so nothing about it need be remembered. A customer whose
-/// call has come back to the queue hears the music until the next agent says yes.
+/// call waits for an agent hears the music of those who wait; media lets it go on until the agent's line is up.
 pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, modes: &Modes) -> Plan {
     let talking = matches!(row.status.as_str(), "connecting" | "answered");
     let muted = |leg: &LegRow| modes.muted.contains(&leg.id);
     let staff_muted = legs.iter().any(|leg| leg.part != "customer" && muted(leg));
     let stance = |leg: &LegRow| match leg.part.as_str() {
-        "customer" if !talking || modes.held || modes.apart => Stance::Held,
+        "customer" if !talking => Stance::Queued,
+        "customer" if modes.held || modes.apart => Stance::Held,
         "customer" | "agent" | "partner" if talking && muted(leg) => Stance::Muted,
         // Apart and muted at once knows no stance of its own; with the customer on music two who talk are as apart.
         "agent" | "partner" if talking && modes.apart && !staff_muted => Stance::Consult,
@@ -202,6 +203,7 @@ pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, modes: &Mod
         } else {
             Tap::Off
         },
+        announce: modes.announce,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use call_model::call::{Input, Who};
-use call_model::{StaffId, Timestamp};
+use call_model::{LegId, StaffId, Timestamp};
 use ports::{Cause, EventKind, LegSummary, MediaEvent};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -137,6 +137,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         }
         EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
         EventKind::UplinkStalled { leg } => note_leg(tx, row, leg.0, "leg.uplink_stalled", at).await,
+        EventKind::Announced { supervisor, heard_by } => announced(tx, row, supervisor.0, heard_by, at).await,
         EventKind::LegDown { leg, cause, summary } => down(core, tx, row, leg.0, *cause, summary, at).await,
         EventKind::Quality {
             leg,
@@ -172,6 +173,29 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         }
         EventKind::LegRoute { .. } | EventKind::PlanApplied { .. } => Ok(()),
     }
+}
+
+/// Who was told of a supervisor, and how he takes part: the proof that he was announced.
+async fn announced(
+    tx: &mut Tx,
+    row: &CallRow,
+    supervisor: u128,
+    heard_by: &[LegId],
+    at: Timestamp,
+) -> Result<(), Refused> {
+    let Some(supervisor) = leg_of(tx, row, supervisor).await? else {
+        return Ok(());
+    };
+    let mut parts = Vec::new();
+    for leg in heard_by {
+        parts.extend(leg_of(tx, row, leg.0).await?.map(|leg| leg.part));
+    }
+    let mut data = about(&supervisor);
+    data["heardBy"] = json!(parts);
+    if let Some(mode) = legs::supervised(tx.conn(), supervisor.id).await? {
+        data["mode"] = json!(mode);
+    }
+    note(tx, row, "call.supervision_announced", at, &data).await
 }
 
 /// A room goes live once. When a call has come back to the queue, the next agent's sound is told by the legs alone.

@@ -53,6 +53,8 @@ const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_i
     values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text))";
 const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' and ended_at is null";
+const SUPERVISED: &str = "select data ->> 'mode' from call_intervals
+    where leg_id = $1 and kind = 'supervise' order by id desc limit 1";
 const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at)
     where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
 
@@ -227,6 +229,11 @@ pub(crate) async fn open_supervision(
 /// How the supervisor of this leg takes part; `None` when he does not.
 pub(crate) async fn supervision(conn: &mut PgConnection, leg: Uuid) -> Result<Option<String>, Refused> {
     Ok(sqlx::query_scalar(SUPERVISION).bind(leg).fetch_optional(conn).await?)
+}
+
+/// How the supervisor of this leg takes part or took part last.
+pub(crate) async fn supervised(conn: &mut PgConnection, leg: Uuid) -> Result<Option<String>, Refused> {
+    Ok(sqlx::query_scalar(SUPERVISED).bind(leg).fetch_optional(conn).await?)
 }
 
 /// Ends the open spans of a call: of one kind, of one leg, or all.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use call_model::{CallId, LegId, RecordingId};
 use ports::{
     Answer, AudioSlice, Cause, EventKind, Later, LegGrant, LegSnapshot, LegSummary, Load, MediaEvent, Part, Plan,
-    RecordCommand, RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, StepKind, Waveform,
+    RecordCommand, RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Stance, StepKind, Waveform,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ pub struct ScriptedMedia {
     /// Of the node's start; a test that plays a ghost of an earlier one sets it back.
     pub epoch: AtomicU64,
     rooms: Mutex<HashMap<CallId, Room>>,
+    /// The last plan of each.
+    plans: Mutex<HashMap<CallId, Plan>>,
     bell: Notify,
     pub closed: Mutex<Vec<CallId>>,
     pub recorded: Mutex<Vec<(CallId, RecordCommand)>>,
@@ -42,6 +44,7 @@ impl ScriptedMedia {
         ScriptedMedia {
             epoch: AtomicU64::new(epoch),
             rooms: Mutex::default(),
+            plans: Mutex::default(),
             bell: Notify::new(),
             closed: Mutex::default(),
             recorded: Mutex::default(),
@@ -74,6 +77,13 @@ impl ScriptedMedia {
             .into_iter()
             .find(|(_, own)| *own == part)
             .map(|(leg, _)| leg)
+    }
+
+    /// How a leg takes part by the last plan.
+    pub fn stance(&self, call: CallId, leg: LegId) -> Option<Stance> {
+        let plans = self.plans.lock().unwrap();
+        let mut named = plans.get(&call)?.stances.iter().filter(|(named, _)| *named == leg);
+        named.next().map(|(_, stance)| *stance)
     }
 
     /// One leg comes up.
@@ -172,7 +182,9 @@ impl ports::Media for ScriptedMedia {
         Err(Refusal::UnknownGrant)
     }
 
-    fn plan(&self, _: Plan) {}
+    fn plan(&self, plan: Plan) {
+        self.plans.lock().unwrap().insert(plan.room, plan);
+    }
 
     fn set_thresholds(&self, thresholds: ports::Thresholds) {
         *self.thresholds.lock().unwrap() = Some(thresholds);

@@ -142,10 +142,19 @@ impl Node {
 
     /// A signed-in agent who serves the default queue, offline.
     pub async fn agent(&self, name: &str, slots: u32) -> Caller {
+        self.member(name, slots, StaffRole::Agent).await
+    }
+
+    /// Somebody above the agents, signed in.
+    pub async fn supervisor(&self, name: &str) -> Caller {
+        self.member(name, 1, StaffRole::Supervisor).await
+    }
+
+    async fn member(&self, name: &str, slots: u32, role: StaffRole) -> Caller {
         let body = StaffCreate {
             email: format!("{name}@x.test"),
             staff_name: name.to_owned(),
-            role: StaffRole::Agent,
+            role,
             password: None,
             queues: Vec::new(),
             max_concurrent_calls: Some(slots),

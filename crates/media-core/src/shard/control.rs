@@ -310,6 +310,7 @@ impl Shard {
         }
         self.mark_tapped(place);
         self.hold_or_resume(now, place);
+        self.tell_of_supervisors(now, place);
     }
 
     /// The room with this id, made if it is new.

@@ -8,12 +8,15 @@
 
 use std::sync::Arc;
 
+use super::outbox::Outbox;
 use super::{Place, Shard};
+use crate::counters::Downlink;
 use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX, MUSIC_FRAME_BYTES_MAX, PACKET_BYTES};
 use crate::music::{Music, Programme, Tune};
 use crate::rtp::{self, FIXED_BYTES};
-use crate::slot::Source;
+use crate::slot::{Slot, Source};
 use crate::srtp::RTP_OVERHEAD_MAX;
+use crate::transport::Transport;
 
 /// The source of the music, as slots know it: no leg has this place.
 const MUSIC: u32 = u32::MAX;
@@ -64,25 +67,32 @@ impl Shard {
     /// The frames that are due, as far as there is room for them.
     pub(super) fn play_due(&mut self, now: u64) {
         while !self.must_flush() {
-            let Some((leg, instant)) = self.playheads.pop_due(now) else {
+            let Some(((leg, tone), instant)) = self.playheads.pop_due(now) else {
                 return;
             };
             self.current = Some(leg);
-            self.play(now, leg, instant);
+            if tone {
+                self.sound(now, leg, instant);
+            } else {
+                self.play(now, leg, instant);
+            }
             self.current = None;
         }
     }
 
-    /// One frame for one leg. One that cannot be reached misses nothing: its tune waits.
+    /// One frame of its tune for one leg. One that cannot be reached misses nothing, nor does one who hears the tone in
+    /// its place: the tune waits.
     fn play(&mut self, now: u64, place: u32, instant: u64) -> Option<()> {
         let leg = self.legs.get_mut(place)?;
         let transport = self.transports.get_mut(leg.transport?)?;
-        let keys = transport.keys.as_mut()?;
-        let to = transport.ice.destination()?;
+        transport.keys.as_ref().and(transport.ice.destination())?;
+        if leg.tone.is_some_and(|tone| tone.slot == 0) {
+            return None;
+        }
         let playhead = leg.music.as_mut()?;
         let payload = match (playhead.tune, &self.waiting) {
             (Tune::Queue, Some(programme)) => programme.frame(playhead.at),
-            (Tune::Queue, None) | (Tune::Hold, _) => self.music.frame(playhead.at),
+            (Tune::Queue, None) | (Tune::Hold | Tune::Tone, _) => self.music.frame(playhead.at),
         };
         let timestamp = playhead.timestamp(instant);
         playhead.at += 1;
@@ -90,43 +100,75 @@ impl Shard {
             playhead.paused = true;
             return None;
         }
+        let frame = Frame {
+            source: Source {
+                leg: MUSIC,
+                stream: leg.holds,
+            },
+            payload,
+            number: playhead.sent,
+            timestamp,
+            // RFC 3551 §4.1: the first packet after a silence of ours carries the marker.
+            marker: playhead.paused,
+        };
         let slot = leg.slots.first_mut()?.as_mut()?;
-        let source = Source {
-            leg: MUSIC,
-            stream: leg.holds,
-        };
-        let (number, buffer, totals) = self.out.scratch_and_totals()?;
-        let Ok(stamp) = slot.stamp(source, playhead.sent, timestamp, now) else {
-            totals.drop_slot += 1;
-            return None;
-        };
+        send(now, slot, &mut leg.down, transport, &mut self.out, &frame)?;
         playhead.sent += 1;
-        // RFC 3551 §4.1: the first packet after a silence of ours carries the marker.
-        let speaks_up = std::mem::take(&mut playhead.paused);
-        let fixed = rtp::Rewrite {
-            payload_type: transport.media.opus,
-            marker: stamp.switched || speaks_up,
-            sequence: stamp.index as u16,
-            timestamp: stamp.timestamp,
-            ssrc: slot.ssrc,
-        };
-        let body = &mut buffer[HEADROOM_BYTES..];
-        // Version 2, no padding, no extension, no CSRC.
-        body[0] = 0x80;
-        rtp::rewrite(body, &fixed);
-        body[FIXED_BYTES..FIXED_BYTES + payload.len()].copy_from_slice(payload);
-        match keys.outbound.seal_rtp(body, FIXED_BYTES + payload.len(), stamp.index) {
-            Ok(sealed) => {
-                slot.packets += 1;
-                slot.octets += payload.len() as u64;
-                leg.down.count(payload.len());
-                totals.music_sent += 1;
-                self.out.send(to, Place::Arena(number), sealed);
-            }
-            Err(_) => totals.drop_seal += 1,
-        }
+        playhead.paused = false;
         Some(())
     }
+}
+
+/// One frame of ours on its way.
+pub(super) struct Frame<'a> {
+    pub(super) source: Source,
+    pub(super) payload: &'a [u8],
+    /// Counts the frames of the source.
+    pub(super) number: u64,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+}
+
+/// Seals a frame for one slot of a leg and puts it with what is to be sent; `None` if there is no room or no way for it.
+pub(super) fn send(
+    now: u64,
+    slot: &mut Slot,
+    down: &mut Downlink,
+    transport: &mut Transport,
+    out: &mut Outbox,
+    frame: &Frame<'_>,
+) -> Option<()> {
+    let keys = transport.keys.as_mut()?;
+    let to = transport.ice.destination()?;
+    let payload = frame.payload;
+    let (number, buffer, totals) = out.scratch_and_totals()?;
+    let Ok(stamp) = slot.stamp(frame.source, frame.number, frame.timestamp, now) else {
+        totals.drop_slot += 1;
+        return None;
+    };
+    let fixed = rtp::Rewrite {
+        payload_type: transport.media.opus,
+        marker: stamp.switched || frame.marker,
+        sequence: stamp.index as u16,
+        timestamp: stamp.timestamp,
+        ssrc: slot.ssrc,
+    };
+    let body = &mut buffer[HEADROOM_BYTES..];
+    // Version 2, no padding, no extension, no CSRC.
+    body[0] = 0x80;
+    rtp::rewrite(body, &fixed);
+    body[FIXED_BYTES..FIXED_BYTES + payload.len()].copy_from_slice(payload);
+    match keys.outbound.seal_rtp(body, FIXED_BYTES + payload.len(), stamp.index) {
+        Ok(sealed) => {
+            slot.packets += 1;
+            slot.octets += payload.len() as u64;
+            down.count(payload.len());
+            totals.music_sent += 1;
+            out.send(to, Place::Arena(number), sealed);
+        }
+        Err(_) => totals.drop_seal += 1,
+    }
+    Some(())
 }
 
 const _: () = assert!(PACKET_BYTES >= FIXED_BYTES + MUSIC_FRAME_BYTES_MAX + RTP_OVERHEAD_MAX);

@@ -191,14 +191,11 @@ impl Shard {
         for transport in [leg.transport, leg.next].into_iter().flatten() {
             self.close_transport(transport);
         }
-        if let Some(seat) = self
-            .rooms
-            .get_mut(leg.room)
-            .and_then(|room| room.seats.get_mut(leg.seat))
-        {
-            *seat = None;
+        if let Some(room) = self.rooms.get_mut(leg.room) {
+            room.leave(leg.seat);
         }
-        if let Some(playhead) = leg.music {
+        let tone = leg.tone.map(|tone| tone.head);
+        for playhead in leg.music.into_iter().chain(tone) {
             self.playheads.remove(place, playhead);
         }
         self.replan(now, leg.room);

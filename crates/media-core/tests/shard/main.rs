@@ -16,6 +16,7 @@ mod nonces;
 mod preflight;
 mod relay;
 mod repair;
+mod tone;
 mod waiting;
 
 use media_core::LegId;

@@ -10,6 +10,7 @@ pub(crate) struct Figures {
     pub(crate) network: Done,
     pub(crate) words_heard: u64,
     pub(crate) music_heard: u64,
+    pub(crate) tones_heard: u64,
     /// Sent to an address that nobody has any more, or an attacker's.
     pub(crate) to_nobody: u64,
     pub(crate) most_legs: usize,

@@ -174,6 +174,11 @@ impl World {
                 assert!(held || comforted || unmet, "music for {own:?} at {}", self.now);
                 self.figures.music_heard += 1;
             }
+            Heard::Tone => {
+                let told = call.is_told(epoch, peer);
+                assert!(told, "a tone for {own:?} at {}", self.now);
+                self.figures.tones_heard += 1;
+            }
             Heard::Wrong(what) => panic!("{what} reached {own:?}, client {peer}, at {}", self.now),
             Heard::Again | Heard::Report | Heard::Early => {}
         }

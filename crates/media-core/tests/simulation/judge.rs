@@ -82,6 +82,8 @@ pub(crate) struct Verdicts {
     pub(crate) legs: u64,
     pub(crate) legs_up: u64,
     pub(crate) events: u64,
+    /// Supervisors whom a tone told of.
+    pub(crate) announced: u64,
     pub(crate) taped: u64,
     /// Of those, packets that came after they had been rebuilt and given up.
     pub(crate) taped_late: u64,
@@ -273,6 +275,11 @@ impl Judge {
             | Kind::UplinkStalled { leg }
             | Kind::Quality { leg: Some(leg), .. } => {
                 self.living(*leg);
+            }
+            Kind::Announced { supervisor, heard_by } => {
+                self.living(*supervisor);
+                assert!(!heard_by.is_empty() && heard_by.iter().all(|leg| self.is_living(*leg)));
+                self.verdicts.announced += 1;
             }
             Kind::RoomLive | Kind::PlanApplied { .. } | Kind::Quality { leg: None, .. } => {}
         }

@@ -65,11 +65,12 @@ fn print(world: &World, calls: usize) {
     }
     println!("network: {:?}, to nobody: {}", figures.network, figures.to_nobody);
     println!(
-        "handshakes completed {}, failed {}; words heard {}, frames of music {}; under attack {} of {} words heard",
+        "handshakes completed {}, failed {}; words heard {}, frames of music {}, of tones {}; under attack {} of {} words heard",
         world.helper.completed,
         world.helper.failed,
         figures.words_heard,
         figures.music_heard,
+        figures.tones_heard,
         figures.besieged_heard,
         figures.besieged_said
     );
@@ -105,6 +106,8 @@ fn judge_the_whole(world: &mut World, calls: usize) {
         ("failed handshakes", world.helper.failed),
         ("words", world.figures.words_heard),
         ("music", world.figures.music_heard),
+        ("tones", world.figures.tones_heard),
+        ("supervisors told of", world.judge.verdicts.announced),
         ("tap", world.judge.verdicts.taped),
         ("sent again", world.judge.verdicts.sent_again),
         ("repaired", totals.repaired_rtx),
@@ -161,7 +164,7 @@ fn a_seed_repeats_a_run() {
 fn the_judges_table_is_that_of_the_design() {
     let (customer, agent) = (Part::Customer, Part::Agent);
     let (partner, supervisor) = (Part::Partner, Part::Supervisor);
-    use Stance::{Barge, Consult, Held, Listen, Muted, Talk, Waiting, Whisper};
+    use Stance::{Barge, Consult, Held, Listen, Muted, Queued, Talk, Waiting, Whisper};
     for (sink, source, hears) in [
         ((customer, Talk), (agent, Talk), true),
         ((customer, Talk), (agent, Muted), false),
@@ -169,6 +172,9 @@ fn the_judges_table_is_that_of_the_design() {
         ((customer, Held), (agent, Talk), false),
         ((agent, Talk), (customer, Held), false),
         ((customer, Waiting), (agent, Talk), false),
+        ((customer, Queued), (agent, Talk), false),
+        ((agent, Talk), (customer, Queued), false),
+        ((customer, Queued), (supervisor, Barge), false),
         ((agent, Consult), (partner, Consult), true),
         ((agent, Consult), (customer, Held), false),
         ((partner, Talk), (customer, Talk), true),

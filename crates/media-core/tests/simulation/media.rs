@@ -18,6 +18,12 @@ use crate::chance::Chance;
 const VOICE: u8 = b'V';
 /// A frame of the music: 20 ms of Opus by its first byte (RFC 6716 §3.1), and a mark.
 pub(crate) const TUNE: [u8; 24] = [0xF8; 24];
+/// A frame of the tone that tells of supervisors.
+pub(crate) const TONE: [u8; 24] = {
+    let mut frame = TUNE;
+    frame[23] = 1;
+    frame
+};
 /// Bytes of a word and what is beside it: about 20 kbit/s at 50 packets/s.
 pub(crate) const WORD_BYTES: usize = 40;
 /// Packets kept to send again.
@@ -54,6 +60,7 @@ pub(crate) struct Under {
 pub(crate) enum Heard {
     Word(Word),
     Music,
+    Tone,
     /// A copy, or too late.
     Again,
     Report,
@@ -235,6 +242,9 @@ impl Media {
         self.ask(header.ssrc, opened.index, out);
         if payload == TUNE {
             return Heard::Music;
+        }
+        if payload == TONE {
+            return Heard::Tone;
         }
         let Some(word) = read(payload) else {
             return Heard::Wrong("a payload that nobody said");

@@ -7,7 +7,7 @@
 use media_core::command::Command;
 use media_core::event::Cause;
 use media_core::limits::{MS, SECOND};
-use media_core::matrix::{Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
 use media_core::{LegId, RoomId, TransportId};
 
 use crate::peer::{Begin, Life, Peer};
@@ -23,6 +23,9 @@ const ON_ITS_WAY: u32 = 12;
 
 /// When the desk closes a call that everybody left: after every leg of it was lost.
 const FORGOTTEN: u64 = 60 * SECOND;
+
+/// Plans that one tone outlasts at most: it lasts a fifth of a second, and some things happen at once.
+const PLANS_UNDER_A_TONE: usize = 6;
 
 /// What is to be done at a time, in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(crate) struct Call {
     /// The plan in force.
     pub(crate) epoch: u64,
     pub(crate) tap: Tap,
+    /// Who is told of supervisors, from its begin to its end.
+    pub(crate) announce: Announce,
     /// All plans, by epoch: who takes part how.
     pub(crate) plans: Vec<(Tap, Vec<Party>)>,
     pub(crate) closed: bool,
@@ -89,6 +94,32 @@ impl Call {
         let (_, parties) = self.plans.get(epoch as usize)?;
         let party = parties.iter().find(|party| party.peer == peer)?;
         Some((party.part, party.stance))
+    }
+
+    /// Whether the tone may reach a client that was sent under the plan `epoch`: it is a party who is told, and somebody
+    /// supervises, or did under one of the plans that were in force while the tone sounds.
+    pub(crate) fn is_told(&self, epoch: u64, peer: usize) -> bool {
+        let meant = match (self.announce, self.party_under(epoch, peer)) {
+            (Announce::Nobody, _) | (_, None | Some(Part::Supervisor | Part::Preflight)) => false,
+            (Announce::Agents, Some(part)) => part != Part::Customer,
+            (Announce::All, Some(_)) => true,
+        };
+        let supervises = |party: &Party| {
+            party.part == Part::Supervisor && matches!(party.stance, Stance::Listen | Stance::Whisper | Stance::Barge)
+        };
+        let plans = self
+            .plans
+            .iter()
+            .take(epoch as usize + 1)
+            .rev()
+            .take(PLANS_UNDER_A_TONE);
+        meant && plans.flat_map(|(_, parties)| parties).any(supervises)
+    }
+
+    fn party_under(&self, epoch: u64, peer: usize) -> Option<Part> {
+        let plans = self.plans.iter().take(epoch as usize + 1).rev();
+        let mut parties = plans.filter_map(|(_, parties)| parties.iter().find(|party| party.peer == peer));
+        parties.next().map(|party| party.part)
     }
 
     /// The legs with whom a client was to talk under the plan `epoch`.
@@ -116,6 +147,7 @@ impl World {
             parties: Vec::new(),
             epoch: 0,
             tap: Tap::On,
+            announce: [Announce::Nobody, Announce::Agents, Announce::All][self.chance.below(3) as usize],
             plans: vec![(Tap::Off, Vec::new())],
             closed: false,
             besieged: self.chance.permille(100),
@@ -284,6 +316,7 @@ impl World {
             epoch,
             stances: state.parties.iter().map(|party| (party.leg, party.stance)).collect(),
             tap: state.tap,
+            announce: state.announce,
         };
         let talks = |part| state.party(part).is_some_and(|party| party.stance == Stance::Talk);
         if !(talks(Part::Customer) && talks(Part::Agent)) {

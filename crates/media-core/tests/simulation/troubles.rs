@@ -302,6 +302,7 @@ impl World {
                 epoch,
                 stances: stances.clone(),
                 tap: Tap::On,
+                announce: self.calls[call].announce,
             };
             assert_eq!(self.command(Command::Plan(Box::new(plan))).is_ok(), taken);
         }

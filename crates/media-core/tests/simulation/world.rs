@@ -24,7 +24,7 @@ use crate::chance::Chance;
 use crate::figures::Figures;
 use crate::helper::Helper;
 use crate::judge::Judge;
-use crate::media::{self, TUNE, Under};
+use crate::media::{self, TONE, TUNE, Under};
 use crate::peer::{Clock, Peer};
 use crate::story::{Act, Call};
 
@@ -36,6 +36,8 @@ const TICK: u64 = 10 * MS;
 const LOOK: u64 = SECOND;
 /// Certificates of clients: making one costs as much as a handshake.
 const CERTIFICATES: usize = 8;
+/// Frames of the tone that tells of supervisors: long enough to meet words, plans and ends.
+const TONE_FRAMES: usize = 10;
 
 /// What a client does by itself, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +150,9 @@ impl World {
     pub(crate) fn new(seed: u64) -> World {
         let certificate = || Certificate::generate().expect("the provider makes keys");
         let mut shard = Shard::new(BEGIN, Config::default());
+        shard.set_tone(Arc::new(
+            Music::new([&TONE[..]; TONE_FRAMES].into_iter()).expect("frames of 20 ms"),
+        ));
         shard.set_music(Arc::new(Music::new([&TUNE[..]].into_iter()).expect("a frame of 20 ms")));
         let clock = Clock::new();
         World {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use media_core::command::{AddLeg, Command, Refused, Report};
 use media_core::event::Event;
 use media_core::limits::{HEADROOM_BYTES, MS, SECOND, SLOT_BYTES};
-use media_core::matrix::{Plan, Stance, Tap};
+use media_core::matrix::{Announce, Plan, Stance, Tap};
 use media_core::origin::{Destination, Path, Relayed};
 use media_core::shard::{Config, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
@@ -85,6 +85,8 @@ pub struct Bed {
     pub now: u64,
     /// What was tapped through [`Bed::datagram`].
     pub tape: Tape,
+    /// Who is told of supervisors, by the next plan.
+    pub announce: Announce,
     slot: Box<[u8]>,
     epoch: u64,
     /// The virtual addresses of the paths that something came from.
@@ -105,6 +107,7 @@ impl Bed {
             shard: Shard::new(BEGIN, config),
             now: BEGIN,
             tape: Tape::default(),
+            announce: Announce::Nobody,
             slot: vec![0; SLOT_BYTES].into_boxed_slice(),
             epoch: 0,
             virtual_addresses: HashMap::new(),
@@ -170,6 +173,7 @@ impl Bed {
             epoch: self.epoch,
             stances: stances.to_vec(),
             tap,
+            announce: self.announce,
         };
         self.shard
             .command(self.now, Command::Plan(Box::new(plan)))
