@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::music::HoldMusic;
+use crate::music::{HoldMusic, Waiting};
 
 /// Where the first shard listens; shard k has this port plus k.
 pub const BASE_PORT: u16 = 40_000;
@@ -40,6 +40,8 @@ pub struct Config {
     pub keep_after_stored_s: u64,
     /// What customers on hold hear.
     pub hold_music: HoldMusic,
+    /// What customers hear who wait for an agent.
+    pub waiting: Waiting,
 }
 
 impl Config {
@@ -58,6 +60,7 @@ impl Config {
             data,
             keep_after_stored_s: 3_600,
             hold_music: HoldMusic::default(),
+            waiting: Waiting::default(),
         }
     }
 }

@@ -41,6 +41,6 @@ pub mod worker;
 
 pub use config::Config;
 pub use metrics::Metrics;
-pub use music::{BadFile, HoldMusic};
+pub use music::{BadFile, HoldMusic, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable, Waiting};
 pub use plane::Plane;
 pub use start::{MediaServer, StartFailed};

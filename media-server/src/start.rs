@@ -25,7 +25,7 @@ use crate::finaliser::{self, Finaliser, Stored};
 use crate::helper::Helper;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::music::{self, BadFile};
+use crate::music::{self, BadFile, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable};
 use crate::plane::{Plane, ShardLink, Shared, lock};
 use crate::recorder::{self, Recorder};
 use crate::relay;
@@ -48,9 +48,12 @@ pub enum StartFailed {
     /// [`Config::shards`] is not between 1 and [`SHARDS_MAX`].
     #[error("media.shards must be between 1 and {SHARDS_MAX}")]
     Shards,
-    /// [`Config::hold_music`] cannot be played.
-    #[error("media.hold_music cannot be played: {0}")]
-    Music(#[from] BadFile),
+    /// [`Config::hold_music`] or [`Config::waiting`] cannot be played.
+    #[error(transparent)]
+    Music(#[from] Unplayable),
+    /// [`crate::Waiting::prompt_every_s`] is out of its bounds.
+    #[error("media.waiting_prompt_every_s must be between {PROMPT_EVERY_S_MIN} and {PROMPT_EVERY_S_MAX}")]
+    PromptEvery,
     /// No random source for the certificate.
     #[error("the certificate of media could not be made")]
     Certificate,
@@ -98,7 +101,10 @@ impl MediaServer {
         if !(1..=SHARDS_MAX).contains(&config.shards) {
             return Err(StartFailed::Shards);
         }
-        let music = Arc::new(music::load(&config.hold_music)?);
+        if !(PROMPT_EVERY_S_MIN..=PROMPT_EVERY_S_MAX).contains(&config.waiting.prompt_every_s) {
+            return Err(StartFailed::PromptEvery);
+        }
+        let sounds = music::sounds(&config.hold_music, &config.waiting)?;
         let clock = Clock::start();
         let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
         let (mut parts, mut taps) = (Vec::new(), Vec::new());
@@ -162,7 +168,9 @@ impl MediaServer {
                     consent: CONSENT,
                 },
             );
-            shard.set_music(Arc::clone(&music));
+            shard.set_music(Arc::clone(&sounds.hold));
+            shard.set_waiting(sounds.waiting.clone());
+            shard.set_tone(Arc::clone(&sounds.tone));
             let worker = Worker {
                 shard,
                 sockets,

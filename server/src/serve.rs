@@ -81,6 +81,14 @@ async fn bind(settings: &Settings, plan: &Plan) -> Result<Ports, Fault> {
     })
 }
 
+/// An empty text is silence.
+fn music(setting: &str) -> media_server::HoldMusic {
+    match setting {
+        "" => media_server::HoldMusic::Silence,
+        path => media_server::HoldMusic::File(path.into()),
+    }
+}
+
 fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::Config {
     media_server::Config {
         shards: plan.shards,
@@ -88,10 +96,20 @@ fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::C
         batch: settings.media.batch,
         legs_per_shard: settings.media.legs_per_shard,
         keep_after_stored_s: settings.recording.keep_after_stored_s,
-        hold_music: match settings.media.hold_music.as_deref() {
-            None => media_server::HoldMusic::Own,
-            Some("") => media_server::HoldMusic::Silence,
-            Some(path) => media_server::HoldMusic::File(path.into()),
+        hold_music: settings
+            .media
+            .hold_music
+            .as_deref()
+            .map_or_else(Default::default, music),
+        waiting: media_server::Waiting {
+            music: settings.media.waiting_music.as_deref().map(music),
+            prompt: settings
+                .media
+                .waiting_prompt
+                .as_deref()
+                .filter(|path| !path.is_empty())
+                .map(Into::into),
+            prompt_every_s: settings.media.waiting_prompt_every_s,
         },
         ..media_server::Config::new(
             settings.data_dir.join("media"),

@@ -161,6 +161,19 @@ pub(crate) struct MediaSettings {
     /// is silence. Default: a tune that comes with the program.
     #[config(env = "HELPLINE_MEDIA_HOLD_MUSIC")]
     pub(crate) hold_music: Option<String>,
+
+    /// What customers hear who wait for an agent with their line up: back in the queue, or while the agent's line comes up.
+    /// A file as `hold_music`; an empty text is silence. Default: what those on hold hear.
+    #[config(env = "HELPLINE_MEDIA_WAITING_MUSIC")]
+    pub(crate) waiting_music: Option<String>,
+
+    /// What they are told in between: a file as `hold_music`, played in the place of the music. Default: nothing.
+    #[config(env = "HELPLINE_MEDIA_WAITING_PROMPT")]
+    pub(crate) waiting_prompt: Option<String>,
+
+    /// Seconds of music before each prompt, 5 to 3600.
+    #[config(env = "HELPLINE_MEDIA_WAITING_PROMPT_EVERY_S", default = 45)]
+    pub(crate) waiting_prompt_every_s: u32,
 }
 
 /// See [`Settings::stun`].
