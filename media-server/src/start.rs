@@ -25,7 +25,7 @@ use crate::finaliser::{self, Finaliser, Stored};
 use crate::helper::Helper;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::music::{self, BadFile, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable};
+use crate::music::{self, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable};
 use crate::plane::{Plane, ShardLink, Shared, lock};
 use crate::recorder::{self, Recorder};
 use crate::relay;
