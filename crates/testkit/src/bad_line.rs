@@ -1,11 +1,14 @@
-//! What a network does to one direction of a voice: loss in bursts, jitter, reordering. Pure and seeded.
+//! What a network does to one direction of a voice, as a sender applies it to itself: loss in bursts, jitter, reordering.
+//! Pure and seeded; a text names it, and [`crate::impair`] decides over each packet.
 //!
 //! The verdict over a packet depends on the seed, the flow and the packets of the flow before it, and on nothing else: a
-//! run can be repeated, and the map of what was lost can be handed to somebody who judges the sound.
+//! run can be repeated, and [`crate::impair::Loss::map`] tells whoever judges the sound what was lost.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+use crate::impair::{Fate, Link, Loss, Terms};
 
 /// A reordered packet is held back this long: one and a half 20 ms frames, so that exactly its successor overtakes it.
 pub const REORDER_DELAY: Duration = Duration::from_millis(30);
@@ -152,46 +155,43 @@ impl Dice {
     }
 }
 
-/// One direction of one leg: a Gilbert channel (good, bad; in the bad state everything is lost) and its delays.
-#[derive(Clone, Copy, Debug)]
-pub struct Flow {
-    profile: Profile,
-    dice: Dice,
-    is_bad: bool,
+impl From<Profile> for Terms {
+    fn from(profile: Profile) -> Terms {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Terms {
+            loss: Loss::bursts(profile.loss, profile.burst),
+            jitter_us: micros(profile.jitter),
+            reorder: profile.reorder,
+            behind_us: micros(REORDER_DELAY),
+            ..Terms::default()
+        }
+    }
 }
+
+/// One direction of one leg.
+#[derive(Clone, Debug)]
+pub struct Flow(Link);
 
 impl Flow {
     /// Flow number `flow` under `seed`.
     #[must_use]
     pub fn new(profile: Profile, seed: u64, flow: u64) -> Flow {
-        Flow {
-            profile,
-            dice: Dice::of(seed, flow),
-            is_bad: false,
-        }
+        Flow(Link::new(seed, flow, profile.into()))
     }
 
     /// What happens to the next packet.
     pub fn verdict(&mut self) -> Verdict {
-        let Profile {
-            loss,
-            burst,
-            jitter,
-            reorder,
-        } = self.profile;
-        // A bad state lasts 1/r packets on average; p is what makes its share of all packets the loss.
-        let leave = 1.0 / burst;
-        let enter = (loss * leave / (1.0 - loss)).min(1.0);
-        // The same number of throws for every packet, so that one setting does not shift the dice of another.
-        let (turn, late, order) = (self.dice.share(), self.dice.share(), self.dice.share());
-        self.is_bad = if self.is_bad { turn >= leave } else { turn < enter };
-        let late = jitter.mul_f64(late);
-        if self.is_bad {
-            Verdict::Lost
-        } else if order < reorder {
-            Verdict::Overtaken(late + REORDER_DELAY)
-        } else {
-            Verdict::Late(late)
+        // A sender that holds itself back has no link whose width or clock would matter.
+        match self.0.next(0, 0) {
+            Fate::Lost => Verdict::Lost,
+            Fate::Comes { at_us, behind, .. } => {
+                let late = Duration::from_micros(at_us);
+                if behind {
+                    Verdict::Overtaken(late)
+                } else {
+                    Verdict::Late(late)
+                }
+            }
         }
     }
 }
@@ -251,6 +251,15 @@ mod tests {
                 Verdict::Lost => panic!("no loss was asked for"),
             }
         }
+    }
+
+    #[test]
+    fn the_map_of_the_same_seed_and_flow_is_what_is_lost() {
+        let profile: Profile = "loss=10%,burst=2,jitter=20ms,reorder=1%".parse().unwrap();
+        let mut flow = Flow::new(profile, 9, 4);
+        let lost: Vec<bool> = (0..5_000).map(|_| flow.verdict() == Verdict::Lost).collect();
+        assert_eq!(lost, Loss::bursts(0.1, 2.0).map(9, 4, 5_000));
+        assert!(lost.contains(&true));
     }
 
     #[test]

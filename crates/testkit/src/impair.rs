@@ -11,7 +11,7 @@ const SECOND_US: u64 = 1_000_000;
 /// How long a narrow link lets packets queue before it drops them, microseconds: what a home router's buffer holds.
 const QUEUE_US_MAX: u64 = 200_000;
 /// How much later a packet comes that is put behind others, microseconds: two frames of 20 ms.
-const REORDER_US: u64 = 45_000;
+pub const REORDER_US: u64 = 45_000;
 
 /// Loss by two states (Gilbert, Elliott): a good one and a bad one, each with a share of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +74,8 @@ pub struct Terms {
     pub jitter_us: u64,
     /// Share that comes behind packets sent later, 0 to 1.
     pub reorder: f64,
+    /// How much later those come, microseconds.
+    pub behind_us: u64,
     /// Share that comes twice, 0 to 1.
     pub duplicate: f64,
     /// Bits per second that go through; 0 for as many as come.
@@ -87,6 +89,7 @@ impl Default for Terms {
             delay_us: 0,
             jitter_us: 0,
             reorder: 0.0,
+            behind_us: REORDER_US,
             duplicate: 0.0,
             bits_per_s: 0,
         }
@@ -102,6 +105,8 @@ pub enum Fate {
     Comes {
         /// When, microseconds of the caller's clock.
         at_us: u64,
+        /// It is one of those that others overtake.
+        behind: bool,
         /// When it comes once more.
         again_us: Option<u64>,
     },
@@ -164,15 +169,13 @@ impl Link {
             return Fate::Lost;
         };
         let jitter = (draw.share(Purpose::Jitter) * terms.jitter_us as f64) as u64;
-        let behind = if draw.share(Purpose::Reorder) < terms.reorder {
-            REORDER_US
-        } else {
-            0
-        };
-        let at_us = (through + terms.delay_us + jitter + behind).max(self.frozen_until_us);
+        let behind = draw.share(Purpose::Reorder) < terms.reorder;
+        let behind_us = if behind { terms.behind_us } else { 0 };
+        let at_us = (through + terms.delay_us + jitter + behind_us).max(self.frozen_until_us);
         let again = draw.share(Purpose::Duplicate) < terms.duplicate;
         Fate::Comes {
             at_us,
+            behind,
             again_us: again.then_some(at_us),
         }
     }

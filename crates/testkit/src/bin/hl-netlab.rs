@@ -111,6 +111,7 @@ impl Way {
     fn fate(&mut self, now_us: u64, datagram: &[u8]) -> Fate {
         let unharmed = Fate::Comes {
             at_us: now_us,
+            behind: false,
             again_us: None,
         };
         let Some(name) = rtp(datagram) else {
@@ -232,7 +233,7 @@ impl Wire {
     fn take(&mut self, client: usize, upward: bool, datagram: &[u8]) {
         let now_us = self.now_us();
         let way = if upward { &mut self.up } else { &mut self.down };
-        if let Fate::Comes { at_us, again_us } = way.fate(now_us, datagram) {
+        if let Fate::Comes { at_us, again_us, .. } = way.fate(now_us, datagram) {
             for at_us in [Some(at_us), again_us].into_iter().flatten() {
                 self.order += 1;
                 self.waiting.push(Reverse(Waiting {

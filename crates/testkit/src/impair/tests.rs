@@ -87,7 +87,9 @@ fn delay_and_jitter_stay_in_their_bounds_and_use_them() {
     let mut link = Link::new(3, 0, terms);
     let waits: Vec<u64> = (0..5_000)
         .map(|n| match link.next(n * FRAME_US, 100) {
-            Fate::Comes { at_us, again_us: None } => at_us - n * FRAME_US,
+            Fate::Comes {
+                at_us, again_us: None, ..
+            } => at_us - n * FRAME_US,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -150,6 +152,7 @@ fn a_freeze_holds_everything_back_and_loses_nothing() {
             link.next(now, 100),
             Fate::Comes {
                 at_us: expected,
+                behind: false,
                 again_us: None
             }
         );
