@@ -6,8 +6,8 @@ use testkit::calls::{Agent, Desk, Joined, Voice, client, spurt};
 use uuid::Uuid;
 use wire::recording::RecordingState;
 
+use crate::binary::{Binary, now, until};
 use crate::exposition::Exposition;
-use crate::process::{Folder, Server, now, until};
 
 /// How long the two talk, in packets of 20 ms each hears: ten seconds.
 const TALK_PACKETS: u64 = 500;
@@ -19,7 +19,7 @@ const STORED_LIMIT: Duration = Duration::from_secs(60);
 const GIVEN_UP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes the calls and waits until everything about them is counted.
-pub(crate) async fn three(desk: &Desk, server: &Server) {
+pub(crate) async fn three(desk: &Desk, server: &Binary) {
     let (ann, bob) = (
         desk.agent("ann").await.expect("an agent"),
         desk.agent("bob").await.expect("another"),
@@ -37,7 +37,7 @@ pub(crate) async fn three(desk: &Desk, server: &Server) {
         "the line that never stood is counted, and all is over",
         GIVEN_UP_LIMIT,
         async || {
-            let exported = Exposition::read(&server.metrics().await);
+            let exported = Exposition::read(server.metrics().await.text());
             let failed = exported.sum("helpline_ice_failures_total", "") >= 1.0;
             let rooms = exported.sum("helpline_live_rooms", "") + exported.sum("helpline_recording_active", "");
             (failed && rooms == 0.0).then_some(())
@@ -86,8 +86,9 @@ async fn stored(desk: &Desk, call: Uuid) {
 }
 
 /// Nothing in these calls needs a person: nothing was logged above the level of information, and something was logged.
-pub(crate) fn the_log_is_quiet(folder: &Folder) {
-    let lines = folder.lines();
+pub(crate) fn the_log_is_quiet(log: &str) {
+    let line = |line| serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}"));
+    let lines: Vec<serde_json::Value> = log.lines().map(line).collect();
     assert!(!lines.is_empty(), "the log is empty");
     let loud: Vec<_> = lines.iter().filter(|line| line["level"] != "INFO").collect();
     assert!(loud.is_empty(), "ordinary calls were logged as trouble: {loud:#?}");

@@ -6,6 +6,9 @@
 
 #![cfg(test)]
 
+#[path = "../whole/binary.rs"]
+#[allow(dead_code, reason = "the other folder uses the rest")]
+mod binary;
 mod calls;
 mod exposition;
 mod process;
@@ -15,8 +18,8 @@ mod questions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use binary::{Binary, Folder, now};
 use exposition::Exposition;
-use process::{Folder, Server};
 use prometheus::Prometheus;
 use questions::Question;
 
@@ -47,6 +50,14 @@ const UNSHOWN: &[(&str, &str)] = &[
     ),
 ];
 
+/// On loopback alone, with a log that a program reads, at the level that it has by itself.
+const SETTINGS: &[(&str, &str)] = &[
+    ("HELPLINE_MEDIA_BIND", "127.0.0.1"),
+    ("HELPLINE_MEDIA_ADVERTISE", "127.0.0.1"),
+    ("HELPLINE_STUN_BIND", "127.0.0.1"),
+    ("HELPLINE_LOG_JSON", "true"),
+];
+
 /// Questions whose answer has series and no number after these calls, and why.
 const WITHOUT_NUMBER: &[(&str, &str)] = &[(
     "helpline_rtp_round_trip_seconds_bucket",
@@ -62,13 +73,13 @@ async fn every_panel_and_every_alert_finds_its_series_after_three_calls() {
     if !prometheus::is_here() {
         return;
     }
-    let folder = Folder::new();
-    let server = Server::start(&folder).await;
+    let folder = Folder::new("panels");
+    let server = Binary::start(&folder, SETTINGS, &[]).await;
     let prometheus = Prometheus::start(&folder, server.at.metrics).await;
     let desk = server.desk();
     calls::three(&desk, &server).await;
 
-    let exposition = Exposition::read(&server.metrics().await);
+    let exposition = Exposition::read(server.metrics().await.text());
     exposition.holds_what_the_calls_were();
     prometheus::check_metrics(exposition.text());
     let mut questions = questions::of_dashboard(&deploy().join("grafana/dashboards/helpline.json"));
@@ -81,7 +92,7 @@ async fn every_panel_and_every_alert_finds_its_series_after_three_calls() {
     names_meet(&questions, &exposition);
 
     let mut unanswered = Vec::new();
-    let end = process::now() + ANSWER_LIMIT;
+    let end = now() + ANSWER_LIMIT;
     for question in &questions {
         let numbers_may_miss = WITHOUT_NUMBER.iter().any(|(name, _)| question.expr.contains(name));
         if let Err(words) = prometheus.answers(question, numbers_may_miss, end).await {
@@ -95,7 +106,7 @@ async fn every_panel_and_every_alert_finds_its_series_after_three_calls() {
     }
     drop(prometheus);
     server.stop().await;
-    calls::the_log_is_quiet(&folder);
+    calls::the_log_is_quiet(&folder.logged());
 }
 
 /// Every name in a question is exported, and every exported name is in a question or in the list.

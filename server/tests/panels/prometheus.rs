@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{Folder, Process, client, now, until};
+use crate::binary::{Folder, client, now, until};
+use crate::process::Process;
 use crate::questions::{INTERVAL, Question};
 
 /// Longest start until the first sample; on a quiet machine it is five seconds.
@@ -63,7 +64,7 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it and waits for the first sample of `target`.
     pub(crate) async fn start(folder: &Folder, target: SocketAddr) -> Prometheus {
-        let home = folder.path().join("prometheus");
+        let home = folder.file("prometheus");
         fs::create_dir_all(&home).expect("a folder");
         let rules = fs::canonicalize(crate::deploy().join("prometheus/rules.yml")).expect("the rules are there");
         let configuration = format!(

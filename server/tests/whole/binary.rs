@@ -1,4 +1,4 @@
-//! The process under test.
+//! The process under test, for this folder and for `panels`.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,9 @@ use tokio::sync::Mutex;
 pub(crate) static ONE: Mutex<()> = Mutex::const_new(());
 
 /// Longest start: a new private database on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// Longest end: the desk and its database come to an end in order.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at something that is awaited.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -89,6 +91,11 @@ impl Folder {
     fn log(&self) -> PathBuf {
         self.file("stderr.log")
     }
+
+    /// Everything that was logged by whoever ran in it.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.log()).expect("a log")
+    }
 }
 
 impl Drop for Folder {
@@ -107,7 +114,8 @@ impl Drop for Folder {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Addresses {
     http: SocketAddr,
-    metrics: SocketAddr,
+    /// Where its figures are.
+    pub(crate) metrics: SocketAddr,
     /// STUN ports.
     pub(crate) stun: Vec<SocketAddr>,
     /// Media ports.
@@ -150,12 +158,11 @@ impl Binary {
             .expect("its output can be read");
         let at =
             serde_json::from_str(&line).unwrap_or_else(|fault| panic!("{fault}: {line:?}\n{}", tail(&folder.log())));
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Binary {
             child,
             at,
             log: folder.log(),
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: client(),
         }
     }
 
@@ -179,7 +186,7 @@ impl Binary {
     /// Ends it as an operator does.
     pub(crate) async fn stop(self) {
         self.ask_to_end();
-        self.ended(Duration::from_secs(30)).await;
+        self.ended(STOP_LIMIT).await;
     }
 
     fn ask_to_end(&self) {
@@ -252,6 +259,13 @@ pub(crate) fn command(what: &[&str], folder: &Folder, arguments: &[&str]) -> Com
     command
 }
 
+/// A client that asks no proxy.
+pub(crate) fn client() -> reqwest::Client {
+    // The client asks for a provider of TLS even where it never speaks it; a second installation changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -262,6 +276,11 @@ fn tail(log: &Path) -> String {
 pub(crate) struct Metrics(String);
 
 impl Metrics {
+    /// As it came.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The sum of all series of `name` whose labels contain `label`, such as `reason="replayed"`; empty: all.
     pub(crate) fn sum(&self, name: &str, label: &str) -> f64 {
         let lines = self.0.lines().filter(|line| !line.starts_with('#'));
