@@ -2,10 +2,11 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, decode, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
@@ -58,14 +59,7 @@ describe("a call in two real browsers", () => {
     await server?.stop();
   });
 
-  // What people saw, for whoever looks into a failure.
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const [name, one] of [["customer", customer] as const, ["agent", agent] as const, ["qa", qa] as const]) {
-      await one?.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), one?.log.join("\n") ?? "");
-    }
-  });
+  keepWhatTheySaw(folder, () => ({ customer, agent, qa }));
 
   const staffBusy = async () => {
     const { staff } = await rest<{ staff: { email: string; currentCallCount: number }[] }>(
@@ -77,13 +71,8 @@ describe("a call in two real browsers", () => {
   };
 
   it("rings at the desk once the agent is online", async () => {
-    const { email, password } = account(server, "agent");
-    await agent.page.goto(`${server.url}/agent`);
-    await agent.page.getByTestId("email").fill(email);
-    await agent.page.getByTestId("password").fill(password);
-    await agent.page.getByTestId("sign-in").click();
-    await agent.page.getByTestId("online").click();
-    await agent.page.getByTestId("microphone-checked").waitFor();
+    await signIn(agent.page, server, account(server, "agent"));
+    await online(agent.page);
 
     await customer.page.goto(`${server.url}/demo`);
     await customer.page.getByTestId("launcher").click();
@@ -162,11 +151,7 @@ describe("a call in two real browsers", () => {
 
   it("plays and seeks in the QA console", async () => {
     qa = await person({});
-    const { email, password } = account(server, "supervisor");
-    await qa.page.goto(`${server.url}/qa`);
-    await qa.page.getByTestId("email").fill(email);
-    await qa.page.getByTestId("password").fill(password);
-    await qa.page.getByTestId("sign-in").click();
+    await signIn(qa.page, server, account(server, "supervisor"), "/qa");
     await qa.page.locator(`[data-testid=qa-row][data-call-id="${callId}"] a`).click();
     await qa.page.getByTestId("qa-wave").first().waitFor();
     await qa.page.getByTestId("qa-play").click();

@@ -3,13 +3,14 @@
 // or stored says when it was said.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import en from "../shared/i18n/en.json";
 import { person, type Person } from "./harness/chromium.ts";
 import { firstSound, installClockedMicrophone, installFirstSound } from "./harness/clocked.ts";
 import { hear, type Heard } from "./harness/ear.ts";
 import { installDetour, tcpProxy, udpProxy, type TcpProxy, type UdpProxy } from "./harness/network.ts";
 import { artifacts, long } from "./harness/paths.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, decode, trace, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
@@ -87,14 +88,7 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
     await server?.stop();
   });
 
-  // What people saw, for whoever looks into a failure.
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const { name, person: one } of [customer, agent]) {
-      await one.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), one.log.join("\n"));
-    }
-  });
+  keepWhatTheySaw(folder, () => ({ customer: customer?.person, agent: agent?.person }));
 
   const call = () => rest<Call>(server, "GET", `/api/support/call/${callId}`);
   const told = async (kind: string) => {
@@ -124,13 +118,8 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
   };
 
   it("connects through the proxies, and both hear each other", async () => {
-    const { email, password } = account(server, "agent");
-    await agent.person.page.goto(`${server.url}/agent`);
-    await agent.person.page.getByTestId("email").fill(email);
-    await agent.person.page.getByTestId("password").fill(password);
-    await agent.person.page.getByTestId("sign-in").click();
-    await agent.person.page.getByTestId("online").click();
-    await agent.person.page.getByTestId("microphone-checked").waitFor();
+    await signIn(agent.person.page, server, account(server, "agent"));
+    await online(agent.person.page);
     await customer.person.page.goto(`${server.url}/demo`);
     await customer.person.page.getByTestId("launcher").click();
     await customer.person.page.getByTestId("call-us").click();
@@ -337,13 +326,8 @@ describe.skipIf(!long)("continuity: an agent who does not come back", () => {
   });
 
   it("leaves the customer first in line after 20 s, with music on the connection he has", async () => {
-    const { email, password } = account(server, "agent");
-    await agent.page.goto(`${server.url}/agent`);
-    await agent.page.getByTestId("email").fill(email);
-    await agent.page.getByTestId("password").fill(password);
-    await agent.page.getByTestId("sign-in").click();
-    await agent.page.getByTestId("online").click();
-    await agent.page.getByTestId("microphone-checked").waitFor();
+    await signIn(agent.page, server, account(server, "agent"));
+    await online(agent.page);
     await customer.page.goto(`${server.url}/demo`);
     await customer.page.getByTestId("launcher").click();
     await customer.page.getByTestId("call-us").click();

@@ -1,12 +1,12 @@
 // What people beside the agent do with a running call, in real browsers: a supervisor listens and whispers, a colleague
 // is asked, joins and gets the call, the supervisor takes it over.
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
-import { rest, serve, type Account, type Server } from "./harness/server.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
+import { rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
 
@@ -50,18 +50,6 @@ describe("control of a call in real browsers", () => {
     return calls.find((call) => call.callId === callId);
   };
 
-  async function signIn(name: string, account: Account, path: string): Promise<void> {
-    await page(name).goto(`${server.url}${path}`);
-    await shown(name, "email").fill(account.email);
-    await shown(name, "password").fill(account.password);
-    await shown(name, "sign-in").click();
-  }
-
-  async function online(name: string): Promise<void> {
-    await shown(name, "online").click();
-    await shown(name, "microphone-checked").waitFor();
-  }
-
   /** How much of a known sound somebody hears. */
   async function heard(name: string, source: string): Promise<number> {
     const { samples, rate } = await hear(page(name), LISTEN_MS);
@@ -81,19 +69,12 @@ describe("control of a call in real browsers", () => {
     await server?.stop();
   });
 
-  // What people saw, for whoever looks into a failure.
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const [name, each] of Object.entries(people)) {
-      await each.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), each.log.join("\n"));
-    }
-  });
+  keepWhatTheySaw(folder, () => people);
 
   it("begins with a call in talk", async () => {
     const [first] = server.accounts.filter(({ role }) => role === "agent");
-    await signIn("agent", first!, "/agent");
-    await online("agent");
+    await signIn(page("agent"), server, first!, "/agent");
+    await online(page("agent"));
     await page("customer").goto(`${server.url}/demo`);
     await shown("customer", "launcher").click();
     await shown("customer", "call-us").click();
@@ -106,7 +87,7 @@ describe("control of a call in real browsers", () => {
 
   it("is listened to without a microphone, and whispered into with one", async () => {
     const boss = server.accounts.find(({ role }) => role === "supervisor");
-    await signIn("supervisor", boss!, "/admin");
+    await signIn(page("supervisor"), server, boss!, "/admin");
     await shown("supervisor", "row-monitor").click();
     await page("supervisor").getByRole("img", { name: "Sound of the call" }).waitFor();
     await until("the server knows", async () => (await live())?.supervisors[0]?.mode === "monitor");
@@ -130,8 +111,8 @@ describe("control of a call in real browsers", () => {
 
   it("is asked about: a colleague is rung, talks apart, and joins", async () => {
     const [, second] = server.accounts.filter(({ role }) => role === "agent");
-    await signIn("colleague", second!, "/agent");
-    await online("colleague");
+    await signIn(page("colleague"), server, second!, "/agent");
+    await online(page("colleague"));
     await shown("agent", "ask-open").click();
     await shown("agent", "ask-ring").click();
     await page("agent").locator('[data-testid="consult"][data-state="ringing"]').waitFor();

@@ -1,12 +1,12 @@
 // A customer in the other browser: the call of `call.e2e.ts` between Firefox and Chromium, whose offers differ in payload
 // types, header extensions and candidates. Slow to start and in need of a sound server, so part of `--long` only.
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { codecOf, hear } from "./harness/ear.ts";
 import { firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
 import { artifacts, long } from "./harness/paths.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
@@ -42,25 +42,13 @@ describe.skipIf(!long)("firefox: a customer in Firefox, an agent in Chromium", (
     await server?.stop();
   });
 
-  // What people saw, for whoever looks into a failure.
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const [name, one] of [["customer", customer] as const, ["agent", agent] as const]) {
-      await one?.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), one?.log.join("\n") ?? "");
-    }
-  });
+  keepWhatTheySaw(folder, () => ({ customer, agent }));
 
   const status = async () => (await rest<{ status: string }>(server, "GET", `/api/support/call/${callId}`)).status;
 
   it("rings at the desk", async () => {
-    const { email, password } = account(server, "agent");
-    await agent.page.goto(`${server.url}/agent`);
-    await agent.page.getByTestId("email").fill(email);
-    await agent.page.getByTestId("password").fill(password);
-    await agent.page.getByTestId("sign-in").click();
-    await agent.page.getByTestId("online").click();
-    await agent.page.getByTestId("microphone-checked").waitFor();
+    await signIn(agent.page, server, account(server, "agent"));
+    await online(agent.page);
 
     await customer.page.goto(`${server.url}/demo`);
     for (const name of ["launcher", "call-us", "call-now"]) await customer.press(name);

@@ -1,12 +1,12 @@
 // A hold so long that the customer was sent more packets than half of the sequence numbers there are, and then the agent's
 // voice: a stream that went back, or jumped, would be refused as replayed and stay silent. The whole length takes a quarter
 // of an hour and runs with --long; a short hold goes the same way each time.
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts, long } from "./harness/paths.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, trace, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
@@ -65,25 +65,13 @@ describe("hold: music for as long as it takes, then the agent", () => {
     await server?.stop();
   });
 
-  // What people saw, for whoever looks into a failure.
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const [name, one] of [["customer", customer] as const, ["agent", agent] as const]) {
-      await one?.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), one?.log.join("\n") ?? "");
-    }
-  });
+  keepWhatTheySaw(folder, () => ({ customer, agent }));
 
   it(
     `lets the customer hear the agent again after ${HOLD_PACKETS} packets`,
     async () => {
-      const { email, password } = account(server, "agent");
-      await agent.page.goto(`${server.url}/agent`);
-      await agent.page.getByTestId("email").fill(email);
-      await agent.page.getByTestId("password").fill(password);
-      await agent.page.getByTestId("sign-in").click();
-      await agent.page.getByTestId("online").click();
-      await agent.page.getByTestId("microphone-checked").waitFor();
+      await signIn(agent.page, server, account(server, "agent"));
+      await online(agent.page);
       await customer.page.goto(`${server.url}/demo`);
       await customer.page.getByTestId("launcher").click();
       await customer.page.getByTestId("call-us").click();

@@ -2,10 +2,11 @@
 // lane of the recording.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
+import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import { rest, serve, type Server } from "./harness/server.ts";
 import { decode, writeWav } from "./harness/sound.ts";
 import { loudness, tone } from "./harness/tones.ts";
@@ -42,18 +43,7 @@ describe("who-hears-whom", () => {
   const desk = (name: Name, state: string) =>
     page(name).locator(`[data-testid="call-state"][data-state="${state}"]`).waitFor();
 
-  async function signIn(name: Name, role: string, which: number, path: string): Promise<void> {
-    const account = server.accounts.filter((one) => one.role === role)[which];
-    await page(name).goto(`${server.url}${path}`);
-    await shown(name, "email").fill(account!.email);
-    await shown(name, "password").fill(account!.password);
-    await shown(name, "sign-in").click();
-  }
-
-  async function online(name: Name): Promise<void> {
-    await shown(name, "online").click();
-    await shown(name, "microphone-checked").waitFor();
-  }
+  const accountOf = (role: string, which: number) => server.accounts.filter((one) => one.role === role)[which]!;
 
   /** The tones at one ear; somebody without a sound hears none. */
   async function heardBy(name: Name): Promise<Record<Name, number[]>> {
@@ -105,17 +95,11 @@ describe("who-hears-whom", () => {
     await server?.stop();
   });
 
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    for (const [name, each] of Object.entries(people)) {
-      await each.page.screenshot({ path: join(folder, `${name}.png`) });
-      writeFileSync(join(folder, `${name}.log`), each.log.join("\n"));
-    }
-  });
+  keepWhatTheySaw(folder, () => people);
 
   it("in talk customer and agent hear one another", async () => {
-    await signIn("agent", "agent", 0, "/agent");
-    await online("agent");
+    await signIn(page("agent"), server, accountOf("agent", 0), "/agent");
+    await online(page("agent"));
     await page("customer").goto(`${server.url}/demo`);
     await shown("customer", "launcher").click();
     await shown("customer", "call-us").click();
@@ -127,7 +111,7 @@ describe("who-hears-whom", () => {
   });
 
   it("who listens hears both and nobody hears him", async () => {
-    await signIn("supervisor", "supervisor", 0, "/admin");
+    await signIn(page("supervisor"), server, accountOf("supervisor", 0), "/admin");
     await shown("supervisor", "row-monitor").click();
     await supervises("monitor");
     await expectEars({ customer: ["agent"], agent: ["customer"], supervisor: ["customer", "agent"] });
@@ -170,8 +154,8 @@ describe("who-hears-whom", () => {
   });
 
   it("who consults talks apart from the customer", async () => {
-    await signIn("colleague", "agent", 1, "/agent");
-    await online("colleague");
+    await signIn(page("colleague"), server, accountOf("agent", 1), "/agent");
+    await online(page("colleague"));
     await shown("agent", "ask-open").click();
     await shown("agent", "ask-ring").click();
     await shown("colleague", "offer-accept").click();

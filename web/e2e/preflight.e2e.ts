@@ -1,13 +1,13 @@
 // A visitor with a link tests his line in a real browser: he hears himself, and support gets the report.
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PreflightLink } from "../shared/gen/PreflightLink.ts";
 import type { PreflightPage } from "../shared/gen/PreflightPage.ts";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
 import { artifacts, long } from "./harness/paths.ts";
+import { keepWhatTheySaw } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { until } from "./harness/wait.ts";
@@ -36,11 +36,7 @@ describe("a line test", () => {
     await server?.stop();
   });
 
-  afterEach(async (context) => {
-    if (context.task.result?.state !== "fail") return;
-    await visitor?.page.screenshot({ path: join(folder, "visitor.png") });
-    writeFileSync(join(folder, "visitor.log"), visitor?.log.join("\n") ?? "");
-  });
+  keepWhatTheySaw(folder, () => ({ visitor }));
 
   /** A request of the agent. */
   const asAgent = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
