@@ -7,7 +7,7 @@ import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
 import { artifacts, long } from "./harness/paths.ts";
-import { keepWhatTheySaw } from "./harness/people.ts";
+import { keepWhatTheySaw, signIn } from "./harness/people.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { until } from "./harness/wait.ts";
@@ -24,6 +24,7 @@ describe("a line test", () => {
   let visitor: Person;
   let link: PreflightLink;
   let token = "";
+  let code = "";
 
   beforeAll(async () => {
     chirp("up", up);
@@ -91,7 +92,7 @@ describe("a line test", () => {
 
   it("sends its report, which the agent finds by the code that is read out", async () => {
     await visitor.page.getByTestId("send").click();
-    const code = (await visitor.page.getByTestId("code").textContent())!.trim();
+    code = (await visitor.page.getByTestId("code").textContent())!.trim();
     expect(code).toMatch(/^[A-HJ-NP-Z2-9]{3} [A-HJ-NP-Z2-9]{3}$/);
     const path = `/api/support/preflight?code=${encodeURIComponent(code)}`;
     // What the media server measured comes with the end of the leg.
@@ -112,6 +113,25 @@ describe("a line test", () => {
     expect(found.line!.packetsReceived).toBeGreaterThanOrEqual(240);
     expect(found.line!.level).toBeGreaterThan(0);
     expect(visitor.log.filter((line) => line.startsWith("pageerror"))).toEqual([]);
+  });
+
+  it("is shown to the agent at the console, with the figures of both sides", async () => {
+    const agent = await person({});
+    try {
+      await signIn(agent.page, server, account(server, "agent"), "/admin/tests");
+      await agent.page.getByTestId("tests-code").fill(code.toLowerCase());
+      await agent.page.getByRole("link", { name: `Line test ${code}` }).click();
+      const shown = agent.page.getByTestId("tests-drawer");
+      for (const words of ["Amina, second floor", "Ready", "Your voice comes back"]) {
+        await shown.getByText(words, { exact: true }).waitFor();
+      }
+      // Scores of the browser and of the server, neither of them a dash.
+      const scores = await shown.locator("tbody tr").first().locator("td").allTextContents();
+      expect(scores.map(Number).every((score) => score > 4)).toBe(true);
+      expect(agent.log.filter((line) => line.startsWith("pageerror"))).toEqual([]);
+    } finally {
+      await agent.close();
+    }
   });
 });
 

@@ -4,6 +4,7 @@
 //! the wait. Until there are samples of a queue, a contact takes five minutes and one waiting minute in 300 s is
 //! somebody's last.
 
+use crate::shared::Core;
 use crate::store::queues::Strength;
 
 /// Seconds until the call at `position` (1 is next) is taken; `None` when nobody is there to take it.
@@ -16,6 +17,11 @@ pub(crate) fn wait_seconds(position: u32, strength: Strength) -> Option<u32> {
         reason = "clamped to the range of u32"
     )]
     Some(wait.round().clamp(0.0, f64::from(u32::MAX)) as u32)
+}
+
+/// Nothing is promised while this node takes no new room: agents may be free, and nobody is rung.
+pub(crate) fn unless_full(core: &Core, estimate: Option<u32>) -> Option<u32> {
+    estimate.filter(|_| !core.media.load().full)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::auth::SESSION_IDLE;
 use crate::caller::Caller;
 use crate::commands::contact::{find, reader};
 use crate::commands::heard;
+use crate::estimate;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
@@ -96,6 +97,10 @@ pub(crate) async fn call(core: &Arc<Core>, caller: &Caller, call: CallId) -> Res
         })
     })
     .await
+    .map(|view| CallView {
+        estimated_wait_seconds: estimate::unless_full(core, view.estimated_wait_seconds),
+        ..view
+    })
 }
 
 /// Whether the queue of a call takes none unrecorded.

@@ -55,7 +55,10 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
         }
         let looked = core.store.with_ctx(Ctx::System("views"), |tx| Box::pin(look(tx))).await;
         // The database is away: the next look shows what has changed.
-        if let Ok(picture) = looked {
+        if let Ok(mut picture) = looked {
+            for (_, place) in &mut picture.places {
+                place.estimated_wait_seconds = estimate::unless_full(&core, place.estimated_wait_seconds);
+            }
             show(&core, &mut shown, picture);
         }
         tokio::select! {

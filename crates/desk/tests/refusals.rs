@@ -260,11 +260,27 @@ async fn a_full_or_emptied_node_says_so_but_keeps_what_it_has() {
         code(world.desk.start_call(&customer("u2"), start("u2")).await),
         Code::MediaFull
     );
+    let online = wire::staff::PresenceSet {
+        status: wire::staff::PresenceStatus::Online,
+        reason: None,
+        media_checked: true,
+    };
+    world.desk.set_presence(&agent, online).await.unwrap();
+    let promised = async |world: &World| {
+        let view = world.desk.call(&customer("u1"), call).await.unwrap();
+        (view.position, view.estimated_wait_seconds)
+    };
+    assert_eq!(
+        promised(&world).await,
+        (Some(1), None),
+        "nobody is rung while it is full"
+    );
     load(Load {
         capacity_legs: 100,
         draining: true,
         ..Load::default()
     });
+    assert_eq!(promised(&world).await, (Some(1), Some(0)));
     assert!(
         world.desk.start_call(&customer("u1"), start("u1")).await.is_ok(),
         "his call is there already"

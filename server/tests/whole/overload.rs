@@ -74,13 +74,14 @@ async fn a_full_node_refuses_new_rooms_keeps_who_waits_and_goes_on_when_there_is
     })
     .await;
 
-    // Who waits is told that he does, and nobody is rung for a room that is not there.
+    // Who waits keeps his place and is promised nothing, and nobody is rung for a room that is not there.
     desk.go_online(&second).await.expect("online");
     sleep(TWO_LOOKS).await;
     assert!(desk.offers(&second).await.expect("his offers").is_empty());
     let waiting = desk.start("late").await.expect("his call is there").call_id;
     let view = desk.call(waiting).await.expect("his call");
     assert_eq!((view.status, view.position), (CallStatus::Queued, Some(1)));
+    assert_eq!(view.estimated_wait_seconds, None, "an agent is free all the same");
 
     // Who talks goes on, and the room may grow beyond what was kept for it.
     let grant = listens(&desk, &pair).await;
