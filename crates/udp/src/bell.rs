@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::Arc,
 };
 
@@ -35,11 +35,17 @@ impl Bell {
         unsafe { libc::write(self.0.as_raw_fd(), std::ptr::from_ref(&one).cast(), 8) };
     }
 
-    /// Forgets earlier rings.
-    fn hush(&self) {
+    /// Forgets earlier rings; for who waits by a [`Poller`](crate::Poller).
+    pub fn hush(&self) {
         let mut count: u64 = 0;
         // SAFETY: eight bytes of a local are written. An empty counter is no error to us.
         unsafe { libc::read(self.0.as_raw_fd(), std::ptr::from_mut(&mut count).cast(), 8) };
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -8,13 +8,17 @@
 mod address;
 mod batch;
 mod bell;
+mod poller;
 mod prefetch;
 mod socket;
+mod stream;
 
 pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
+pub use poller::{Interest, Poller, Ready};
 pub use prefetch::prefetch;
 pub use socket::Socket;
+pub use stream::{for_voice, listen};
 
 /// Free bytes in front of every received datagram, for a relay's or a stream's framing.
 pub const HEADROOM_BYTES: usize = 16;

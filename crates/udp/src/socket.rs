@@ -22,6 +22,20 @@ impl Socket {
     /// # Errors
     /// What the kernel says; `AddrInUse` for a taken port.
     pub fn bind(address: SocketAddr) -> io::Result<Socket> {
+        Self::open(address, false)
+    }
+
+    /// Binds a port that other sockets of this process bind the same way; the kernel spreads the senders over them.
+    ///
+    /// Adding or closing one of them moves every sender: all must be bound before the first is read.
+    ///
+    /// # Errors
+    /// What the kernel says; `AddrInUse` for a port that somebody holds alone.
+    pub fn bind_shared(address: SocketAddr) -> io::Result<Socket> {
+        Self::open(address, true)
+    }
+
+    fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
         let family = if address.is_ipv4() {
             libc::AF_INET
         } else {
@@ -36,6 +50,9 @@ impl Socket {
         let owned = unsafe { OwnedFd::from_raw_fd(raw) };
         if address.is_ipv6() {
             set(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        }
+        if shared {
+            set(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         }
         for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
             set(raw, libc::SOL_SOCKET, option, SOCKET_BUFFER_BYTES as i32)?;
@@ -103,7 +120,7 @@ impl AsFd for Socket {
     }
 }
 
-fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(crate) fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer is to a local of the size that is named.
     let result = unsafe { libc::setsockopt(socket, level, option, std::ptr::from_ref(&value).cast(), length) };
@@ -111,5 +128,18 @@ fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_in
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_who_share_may_have_the_same_port() {
+        let one = Socket::bind_shared("127.0.0.1:0".parse().unwrap()).unwrap();
+        let two = Socket::bind_shared(one.local()).unwrap();
+        assert_eq!(one.local(), two.local());
+        assert_eq!(Socket::bind(one.local()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }
