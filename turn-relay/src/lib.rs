@@ -8,6 +8,8 @@
 
 mod budget;
 mod clock;
+#[path = "io/mod.rs"]
+mod relay_io;
 mod metrics;
 
 use std::io;
