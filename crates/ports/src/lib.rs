@@ -13,6 +13,7 @@ pub mod thresholds;
 
 use std::{future::Future, pin::Pin};
 
+pub use call_model::LegId;
 pub use load::{Draining, Load, Recorder, Rooms};
 pub use media::{
     Announce, Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary,
