@@ -5,8 +5,14 @@
 use rtc_crypto::{HmacAlgorithm, Mac, constant_time_eq, default_provider};
 use std::fmt;
 
-/// Bytes of an HMAC-SHA1 tag.
-pub(crate) const TAG_BYTES: usize = 20;
+/// Bytes of an HMAC-SHA1 tag: the value of MESSAGE-INTEGRITY.
+pub const INTEGRITY_BYTES: usize = 20;
+
+/// What can make MESSAGE-INTEGRITY: a short-term [`Key`] or a [`crate::LongTermKey`].
+pub trait Sign {
+    /// The HMAC-SHA1 tag over the concatenation of `parts`.
+    fn sign(&mut self, parts: &[&[u8]]) -> [u8; INTEGRITY_BYTES];
+}
 
 /// HMAC-SHA1 under one password (RFC 8489 §9.1.1: for short-term credentials the key is the password).
 ///
@@ -24,19 +30,21 @@ impl Key {
         let mac = provider.crypto().new_hmac(HmacAlgorithm::Sha1, password);
         Key(mac.expect("HMAC-SHA1 takes keys of any length"))
     }
+}
 
-    /// The tag over the concatenation of `parts`.
-    pub(crate) fn sign(&mut self, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
-        let mut tag = [0u8; TAG_BYTES];
+impl Sign for Key {
+    fn sign(&mut self, parts: &[&[u8]]) -> [u8; INTEGRITY_BYTES] {
+        let mut tag = [0u8; INTEGRITY_BYTES];
         self.0
             .sign(parts, &mut tag)
             .expect("the tag buffer has the length of an HMAC-SHA1 tag");
         tag
     }
+}
 
-    pub(crate) fn verify(&mut self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        constant_time_eq(&self.sign(parts), tag)
-    }
+/// Compares with the tag that came, in constant time.
+pub(crate) fn verify(key: &mut impl Sign, parts: &[&[u8]], tag: &[u8]) -> bool {
+    constant_time_eq(&key.sign(parts), tag)
 }
 
 impl fmt::Debug for Key {

@@ -7,8 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::key::TAG_BYTES;
-use crate::{Class, HEADER_BYTES, Key, MAGIC_COOKIE, TransactionId, attribute, fingerprint};
+use crate::key::{INTEGRITY_BYTES, Sign, verify};
+use crate::{Class, HEADER_BYTES, MAGIC_COOKIE, TransactionId, attribute, fingerprint};
 
 /// Why bytes are no STUN message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,27 @@ pub enum Malformed {
 pub fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram, [0..=3, _, _, _, cookie @ ..] if cookie.starts_with(&MAGIC_COOKIE.to_be_bytes()))
         && datagram.len() >= HEADER_BYTES
+}
+
+/// Class, method and transaction id of a message whose header is right; of the attributes nothing is known yet.
+///
+/// # Errors
+/// [`Malformed::Short`], [`Malformed::Cookie`], [`Malformed::Length`].
+pub fn header(datagram: &[u8]) -> Result<(Class, u16, TransactionId), Malformed> {
+    let (header, body) = datagram.split_at_checked(HEADER_BYTES).ok_or(Malformed::Short)?;
+    let &[k0, k1, l0, l1, c0, c1, c2, c3, ref transaction @ ..] = header else {
+        return Err(Malformed::Short);
+    };
+    if k0 > 3 || u32::from_be_bytes([c0, c1, c2, c3]) != MAGIC_COOKIE {
+        return Err(Malformed::Cookie);
+    }
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    if length != body.len() || !length.is_multiple_of(4) {
+        return Err(Malformed::Length);
+    }
+    let (class, method) = split_kind(u16::from_be_bytes([k0, k1]));
+    let transaction = TransactionId::try_from(transaction).map_err(|_| Malformed::Short)?;
+    Ok((class, method, transaction))
 }
 
 /// One attribute: its type and its value without padding.
@@ -105,7 +126,18 @@ pub struct Message<'a> {
     transaction: TransactionId,
     /// Where MESSAGE-INTEGRITY begins.
     integrity_at: Option<usize>,
-    has_fingerprint: bool,
+    fingerprint: Fingerprint,
+}
+
+/// What is known of a message's FINGERPRINT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// None is there.
+    Absent,
+    /// It is last and right.
+    Right,
+    /// It is wrong, of the wrong size or not last; only from [`Message::parse_damaged`].
+    Wrong,
 }
 
 impl<'a> Message<'a> {
@@ -116,27 +148,34 @@ impl<'a> Message<'a> {
     ///
     /// Source: RFC 8489 §5, §6.3, §14.
     pub fn parse(datagram: &'a [u8]) -> Result<Message<'a>, Malformed> {
-        let (header, body) = datagram.split_at_checked(HEADER_BYTES).ok_or(Malformed::Short)?;
-        let &[k0, k1, l0, l1, c0, c1, c2, c3, ref transaction @ ..] = header else {
-            return Err(Malformed::Short);
-        };
-        if k0 > 3 || u32::from_be_bytes([c0, c1, c2, c3]) != MAGIC_COOKIE {
-            return Err(Malformed::Cookie);
+        let message = Message::parse_damaged(datagram)?;
+        if message.fingerprint == Fingerprint::Wrong {
+            return Err(Malformed::Fingerprint);
         }
-        let length = usize::from(u16::from_be_bytes([l0, l1]));
-        if length != body.len() || !length.is_multiple_of(4) {
-            return Err(Malformed::Length);
+        let tag = message.integrity_at.map(|at| message.raw.get(at + 2..at + 4));
+        if tag.is_some_and(|length| length != Some(&[0, INTEGRITY_BYTES as u8])) {
+            return Err(Malformed::Integrity);
         }
-        let (class, method) = split_kind(u16::from_be_bytes([k0, k1]));
+        Ok(message)
+    }
+
+    /// Like [`Message::parse`], but a wrong FINGERPRINT or a MESSAGE-INTEGRITY of the wrong size is only noted: the
+    /// message will not [`verify`](Message::verify). For a server whose judge is MESSAGE-INTEGRITY, so that it can
+    /// answer whoever sent a damaged request.
+    ///
+    /// # Errors
+    /// [`Malformed`], but for [`Malformed::Fingerprint`] and [`Malformed::Integrity`].
+    pub fn parse_damaged(datagram: &'a [u8]) -> Result<Message<'a>, Malformed> {
+        let (class, method, transaction) = header(datagram)?;
         let mut message = Message {
             raw: datagram,
             class,
             method,
-            transaction: TransactionId::try_from(transaction).map_err(|_| Malformed::Short)?,
+            transaction,
             integrity_at: None,
-            has_fingerprint: false,
+            fingerprint: Fingerprint::Absent,
         };
-        message.walk(body)?;
+        message.walk(datagram.get(HEADER_BYTES..).unwrap_or_default())?;
         Ok(message)
     }
 
@@ -147,19 +186,12 @@ impl<'a> Message<'a> {
             let at = self.raw.len() - rest.len();
             let (attribute, behind) = split_attribute(rest).ok_or(Malformed::Attribute)?;
             match attribute.kind {
-                attribute::MESSAGE_INTEGRITY if self.integrity_at.is_none() => {
-                    if attribute.value.len() != TAG_BYTES {
-                        return Err(Malformed::Integrity);
-                    }
-                    self.integrity_at = Some(at);
-                }
-                attribute::FINGERPRINT => {
-                    let value = <[u8; 4]>::try_from(attribute.value).map_err(|_| Malformed::Fingerprint)?;
+                attribute::MESSAGE_INTEGRITY if self.integrity_at.is_none() => self.integrity_at = Some(at),
+                attribute::FINGERPRINT if self.fingerprint != Fingerprint::Wrong => {
                     let before = self.raw.get(..at).unwrap_or_default();
-                    if !behind.is_empty() || u32::from_be_bytes(value) != fingerprint(&[before]) {
-                        return Err(Malformed::Fingerprint);
-                    }
-                    self.has_fingerprint = true;
+                    // The CRC is worth its time only where it can be right.
+                    let right = behind.is_empty() && attribute.value == fingerprint(&[before]).to_be_bytes();
+                    self.fingerprint = if right { Fingerprint::Right } else { Fingerprint::Wrong };
                 }
                 _ => {}
             }
@@ -189,7 +221,13 @@ impl<'a> Message<'a> {
     /// True if a (right) FINGERPRINT is there.
     #[must_use]
     pub fn has_fingerprint(&self) -> bool {
-        self.has_fingerprint
+        self.fingerprint == Fingerprint::Right
+    }
+
+    /// What is known of FINGERPRINT.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// True if MESSAGE-INTEGRITY is there, right or wrong.
@@ -229,10 +267,7 @@ impl<'a> Message<'a> {
     /// PRIORITY; `None` also when it is not four bytes long.
     #[must_use]
     pub fn priority(&self) -> Option<u32> {
-        self.attribute(attribute::PRIORITY)?
-            .try_into()
-            .ok()
-            .map(u32::from_be_bytes)
+        self.number(attribute::PRIORITY)
     }
 
     /// Comprehension-required attributes (below 0x8000) that are not in `known`.
@@ -250,39 +285,58 @@ impl<'a> Message<'a> {
     /// True if MESSAGE-INTEGRITY is there and was made with `key`, compared in constant time.
     ///
     /// Source: RFC 8489 §14.5: the length field counts up to and with MESSAGE-INTEGRITY while hashing.
-    pub fn verify(&self, key: &mut Key) -> bool {
+    pub fn verify(&self, key: &mut impl Sign) -> bool {
         let Some(at) = self.integrity_at else { return false };
-        let length = ((at + 4 + TAG_BYTES - HEADER_BYTES) as u16).to_be_bytes();
+        let length = ((at + 4 + INTEGRITY_BYTES - HEADER_BYTES) as u16).to_be_bytes();
         let (Some(kind), Some(rest), Some(tag)) = (
             self.raw.get(..2),
             self.raw.get(4..at),
-            self.raw.get(at + 4..at + 4 + TAG_BYTES),
+            self.raw.get(at + 4..at + 4 + INTEGRITY_BYTES),
         ) else {
             return false;
         };
-        key.verify(&[kind, &length, rest], tag)
+        verify(key, &[kind, &length, rest], tag)
     }
 
     /// The sender's address as the other side saw it (XOR-MAPPED-ADDRESS, RFC 8489 §14.2).
     #[must_use]
     pub fn xor_mapped_address(&self) -> Option<SocketAddr> {
-        let value = self.attribute(attribute::XOR_MAPPED_ADDRESS)?;
-        let &[0, family, p0, p1, ref address @ ..] = value else {
-            return None;
-        };
-        let port = u16::from_be_bytes([p0, p1]) ^ (MAGIC_COOKIE >> 16) as u16;
-        let ip = match family {
-            1 => {
-                let bits = u32::from_be_bytes(address.try_into().ok()?);
-                IpAddr::V4(Ipv4Addr::from_bits(bits ^ MAGIC_COOKIE))
-            }
-            2 => {
-                let bits = u128::from_be_bytes(address.try_into().ok()?);
-                IpAddr::V6(Ipv6Addr::from_bits(bits ^ mask(&self.transaction)))
-            }
-            _ => return None,
+        self.xor_address(attribute::XOR_MAPPED_ADDRESS)
+    }
+
+    /// The first xored address of this type; `None` also when it is none.
+    #[must_use]
+    pub fn xor_address(&self, kind: u16) -> Option<SocketAddr> {
+        self.read_xored(self.attribute(kind)?)
+    }
+
+    /// Every xored address of this type, in order; `None` in place of one that is no address.
+    pub fn xor_addresses(&self, kind: u16) -> impl Iterator<Item = Option<SocketAddr>> + use<'a> {
+        let message = *self;
+        let of_kind = self.attributes().filter(move |attribute| attribute.kind == kind);
+        of_kind.map(move |attribute| message.read_xored(attribute.value))
+    }
+
+    fn read_xored(&self, value: &[u8]) -> Option<SocketAddr> {
+        let plain = read_address(value)?;
+        let port = plain.port() ^ (MAGIC_COOKIE >> 16) as u16;
+        let ip = match plain.ip() {
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() ^ MAGIC_COOKIE)),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() ^ mask(&self.transaction))),
         };
         Some(SocketAddr::new(ip, port))
+    }
+
+    /// The first plain address of this type (MAPPED-ADDRESS and its like, RFC 8489 §14.1).
+    #[must_use]
+    pub fn address(&self, kind: u16) -> Option<SocketAddr> {
+        read_address(self.attribute(kind)?)
+    }
+
+    /// The first attribute of this type as a number; `None` also when it is not four bytes long.
+    #[must_use]
+    pub fn number(&self, kind: u16) -> Option<u32> {
+        self.attribute(kind)?.try_into().ok().map(u32::from_be_bytes)
     }
 
     /// ERROR-CODE as a number from 300 to 699 (RFC 8489 §14.8).
@@ -294,6 +348,19 @@ impl<'a> Message<'a> {
         let class = u16::from(class & 0x07);
         ((3..=6).contains(&class) && number < 100).then_some(class * 100 + u16::from(number))
     }
+}
+
+/// Family, port and address (RFC 8489 §14.1); the byte before the family is ignored.
+fn read_address(value: &[u8]) -> Option<SocketAddr> {
+    let &[_, family, p0, p1, ref address @ ..] = value else {
+        return None;
+    };
+    let ip = match family {
+        1 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?)),
+        2 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_be_bytes([p0, p1])))
 }
 
 /// What an IPv6 address is xored with: the cookie, then the transaction id.

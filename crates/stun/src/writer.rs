@@ -6,9 +6,9 @@
 
 use std::net::SocketAddr;
 
-use crate::key::TAG_BYTES;
+use crate::key::{INTEGRITY_BYTES, Sign};
 use crate::message::{join_kind, mask};
-use crate::{Class, HEADER_BYTES, Key, MAGIC_COOKIE, TransactionId, attribute, fingerprint};
+use crate::{Class, HEADER_BYTES, MAGIC_COOKIE, TransactionId, attribute, fingerprint};
 
 /// The caller's buffer is too small for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,19 +65,39 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// [`NoRoom`].
     pub fn xor_mapped_address(&mut self, address: SocketAddr) -> Result<(), NoRoom> {
-        let port = (address.port() ^ (MAGIC_COOKIE >> 16) as u16).to_be_bytes();
+        self.xor_address(attribute::XOR_MAPPED_ADDRESS, address)
+    }
+
+    /// Appends an address in the form of XOR-MAPPED-ADDRESS.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn xor_address(&mut self, kind: u16, address: SocketAddr) -> Result<(), NoRoom> {
+        let (value, length) = xored(address, &self.transaction);
+        self.attribute(kind, value.get(..length).unwrap_or_default())
+    }
+
+    /// Appends an address in the form of MAPPED-ADDRESS (RFC 8489 §14.1).
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn address(&mut self, kind: u16, address: SocketAddr) -> Result<(), NoRoom> {
+        let port = address.port().to_be_bytes();
         let mut value = [0u8; 20];
         let length = match address {
-            SocketAddr::V4(v4) => {
-                let bits = (v4.ip().to_bits() ^ MAGIC_COOKIE).to_be_bytes();
-                fill(&mut value, &[&[0, 1], &port, &bits])
-            }
-            SocketAddr::V6(v6) => {
-                let bits = (v6.ip().to_bits() ^ mask(&self.transaction)).to_be_bytes();
-                fill(&mut value, &[&[0, 2], &port, &bits])
-            }
+            SocketAddr::V4(v4) => fill(&mut value, &[&[0, 1], &port, &v4.ip().octets()]),
+            SocketAddr::V6(v6) => fill(&mut value, &[&[0, 2], &port, &v6.ip().octets()]),
         };
-        self.attribute(attribute::XOR_MAPPED_ADDRESS, value.get(..length).unwrap_or_default())
+        self.attribute(kind, value.get(..length).unwrap_or_default())
+    }
+
+    /// Appends ADDRESS-ERROR-CODE: why an allocation lacks this family (RFC 8656 §18.12). `family`: 1 or 2.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn address_error_code(&mut self, family: u8, code: u16) -> Result<(), NoRoom> {
+        let value = [family, 0, (code / 100) as u8, (code % 100) as u8];
+        self.attribute(attribute::ADDRESS_ERROR_CODE, &value)
     }
 
     /// Appends ERROR-CODE with its registered phrase (RFC 8489 §14.8). `code`: 300 to 699.
@@ -111,8 +131,8 @@ impl<'b> Writer<'b> {
     ///
     /// # Errors
     /// [`NoRoom`].
-    pub fn integrity(&mut self, key: &mut Key) -> Result<(), NoRoom> {
-        self.set_length(self.len + 4 + TAG_BYTES)?;
+    pub fn integrity(&mut self, key: &mut impl Sign) -> Result<(), NoRoom> {
+        self.set_length(self.len + 4 + INTEGRITY_BYTES)?;
         let tag = key.sign(&[self.written()]);
         self.attribute(attribute::MESSAGE_INTEGRITY, &tag)
     }
@@ -155,8 +175,25 @@ impl<'b> Writer<'b> {
     }
 }
 
+/// The value of an address xored with cookie and transaction id, and its length (RFC 8489 §14.2).
+pub(crate) fn xored(address: SocketAddr, transaction: &TransactionId) -> ([u8; 20], usize) {
+    let port = (address.port() ^ (MAGIC_COOKIE >> 16) as u16).to_be_bytes();
+    let mut value = [0u8; 20];
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            let bits = (v4.ip().to_bits() ^ MAGIC_COOKIE).to_be_bytes();
+            fill(&mut value, &[&[0, 1], &port, &bits])
+        }
+        SocketAddr::V6(v6) => {
+            let bits = (v6.ip().to_bits() ^ mask(transaction)).to_be_bytes();
+            fill(&mut value, &[&[0, 2], &port, &bits])
+        }
+    };
+    (value, length)
+}
+
 /// Copies the parts one behind the other as far as they fit; returns the bytes copied.
-fn fill(target: &mut [u8], parts: &[&[u8]]) -> usize {
+pub(crate) fn fill(target: &mut [u8], parts: &[&[u8]]) -> usize {
     let mut at = 0;
     for part in parts {
         let Some(place) = target.get_mut(at..at + part.len()) else {
