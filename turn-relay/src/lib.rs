@@ -10,6 +10,7 @@ mod budget;
 mod clock;
 #[path = "io/mod.rs"]
 mod relay_io;
+pub mod core;
 mod metrics;
 
 use std::io;

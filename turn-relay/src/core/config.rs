@@ -1,0 +1,121 @@
+//! What one core is made from.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use super::credential::{LegNames, Secrets};
+use super::nonce::NonceKey;
+use super::quota::Quota;
+
+/// Limits that an operator may change; the defaults are those of the design.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A credential whose time ends later than so many seconds from now is none of ours. Higher: a stolen secret mints
+    /// longer. Lower: clocks of nodes must agree better.
+    pub credential_ahead_s: u64,
+    /// Allocations per leg: over UDP, TCP and TLS, in both families. Higher: more memory per credential. Lower: a
+    /// browser with two interfaces loses candidates.
+    pub allocations_per_leg: u32,
+    /// Allocations per IPv4 /24 or IPv6 /56: a large office behind one address. Higher: one network may fill the node.
+    pub allocations_per_prefix: u32,
+    /// Allocations of this core: at most its share of the virtual ports.
+    pub allocations: u32,
+    /// Datagrams per second from one client, with a burst of one second: voice is 50, its reports and checks 20.
+    pub packets_per_s: u32,
+    /// Bits per second of payload from one client, with a burst of one second: Opus at 64 kbit/s with redundancy.
+    pub bits_per_s: u32,
+    /// New peers per second and allocation, allow-list mode only: a credential is no port scanner.
+    pub new_peers_per_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            credential_ahead_s: 300,
+            allocations_per_leg: 6,
+            allocations_per_prefix: 4_096,
+            allocations: 16_384,
+            packets_per_s: 200,
+            bits_per_s: 256_000,
+            new_peers_per_s: 5,
+        }
+    }
+}
+
+/// One address that clients come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// As clients see it: the public address, not the bound one.
+    pub address: SocketAddr,
+    /// A datagram socket: may be asked to answer from another one (RFC 5780).
+    pub udp: bool,
+}
+
+/// What of RFC 5780 is offered on Binding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// One public IP: a request to answer from the other port is heard, one for another IP refused (420).
+    #[default]
+    OneAddress,
+    /// Two public IPs with the same two ports: everything, and larger answers.
+    TwoAddresses,
+}
+
+/// Which payloads a client may send on to whoever is behind the relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gate {
+    /// What media speaks: first byte 0–3 (STUN), 20–63 (DTLS), 128–191 (RTP, RTCP), 1 to 1,500 bytes (RFC 7983 §7).
+    #[default]
+    Media,
+    /// Anything: for the echo endpoint of conformance tools.
+    Any,
+}
+
+/// See the top of this file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which worker this core is, below `workers`.
+    pub worker: u16,
+    /// How many share the virtual ports, at most 64.
+    pub workers: u16,
+    /// False: Binding only; every other request meets silence.
+    pub turn: bool,
+    /// REALM, at most 64 bytes: `helpline`.
+    pub realm: String,
+    /// Everything that clients come to, of all workers, in the order of [`super::Flow::local`].
+    pub listeners: Vec<Listener>,
+    /// RFC 5780.
+    pub behaviour: Behaviour,
+    /// See there.
+    pub limits: Limits,
+    /// See there.
+    pub gate: Gate,
+    /// See there.
+    pub leg_names: LegNames,
+    /// The secrets that credentials are judged with.
+    pub secrets: Secrets,
+    /// Number (0–3) and key of the nonces.
+    pub nonce_key: NonceKey,
+    /// 32 random bytes for the keyed hashes of this core's tables and of the flows that staff see; the same for all
+    /// workers, so that one client has one name.
+    pub seed: [u8; 32],
+    /// Counts per leg and prefix, shared by all workers of the process; locked at Allocate and at an allocation's end.
+    pub quota: Arc<Mutex<Quota>>,
+}
+
+/// Why a core cannot be made from this configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// No shard, or none with an address.
+    #[error("no candidate address to relay to")]
+    NoCandidates,
+    /// More candidates than a [`ports::RelayPath`] can tell apart.
+    #[error("more than 256 candidate addresses")]
+    TooManyCandidates,
+    /// `worker` and `workers` do not fit, or there are more than 64.
+    #[error("worker {0} of {1} is not possible")]
+    Worker(u16, u16),
+    /// The realm is empty or longer than 64 bytes.
+    #[error("the realm must have 1 to 64 bytes")]
+    Realm,
+}
