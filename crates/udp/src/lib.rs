@@ -17,7 +17,7 @@ pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
 pub use poller::{Interest, Poller, Ready};
 pub use prefetch::prefetch;
-pub use socket::Socket;
+pub use socket::{Socket, dont_fragment, is_message_too_long};
 pub use stream::{for_voice, listen};
 
 /// Free bytes in front of every received datagram, for a relay's or a stream's framing.

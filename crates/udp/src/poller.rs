@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// What to wait for.
@@ -127,6 +127,13 @@ impl Poller {
             readable: flags & (libc::EPOLLIN | libc::EPOLLRDHUP | ended) != 0,
             writable: flags & (libc::EPOLLOUT | ended) != 0,
         })
+    }
+}
+
+/// A set can itself be in a set: it is readable while anything in it is ready.
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
     }
 }
 

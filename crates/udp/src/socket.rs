@@ -120,6 +120,31 @@ impl AsFd for Socket {
     }
 }
 
+/// Whether datagrams of a socket may be split on their way. `v6`: the socket's family.
+///
+/// # Errors
+/// What the kernel says.
+pub fn dont_fragment(socket: &impl AsFd, v6: bool, on: bool) -> io::Result<()> {
+    let (level, option) = if v6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER)
+    };
+    let value = match (v6, on) {
+        (false, true) => libc::IP_PMTUDISC_DO,
+        (false, false) => libc::IP_PMTUDISC_DONT,
+        (true, true) => libc::IPV6_PMTUDISC_DO,
+        (true, false) => libc::IPV6_PMTUDISC_DONT,
+    };
+    set(socket.as_fd().as_raw_fd(), level, option, value)
+}
+
+/// Whether an error number of the kernel says that a datagram was longer than its way.
+#[must_use]
+pub fn is_message_too_long(number: i32) -> bool {
+    number == libc::EMSGSIZE
+}
+
 pub(crate) fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer is to a local of the size that is named.
