@@ -1,11 +1,57 @@
-//! What the STUN ports have done, for Prometheus. No label names an address.
+//! What STUN and the relay have done, for Prometheus. No label names an address, a leg or a user.
+//!
+//! A worker counts in plain fields; once a second it brings here what has been added since.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, local::LocalHistogram,
+};
+
+use crate::core::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage};
+use ports::Via;
+
+/// Words of the families in `helpline_turn_allocations`, in the order of the counters.
+const FAMILIES: [&str; 3] = ["ipv4", "ipv6", "dual"];
+/// Upper bounds of the delay in the ring, seconds: from what a batch takes to what a jitter buffer holds.
+const RING_DELAY_S: [f64; 10] = [
+    0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1,
+];
+
+/// What only the edge sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EdgeCounters {
+    /// Media that a slow TCP client did not take in time.
+    pub(crate) queue: u64,
+    /// Frames for which the ring from a shard had no room.
+    pub(crate) ring: u64,
+    /// Connections that a limit closed or kept out.
+    pub(crate) stream: u64,
+    /// Datagrams that the kernel refused to send.
+    pub(crate) send: u64,
+    /// Reads that failed.
+    pub(crate) receive: u64,
+    /// Packets that made the core panic.
+    pub(crate) panics: u64,
+}
 
 /// See the top of this file.
 #[derive(Clone)]
 pub struct Metrics {
-    datagrams: IntCounterVec,
+    requests: IntCounterVec,
+    allocations: IntGaugeVec,
+    packets: IntCounterVec,
+    bytes: IntCounterVec,
+    errors: IntCounterVec,
+    dropped: IntCounterVec,
+    rejected: IntCounterVec,
+    nonce_age: Gauge,
+    ring_delay: Histogram,
+    unverified: IntCounter,
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
 impl Metrics {
@@ -14,27 +60,179 @@ impl Metrics {
     /// # Errors
     /// A name that is registered already.
     pub fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
-        let name = Opts::new(
+        let requests = counters(
+            registry,
             "helpline_stun_requests_total",
             "Datagrams on the STUN ports, by what became of them",
-        );
-        let datagrams = IntCounterVec::new(name, &["reason"])?;
-        for reason in ["answered", "ignored", "limited"] {
-            datagrams.with_label_values(&[reason]).inc_by(0);
+            &["reason"],
+        )?;
+        let allocations = IntGaugeVec::new(
+            Opts::new(
+                "helpline_turn_allocations",
+                "Living allocations, by transport and address family",
+            ),
+            &["via", "family"],
+        )?;
+        registry.register(Box::new(allocations.clone()))?;
+        let nonce_age = Gauge::new("helpline_turn_nonce_age_seconds", "Age of the nonce that was used last")?;
+        registry.register(Box::new(nonce_age.clone()))?;
+        let ring_delay = Histogram::with_opts(
+            HistogramOpts::new(
+                "helpline_turn_ring_delay_seconds",
+                "Time from a shard's write to the relay's read",
+            )
+            .buckets(RING_DELAY_S.to_vec()),
+        )?;
+        registry.register(Box::new(ring_delay.clone()))?;
+        let unverified = IntCounter::new(
+            "helpline_turn_unverified_reply_bytes_total",
+            "Bytes of answers to sources that had proven nothing",
+        )?;
+        registry.register(Box::new(unverified.clone()))?;
+        let metrics = Metrics {
+            requests,
+            allocations,
+            packets: counters(
+                registry,
+                "helpline_turn_packets_total",
+                "Relayed datagrams, by direction and transport",
+                &["dir", "via"],
+            )?,
+            bytes: counters(
+                registry,
+                "helpline_turn_bytes_total",
+                "Relayed payload, by direction and transport",
+                &["dir", "via"],
+            )?,
+            errors: counters(
+                registry,
+                "helpline_turn_errors_total",
+                "Error answers, by STUN error code",
+                &["code"],
+            )?,
+            dropped: counters(
+                registry,
+                "helpline_turn_dropped_total",
+                "What was dropped or left unanswered, by where",
+                &["stage"],
+            )?,
+            rejected: counters(
+                registry,
+                "helpline_turn_credentials_rejected_total",
+                "Credentials that were not believed, by cause",
+                &["reason"],
+            )?,
+            nonce_age,
+            ring_delay,
+            unverified,
+        };
+        // Every series is there from the start, at 0.
+        metrics.add(&Seen::default(), &Seen::default());
+        for via in Via::ALL {
+            for family in FAMILIES {
+                metrics.allocations.with_label_values(&[via.word(), family]).set(0);
+            }
         }
-        registry.register(Box::new(datagrams.clone()))?;
-        Ok(Metrics { datagrams })
+        Ok(metrics)
     }
 
-    pub(crate) fn answered(&self) {
-        self.datagrams.with_label_values(&["answered"]).inc();
+    /// A worker's own histogram of the delay in its rings.
+    pub(crate) fn ring_delay(&self) -> LocalHistogram {
+        self.ring_delay.local()
     }
 
-    pub(crate) fn ignored(&self) {
-        self.datagrams.with_label_values(&["ignored"]).inc();
+    /// Adds what `now` has more than `before`.
+    pub(crate) fn add(&self, before: &Seen, now: &Seen) {
+        let (old, new) = (&before.core, &now.core);
+        for (place, via) in Via::ALL.iter().map(|via| via.word()).enumerate() {
+            for (family, word) in FAMILIES.iter().enumerate() {
+                let change = i64::from(new.allocations[place][family]) - i64::from(old.allocations[place][family]);
+                self.allocations.with_label_values(&[via, word]).add(change);
+            }
+            for (word, old, new) in [("up", &old.up, &new.up), ("down", &old.down, &new.down)] {
+                let (old, new) = (&old[place], &new[place]);
+                add(&self.packets, &[word, via], old.packets, new.packets);
+                add(&self.bytes, &[word, via], old.bytes, new.bytes);
+            }
+        }
+        for (place, code) in ERROR_CODES.iter().enumerate() {
+            add(&self.errors, &[&code.to_string()], old.errors[place], new.errors[place]);
+        }
+        add(
+            &self.errors,
+            &[&NO_CAPACITY.to_string()],
+            old.no_capacity,
+            new.no_capacity,
+        );
+        for (place, reason) in Rejected::ALL.iter().enumerate() {
+            add(
+                &self.rejected,
+                &[reason.word()],
+                old.rejected[place],
+                new.rejected[place],
+            );
+        }
+        for stage in Stage::ALL {
+            let place = stage as usize;
+            let (mut old, mut new) = (old.dropped[place], new.dropped[place]);
+            if stage == Stage::Ring {
+                // Both directions: towards the shard the core counts, from it the ring.
+                old += before.edge.ring;
+                new += now.edge.ring;
+            }
+            add(&self.dropped, &[stage.word()], old, new);
+        }
+        let edges = |seen: &Seen| {
+            let EdgeCounters {
+                queue,
+                ring: _,
+                stream,
+                send,
+                receive,
+                panics,
+            } = seen.edge;
+            [
+                ("queue", queue),
+                ("stream", stream),
+                ("send", send),
+                ("receive", receive),
+                ("panic", panics),
+            ]
+        };
+        for ((stage, old), (_, new)) in edges(before).into_iter().zip(edges(now)) {
+            add(&self.dropped, &[stage], old, new);
+        }
+        add(&self.requests, &["answered"], old.bindings, new.bindings);
+        let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize];
+        add(&self.requests, &["limited"], limited(old), limited(new));
+        add(&self.requests, &["ignored"], ignored(old), ignored(new));
+        self.unverified
+            .inc_by(new.unverified_reply_bytes.saturating_sub(old.unverified_reply_bytes));
+        if new.nonce_age_s != old.nonce_age_s {
+            self.nonce_age.set(f64::from(new.nonce_age_s));
+        }
     }
+}
 
-    pub(crate) fn limited(&self) {
-        self.datagrams.with_label_values(&["limited"]).inc();
-    }
+/// What was no STUN or TURN that anybody answers.
+fn ignored(seen: &Counters) -> u64 {
+    let silent = [
+        Stage::Length,
+        Stage::Channel,
+        Stage::Header,
+        Stage::Fingerprint,
+        Stage::Off,
+    ];
+    silent.iter().map(|stage| seen.dropped[*stage as usize]).sum()
+}
+
+fn add(to: &IntCounterVec, labels: &[&str], before: u64, now: u64) {
+    to.with_label_values(labels).inc_by(now.saturating_sub(before));
+}
+
+/// One worker's counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) core: Counters,
+    pub(crate) edge: EdgeCounters,
 }

@@ -1,3 +1,12 @@
 //! The edge of the relay: threads, sockets, TLS and rings around the pure core.
 
+mod edge;
+mod mail;
+mod peers;
 mod ring;
+mod start;
+pub(crate) mod stream;
+mod udp;
+mod worker;
+
+pub use start::{Relay, RelayHandle, StartFailed};

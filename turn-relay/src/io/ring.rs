@@ -14,14 +14,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use udp::Bell;
 
 use crate::clock::Clock;
+pub(crate) use crate::core::{FRONT_BYTES, TAIL_BYTES};
 
 /// Bytes of one ring: about 1,000 voice packets, which are 20 ms at 50,000 a second.
 /// More: a stalled worker plays old sound. Less: a burst of a full shard is cut.
 pub(crate) const RING_BYTES: usize = 256 * 1024;
-/// Bytes free in front of a payload: a Data indication from an IPv6 peer (20 header, 24 address, 4 of DATA).
-pub(crate) const FRONT_BYTES: usize = 48;
-/// Bytes free behind a payload: padding to four, and room to spare.
-pub(crate) const TAIL_BYTES: usize = 4;
 /// Largest payload: [`RelayEgress::transmit`] takes no more.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 1_600;
 

@@ -1,0 +1,276 @@
+//! One TCP connection: its first byte decides between TLS and plain, then whole messages come out and go in.
+//!
+//! Never waits. What does not fit into the kernel's buffer stays in the outbox, and the poller is asked to say when
+//! there is room again.
+//!
+//! Invariant: an error of the network or of TLS ends this connection and nothing else.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection};
+use udp::Interest;
+
+use super::admission::{Admission, StreamLimits};
+use super::outbox::Outbox;
+use crate::core::Flow;
+use crate::core::framing::Cutter;
+use ports::Via;
+
+/// First byte of a TLS record that begins a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// First byte of a STUN request (RFC 8489 §5): its type is below 0x0100.
+const STUN_REQUEST: u8 = 0x00;
+/// Bytes of plaintext that rustls may hold for sending; the outbox, where they can still be dropped, holds the rest.
+const TLS_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Why a connection is closed by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The other side has closed, or the network has.
+    Gone,
+    /// It speaks neither TLS nor STUN, or breaks their rules.
+    Nonsense,
+    /// A limit of those without credential: time, bytes or handshakes.
+    Limit,
+    /// It does not read its answers.
+    Deaf,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> End {
+        End::Gone
+    }
+}
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// Bytes are in the cutter.
+    Some,
+    /// Nothing waits any more.
+    Nothing,
+}
+
+enum Transport {
+    /// No byte has come.
+    Undecided,
+    Plain,
+    Tls(Box<ServerConnection>),
+}
+
+/// Whether it has shown a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Unknown { since_ms: u64, heard: bool, bytes: u32 },
+    Authenticated,
+}
+
+/// See the top of this file.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    transport: Transport,
+    standing: Standing,
+    pub(crate) cutter: Cutter,
+    pub(crate) outbox: Outbox,
+    /// Its key at the core; `via` is right once the first byte is there.
+    pub(crate) flow: Flow,
+    /// What the poller was asked for.
+    pub(crate) interest: Interest,
+    /// It stands in the list of those to be flushed.
+    pub(crate) listed: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, flow: Flow, now_ms: u64) -> Connection {
+        Connection {
+            stream,
+            transport: Transport::Undecided,
+            standing: Standing::Unknown {
+                since_ms: now_ms,
+                heard: false,
+                bytes: 0,
+            },
+            cutter: Cutter::default(),
+            outbox: Outbox::default(),
+            flow,
+            interest: Interest::Read,
+            listed: false,
+        }
+    }
+
+    /// Whether it counts among those without credential.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.standing != Standing::Authenticated
+    }
+
+    /// It has shown a credential.
+    pub(crate) fn authenticated(&mut self) {
+        self.standing = Standing::Authenticated;
+    }
+
+    /// Its allocation has ended: it begins anew.
+    pub(crate) fn forgotten(&mut self, now_ms: u64) {
+        self.standing = Standing::Unknown {
+            since_ms: now_ms,
+            heard: true,
+            bytes: 0,
+        };
+    }
+
+    /// A whole message has come.
+    pub(crate) fn heard(&mut self) {
+        if let Standing::Unknown { heard, .. } = &mut self.standing {
+            *heard = true;
+        }
+    }
+
+    /// Whether it has been without credential, or silent, for too long.
+    pub(crate) fn is_overdue(&self, now_ms: u64, limits: &StreamLimits) -> bool {
+        match self.standing {
+            Standing::Authenticated => false,
+            Standing::Unknown { since_ms, heard, .. } => {
+                let age_ms = now_ms.saturating_sub(since_ms);
+                age_ms > limits.unauthenticated_ms || (!heard && age_ms > limits.first_message_ms)
+            }
+        }
+    }
+
+    /// Looks at the first byte. True once it is known what is spoken.
+    ///
+    /// # Errors
+    /// [`End`]: to be closed.
+    pub(crate) fn decide(
+        &mut self,
+        now_ms: u64,
+        admission: &mut Admission,
+        tls: impl FnOnce() -> Option<Arc<ServerConfig>>,
+    ) -> Result<bool, End> {
+        if !matches!(self.transport, Transport::Undecided) {
+            return Ok(true);
+        }
+        let mut first = [0];
+        let first = match self.stream.peek(&mut first) {
+            Ok(0) => return Err(End::Gone),
+            Ok(_) => first[0],
+            Err(fault) if is_later(&fault) => return Ok(false),
+            Err(fault) => return Err(fault.into()),
+        };
+        match first {
+            STUN_REQUEST => {
+                self.transport = Transport::Plain;
+                self.flow.via = Via::Tcp;
+            }
+            TLS_HANDSHAKE => {
+                let config = tls().ok_or(End::Nonsense)?;
+                if !admission.handshake(now_ms) {
+                    return Err(End::Limit);
+                }
+                let mut session = ServerConnection::new(config).map_err(|_| End::Nonsense)?;
+                session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+                self.transport = Transport::Tls(Box::new(session));
+                self.flow.via = Via::Tls;
+            }
+            _ => return Err(End::Nonsense),
+        }
+        Ok(true)
+    }
+
+    /// Reads once into the cutter.
+    ///
+    /// # Errors
+    /// [`End`]: to be closed.
+    pub(crate) fn fill(&mut self, limits: &StreamLimits) -> Result<Filled, End> {
+        let read = match &mut self.transport {
+            Transport::Undecided => return Ok(Filled::Nothing),
+            Transport::Plain => self.stream.read(self.cutter.room()),
+            Transport::Tls(session) => read_tls(session, &mut self.stream, &mut self.cutter),
+        };
+        let read = match read {
+            Ok(0) => return Err(End::Gone),
+            Ok(read) => read,
+            Err(fault) if is_later(&fault) => return Ok(Filled::Nothing),
+            Err(fault) if fault.kind() == ErrorKind::InvalidData => return Err(End::Nonsense),
+            Err(fault) => return Err(fault.into()),
+        };
+        self.cutter.filled(read);
+        if let Standing::Unknown { bytes, .. } = &mut self.standing {
+            *bytes = bytes.saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
+            if *bytes > limits.unauthenticated_bytes {
+                return Err(End::Limit);
+            }
+        }
+        Ok(Filled::Some)
+    }
+
+    /// Writes what waits as far as the kernel takes it, and says what the poller should wait for now. Adds to `dropped`
+    /// the media that came too late.
+    ///
+    /// # Errors
+    /// [`End`]: to be closed.
+    pub(crate) fn flush(&mut self, now_ms: u64, dropped: &mut u64) -> Result<Interest, End> {
+        loop {
+            if let Transport::Tls(session) = &mut self.transport {
+                while session.wants_write() {
+                    match session.write_tls(&mut self.stream) {
+                        Ok(_) => {}
+                        Err(fault) if is_later(&fault) => return Ok(Interest::ReadWrite),
+                        Err(fault) => return Err(fault.into()),
+                    }
+                }
+                if session.is_handshaking() {
+                    return Ok(Interest::Read);
+                }
+            }
+            let next = self.outbox.next(now_ms, dropped);
+            if next.is_empty() {
+                return Ok(Interest::Read);
+            }
+            let wrote = match &mut self.transport {
+                Transport::Undecided => return Ok(Interest::Read),
+                Transport::Plain => self.stream.write(next),
+                Transport::Tls(session) => session.writer().write(next),
+            };
+            match wrote {
+                Ok(0) => return Err(End::Gone),
+                Ok(bytes) => self.outbox.written(bytes),
+                Err(fault) if is_later(&fault) => return Ok(Interest::ReadWrite),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    /// The last words of TLS, as far as the kernel takes them at once.
+    pub(crate) fn farewell(&mut self) {
+        if let Transport::Tls(session) = &mut self.transport {
+            session.send_close_notify();
+            let _ = session.write_tls(&mut self.stream);
+        }
+    }
+}
+
+/// Plaintext into the cutter; `WouldBlock` when neither rustls nor the kernel has any, `InvalidData` for broken TLS.
+fn read_tls(session: &mut ServerConnection, stream: &mut TcpStream, cutter: &mut Cutter) -> io::Result<usize> {
+    loop {
+        match session.reader().read(cutter.room()) {
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
+            // Closed without a word counts as closed: every message says itself how long it is.
+            Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+            other => return other,
+        }
+        if session.read_tls(stream)? == 0 {
+            return Ok(0);
+        }
+        if let Err(fault) = session.process_new_packets() {
+            // The alert that tells the client why.
+            let _ = session.write_tls(stream);
+            return Err(io::Error::new(ErrorKind::InvalidData, fault));
+        }
+    }
+}
+
+/// Nothing now, but later.
+fn is_later(fault: &io::Error) -> bool {
+    matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,377 @@
+//! The worker of all TCP and TLS connections.
+//!
+//! One thread and one loop, as for UDP, and not an asynchronous runtime: the core is asked where the bytes are read, and
+//! no packet crosses from one task to another.
+//!
+//! Invariant: a slow or hostile connection costs itself; nobody waits for it.
+
+mod admission;
+mod connection;
+mod outbox;
+mod table;
+mod tls;
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ports::Via;
+use udp::Interest;
+
+pub use admission::StreamLimits;
+pub(crate) use tls::Tls;
+pub use tls::{TlsFault, TlsFiles};
+
+use super::edge::{Kept, Side};
+use super::worker::{Common, FRAMES_PER_TURN};
+use crate::core::{Flow, Outcome};
+use admission::Admission;
+use connection::{Connection, End, Filled};
+use table::Table;
+
+/// Reads from one connection per turn, so that one cannot hold up the others.
+const READS_PER_TURN: usize = 8;
+/// Connections accepted per turn and listener.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Milliseconds between two looks for what is overdue, and after which accepting is tried again when it failed.
+const SWEEP_MS: u64 = 250;
+/// Milliseconds between two looks whether the certificate was exchanged.
+const CERTIFICATE_MS: u64 = 5_000;
+/// Bytes that the kernel may hold unsent of one connection: what has been handed to it can no longer be dropped.
+const UNSENT_BYTES: u32 = 16 * 1024;
+/// Tokens of listeners begin here, those of connections at 0.
+const LISTENER: u64 = 1 << 32;
+/// Nanoseconds of a millisecond.
+const MS: u64 = 1_000_000;
+
+/// See the top of this file.
+pub(crate) struct StreamWorker<S: Side> {
+    pub(crate) common: Common<S>,
+    pub(crate) listeners: Vec<TcpListener>,
+    /// What [`Flow::local`] says of the first listener.
+    pub(crate) local: u8,
+    pub(crate) tls: Option<Arc<Tls>>,
+    connections: Table,
+    admission: Admission,
+    /// Connections that have something to send.
+    waiting: Vec<u32>,
+    swept_ms: u64,
+    certificate_ms: u64,
+    /// Accepting failed: no descriptor is left. Tried again at the next sweep.
+    accepting: bool,
+}
+
+impl<S: Side> StreamWorker<S> {
+    pub(crate) fn new(
+        common: Common<S>,
+        listeners: Vec<TcpListener>,
+        local: u8,
+        tls: Option<Arc<Tls>>,
+        limits: StreamLimits,
+    ) -> StreamWorker<S> {
+        let now_ms = common.clock.now_ms();
+        StreamWorker {
+            common,
+            listeners,
+            local,
+            tls,
+            connections: Table::default(),
+            admission: Admission::new(limits, now_ms),
+            waiting: Vec::new(),
+            swept_ms: now_ms,
+            certificate_ms: now_ms,
+            accepting: false,
+        }
+    }
+
+    /// Works until told to stop.
+    pub(crate) fn run(mut self) {
+        if let Err(fault) = self.common.listen().and_then(|()| self.listen(true)) {
+            tracing::error!(%fault, "the relay cannot wait for connections");
+            return;
+        }
+        let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
+        let mut busy = false;
+        while !self.common.is_stopped() {
+            let ready = match self.common.wait(busy, SWEEP_MS) {
+                Ok(ready) => ready,
+                Err(fault) => {
+                    tracing::error!(%fault, "the relay cannot wait for connections any more");
+                    return;
+                }
+            };
+            busy = self.common.read_mail(1);
+            for index in 0..ready {
+                let Some(ready) = self.common.poller.ready(index) else {
+                    continue;
+                };
+                if self.common.own(ready.token) {
+                } else if ready.token >= LISTENER {
+                    self.accept((ready.token - LISTENER) as usize);
+                } else {
+                    let slot = ready.token as u32;
+                    if ready.writable {
+                        self.list(slot);
+                    }
+                    if ready.readable {
+                        self.read(slot);
+                    }
+                }
+            }
+            for shard in 0..self.common.rings.len() {
+                busy |= self.from_shard(shard, &mut frames);
+            }
+            self.common.tick();
+            self.hand_out();
+            self.sweep();
+            self.flush();
+            self.common.outside.side.flush();
+        }
+        self.common.copy();
+    }
+
+    /// Starts or stops accepting.
+    fn listen(&mut self, on: bool) -> std::io::Result<()> {
+        if self.accepting == on {
+            return Ok(());
+        }
+        for (n, listener) in self.listeners.iter().enumerate() {
+            if on {
+                self.common.poller.add(listener, LISTENER + n as u64, Interest::Read)?;
+            } else {
+                self.common.poller.remove(listener)?;
+            }
+        }
+        self.accepting = on;
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(accepted) = self.listeners.get(listener).map(TcpListener::accept) else {
+                return;
+            };
+            let (stream, remote) = match accepted {
+                Ok(accepted) => accepted,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return,
+                // That connection has gone already.
+                Err(fault) if matches!(fault.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => continue,
+                Err(fault) => {
+                    // No descriptor is left: the listener stays ready, so it is not asked until the next sweep.
+                    tracing::warn!(%fault, "the relay cannot accept connections; it tries again");
+                    self.common.edge.stream += 1;
+                    let _ = self.listen(false);
+                    return;
+                }
+            };
+            if !self.admission.enter(remote.ip()) {
+                self.common.edge.stream += 1;
+                continue;
+            }
+            let now_ms = self.common.clock.now_ms();
+            let flow = Flow {
+                via: Via::Tcp,
+                local: self.local + listener as u8,
+                remote,
+                connection: 0,
+            };
+            let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
+            let slot = prepared
+                .then(|| self.connections.insert(Connection::new(stream, flow, now_ms)))
+                .flatten();
+            let Some(slot) = slot else {
+                self.admission.leave(remote.ip());
+                self.common.edge.stream += 1;
+                continue;
+            };
+            let added = self.connections.at(slot).is_some_and(|connection| {
+                self.common
+                    .poller
+                    .add(&connection.stream, u64::from(slot), Interest::Read)
+                    .is_ok()
+            });
+            if !added {
+                self.close(slot, End::Gone);
+            }
+        }
+    }
+
+    /// Reads what a connection has, and has the core work on every whole message.
+    fn read(&mut self, slot: u32) {
+        if let Err(end) = self.try_read(slot) {
+            self.close(slot, end);
+        }
+    }
+
+    fn try_read(&mut self, slot: u32) -> Result<(), End> {
+        for _ in 0..READS_PER_TURN {
+            let at = self.common.at();
+            let now_ms = at.now_ns / MS;
+            let Some(connection) = self.connections.at(slot) else {
+                return Ok(());
+            };
+            let tls = &self.tls;
+            if !connection.decide(now_ms, &mut self.admission, || Some(tls.as_ref()?.config()))? {
+                return Ok(());
+            }
+            let filled = connection.fill(self.admission.limits())?;
+            // A handshake wants to be answered too.
+            if !connection.listed {
+                connection.listed = true;
+                self.waiting.push(slot);
+            }
+            if filled == Filled::Nothing {
+                return Ok(());
+            }
+            let flow = connection.flow;
+            while let Some(message) = connection.cutter.next().map_err(|_| End::Nonsense)? {
+                let outcome = self.common.client(at, flow, message);
+                connection.heard();
+                if connection.is_unknown() && outcome == Outcome::Answered && self.common.core.holds(&flow) {
+                    connection.authenticated();
+                    self.admission.leave(flow.remote.ip());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn from_shard(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
+        let StreamWorker {
+            common,
+            connections,
+            waiting,
+            ..
+        } = self;
+        let now_ms = common.clock.now_ms();
+        let mut dropped = 0;
+        let more = common.from_shard(shard, frames, |bytes, ready| {
+            for (flow, range) in ready {
+                let Some(connection) = connections.of(flow.connection) else {
+                    continue;
+                };
+                if let Some(frame) = bytes.get(range.clone()) {
+                    dropped += connection.outbox.media(now_ms, frame);
+                    list(connection, waiting);
+                }
+            }
+        });
+        common.edge.queue += dropped;
+        more
+    }
+
+    /// Answers and what peers have sent, into the outboxes; connections whose allocations have ended begin anew.
+    fn hand_out(&mut self) {
+        let now_ms = self.common.clock.now_ms();
+        let replies = std::mem::take(&mut self.common.outside.replies);
+        for n in 0..replies.len() {
+            let Some((flow, kept, bytes)) = replies.get(n) else {
+                continue;
+            };
+            let Some(connection) = self.connections.of(flow.connection) else {
+                continue;
+            };
+            let deaf = match kept {
+                Kept::Always => connection.outbox.control(bytes).is_err(),
+                Kept::Fresh => {
+                    self.common.edge.queue += connection.outbox.media(now_ms, bytes);
+                    false
+                }
+            };
+            list(connection, &mut self.waiting);
+            if deaf {
+                self.close(Table::slot(flow.connection), End::Deaf);
+            }
+        }
+        self.common.outside.replies = replies;
+        self.common.outside.replies.clear();
+        while let Some(flow) = self.common.outside.freed.pop() {
+            if let Some(connection) = self.connections.of(flow.connection)
+                && !connection.is_unknown()
+            {
+                connection.forgotten(now_ms);
+                self.admission.count(flow.remote.ip());
+            }
+        }
+    }
+
+    fn list(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.at(slot) {
+            list(connection, &mut self.waiting);
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    fn flush(&mut self) {
+        let now_ms = self.common.clock.now_ms();
+        while let Some(slot) = self.waiting.pop() {
+            let Some(connection) = self.connections.at(slot) else {
+                continue;
+            };
+            connection.listed = false;
+            match connection.flush(now_ms, &mut self.common.edge.queue) {
+                Err(end) => self.close(slot, end),
+                Ok(interest) if interest != connection.interest => {
+                    connection.interest = interest;
+                    let changed = self.common.poller.change(&connection.stream, u64::from(slot), interest);
+                    if changed.is_err() {
+                        self.close(slot, End::Gone);
+                    }
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// What time alone brings: overdue connections, the certificate, accepting again.
+    fn sweep(&mut self) {
+        let now_ms = self.common.clock.now_ms();
+        if now_ms < self.swept_ms + SWEEP_MS {
+            return;
+        }
+        self.swept_ms = now_ms;
+        for slot in 0..self.connections.places() {
+            let limits = self.admission.limits();
+            let overdue = |connection: &mut Connection| connection.is_overdue(now_ms, limits);
+            if self.connections.at(slot).is_some_and(overdue) {
+                self.close(slot, End::Limit);
+            }
+        }
+        if !self.accepting && self.listen(true).is_err() {
+            tracing::warn!("the relay still cannot accept connections");
+        }
+        if let Some(tls) = &self.tls
+            && now_ms >= self.certificate_ms + CERTIFICATE_MS
+        {
+            self.certificate_ms = now_ms;
+            tls.look(self.common.clock.unix_s());
+        }
+    }
+
+    fn close(&mut self, slot: u32, end: End) {
+        let Some(mut connection) = self.connections.remove(slot) else {
+            return;
+        };
+        match end {
+            End::Gone => {}
+            End::Nonsense | End::Limit | End::Deaf => {
+                self.common.edge.stream += 1;
+                connection.farewell();
+            }
+        }
+        if connection.is_unknown() {
+            self.admission.leave(connection.flow.remote.ip());
+        }
+        let at = self.common.at();
+        let Common { core, outside, .. } = &mut self.common;
+        core.closed(at, &connection.flow, outside);
+    }
+}
+
+fn list(connection: &mut Connection, waiting: &mut Vec<u32>) {
+    if !connection.listed {
+        connection.listed = true;
+        waiting.push(Table::slot(connection.flow.connection));
+    }
+}

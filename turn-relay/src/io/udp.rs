@@ -1,0 +1,145 @@
+//! A worker that reads UDP: takes what the kernel has, asks the core, sends what is to be sent, waits.
+//!
+//! Invariant: a datagram goes only to a client's flow that the core named.
+
+use std::ops::Range;
+
+use udp::{Batch, HEADROOM_BYTES, Interest, Outgoing, Socket};
+
+use super::edge::Side;
+use super::worker::{Common, FRAMES_PER_TURN};
+use crate::core::Flow;
+use ports::Via;
+
+/// Datagrams per system call.
+pub(crate) const BATCH: usize = 64;
+/// Longest wait in milliseconds: the counters go out every second.
+const WAIT_MS: u64 = 1_000;
+
+/// See the top of this file.
+pub(crate) struct UdpWorker<S: Side> {
+    pub(crate) common: Common<S>,
+    /// In the order of [`Flow::local`].
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) batch: Batch,
+}
+
+impl<S: Side> UdpWorker<S> {
+    /// Works until told to stop.
+    pub(crate) fn run(mut self) {
+        if let Err(fault) = self.listen() {
+            tracing::error!(%fault, "the relay cannot wait for datagrams");
+            return;
+        }
+        let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
+        let mut busy = false;
+        while !self.common.is_stopped() {
+            let ready = match self.common.wait(busy, WAIT_MS) {
+                Ok(ready) => ready,
+                Err(fault) => {
+                    tracing::error!(%fault, "the relay cannot wait for datagrams any more");
+                    return;
+                }
+            };
+            busy = self.common.read_mail(1);
+            for index in 0..ready {
+                let Some(ready) = self.common.poller.ready(index) else {
+                    continue;
+                };
+                if !self.common.own(ready.token) {
+                    busy |= self.receive(ready.token as usize);
+                }
+            }
+            for shard in 0..self.common.rings.len() {
+                busy |= self.from_shard(shard, &mut frames);
+            }
+            self.common.tick();
+            self.send_replies();
+            self.common.outside.freed.clear();
+            self.common.outside.side.flush();
+        }
+        self.common.copy();
+    }
+
+    fn listen(&self) -> std::io::Result<()> {
+        self.common.listen()?;
+        for (local, socket) in self.sockets.iter().enumerate() {
+            self.common.poller.add(socket, local as u64, Interest::Read)?;
+        }
+        Ok(())
+    }
+
+    /// One batch from one socket. True if more may wait.
+    fn receive(&mut self, local: usize) -> bool {
+        let Some(socket) = self.sockets.get(local) else {
+            return false;
+        };
+        let received = match self.batch.receive(socket, 0) {
+            Ok(received) => received,
+            Err(_) => {
+                // What is wrong with a socket is seen in the counter; it is tried again as long as we live.
+                self.common.edge.receive += 1;
+                return false;
+            }
+        };
+        let at = self.common.at();
+        for index in 0..received {
+            let Some((remote, len)) = self.batch.received(index) else {
+                self.common.edge.receive += 1;
+                continue;
+            };
+            let flow = Flow {
+                via: Via::Udp,
+                local: local as u8,
+                remote,
+                connection: 0,
+            };
+            let datagram = &self.batch.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
+            self.common.client(at, flow, datagram);
+        }
+        received == self.batch.size()
+    }
+
+    fn from_shard(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
+        let UdpWorker { common, sockets, batch } = self;
+        let mut refused = 0;
+        let more = common.from_shard(shard, frames, |bytes, ready| {
+            let get = |n: usize| {
+                let (flow, range) = ready.get(n)?;
+                Some((flow, bytes.get(range.clone())?))
+            };
+            refused = send(sockets, batch, ready.len(), get);
+        });
+        common.edge.send += refused;
+        more
+    }
+
+    fn send_replies(&mut self) {
+        let UdpWorker { common, sockets, batch } = self;
+        let replies = &common.outside.replies;
+        let get = |n: usize| replies.get(n).map(|(flow, _, bytes)| (flow, bytes));
+        common.edge.send += send(sockets, batch, replies.len(), get);
+        common.outside.replies.clear();
+    }
+}
+
+/// Sends `count` datagrams, each from the socket that its flow came to; returns how many the kernel refused.
+fn send<'a>(
+    sockets: &[Socket],
+    batch: &mut Batch,
+    count: usize,
+    get: impl Fn(usize) -> Option<(&'a Flow, &'a [u8])>,
+) -> u64 {
+    if count == 0 {
+        return 0;
+    }
+    let mut refused = 0;
+    for (local, socket) in sockets.iter().enumerate() {
+        refused += batch.send(socket, count, |n, _| {
+            let (flow, bytes) = get(n)?;
+            let to = flow.remote;
+            (usize::from(flow.local) == local).then_some(Outgoing { bytes, to })
+        });
+    }
+    refused as u64
+}
