@@ -9,6 +9,8 @@
 //! the log names a client's address, user or credential.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 mod config;
 pub mod core;
