@@ -21,17 +21,28 @@ pub const TAIL_BYTES: usize = 3;
 /// Numbers that a channel may have (RFC 8656 §12).
 pub const NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;
 
+/// Numbers that a channel could have before (RFC 5766 §11); coturn's tools still draw from them.
+pub const NUMBERS_BEFORE: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;
+
 /// Reads ChannelData: number and payload. Bytes behind the payload are padding.
 ///
 /// `None`: shorter than it says, or no channel's number.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    parse_of(bytes, &NUMBERS)
+}
+
+/// The same for other numbers than [`NUMBERS`].
+///
+/// `None`: shorter than it says, or no number of these.
+#[must_use]
+pub fn parse_of<'a>(bytes: &'a [u8], numbers: &std::ops::RangeInclusive<u16>) -> Option<(u16, &'a [u8])> {
     let &[n0, n1, l0, l1, ref rest @ ..] = bytes else {
         return None;
     };
     let number = u16::from_be_bytes([n0, n1]);
     let payload = rest.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-    NUMBERS.contains(&number).then_some((number, payload))
+    numbers.contains(&number).then_some((number, payload))
 }
 
 /// Wraps the payload at `payload` of `frame` as ChannelData; returns what to send. `padded`: for a stream.

@@ -71,6 +71,33 @@ pub enum Gate {
     Any,
 }
 
+/// Which numbers a client may give its channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    /// 0x4000 to 0x4FFF (RFC 8656 §12).
+    #[default]
+    Current,
+    /// 0x4000 to 0x7FFF (RFC 5766 §11): what conformance tools draw from that are older than RFC 8656.
+    Before,
+}
+
+impl Channels {
+    /// The numbers.
+    #[must_use]
+    pub const fn numbers(self) -> std::ops::RangeInclusive<u16> {
+        match self {
+            Channels::Current => stun::channel::NUMBERS,
+            Channels::Before => stun::channel::NUMBERS_BEFORE,
+        }
+    }
+
+    /// Whether ChannelData may begin with this byte.
+    pub(crate) const fn begin_with(self, first: u8) -> bool {
+        let numbers = self.numbers();
+        first >= (*numbers.start() >> 8) as u8 && first <= (*numbers.end() >> 8) as u8
+    }
+}
+
 /// See the top of this file.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -90,6 +117,8 @@ pub struct Config {
     pub limits: Limits,
     /// See there.
     pub gate: Gate,
+    /// See there.
+    pub channels: Channels,
     /// See there.
     pub leg_names: LegNames,
     /// The secrets that credentials are judged with.

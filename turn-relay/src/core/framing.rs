@@ -2,6 +2,8 @@
 //!
 //! Invariant: what a [`Cutter`] holds never exceeds [`MESSAGE_BYTES_MAX`]; a longer announcement breaks the stream.
 
+use super::Channels;
+
 /// Longest message on a stream and longest datagram, in bytes: an Ethernet frame's payload in the longest wrapping has
 /// room. Higher: more memory per connection. Lower: DTLS flights would not fit.
 pub const MESSAGE_BYTES_MAX: usize = 2_048;
@@ -30,16 +32,24 @@ pub enum Cut {
 /// Source: RFC 8489 §6.2.2 (STUN frames itself), RFC 8656 §12.5 (ChannelData over a stream is padded to four bytes).
 #[must_use]
 pub fn cut(bytes: &[u8]) -> Cut {
+    cut_of(bytes, Channels::Current)
+}
+
+/// The same where channels may have other numbers.
+#[must_use]
+pub fn cut_of(bytes: &[u8], channels: Channels) -> Cut {
+    let is_channel = |first: u8| channels.begin_with(first);
     let &[first, _, l0, l1, ..] = bytes else {
         return match bytes.first() {
-            Some(0x00..=0x03 | 0x40..=0x4F) | None => Cut::More(LENGTH_KNOWN_BYTES),
+            Some(0x00..=0x03) | None => Cut::More(LENGTH_KNOWN_BYTES),
+            Some(&first) if is_channel(first) => Cut::More(LENGTH_KNOWN_BYTES),
             Some(_) => Cut::Broken,
         };
     };
     let declared = usize::from(u16::from_be_bytes([l0, l1]));
     let (len, taken) = match first {
         0x00..=0x03 if declared.is_multiple_of(4) => (stun::HEADER_BYTES + declared, stun::HEADER_BYTES + declared),
-        0x40..=0x4F => (
+        first if is_channel(first) => (
             stun::CHANNEL_HEADER_BYTES + declared,
             stun::CHANNEL_HEADER_BYTES + declared.next_multiple_of(4),
         ),
@@ -62,6 +72,7 @@ pub struct Broken;
 /// Use: put bytes with [`Cutter::room`] and [`Cutter::filled`], then call [`Cutter::next`] until it gives `None`.
 #[derive(Debug)]
 pub struct Cutter {
+    channels: Channels,
     buffer: Box<[u8]>,
     from: usize,
     to: usize,
@@ -69,15 +80,22 @@ pub struct Cutter {
 
 impl Default for Cutter {
     fn default() -> Cutter {
+        Cutter::of(Channels::default())
+    }
+}
+
+impl Cutter {
+    /// For a stream whose channels may have these numbers.
+    #[must_use]
+    pub fn of(channels: Channels) -> Cutter {
         Cutter {
+            channels,
             buffer: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
             from: 0,
             to: 0,
         }
     }
-}
 
-impl Cutter {
     /// Where the next bytes of the stream go: never empty after [`Cutter::next`] gave `None`.
     pub fn room(&mut self) -> &mut [u8] {
         self.buffer.copy_within(self.from..self.to, 0);
@@ -107,7 +125,7 @@ impl Cutter {
     )]
     pub fn next(&mut self) -> Result<Option<&[u8]>, Broken> {
         let bytes = self.buffer.get(self.from..self.to).unwrap_or_default();
-        match cut(bytes) {
+        match cut_of(bytes, self.channels) {
             Cut::More(_) => Ok(None),
             Cut::Broken => Err(Broken),
             Cut::Message { len, taken } => {

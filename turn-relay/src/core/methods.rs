@@ -8,7 +8,7 @@ use stun::{Class, Message, attribute, error_code};
 
 use super::allocation::{Allocation, Bucket, CHANNEL_S, Channel, Counts, PERMISSION_S, Rate, UserName, lifetime_s};
 use super::front::{Asked, Proven, answer};
-use super::{At, Core, Edge, Kind, Peers, leg_is_over, via_index};
+use super::{At, Channels, Core, Edge, Kind, Peers, leg_is_over, via_index};
 
 /// Protocol number of UDP in REQUESTED-TRANSPORT (RFC 8656 §18.8).
 const UDP: u8 = 17;
@@ -241,7 +241,7 @@ impl<K: Kind> Core<K> {
         K: Peers<E>,
     {
         let slot = proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)?;
-        let number = channel_number(message).ok_or(error_code::BAD_REQUEST)?;
+        let number = channel_number(message, self.channels).ok_or(error_code::BAD_REQUEST)?;
         let peer = message.xor_address(attribute::XOR_PEER_ADDRESS);
         let peer = peer.ok_or(error_code::BAD_REQUEST)?;
         self.judge_ip(slot, peer.ip())?;
@@ -393,10 +393,10 @@ fn wished_lifetime(message: &Message<'_>) -> Result<Option<u32>, u16> {
     }
 }
 
-fn channel_number(message: &Message<'_>) -> Option<u16> {
+fn channel_number(message: &Message<'_>, channels: Channels) -> Option<u16> {
     let &[n0, n1, _, _] = message.attribute(attribute::CHANNEL_NUMBER)? else {
         return None;
     };
     let number = u16::from_be_bytes([n0, n1]);
-    stun::channel::NUMBERS.contains(&number).then_some(number)
+    channels.numbers().contains(&number).then_some(number)
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: either all of it runs or nothing is left bound.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -291,8 +292,7 @@ where
             .push(thread(&format!("hl-turn-{n}"), move || worker.run())?);
     }
     if let Some(common) = commons.next() {
-        let limits = streams.config.stream_limits.clone();
-        let worker = StreamWorker::new(common, streams.listeners, streams.local, streams.tls, limits);
+        let worker = StreamWorker::new(common, streams.listeners, streams.local, streams.tls, streams.config);
         handle.threads.push(thread("hl-turn-tcp", move || worker.run())?);
     }
     Ok(())
@@ -328,24 +328,18 @@ fn check(config: &Config, neighbours: &Neighbours) -> Result<(), StartFailed> {
     Ok(())
 }
 
-/// Two IPs with the same two ports.
+/// Two IPs of one family with the same two ports; the other family may listen where it likes.
 fn is_square(listen: &[Listen]) -> bool {
-    let of = |ip: IpAddr| {
-        let mine = listen.iter().filter(|one| one.bind.ip() == ip);
-        let mut ports: Vec<u16> = mine.map(|one| one.bind.port()).collect();
-        ports.sort_unstable();
-        ports
-    };
-    let mut ips: Vec<IpAddr> = listen.iter().map(|one| one.bind.ip()).collect();
-    ips.sort_unstable();
-    ips.dedup();
-    match ips[..] {
-        [one, two] => {
-            let same = of(one) == of(two) && of(one).len() == 2;
-            same && one.is_ipv4() == two.is_ipv4() && !one.is_unspecified() && !two.is_unspecified()
+    let of_family = |v6: bool| {
+        let mut by_ip: BTreeMap<IpAddr, BTreeSet<u16>> = BTreeMap::new();
+        for Listen { bind, .. } in listen.iter().filter(|one| one.bind.is_ipv6() == v6) {
+            by_ip.entry(bind.ip()).or_default().insert(bind.port());
         }
-        _ => false,
-    }
+        let ports: BTreeSet<_> = by_ip.values().collect();
+        let named = by_ip.keys().all(|ip| !ip.is_unspecified());
+        by_ip.len() == 2 && named && ports.len() == 1 && ports.first().is_some_and(|ports| ports.len() == 2)
+    };
+    of_family(false) || of_family(true)
 }
 
 /// The first listener of each family.
@@ -446,6 +440,7 @@ fn core_config(
         },
         limits: config.limits.clone(),
         gate: config.gate,
+        channels: config.channels,
         leg_names: config.leg_names,
         secrets,
         nonce_key: NonceKey::new(0, &nonce),

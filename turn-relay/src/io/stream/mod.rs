@@ -25,7 +25,8 @@ pub use tls::{TlsFault, TlsFiles};
 
 use super::edge::{Kept, Side};
 use super::worker::{Common, FRAMES_PER_TURN};
-use crate::core::{Flow, Outcome};
+use crate::config::Config;
+use crate::core::{Channels, Flow, Outcome};
 use admission::Admission;
 use connection::{Connection, End, Filled};
 use table::Table;
@@ -54,6 +55,7 @@ pub(crate) struct StreamWorker<S: Side> {
     pub(crate) tls: Option<Arc<Tls>>,
     connections: Table,
     admission: Admission,
+    channels: Channels,
     /// Connections that have something to send.
     waiting: Vec<u32>,
     swept_ms: u64,
@@ -68,7 +70,7 @@ impl<S: Side> StreamWorker<S> {
         listeners: Vec<TcpListener>,
         local: u8,
         tls: Option<Arc<Tls>>,
-        limits: StreamLimits,
+        config: &Config,
     ) -> StreamWorker<S> {
         let now_ms = common.clock.now_ms();
         StreamWorker {
@@ -77,7 +79,8 @@ impl<S: Side> StreamWorker<S> {
             local,
             tls,
             connections: Table::default(),
-            admission: Admission::new(limits, now_ms),
+            admission: Admission::new(config.stream_limits.clone(), now_ms),
+            channels: config.channels,
             waiting: Vec::new(),
             swept_ms: now_ms,
             certificate_ms: now_ms,
@@ -178,7 +181,7 @@ impl<S: Side> StreamWorker<S> {
             };
             let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
             let slot = prepared
-                .then(|| self.connections.insert(Connection::new(stream, flow, now_ms)))
+                .then(|| self.connections.insert(Connection::new(stream, flow, self.channels, now_ms)))
                 .flatten();
             let Some(slot) = slot else {
                 self.admission.leave(remote.ip());
