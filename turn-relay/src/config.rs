@@ -7,7 +7,7 @@ use ports::{LegId, LegState, RelayLegs, RelayShard};
 
 use crate::core::address::PeerRule;
 use crate::core::credential::LegNames;
-use crate::core::{Channels, Gate, Limits};
+use crate::core::{Dialect, Gate, Limits};
 use crate::io::stream::{StreamLimits, TlsFiles};
 
 /// The ports of the guide.
@@ -72,8 +72,8 @@ pub struct Config {
     pub stream_limits: StreamLimits,
     /// What a client may send on.
     pub gate: Gate,
-    /// Which numbers channels may have.
-    pub channels: Channels,
+    /// Whose TURN is spoken.
+    pub dialect: Dialect,
     /// How the leg in a user name is read.
     pub leg_names: LegNames,
 }
@@ -102,7 +102,7 @@ impl Config {
             limits: Limits::default(),
             stream_limits: StreamLimits::default(),
             gate: Gate::Media,
-            channels: Channels::Current,
+            dialect: Dialect::Rfc8656,
             leg_names: LegNames::Ids,
         }
     }

@@ -71,30 +71,39 @@ pub enum Gate {
     Any,
 }
 
-/// Which numbers a client may give its channels.
+/// Whose TURN is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Channels {
-    /// 0x4000 to 0x4FFF (RFC 8656 §12).
+pub enum Dialect {
+    /// RFC 8656.
     #[default]
-    Current,
-    /// 0x4000 to 0x7FFF (RFC 5766 §11): what conformance tools draw from that are older than RFC 8656.
-    Before,
+    Rfc8656,
+    /// What coturn's client tools speak: channels 0x4000 to 0x7FFF (RFC 5766 §11), and an attribute number of its own for
+    /// the second family. For conformance only.
+    CoturnTools,
 }
 
-impl Channels {
-    /// The numbers.
+impl Dialect {
+    /// Numbers that a channel may have.
     #[must_use]
-    pub const fn numbers(self) -> std::ops::RangeInclusive<u16> {
+    pub const fn channel_numbers(self) -> std::ops::RangeInclusive<u16> {
         match self {
-            Channels::Current => stun::channel::NUMBERS,
-            Channels::Before => stun::channel::NUMBERS_BEFORE,
+            Dialect::Rfc8656 => stun::channel::NUMBERS,
+            Dialect::CoturnTools => stun::channel::NUMBERS_BEFORE,
         }
     }
 
     /// Whether ChannelData may begin with this byte.
-    pub(crate) const fn begin_with(self, first: u8) -> bool {
-        let numbers = self.numbers();
+    pub(crate) const fn channel_begins_with(self, first: u8) -> bool {
+        let numbers = self.channel_numbers();
         first >= (*numbers.start() >> 8) as u8 && first <= (*numbers.end() >> 8) as u8
+    }
+
+    /// The number of ADDITIONAL-ADDRESS-FAMILY.
+    pub(crate) const fn additional_family(self) -> u16 {
+        match self {
+            Dialect::Rfc8656 => stun::attribute::ADDITIONAL_ADDRESS_FAMILY,
+            Dialect::CoturnTools => 0x8032,
+        }
     }
 }
 
@@ -118,7 +127,7 @@ pub struct Config {
     /// See there.
     pub gate: Gate,
     /// See there.
-    pub channels: Channels,
+    pub dialect: Dialect,
     /// See there.
     pub leg_names: LegNames,
     /// The secrets that credentials are judged with.

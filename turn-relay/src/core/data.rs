@@ -51,7 +51,7 @@ impl<K: Kind> Core<K> {
         let now_s = at.now_s();
         let known = (|| {
             let slot = self.table.find(&flow)?;
-            let (number, payload) = stun::channel::parse_of(bytes, &self.channels.numbers())?;
+            let (number, payload) = stun::channel::parse_of(bytes, &self.dialect.channel_numbers())?;
             let allocation = self.table.at(slot)?;
             let channel = allocation.channel(now_s, number)?;
             let permitted = allocation.permits(now_s, channel.ip) && allocation.until_s > now_s;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a [`Cutter`] holds never exceeds [`MESSAGE_BYTES_MAX`]; a longer announcement breaks the stream.
 
-use super::Channels;
+use super::Dialect;
 
 /// Longest message on a stream and longest datagram, in bytes: an Ethernet frame's payload in the longest wrapping has
 /// room. Higher: more memory per connection. Lower: DTLS flights would not fit.
@@ -32,13 +32,13 @@ pub enum Cut {
 /// Source: RFC 8489 §6.2.2 (STUN frames itself), RFC 8656 §12.5 (ChannelData over a stream is padded to four bytes).
 #[must_use]
 pub fn cut(bytes: &[u8]) -> Cut {
-    cut_of(bytes, Channels::Current)
+    cut_of(bytes, Dialect::Rfc8656)
 }
 
 /// The same where channels may have other numbers.
 #[must_use]
-pub fn cut_of(bytes: &[u8], channels: Channels) -> Cut {
-    let is_channel = |first: u8| channels.begin_with(first);
+pub fn cut_of(bytes: &[u8], dialect: Dialect) -> Cut {
+    let is_channel = |first: u8| dialect.channel_begins_with(first);
     let &[first, _, l0, l1, ..] = bytes else {
         return match bytes.first() {
             Some(0x00..=0x03) | None => Cut::More(LENGTH_KNOWN_BYTES),
@@ -72,7 +72,7 @@ pub struct Broken;
 /// Use: put bytes with [`Cutter::room`] and [`Cutter::filled`], then call [`Cutter::next`] until it gives `None`.
 #[derive(Debug)]
 pub struct Cutter {
-    channels: Channels,
+    dialect: Dialect,
     buffer: Box<[u8]>,
     from: usize,
     to: usize,
@@ -80,16 +80,16 @@ pub struct Cutter {
 
 impl Default for Cutter {
     fn default() -> Cutter {
-        Cutter::of(Channels::default())
+        Cutter::of(Dialect::default())
     }
 }
 
 impl Cutter {
     /// For a stream whose channels may have these numbers.
     #[must_use]
-    pub fn of(channels: Channels) -> Cutter {
+    pub fn of(dialect: Dialect) -> Cutter {
         Cutter {
-            channels,
+            dialect,
             buffer: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
             from: 0,
             to: 0,
@@ -125,7 +125,7 @@ impl Cutter {
     )]
     pub fn next(&mut self) -> Result<Option<&[u8]>, Broken> {
         let bytes = self.buffer.get(self.from..self.to).unwrap_or_default();
-        match cut_of(bytes, self.channels) {
+        match cut_of(bytes, self.dialect) {
             Cut::More(_) => Ok(None),
             Cut::Broken => Err(Broken),
             Cut::Message { len, taken } => {

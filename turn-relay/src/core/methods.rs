@@ -8,7 +8,7 @@ use stun::{Class, Message, attribute, error_code};
 
 use super::allocation::{Allocation, Bucket, CHANNEL_S, Channel, Counts, PERMISSION_S, Rate, UserName, lifetime_s};
 use super::front::{Asked, Proven, answer};
-use super::{At, Channels, Core, Edge, Kind, Peers, leg_is_over, via_index};
+use super::{At, Core, Dialect, Edge, Kind, Peers, leg_is_over, via_index};
 
 /// Protocol number of UDP in REQUESTED-TRANSPORT (RFC 8656 §18.8).
 const UDP: u8 = 17;
@@ -51,8 +51,8 @@ impl<K: Kind> Core<K> {
             return Err(error_code::INSUFFICIENT_CAPACITY);
         }
         requested_transport(message)?;
-        let even = even_port(message)?;
-        let wish = families(message)?;
+        let even = even_port(message, self.dialect)?;
+        let wish = families(message, self.dialect)?;
         let (families, missing) = self.offered(wish)?;
         let lifetime_s = lifetime_s(wished_lifetime(message)?);
         let Some(user) = UserName::new(proven.user) else {
@@ -241,7 +241,7 @@ impl<K: Kind> Core<K> {
         K: Peers<E>,
     {
         let slot = proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)?;
-        let number = channel_number(message, self.channels).ok_or(error_code::BAD_REQUEST)?;
+        let number = channel_number(message, self.dialect).ok_or(error_code::BAD_REQUEST)?;
         let peer = message.xor_address(attribute::XOR_PEER_ADDRESS);
         let peer = peer.ok_or(error_code::BAD_REQUEST)?;
         self.judge_ip(slot, peer.ip())?;
@@ -340,12 +340,12 @@ fn requested_transport(message: &Message<'_>) -> Result<(), u16> {
 }
 
 /// True: an even port is wished. To reserve the next one as well (R = 1) and to use such a reservation is not offered.
-fn even_port(message: &Message<'_>) -> Result<bool, u16> {
+fn even_port(message: &Message<'_>, dialect: Dialect) -> Result<bool, u16> {
     let even = message.attribute(attribute::EVEN_PORT);
     let has = |kind| message.attribute(kind).is_some();
     if has(attribute::RESERVATION_TOKEN) {
         let contradiction =
-            even.is_some() || has(attribute::REQUESTED_ADDRESS_FAMILY) || has(attribute::ADDITIONAL_ADDRESS_FAMILY);
+            even.is_some() || has(attribute::REQUESTED_ADDRESS_FAMILY) || has(dialect.additional_family());
         return Err(if contradiction {
             error_code::BAD_REQUEST
         } else {
@@ -355,7 +355,7 @@ fn even_port(message: &Message<'_>) -> Result<bool, u16> {
     match even {
         None => Ok(false),
         Some(&[flags]) if flags & 0x80 == 0 => Ok(true),
-        Some(&[_]) if has(attribute::ADDITIONAL_ADDRESS_FAMILY) => Err(error_code::BAD_REQUEST),
+        Some(&[_]) if has(dialect.additional_family()) => Err(error_code::BAD_REQUEST),
         Some(&[_]) => Err(error_code::INSUFFICIENT_CAPACITY),
         Some(_) => Err(error_code::BAD_REQUEST),
     }
@@ -372,9 +372,9 @@ fn family(message: &Message<'_>, kind: u16) -> Result<Option<bool>, u16> {
     }
 }
 
-fn families(message: &Message<'_>) -> Result<Families, u16> {
+fn families(message: &Message<'_>, dialect: Dialect) -> Result<Families, u16> {
     let requested = family(message, attribute::REQUESTED_ADDRESS_FAMILY)?;
-    let additional = family(message, attribute::ADDITIONAL_ADDRESS_FAMILY)?;
+    let additional = family(message, dialect.additional_family())?;
     match (requested, additional) {
         (None, None) => Ok(Families::One { v6: false }),
         (Some(v6), None) => Ok(Families::One { v6 }),
@@ -393,10 +393,10 @@ fn wished_lifetime(message: &Message<'_>) -> Result<Option<u32>, u16> {
     }
 }
 
-fn channel_number(message: &Message<'_>, channels: Channels) -> Option<u16> {
+fn channel_number(message: &Message<'_>, dialect: Dialect) -> Option<u16> {
     let &[n0, n1, _, _] = message.attribute(attribute::CHANNEL_NUMBER)? else {
         return None;
     };
     let number = u16::from_be_bytes([n0, n1]);
-    channels.numbers().contains(&number).then_some(number)
+    dialect.channel_numbers().contains(&number).then_some(number)
 }

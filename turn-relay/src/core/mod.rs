@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ports::{LegId, LegState};
 
 pub use allocation::{CHANNEL_S, LIFETIME_S_MAX, LIFETIME_S_MIN, PERMISSION_S};
-pub use config::{Behaviour, Channels, Config, Gate, Limits, Listener, Unusable};
+pub use config::{Behaviour, Config, Dialect, Gate, Limits, Listener, Unusable};
 pub use counters::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage, Traffic, via_index};
 pub use data::{FRONT_BYTES, TAIL_BYTES, Wrapped};
 pub use edge::{At, Edge, Flow, Handle, Network, Shards};
@@ -83,7 +83,7 @@ pub struct Core<K: Kind> {
     behaviour: Behaviour,
     limits: Limits,
     gate: Gate,
-    channels: Channels,
+    dialect: Dialect,
     leg_names: credential::LegNames,
     secrets: Secrets,
     nonces: Nonces,
@@ -165,7 +165,7 @@ impl<K: Kind> Core<K> {
             behaviour: config.behaviour,
             limits: config.limits,
             gate: config.gate,
-            channels: config.channels,
+            dialect: config.dialect,
             leg_names: config.leg_names,
             secrets: config.secrets,
             nonces: Nonces::new(config.nonce_key),
@@ -239,7 +239,7 @@ impl<K: Kind> Core<K> {
         let outcome = match bytes.first() {
             _ if bytes.len() > framing::MESSAGE_BYTES_MAX => Outcome::Dropped(Stage::Length),
             Some(0x00..=0x03) => self.stun(at, flow, bytes, edge),
-            Some(&first) if self.channels.begin_with(first) => self.channel_data(at, flow, bytes, edge),
+            Some(&first) if self.dialect.channel_begins_with(first) => self.channel_data(at, flow, bytes, edge),
             Some(_) | None => Outcome::Dropped(Stage::Length),
         };
         match outcome {

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use ::udp::{Batch, Poller, Socket};
@@ -71,7 +71,8 @@ pub struct RelayHandle {
     doorbells: Vec<Doorbell>,
     threads: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
-    egresses: Vec<Vec<Box<dyn RelayEgress>>>,
+    /// Locked once, when they are taken; so that the handle may be shared.
+    egresses: Mutex<Vec<Vec<Box<dyn RelayEgress>>>>,
     urls: Vec<String>,
 }
 
@@ -95,8 +96,8 @@ impl RelayHandle {
     }
 
     /// Per shard, in order, one per worker: the way back. The first call takes them.
-    pub fn take_egresses(&mut self) -> Vec<Vec<Box<dyn RelayEgress>>> {
-        std::mem::take(&mut self.egresses)
+    pub fn take_egresses(&self) -> Vec<Vec<Box<dyn RelayEgress>>> {
+        std::mem::take(&mut self.egresses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The `turn:` and `turns:` URLs that credentials come with, best first; empty with TURN off.
@@ -201,7 +202,7 @@ impl Relay {
             doorbells: boxes.into_iter().map(|one| one.doorbell).collect(),
             threads: Vec::new(),
             addresses: bound.addresses.clone(),
-            egresses,
+            egresses: Mutex::new(egresses),
             urls,
         };
         let streams = Streams {
@@ -440,7 +441,7 @@ fn core_config(
         },
         limits: config.limits.clone(),
         gate: config.gate,
-        channels: config.channels,
+        dialect: config.dialect,
         leg_names: config.leg_names,
         secrets,
         nonce_key: NonceKey::new(0, &nonce),

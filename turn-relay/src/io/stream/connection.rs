@@ -14,7 +14,7 @@ use udp::Interest;
 
 use super::admission::{Admission, StreamLimits};
 use super::outbox::Outbox;
-use crate::core::{Channels, Flow};
+use crate::core::{Dialect, Flow};
 use crate::core::framing::Cutter;
 use ports::Via;
 
@@ -83,7 +83,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, flow: Flow, channels: Channels, now_ms: u64) -> Connection {
+    pub(crate) fn new(stream: TcpStream, flow: Flow, dialect: Dialect, now_ms: u64) -> Connection {
         Connection {
             stream,
             transport: Transport::Undecided,
@@ -92,7 +92,7 @@ impl Connection {
                 heard: false,
                 bytes: 0,
             },
-            cutter: Cutter::of(channels),
+            cutter: Cutter::of(dialect),
             outbox: Outbox::default(),
             flow,
             interest: Interest::Read,

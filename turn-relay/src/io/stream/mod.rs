@@ -26,7 +26,7 @@ pub use tls::{TlsFault, TlsFiles};
 use super::edge::{Kept, Side};
 use super::worker::{Common, FRAMES_PER_TURN};
 use crate::config::Config;
-use crate::core::{Channels, Flow, Outcome};
+use crate::core::{Dialect, Flow, Outcome};
 use admission::Admission;
 use connection::{Connection, End, Filled};
 use table::Table;
@@ -55,7 +55,7 @@ pub(crate) struct StreamWorker<S: Side> {
     pub(crate) tls: Option<Arc<Tls>>,
     connections: Table,
     admission: Admission,
-    channels: Channels,
+    dialect: Dialect,
     /// Connections that have something to send.
     waiting: Vec<u32>,
     swept_ms: u64,
@@ -80,7 +80,7 @@ impl<S: Side> StreamWorker<S> {
             tls,
             connections: Table::default(),
             admission: Admission::new(config.stream_limits.clone(), now_ms),
-            channels: config.channels,
+            dialect: config.dialect,
             waiting: Vec::new(),
             swept_ms: now_ms,
             certificate_ms: now_ms,
@@ -181,7 +181,7 @@ impl<S: Side> StreamWorker<S> {
             };
             let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
             let slot = prepared
-                .then(|| self.connections.insert(Connection::new(stream, flow, self.channels, now_ms)))
+                .then(|| self.connections.insert(Connection::new(stream, flow, self.dialect, now_ms)))
                 .flatten();
             let Some(slot) = slot else {
                 self.admission.leave(remote.ip());

@@ -76,7 +76,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Channels, Flow};
+    use crate::core::{Dialect, Flow};
     use ports::Via;
     use std::net::{TcpListener, TcpStream};
 
@@ -88,7 +88,7 @@ mod tests {
             remote: stream.local_addr().unwrap(),
             connection: 0,
         };
-        Connection::new(stream, flow, Channels::Current, 0)
+        Connection::new(stream, flow, Dialect::Rfc8656, 0)
     }
 
     #[test]
