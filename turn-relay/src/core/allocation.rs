@@ -234,3 +234,20 @@ impl<K: Kind> Allocation<K> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{AllowList, Virtual};
+
+    #[test]
+    fn an_allocation_is_at_most_1_kb() {
+        // With its place in the table, its flow, its leg and its timer.
+        let around = 8 + size_of::<(Flow, u32)>() + size_of::<(LegId, u32)>() + size_of::<super::super::Handle>();
+        let of_virtual = size_of::<Option<Allocation<Virtual>>>() + around;
+        assert!(of_virtual <= 1_024, "{of_virtual}");
+        assert!(of_virtual <= 768, "{of_virtual}: look what has grown");
+        // Its sixteen of each would be more; a bench does not count in thousands.
+        assert!(size_of::<Option<Allocation<AllowList>>>() <= 1_536);
+    }
+}
