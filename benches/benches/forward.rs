@@ -1,16 +1,20 @@
 //! What a shard pays for a packet that it forwards: demultiplexed, opened, tapped, rewritten, sealed, with the checks
 //! and reports that belong to it, and no socket.
 //!
-//! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every leg says 20 ms, and
-//! packets per second.
+//! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every
+//! leg says 20 ms, and packets per second. `relayed`: the same with every leg behind the relay, without the relay itself
+//! and its rings.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use media_core::RoomId;
+use media_core::addr::Key;
 use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::origin::{Relayed, Via};
 use media_core::shard::{FORESEEN_MAX, Slot};
 use media_core::tap::{Record, TapSink};
 use testkit::bed::{Bed, Client, FRAME};
@@ -51,6 +55,26 @@ struct Arrived {
     len: usize,
 }
 
+/// Where a client's datagrams come from.
+#[derive(Clone, Copy)]
+enum Way {
+    Wire(SocketAddr),
+    Relay(Relayed),
+}
+
+impl Way {
+    fn of(client: &Client) -> Way {
+        client.relayed().map_or(Way::Wire(client.address), Way::Relay)
+    }
+
+    fn key(self) -> Key {
+        match self {
+            Way::Wire(address) => Key::from(address),
+            Way::Relay(relayed) => Key::from(relayed.path),
+        }
+    }
+}
+
 /// The clients of all rooms.
 struct Crowd {
     clients: Vec<Client>,
@@ -83,19 +107,13 @@ impl Crowd {
 }
 
 /// Takes a turn's datagrams as the server's thread does; how many datagrams go out.
-fn take(
-    bed: &mut Bed,
-    ring: &mut Ring,
-    addresses: &[std::net::SocketAddr],
-    foreseen: bool,
-    arrived: &mut [Arrived],
-) -> usize {
+fn take(bed: &mut Bed, ring: &mut Ring, ways: &[Way], foreseen: bool, arrived: &mut [Arrived]) -> usize {
     bed.now += FRAME;
     let mut out = 0;
     for batch in arrived.chunks_mut(BATCH) {
         for index in 0..batch.len() {
             if foreseen && index.is_multiple_of(FORESEEN_MAX) {
-                let senders = batch[index..].iter().map(|one| addresses[one.leg]);
+                let senders = batch[index..].iter().map(|one| ways[one.leg].key());
                 bed.shard.foresee(senders, udp::prefetch);
             }
             let one = &mut batch[index];
@@ -104,7 +122,10 @@ fn take(
                 buffer: &mut one.buffer,
                 len: one.len,
             };
-            bed.shard.datagram(bed.now, addresses[one.leg], slot, ring);
+            match ways[one.leg] {
+                Way::Wire(from) => bed.shard.datagram(bed.now, from, slot, ring),
+                Way::Relay(from) => bed.shard.relayed(bed.now, from, slot, ring),
+            }
         }
         bed.shard.tick(bed.now);
         out += bed.shard.transmissions().len();
@@ -115,8 +136,8 @@ fn take(
     out
 }
 
-/// A shard with `rooms` rooms in which both talk, recorded or not.
-fn rooms(rooms: usize, tap: Tap) -> (Bed, Crowd) {
+/// A shard with `rooms` rooms in which both talk, recorded or not, straight or behind the relay.
+fn rooms(rooms: usize, tap: Tap, relayed: bool) -> (Bed, Crowd) {
     let mut bed = Bed::default();
     let mut clients = Vec::new();
     for room in 0..rooms {
@@ -126,6 +147,9 @@ fn rooms(rooms: usize, tap: Tap) -> (Bed, Crowd) {
             Client::new(number + 1, Part::Agent),
         ];
         for client in &mut pair {
+            if relayed {
+                client.go_behind_relay(Via::Udp, client.address);
+            }
             bed.add(id, client).expect("the leg is new");
             assert_eq!(bed.check(client).len(), 1, "a check is answered at once");
             bed.establish(client).expect("the transport lives");
@@ -152,20 +176,21 @@ fn benches(criterion: &mut Criterion) {
         .measurement_time(Duration::from_secs(2));
     for count in ROOMS {
         // The second says what looking ahead is worth, the third what recording costs here.
-        for (name, foreseen, tap) in [
-            ("rooms", true, Tap::On),
-            ("unforeseen", false, Tap::On),
-            ("untapped", true, Tap::Off),
+        for (name, foreseen, tap, relayed) in [
+            ("rooms", true, Tap::On, false),
+            ("unforeseen", false, Tap::On, false),
+            ("untapped", true, Tap::Off, false),
+            ("relayed", true, Tap::On, true),
         ] {
-            let (mut bed, mut crowd) = rooms(count, tap);
-            let addresses: Vec<_> = crowd.clients.iter().map(|client| client.address).collect();
+            let (mut bed, mut crowd) = rooms(count, tap, relayed);
+            let ways: Vec<_> = crowd.clients.iter().map(Way::of).collect();
             let mut ring = Ring {
                 cells: vec![0; 1 << 20],
                 at: 0,
             };
             group.throughput(Throughput::Elements(2 * count as u64));
             group.bench_function(BenchmarkId::new(name, count), |bench| {
-                let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &addresses, foreseen, arrived);
+                let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &ways, foreseen, arrived);
                 bench.iter_batched_ref(|| crowd.speak(), turn, BatchSize::PerIteration);
             });
             let totals = bed.shard.totals();

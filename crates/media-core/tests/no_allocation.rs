@@ -1,5 +1,5 @@
-//! A hundred thousand audio packets through a whole shard, with tap, reports, checks, loss and its repair: not one
-//! allocation.
+//! A hundred thousand audio packets through a whole shard, straight and through the relay, with tap, reports, checks,
+//! loss and its repair: not one allocation.
 //!
 //! The counter is the thread's own and looks only while the shard works; clients and test runner allocate as they like.
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use media_core::limits::{HEADROOM_BYTES, MS, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Stance, Tap};
 use media_core::music::{Music, Programme};
+use media_core::origin::{Destination, Relayed, Via};
 use media_core::shard::Slot;
 use media_core::srtp::Profile;
 use media_core::tap::{Record, TapSink};
@@ -87,12 +88,22 @@ struct Run {
     bed: Bed,
     ring: Ring,
     buffers: Vec<Vec<u8>>,
+    /// Who is behind the relay.
+    behind: Vec<Relayed>,
+    /// Transmissions through it.
+    through_relay: u64,
 }
 
 impl Run {
     /// One turn as the shard's thread makes it: a batch in, timers, everything out.
     fn turn(&mut self, batch: &[(SocketAddr, Vec<u8>)]) -> Vec<Sent> {
-        let Run { bed, ring, buffers } = self;
+        let Run {
+            bed,
+            ring,
+            buffers,
+            behind,
+            through_relay,
+        } = self;
         let mut sent = Vec::new();
         for (buffer, (_, bytes)) in buffers.iter_mut().zip(batch) {
             buffer[HEADROOM_BYTES..HEADROOM_BYTES + bytes.len()].copy_from_slice(bytes);
@@ -104,7 +115,10 @@ impl Run {
                     buffer: &mut buffers[index],
                     len: bytes.len(),
                 };
-                bed.shard.datagram(bed.now, *from, slot, ring);
+                match behind.iter().find(|relayed| relayed.address == *from) {
+                    Some(relayed) => bed.shard.relayed(bed.now, *relayed, slot, ring),
+                    None => bed.shard.datagram(bed.now, *from, slot, ring),
+                }
             });
             assert!(!bed.shard.must_flush());
         }
@@ -115,11 +129,16 @@ impl Run {
                 media_core::shard::Place::Arena(_) => &buffers[0],
             };
             let bytes = bed.shard.bytes(transmission, slot).to_vec();
-            sent.push(Sent {
-                to: transmission.to.wire().expect("nobody is behind the relay"),
-                path: None,
-                bytes,
-            });
+            let path = transmission.to.path();
+            *through_relay += u64::from(path.is_some());
+            let to = match transmission.to {
+                Destination::Wire(address) => address,
+                Destination::Relay(path) => {
+                    let reached = behind.iter().find(|relayed| relayed.path == path);
+                    reached.expect("the path of somebody").address
+                }
+            };
+            sent.push(Sent { to, path, bytes });
         }
         looking(|| {
             bed.shard.flushed();
@@ -160,8 +179,8 @@ fn asks(leg: &mut Client, newest: Option<(usize, u16)>) -> Option<(SocketAddr, V
 }
 
 /// Customer and agent in talk, a partner with redundant audio beside them, a supervisor who listens: three sinks, all told
-/// of the supervisor by a tone. A second partner is on hold and hears the music, a second customer waits and hears a prompt
-/// as well.
+/// of the supervisor by a tone. Agent and supervisor are behind the relay. A second partner is on hold and hears the
+/// music, a second customer waits and hears a prompt as well.
 fn call() -> (Bed, [Client; 4], [Client; 2]) {
     let mut legs = [
         Client::new(1, Part::Customer),
@@ -173,6 +192,8 @@ fn call() -> (Bed, [Client; 4], [Client; 2]) {
     legs[3].uplink = false;
     legs[0].nack = true;
     legs[1].nack = true;
+    legs[1].go_behind_relay(Via::Udp, SocketAddr::from(([203, 0, 113, 200], 50_000)));
+    legs[3].go_behind_relay(Via::Tls, SocketAddr::from(([203, 0, 113, 200], 50_001)));
     let mut bed = Bed::default();
     for leg in &mut legs {
         bed.bring_up(leg);
@@ -213,6 +234,8 @@ fn the_packet_path_allocates_nothing() {
         bed,
         ring,
         buffers: vec![vec![0; SLOT_BYTES]; 32],
+        behind: legs.iter().filter_map(Client::relayed).collect(),
+        through_relay: 0,
     };
 
     // The counter counts; otherwise the end of this test could not fail.
@@ -308,6 +331,7 @@ fn everything_was_in_it(run: &Run, turns: u32) {
     assert!(totals.music_sent >= 2 * u64::from(turns) + 10_000, "{totals:?}");
     assert_eq!(totals.accounted(), totals.datagrams);
     assert!(run.ring.records > 99_000, "{}", run.ring.records);
+    assert!(run.through_relay > 150_000, "two of the sinks: {}", run.through_relay);
     assert!(
         run.bed.now > testkit::bed::BEGIN + 600_000 * MS,
         "ten minutes of a call"

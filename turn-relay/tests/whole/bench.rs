@@ -21,7 +21,11 @@ const TOOL_CREDENTIAL_S: u64 = 2 * 86_400;
 /// and IPv6.
 pub(crate) fn for_tools(peers: Option<Vec<PeerRule>>, secret: &str, ports: [u16; 2], quota: Option<u32>) -> Config {
     let mode = peers.map_or(Mode::Virtual, Mode::AllowList);
-    let ips: [IpAddr; 3] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into(), "::1".parse().expect("::1")];
+    let ips: [IpAddr; 3] = [
+        [127, 0, 0, 1].into(),
+        [127, 0, 0, 2].into(),
+        "::1".parse().expect("::1"),
+    ];
     let mut config = Config::new(mode, &ips, &ports, "localhost");
     config.secret = Some(secret.as_bytes().to_vec());
     config.two_addresses = true;

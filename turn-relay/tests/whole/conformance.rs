@@ -164,7 +164,11 @@ impl Rig {
             client.args(["-l", "170"]);
         }
         client.args(["-r", &peer_port, "-n", "20", "-z", "10", "-p", &port]);
-        let output = client.args(user).arg("127.0.0.1").output().expect("the tools are there");
+        let output = client
+            .args(user)
+            .arg("127.0.0.1")
+            .output()
+            .expect("the tools are there");
         let text = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
@@ -220,10 +224,17 @@ fn is_due() -> bool {
     ];
     let missing = tools.iter().find(|tool| {
         let mut asked = Command::new("which");
-        !asked.arg(tool).stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+        !asked
+            .arg(tool)
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     });
     if let Some(tool) = missing {
-        assert!(!set("HELPLINE_TEST_REQUIRE", "all"), "missing: {tool} (apt-get install coturn)");
+        assert!(
+            !set("HELPLINE_TEST_REQUIRE", "all"),
+            "missing: {tool} (apt-get install coturn)"
+        );
         println!("skipped: {tool} is not installed (apt-get install coturn)");
         return false;
     }
@@ -282,9 +293,15 @@ fn wrong_and_old_credentials_and_a_full_quota_are_refused() {
     for mode in [Mode::AllowList, Mode::Virtual] {
         let rig = Rig::new(mode, Some(2));
         let (text, code) = rig.client("-X -e 127.0.0.1 -c", &["-u", "leg1:0", "-W", "wrong"]);
-        assert!(text.contains("Cannot complete Allocation") && code == Some(255), "{text}");
+        assert!(
+            text.contains("Cannot complete Allocation") && code == Some(255),
+            "{text}"
+        );
         let (text, code) = rig.client("-X -e 127.0.0.1 -c", &["-u", &old.username, "-w", &old.password]);
-        assert!(text.contains("Cannot complete Allocation") && code == Some(255), "{text}");
+        assert!(
+            text.contains("Cannot complete Allocation") && code == Some(255),
+            "{text}"
+        );
         let (text, code) = rig.client("-X -e 127.0.0.1 -c -m 4", &["-u", "fresh:0", "-W", SECRET]);
         assert!(text.contains("error 486 ") && code == Some(255), "{text}");
     }
@@ -300,10 +317,16 @@ fn damaged_requests_are_survived() {
         let run = || rig.client("-X -e 127.0.0.1 -c -R", &["-u", "leg1:0", "-W", SECRET]);
         let runs: Vec<_> = std::thread::scope(|scope| {
             let started: Vec<_> = (0..DAMAGED_RUNS).map(|_| scope.spawn(run)).collect();
-            started.into_iter().map(|run| run.join().expect("no run panics")).collect()
+            started
+                .into_iter()
+                .map(|run| run.join().expect("no run panics"))
+                .collect()
         });
         let ended: Vec<_> = runs.iter().filter_map(|(text, _)| counts(text)).collect();
-        println!("{mode:?} damaged: {} of {DAMAGED_RUNS} came to their end: {ended:?}", ended.len());
+        println!(
+            "{mode:?} damaged: {} of {DAMAGED_RUNS} came to their end: {ended:?}",
+            ended.len()
+        );
         let whole = |&(sent, received): &(u64, u64)| sent > 0 && received * 10 >= sent * 9;
         assert!(ended.iter().any(whole), "{ended:?}");
         // And the relay is alive.
@@ -321,7 +344,11 @@ fn the_behaviour_of_a_nat_is_found_out_by_rfc_5780() {
     let port = rig.ports[0].to_string();
     let ask = |tool: &str, flags: &[&str]| {
         let mut asked = Command::new("timeout");
-        asked.args(["60", tool]).args(flags).args(["-p", &port]).arg("127.0.0.1");
+        asked
+            .args(["60", tool])
+            .args(flags)
+            .args(["-p", &port])
+            .arg("127.0.0.1");
         let output = asked.output().expect("the tools are there");
         format!(
             "{}{}",
@@ -334,7 +361,10 @@ fn the_behaviour_of_a_nat_is_found_out_by_rfc_5780() {
     let full = ask("turnutils_stunclient", &["-f"]);
     assert_eq!(full.matches("RFC 5780 response").count(), 3, "{full}");
     let discovery = ask("turnutils_natdiscovery", &["-m", "-f", "-L", "127.0.0.1"]);
-    assert!(discovery.contains("NAT with Endpoint Independent Mapping!"), "{discovery}");
+    assert!(
+        discovery.contains("NAT with Endpoint Independent Mapping!"),
+        "{discovery}"
+    );
     assert!(
         discovery.contains("NAT with Endpoint Independent Filtering!"),
         "{discovery}"

@@ -11,16 +11,23 @@ use media_core::matrix::{Part, Stance, Tap};
 use crate::judge::may_hear;
 use crate::media::{Heard, Under, Word};
 use crate::peer::{CHECK, CHECK_FIRST, Life, credentials};
+use crate::relay;
 use crate::story::Act;
 use crate::world::{Habit, Inbound, What, World};
 
 /// Addresses that are kept for the next who needs one.
 const LEFT: usize = 64;
+/// Of 1,000 addresses, those behind the relay.
+const BEHIND_RELAY: u64 = 300;
 
 impl World {
-    /// An address that nobody ever had.
+    /// An address that nobody ever had, on the wire or behind the relay.
     pub(crate) fn new_address(&mut self) -> SocketAddr {
         self.next_address += 1;
+        if self.chance.permille(BEHIND_RELAY) {
+            self.figures.count("addresses behind the relay");
+            return relay::virtual_address(self.next_address);
+        }
         let [_, a, b, c] = self.next_address.to_be_bytes();
         SocketAddr::from(([10, a, b, c], 20_000 + self.next_address as u16 % 10_000))
     }
@@ -49,11 +56,18 @@ impl World {
     pub(crate) fn send(&mut self, peer: usize, bytes: Vec<u8>, proof: Option<TransportId>) {
         let client = &mut self.peers[peer];
         client.overhear(&bytes, proof, &mut self.chance);
-        let from = client.address;
+        let (from, leg) = (client.address, client.leg);
+        let behind = relay::is_virtual(from).then_some(leg);
         let times = client.up.carry(self.now, &mut self.chance, &mut self.figures.network);
         for at in times.into_iter().flatten() {
             let bytes = bytes.clone();
-            self.later(at - self.now, What::Arrives(Inbound { from, bytes, proof }));
+            let inbound = Inbound {
+                from,
+                behind,
+                bytes,
+                proof,
+            };
+            self.later(at - self.now, What::Arrives(inbound));
         }
     }
 
@@ -237,7 +251,8 @@ impl World {
             return;
         }
         self.routes.remove(&address);
-        if self.left.len() < LEFT {
+        // A freed port of the relay rests, and its next life is another path.
+        if self.left.len() < LEFT && !relay::is_virtual(address) {
             self.left.push(address);
         }
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use media_core::event::{Cause, Event, Kind};
 use media_core::limits::{LEG_KEEP, MISSING_FOR, MS, SECOND};
 use media_core::matrix::{Part, Stance};
+use media_core::origin::Route;
 use media_core::rtp::FIXED_BYTES;
 use media_core::srtp::RTP_OVERHEAD_MAX;
 use media_core::{LegId, RoomId, TransportId};
@@ -69,6 +70,8 @@ struct Leg {
     attached_at: u64,
     /// When it came up.
     up: Option<u64>,
+    /// Over what it goes, as was told last.
+    route: Option<Route>,
     transports: Vec<TransportId>,
     /// When a packet, by source and number, was taped, and whether it was rebuilt.
     taped: FxHashMap<(u32, u32), (u64, bool)>,
@@ -87,6 +90,8 @@ pub(crate) struct Verdicts {
     pub(crate) taped: u64,
     /// Of those, packets that came after they had been rebuilt and given up.
     pub(crate) taped_late: u64,
+    /// How often a leg went another way than before.
+    pub(crate) routes_changed: u64,
     /// The most that an address without a valid check ever got for what it sent, in 1/1,000.
     pub(crate) amplified_permille: u64,
 }
@@ -114,6 +119,7 @@ impl Judge {
             alive_at: now,
             attached_at: now,
             up: None,
+            route: None,
             transports: Vec::new(),
             taped: FxHashMap::default(),
         };
@@ -255,9 +261,10 @@ impl Judge {
                 assert!(record.up.replace(event.at).is_none(), "a leg comes up once");
                 self.verdicts.legs_up += 1;
             }
-            Kind::LegDown { leg, cause, .. } => {
-                let room = self.living(*leg).room;
-                assert_eq!(room, event.room);
+            Kind::LegDown { leg, cause, summary } => {
+                let record = self.living(*leg);
+                assert_eq!(record.room, event.room);
+                assert_eq!(record.route, summary.route, "the last way that was told");
                 self.end(*leg, *cause);
                 self.back(event, *leg);
             }
@@ -269,9 +276,15 @@ impl Judge {
                 self.living(*leg);
                 self.back(event, *leg);
             }
+            Kind::LegRoute { leg, route } => {
+                let record = self.living(*leg);
+                assert!(record.up.is_some(), "before the keys there is no way");
+                let before = record.route.replace(*route);
+                assert_ne!(before, Some(*route), "a way is told when it is another one");
+                self.verdicts.routes_changed += u64::from(before.is_some());
+            }
             Kind::FirstRtp { leg }
             | Kind::LegMigrated { leg }
-            | Kind::LegRoute { leg, .. }
             | Kind::UplinkStalled { leg }
             | Kind::Quality { leg: Some(leg), .. } => {
                 self.living(*leg);

@@ -15,6 +15,7 @@ mod judge;
 mod media;
 mod network;
 mod peer;
+mod relay;
 mod story;
 mod troubles;
 mod world;
@@ -117,6 +118,12 @@ fn judge_the_whole(world: &mut World, calls: usize) {
         ("forged", totals.drop_unauthentic),
         ("strangers", totals.drop_unknown_source),
         ("bad integrity", totals.drop_bad_integrity),
+        ("the relay's gate", totals.drop_relay_gate),
+        (
+            "addresses behind the relay",
+            world.figures.of("addresses behind the relay"),
+        ),
+        ("changes between direct and relay", world.judge.verdicts.routes_changed),
         ("old fragments", totals.drop_unknown_ufrag),
         ("checks beyond the rate", totals.drop_stun_rate),
         ("uplink denied", totals.uplink_denied),

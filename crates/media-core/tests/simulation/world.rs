@@ -15,9 +15,10 @@ use media_core::dtls::Certificate;
 use media_core::event::{Event, Kind};
 use media_core::limits::{ARENA_BUFFERS_MAX, BATCH_MAX, HEADROOM_BYTES, MS, SECOND, SLOT_BYTES};
 use media_core::music::Music;
+use media_core::origin::Destination;
 use media_core::shard::{Config, Job, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
-use media_core::{TransportId, rtp};
+use media_core::{LegId, TransportId, rtp};
 use rustc_hash::FxHashMap;
 
 use crate::chance::Chance;
@@ -26,6 +27,7 @@ use crate::helper::Helper;
 use crate::judge::Judge;
 use crate::media::{self, TONE, TUNE, Under};
 use crate::peer::{Clock, Peer};
+use crate::relay;
 use crate::story::{Act, Call};
 
 /// Where the clock begins: not 0, for nothing real begins there.
@@ -51,9 +53,26 @@ pub(crate) enum Habit {
 /// A datagram on its way to the shard.
 pub(crate) struct Inbound {
     pub(crate) from: SocketAddr,
+    /// Through the relay: the leg that the way was opened for. `None` on the wire, whatever the sender claims to be.
+    pub(crate) behind: Option<LegId>,
     pub(crate) bytes: Vec<u8>,
     /// For a check with the right password: of which transport.
     pub(crate) proof: Option<TransportId>,
+}
+
+impl Inbound {
+    /// Where an answer goes.
+    fn back(&self) -> Destination {
+        match self.behind {
+            Some(leg) => Destination::Relay(relay::relayed(self.from, leg).path),
+            None => Destination::Wire(self.from),
+        }
+    }
+
+    /// The judge's name of where it comes from.
+    fn name(&self) -> SocketAddr {
+        relay::name(self.back())
+    }
 }
 
 /// What happens.
@@ -247,14 +266,20 @@ impl World {
     /// One datagram at the shard.
     fn arrives(&mut self, inbound: &Inbound) {
         let len = inbound.bytes.len();
-        self.judge.received(inbound.from, len);
+        self.judge.received(inbound.name(), len);
         self.slot[HEADROOM_BYTES..HEADROOM_BYTES + len].copy_from_slice(&inbound.bytes);
         let slot = Slot {
             index: 0,
             buffer: &mut self.slot,
             len,
         };
-        self.shard.datagram(self.now, inbound.from, slot, &mut self.tape);
+        match inbound.behind {
+            Some(leg) => {
+                let from = relay::relayed(inbound.from, leg);
+                self.shard.relayed(self.now, from, slot, &mut self.tape);
+            }
+            None => self.shard.datagram(self.now, inbound.from, slot, &mut self.tape),
+        }
         let totals = self.shard.totals();
         assert_eq!(totals.accounted(), totals.datagrams, "each datagram is counted once");
         self.settle(Some(inbound));
@@ -277,8 +302,7 @@ impl World {
         for place in 0..count {
             let transmission = self.shard.transmissions()[place];
             let bytes = self.shard.bytes(&transmission, &self.slot).to_vec();
-            let to = transmission.to.wire().expect("nobody is behind the relay");
-            self.sends(to, bytes, cause);
+            self.sends(transmission.to, bytes, cause);
         }
         self.shard.flushed();
         while let Some(job) = self.shard.poll_job() {
@@ -291,17 +315,23 @@ impl World {
         }
     }
 
-    fn sends(&mut self, to: SocketAddr, bytes: Vec<u8>, cause: Option<&Inbound>) {
+    fn sends(&mut self, destination: Destination, bytes: Vec<u8>, cause: Option<&Inbound>) {
+        let to = relay::name(destination);
         let (transport, turns) = if bytes[0] < 4 {
             let cause = cause.expect("an answer needs a question");
-            assert_eq!(cause.from, to, "an answer goes to who asked");
+            assert_eq!(
+                cause.back(),
+                destination,
+                "an answer goes to who asked, by the way he came"
+            );
             self.judge.answered(self.now, to, &bytes, cause.proof);
             (cause.proof.expect("the judge has looked"), 0)
         } else {
             let short_tag = self.has_short_tags(to);
             self.judge.sent(self.now, to, &bytes, short_tag)
         };
-        let Some(&peer) = self.routes.get(&to) else {
+        let reached = relay::leads_to(destination).and_then(|to| Some((to, *self.routes.get(&to)?)));
+        let Some((to, peer)) = reached else {
             self.figures.to_nobody += 1;
             return;
         };
@@ -333,7 +363,7 @@ impl World {
     fn helper_job(&mut self, job: Job, cause: Option<&Inbound>) {
         let transport = match &job {
             Job::Start { transport, .. } | Job::Datagram { transport, .. } => {
-                let from = cause.expect("a handshake goes on by a datagram").from;
+                let from = cause.expect("a handshake goes on by a datagram").name();
                 let owner = self.judge.owner(from).map(|(owner, _)| owner);
                 assert_eq!(
                     owner,

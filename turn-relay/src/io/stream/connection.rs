@@ -14,8 +14,8 @@ use udp::Interest;
 
 use super::admission::{Admission, StreamLimits};
 use super::outbox::Outbox;
-use crate::core::{Dialect, Flow};
 use crate::core::framing::Cutter;
+use crate::core::{Dialect, Flow};
 use ports::Via;
 
 /// First byte of a TLS record that begins a handshake (RFC 8446 §5.1).

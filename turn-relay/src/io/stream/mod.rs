@@ -181,7 +181,10 @@ impl<S: Side> StreamWorker<S> {
             };
             let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
             let slot = prepared
-                .then(|| self.connections.insert(Connection::new(stream, flow, self.dialect, now_ms)))
+                .then(|| {
+                    self.connections
+                        .insert(Connection::new(stream, flow, self.dialect, now_ms))
+                })
                 .flatten();
             let Some(slot) = slot else {
                 self.admission.leave(remote.ip());
