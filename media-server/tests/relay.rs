@@ -1,0 +1,338 @@
+//! A client behind a relay of the same process, with real ICE, DTLS and SRTP: the relay is played by this test, which
+//! holds its ends of the rings.
+
+#[allow(dead_code, reason = "each test file uses its part of it")]
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use call_model::{CallId, LegId};
+use common::{Client, FRAME, PATIENCE, Server, now, until};
+use media_core::dtls::Certificate;
+use ports::{
+    Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress, RelayPath,
+    RelaySink, Route, Secret, Tap, Via,
+};
+use testkit::peer::{Numbers, Peer};
+
+const ROOM: CallId = CallId(0xCA12);
+const CUSTOMER: LegId = LegId(11);
+const AGENT: LegId = LegId(12);
+/// Workers of the relay; the customer is behind the second.
+const WORKERS: usize = 2;
+const PATH: RelayPath = RelayPath {
+    worker: 1,
+    slot: 77,
+    generation: 3,
+    peer: 2,
+    via: Via::Tls,
+};
+
+/// A worker's end of what shards send.
+struct Egress {
+    worker: u16,
+    out: Sender<Vec<u8>>,
+    gone: Arc<AtomicBool>,
+}
+
+impl RelayEgress for Egress {
+    fn transmit(&mut self, path: RelayPath, payload: &[u8]) -> Accepted {
+        assert_eq!(path.worker, self.worker, "a worker is given what is for it");
+        if path != PATH || self.gone.load(Ordering::Relaxed) {
+            return Accepted::Gone;
+        }
+        self.out.send(payload.to_vec()).expect("the test listens");
+        Accepted::Taken
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// Notes which legs media has closed.
+#[derive(Default)]
+struct Control(Mutex<Vec<LegId>>);
+
+impl RelayControl for Control {
+    fn close_leg(&self, leg: LegId) {
+        self.0.lock().expect("nobody panicked").push(leg);
+    }
+
+    fn list(&self) -> Later<'_, Vec<AllocationView>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn kill<'a>(&'a self, _id: &'a str) -> Later<'a, bool> {
+        Box::pin(async { false })
+    }
+
+    fn drain(&self, _draining: bool) {}
+
+    fn rotate_secret(&self) {}
+}
+
+/// The relay as media sees it.
+struct Relay {
+    sinks: Vec<Box<dyn RelaySink>>,
+    candidate: SocketAddr,
+    inbox: Receiver<Vec<u8>>,
+    out: Sender<Vec<u8>>,
+    gone: Arc<AtomicBool>,
+    control: Arc<Control>,
+}
+
+impl Relay {
+    /// Takes the rings; the ways back are not attached yet.
+    fn begin(server: &Server) -> Relay {
+        let media = server.server.as_ref().expect("it runs");
+        let mut shards = media.relay_shards(WORKERS);
+        assert_eq!(shards.len(), 1);
+        let shard = shards.remove(0);
+        assert_eq!(shard.candidates, media.addresses(), "what is advertised on loopback");
+        let (out, inbox) = channel();
+        Relay {
+            sinks: shard.sinks,
+            candidate: shard.candidates[0],
+            inbox,
+            out,
+            gone: Arc::default(),
+            control: Arc::default(),
+        }
+    }
+
+    fn attach(&self, server: &Server) {
+        let egress = |worker: u16| {
+            Box::new(Egress {
+                worker,
+                out: self.out.clone(),
+                gone: Arc::clone(&self.gone),
+            }) as Box<dyn RelayEgress>
+        };
+        let media = server.server.as_ref().expect("it runs");
+        let control: Arc<Control> = Arc::clone(&self.control);
+        media.attach_relay(control, vec![(0..WORKERS as u16).map(egress).collect()]);
+    }
+
+    fn deliver(&mut self, payload: &[u8]) {
+        let sink = &mut self.sinks[usize::from(PATH.worker)];
+        let accepted = sink.deliver(FromRelay {
+            path: PATH,
+            leg: CUSTOMER,
+            relayed: SocketAddr::from(([203, 0, 113, 5], 50_123)),
+            peer: self.candidate,
+            payload,
+        });
+        assert_eq!(accepted, Accepted::Taken);
+        sink.flush();
+    }
+}
+
+/// A client whose every datagram goes through the relay.
+struct Behind {
+    peer: Peer,
+    relay: Relay,
+    heard: Vec<Vec<u8>>,
+}
+
+impl Behind {
+    fn new(relay: Relay) -> Behind {
+        let numbers = Numbers {
+            opus: 111,
+            level: 1,
+            ssrc: 10,
+            sequence: 7,
+            timestamp: 99,
+        };
+        let certificate = Certificate::generate().expect("a certificate");
+        Behind {
+            peer: Peer::new(numbers, certificate, 0x1234_5678_9ABC),
+            relay,
+            heard: Vec::new(),
+        }
+    }
+
+    async fn join(&mut self, server: &Server, secret: Secret) {
+        let offer = ports::Sdp(self.peer.offer());
+        let answer = server.media.offer(secret, offer).await.expect("an answer");
+        self.peer.answer(now(), &answer.sdp.0).expect("a good answer");
+    }
+
+    fn turn(&mut self) {
+        self.peer.timeout(now()).expect("the handshake goes well");
+        self.flush();
+        while let Ok(mut datagram) = self.relay.inbox.try_recv() {
+            let heard = self
+                .peer
+                .datagram(now(), &mut datagram)
+                .expect("the handshake goes well");
+            if let Some(heard) = heard {
+                self.heard.push(datagram[heard.payload.0..heard.payload.1].to_vec());
+            }
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(datagram) = self.peer.poll() {
+            self.relay.deliver(&datagram);
+        }
+    }
+
+    fn say(&mut self, payload: &[u8]) {
+        let mut buffer = [0; 1_500];
+        let len = self
+            .peer
+            .speak(&mut buffer, payload, FRAME, 30, true)
+            .expect("keys are there");
+        self.relay.deliver(&buffer[..len]);
+    }
+}
+
+/// Turns both until `done`.
+fn both(behind: &mut Behind, direct: &mut Client, what: &str, done: impl Fn(&Behind, &Client) -> bool) {
+    let deadline = now() + PATIENCE;
+    while !done(behind, direct) {
+        assert!(now() < deadline, "waited in vain: {what}");
+        behind.turn();
+        direct.turn();
+    }
+}
+
+fn frame(n: u16) -> Vec<u8> {
+    let mut payload = vec![0xF8, n as u8, (n >> 8) as u8];
+    payload.resize(80, 0x55);
+    payload
+}
+
+fn route_of(events: &[ports::MediaEvent], whose: LegId) -> Option<Route> {
+    let told = events.iter().rev().find_map(|event| match event.kind {
+        EventKind::LegRoute { leg, route } if leg == whose => Some(route),
+        _ => None,
+    });
+    told
+}
+
+fn metrics(server: &Server) -> String {
+    prometheus::TextEncoder::new()
+        .encode_to_string(&server.registry.gather())
+        .expect("text")
+}
+
+/// A series of the exposition, or 0 before it is there.
+fn value(server: &Server, series: &str) -> f64 {
+    let text = metrics(server);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_behind_the_relay_and_one_on_the_wire_hear_each_other() {
+    let server = Server::start();
+    let legs = server.server.as_ref().expect("it runs").relay_legs();
+    assert_eq!(legs.state(CUSTOMER), LegState::Unknown);
+    let relay = Relay::begin(&server);
+    relay.attach(&server);
+    let control = Arc::clone(&relay.control);
+    let (mut customer, mut agent) = (Behind::new(relay), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    assert_eq!(legs.state(CUSTOMER), LegState::Granted);
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&server, to_customer.clone()).await;
+    agent.join(&*server.media, to_agent).await;
+    assert_eq!(legs.state(CUSTOMER), LegState::Live);
+    both(&mut customer, &mut agent, "keys", |behind, direct| {
+        behind.peer.is_up() && direct.peer.is_up()
+    });
+    for n in 0..50 {
+        customer.say(&frame(n));
+        agent.say(&frame(1_000 + n));
+        customer.turn();
+        agent.turn();
+    }
+    both(&mut customer, &mut agent, "fifty frames each", |behind, direct| {
+        behind.heard.len() >= 50 && direct.heard.len() >= 50
+    });
+    let frames = |first: u16| (0..50).map(|n| frame(first + n)).collect::<Vec<_>>();
+    assert_eq!(customer.heard[..50], frames(1_000), "untouched and in order");
+    let heard: Vec<_> = agent.heard.iter().take(50).map(|heard| heard.2.clone()).collect();
+    assert_eq!(heard, frames(0));
+
+    let events = server
+        .events_until(|event| matches!(event.kind, EventKind::RoomLive))
+        .await;
+    assert_eq!(route_of(&events, CUSTOMER), Some(Route::Relayed(Via::Tls)));
+    assert_eq!(route_of(&events, AGENT), Some(Route::Direct));
+    both(&mut customer, &mut agent, "a second of figures", |_, _| {
+        let live = |path: &str| value(&server, &format!("helpline_live_legs{{path=\"{path}\"}}"));
+        let through = |dir: &str| value(&server, &format!("helpline_media_relay_packets_total{{dir=\"{dir}\"}}"));
+        live("turn-tls") == 1.0 && live("direct") == 1.0 && through("up") > 50.0 && through("down") > 50.0
+    });
+    let seen = server.media.snapshot(ROOM).expect("the room lives");
+    let routes = seen.legs.iter().map(|leg| (leg.leg, leg.route));
+    let mut routes: Vec<_> = routes.collect();
+    routes.sort_by_key(|(leg, _)| leg.0);
+    assert_eq!(
+        routes,
+        [(CUSTOMER, Some(Route::Relayed(Via::Tls))), (AGENT, Some(Route::Direct))]
+    );
+
+    server.media.leave(to_customer).expect("the leg is there");
+    let ended = |event: &ports::MediaEvent| {
+        matches!(&event.kind, EventKind::LegDown { leg: CUSTOMER, cause: Cause::HangUp, summary }
+            if summary.route == Some(Route::Relayed(Via::Tls)))
+    };
+    server.events_until(ended).await;
+    assert_eq!(legs.state(CUSTOMER), LegState::Gone);
+    assert_eq!(*control.0.lock().expect("nobody panicked"), [CUSTOMER]);
+    server.media.close_room(ROOM, Cause::HangUp);
+    assert_eq!(
+        legs.state(AGENT),
+        LegState::Gone,
+        "at once, whatever is still to be reported"
+    );
+    assert_eq!(*control.0.lock().expect("nobody panicked"), [CUSTOMER, AGENT]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_no_way_back_is_counted_and_a_way_that_comes_later_is_taken() {
+    let server = Server::start();
+    let mut customer = Behind::new(Relay::begin(&server));
+    let secret = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    customer.join(&server, secret).await;
+    let dropped = |reason: &str| {
+        value(
+            &server,
+            &format!("helpline_media_relay_dropped_total{{reason=\"{reason}\"}}"),
+        )
+    };
+    let deadline = now() + PATIENCE;
+    while dropped("no_way") == 0.0 {
+        assert!(now() < deadline, "checks are answered, and nobody carries the answers");
+        customer.turn();
+        tokio::task::yield_now().await;
+    }
+    assert!(!customer.peer.is_nominated());
+    customer.relay.attach(&server);
+    let deadline = now() + PATIENCE;
+    while !customer.peer.is_up() {
+        assert!(now() < deadline, "no keys through the relay");
+        customer.turn();
+    }
+    // An allocation that ended takes nothing with it but its packets.
+    customer.relay.gone.store(true, Ordering::Relaxed);
+    let deadline = now() + PATIENCE;
+    while dropped("gone") == 0.0 {
+        assert!(now() < deadline, "reports go on, and their way is gone");
+        customer.turn();
+        tokio::task::yield_now().await;
+    }
+    let mut agent = Client::new(96, 3, 20);
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut agent], "keys on the wire", |all| all[0].peer.is_up());
+}
