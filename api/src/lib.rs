@@ -31,7 +31,6 @@ use axum::{
 use desk::Desk;
 use governor::clock::DefaultClock;
 use tower::ServiceExt as _;
-use wire::leg::IceServer;
 
 pub use body::JSON_BYTES_MAX;
 pub use cookies::CookieRules;
@@ -59,8 +58,6 @@ pub struct Options {
     pub trusted_proxies: Vec<Cidr>,
     /// Shape of the cookies.
     pub cookies: CookieRules,
-    /// Servers that a foreign client is told with its answer.
-    pub ice_servers: Vec<IceServer>,
     /// A folder whose files come before the built-in pages.
     pub ui_dir: Option<PathBuf>,
 }

@@ -38,6 +38,7 @@ const OWN_CODES: [&str; 10] = [
         (name = "media", description = "Joining a call by plain HTTP"),
         (name = "node", description = "Emptying a node before it stops"),
         (name = "settings", description = "What admins set"),
+        (name = "relay", description = "The TURN relay of a node"),
         (name = "preflight", description = "Testing a line before a call"),
         (name = "health", description = "For whoever runs it"),
     )
@@ -46,7 +47,7 @@ struct Base;
 
 /// Every route with its description.
 pub(crate) fn described() -> OpenApiRouter<App> {
-    use routes::{auth, call, calls, health, node, offers, preflight, recordings, rtc, settings, staff, whip};
+    use routes::{auth, call, calls, health, node, offers, preflight, recordings, relay, rtc, settings, staff, whip};
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(call::start))
         .routes(routes!(call::view))
@@ -88,6 +89,10 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(settings::view))
         .routes(routes!(settings::quality))
         .routes(routes!(settings::mail))
+        .routes(routes!(relay::state))
+        .routes(routes!(relay::kill))
+        .routes(routes!(relay::drain, relay::serve))
+        .routes(routes!(relay::rotate))
         .routes(routes!(preflight::begin, preflight::list))
         .routes(routes!(preflight::report))
         .routes(routes!(preflight::link))

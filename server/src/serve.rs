@@ -173,11 +173,12 @@ async fn run_parts(
     let stun = start_stun(settings, &registry)?;
     let ice = IceConfig {
         servers: ice_servers(settings, plan, stun.as_ref()),
+        ..IceConfig::default()
     };
     let service_key = serve.demo.then(random::hex::<32>);
     let options = DeskOptions {
         random: Arc::new(random::System),
-        ice: ice.clone(),
+        ice,
         demo: serve.demo,
         recorder_missing: match settings.recording.on_unavailable {
             OnUnavailable::Refuse => desk::OnUnavailable::Refuse,
@@ -209,9 +210,7 @@ async fn run_parts(
         ws_url,
     };
     let closing = CancellationToken::new();
-    let served = open_doors(
-        settings, serve, plan, ports, &desk, &registry, ice, &closing, &listening,
-    )?;
+    let served = open_doors(settings, serve, plan, ports, &desk, &registry, &closing, &listening)?;
     let signals = Signals::listen()?;
     let line = told::addresses(&listening, demo.as_ref());
     let left = demo
@@ -265,7 +264,6 @@ fn open_doors(
     ports: Ports,
     desk: &desk::Desk,
     registry: &Registry,
-    ice: IceConfig,
     closing: &CancellationToken,
     listening: &Listening,
 ) -> Result<impl Future<Output = ()> + use<>, Fault> {
@@ -283,7 +281,6 @@ fn open_doors(
         allowed_origins: settings.http.allowed_origins.clone(),
         trusted_proxies: plan.trusted.clone(),
         cookies: plan.cookies.clone(),
-        ice_servers: ice.servers,
         ui_dir: settings.http.ui_dir.clone(),
     };
     let app = api::App::new(desk.clone(), options).map_err(Fault::other)?;

@@ -47,6 +47,7 @@ const ICONS = {
   "leg.back": refresh,
   "leg.down": signal,
   "leg.migrated": refresh,
+  "leg.path": signal,
   "leg.up": signal,
   "leg.uplink_stalled": micOff,
   "offer.failed": offline,
@@ -103,6 +104,7 @@ const FACTS = {
     "timeout", "won_by_other",
   ], // prettier-ignore
   mode: ["barge", "monitor", "whisper"],
+  path: ["direct", "turn-tcp", "turn-tls", "turn-udp"],
 } as const;
 
 const PARTIES = new Map<unknown, Key>([

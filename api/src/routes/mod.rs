@@ -8,6 +8,7 @@ pub(crate) mod node;
 pub(crate) mod offers;
 pub(crate) mod preflight;
 pub(crate) mod recordings;
+pub(crate) mod relay;
 pub(crate) mod rtc;
 pub(crate) mod settings;
 pub(crate) mod staff;

@@ -159,8 +159,8 @@ pub(super) async fn attach_at(door: Door, app: &App, from: &From, request: Reque
         HeaderName::from_static("accept-patch"),
         HeaderValue::from_static(FRAGMENT),
     );
-    for server in &app.options().ice_servers {
-        for link in links(server) {
+    for server in app.desk().ice_servers(answer.leg) {
+        for link in links(&server) {
             headers.append(header::LINK, link);
         }
     }

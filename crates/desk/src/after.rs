@@ -15,6 +15,8 @@ pub(crate) enum After {
     ChangePart(LegId, Part),
     /// End one leg.
     CloseLeg(LegId, Cause),
+    /// The leg is over elsewhere: free what it has at the relay.
+    FreeRelay(LegId),
     /// End a call's room.
     CloseRoom(CallId, Cause),
     /// From where on sound counts as bad.

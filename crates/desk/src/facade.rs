@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use call_model::{CallId, OfferId, RecordingId, StaffId, Timestamp, UserId};
+use call_model::{CallId, LegId, OfferId, RecordingId, StaffId, Timestamp, UserId};
 use governor::clock::DefaultClock;
 use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use wire::call::{
     CallEvents, CallPage, CallStart, CallStarted, CallView, ConsultStart, ConsultStep, LiveCalls, QueueSnapshot,
     Supervise,
 };
-use wire::leg::LegGrant;
+use wire::leg::{IceServer, LegGrant};
 use wire::node::{DrainStart, DrainState};
 use wire::offer::{Offer, OfferAccepted, WrapUp};
 use wire::quality::{HeardReport, Quality};
@@ -84,6 +84,7 @@ impl Desk {
             metrics,
             hub: Hub::new(),
             wakes: Wakes::default(),
+            relay_marks: crate::ice::RelayMarks::default(),
             outbox_bell: Notify::new(),
             fenced: AtomicBool::new(false),
         };
@@ -305,6 +306,12 @@ impl Desk {
     /// `not_found`, `forbidden`, `illegal_transition` before somebody accepted, `media_full`, `draining`, `database`.
     pub async fn grant_leg(&self, caller: &Caller, call: CallId, part: Option<Part>) -> Result<LegGrant, Refused> {
         self.told(contact::grant_leg(self.core(), caller, call, part).await)
+    }
+
+    /// The servers for whoever attaches this leg: he has shown his right to it.
+    #[must_use]
+    pub fn ice_servers(&self, leg: LegId) -> Vec<IceServer> {
+        self.core().options.ice.of_leg(leg)
     }
 
     /// The waiting customer's page is there.

@@ -15,6 +15,7 @@ mod estimate;
 mod facade;
 mod gauges;
 mod hub;
+mod ice;
 pub mod limits;
 mod live;
 mod metrics;
@@ -47,9 +48,11 @@ pub use commands::preflight::{
     PREFLIGHT_BROWSER_CHARS_MAX, PREFLIGHT_KEPT, PREFLIGHT_LINK_LIFE, PREFLIGHT_LINK_USES_MAX,
     PREFLIGHT_NOTE_CHARS_MAX, PREFLIGHT_REPORT_LIFE, PREFLIGHT_STEPS_MAX, PREFLIGHTS_PER_PAGE_MAX, Tester,
 };
+pub use commands::relay::{RELAY_ID_CHARS_MAX, RELAY_ROWS_MAX};
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};
 pub use facade::{DATABASE_SILENT_MAX, Desk, StartFault};
 pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};
+pub use ice::{ExternalTurn, IceConfig};
 pub use live::{LIVE_CALLS_MAX, leg_quality};
 pub use nodes::NodeStart;
 pub use queries::{CallFilter, PAGE_ROWS_MAX, Playback, Readiness, SEARCH_CHARS_MAX};

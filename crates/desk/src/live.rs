@@ -105,6 +105,7 @@ pub fn leg_quality(leg: &LegSnapshot) -> LegQuality {
         level: leg.level,
         speaking: leg.speaking,
         flags: leg.flags.iter().map(|flag| flag.word().to_owned()).collect(),
+        path: leg.route.map(views::path_of),
     }
 }
 

@@ -30,6 +30,7 @@ const FILES: &[(i64, &str, &str)] = &[
         "preflights",
         include_str!("../../../migrations/0010_preflights.sql"),
     ),
+    (11, "leg_path", include_str!("../../../migrations/0011_leg_path.sql")),
     (
         13,
         "quality_alerts",

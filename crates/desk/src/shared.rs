@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ports::{Media, Recordings, Secret};
 use tokio::sync::Notify;
-use wire::leg::IceServer;
 
 use crate::after::{After, Count};
 use crate::hub::Hub;
+use crate::ice::{IceConfig, RelayMarks};
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refused};
 use crate::tx::{Ctx, InTx, Store, Tx, broken};
@@ -31,13 +31,6 @@ pub struct NodeEpoch {
     pub ws_url: String,
     /// When an earlier start of the node was last seen alive; what it has left ended no later.
     pub last_seen: Option<call_model::Timestamp>,
-}
-
-/// The STUN and TURN servers that browsers are told.
-#[derive(Clone, Debug, Default)]
-pub struct IceConfig {
-    /// Entries without personal credentials.
-    pub servers: Vec<IceServer>,
 }
 
 /// What becomes of a call that must be recorded while no recording is promised.
@@ -75,6 +68,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) hub: Hub,
     pub(crate) wakes: Wakes,
+    pub(crate) relay_marks: RelayMarks,
     /// Rung when the outbox may have work.
     pub(crate) outbox_bell: Notify,
     /// True once a newer start of this node was seen: this process decides nothing any more.
@@ -118,7 +112,11 @@ impl Core {
             match action {
                 After::Plan(plan) => self.media.plan(plan),
                 After::ChangePart(leg, part) => self.media.change_part(leg, part),
-                After::CloseLeg(leg, cause) => self.media.close_leg(leg, cause),
+                After::CloseLeg(leg, cause) => {
+                    self.media.close_leg(leg, cause);
+                    self.options.ice.close_leg(leg);
+                }
+                After::FreeRelay(leg) => self.options.ice.close_leg(leg),
                 After::CloseRoom(call, cause) => self.media.close_room(call, cause),
                 After::Thresholds(thresholds) => self.media.set_thresholds(thresholds),
                 After::WakeQueue(queue) => self.wakes.queue(queue),

@@ -1,10 +1,11 @@
 //! Rows as the browsers see them. Converts, never decides.
 
+use ports::{Route, Via};
 use serde_json::Value;
 use sqlx::PgConnection;
 use wire::Time;
 use wire::call::{CallRow as WireRow, CallStatus, CallView, QueueSnapshot, WaitingCall};
-use wire::leg::Part;
+use wire::leg::{LegLine, LegPath, Part};
 use wire::offer::{Offer, OfferKind, WrapUp};
 use wire::quality::QualityTrack;
 use wire::recording::{Recording, RecordingState};
@@ -73,6 +74,10 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         "connecting" | "answered" => legs::away_parts(&mut *conn, row.id).await?,
         _ => Vec::new(),
     };
+    let lines = match reader {
+        Reader::Staff => Some(lines(&mut *conn, row).await?).filter(|lines| !lines.is_empty()),
+        Reader::Customer => None,
+    };
     let waits = matches!(row.status.as_str(), "queued" | "ringing");
     let position = if waits {
         queues::position(&mut *conn, row.id).await?.map(small)
@@ -104,11 +109,24 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         muted: beside.muted(reader),
         consult: beside.consult.filter(|_| reader == Reader::Staff),
         supervised,
+        lines,
         created_at: time(row.created_at),
         enqueued_at: row.enqueued_at.map(time),
         answered_at: row.answered_at.map(time),
         ended_at: row.ended_at.map(time),
     })
+}
+
+/// The last way of each part's sound.
+async fn lines(conn: &mut PgConnection, row: &CallRow) -> Result<Vec<LegLine>, Refused> {
+    let rows = legs::paths(conn, row.id).await?;
+    let line = |(word, way): (String, String)| {
+        Some(LegLine {
+            part: part(&word),
+            path: path(&way)?,
+        })
+    };
+    Ok(rows.into_iter().filter_map(line).collect())
 }
 
 /// What waits, as far as the transaction's role sees it, and who could take it; goes on as the desk.
@@ -327,6 +345,27 @@ pub(crate) fn part(word: &str) -> Part {
         "supervisor" => Part::Supervisor,
         "preflight" => Part::Preflight,
         _ => Part::Agent,
+    }
+}
+
+/// A way as the wire has it; the schema knows no other words.
+fn path(word: &str) -> Option<LegPath> {
+    Some(match word {
+        "direct" => LegPath::Direct,
+        "turn-udp" => LegPath::TurnUdp,
+        "turn-tcp" => LegPath::TurnTcp,
+        "turn-tls" => LegPath::TurnTls,
+        _ => return None,
+    })
+}
+
+/// Media's way as the wire has it.
+pub(crate) const fn path_of(route: Route) -> LegPath {
+    match route {
+        Route::Direct => LegPath::Direct,
+        Route::Relayed(Via::Udp) => LegPath::TurnUdp,
+        Route::Relayed(Via::Tcp) => LegPath::TurnTcp,
+        Route::Relayed(Via::Tls) => LegPath::TurnTls,
     }
 }
 

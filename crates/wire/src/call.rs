@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     Time,
-    leg::{IceServer, Part},
+    leg::{IceServer, LegLine, Part},
     quality::LegQuality,
     wire,
 };
@@ -135,6 +135,10 @@ wire! {
         #[cfg_attr(test, ts(optional = nullable))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub supervised: Option<Vec<Supervised>>,
+        /// Over what each side's sound goes or went, as far as it is known; only for staff.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub lines: Option<Vec<LegLine>>,
         /// When the customer called.
         pub created_at: Time,
         /// When it entered the queue.

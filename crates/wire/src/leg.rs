@@ -21,6 +21,44 @@ wire! {
 }
 
 wire! {
+    /// `RTCPeerConnection`'s `iceTransportPolicy`, for a deployment whose media must not go straight to the server.
+    pub enum IcePolicy {
+        /// Whatever connects.
+        All,
+        /// Through a TURN relay only.
+        Relay,
+    }
+}
+
+wire! {
+    /// Over what a leg's media goes.
+    pub enum LegPath {
+        /// Straight between the client and the server.
+        #[serde(rename = "direct")]
+        Direct,
+        /// Through the relay, over UDP.
+        #[serde(rename = "turn-udp")]
+        TurnUdp,
+        /// Through the relay, over TCP.
+        #[serde(rename = "turn-tcp")]
+        TurnTcp,
+        /// Through the relay, over TLS.
+        #[serde(rename = "turn-tls")]
+        TurnTls,
+    }
+}
+
+wire! {
+    /// The way of one participant's sound.
+    pub struct LegLine {
+        /// What the participant is.
+        pub part: Part,
+        /// The last way that his leg went.
+        pub path: LegPath,
+    }
+}
+
+wire! {
     /// What a participant is to the call.
     pub enum Part {
         /// The person who called.
@@ -49,6 +87,10 @@ wire! {
         pub part: Part,
         /// STUN and TURN servers.
         pub ice_servers: Vec<IceServer>,
+        /// What the connection may use, where the deployment says so.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub ice_transport_policy: Option<IcePolicy>,
         /// Until when the first offer must come.
         pub expires_at: Time,
     }

@@ -12,6 +12,7 @@ pub mod preflight;
 pub mod problem;
 pub mod quality;
 pub mod recording;
+pub mod relay;
 pub mod settings;
 pub mod signal;
 pub mod staff;

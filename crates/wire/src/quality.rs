@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::{leg::Part, wire};
+use crate::{
+    leg::{LegPath, Part},
+    wire,
+};
 
 wire! {
     /// One leg's last second (`call.quality`).
@@ -29,6 +32,10 @@ wire! {
         pub speaking: bool,
         /// Conditions that hold, such as `high_loss` or `one_way`; those of a call's history have the same words.
         pub flags: Vec<String>,
+        /// Over what its media goes; absent until it is known.
+        #[cfg_attr(test, ts(optional = nullable))]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub path: Option<LegPath>,
     }
 }
 

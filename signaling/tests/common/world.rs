@@ -2,6 +2,9 @@
 //!
 //! Nothing is waited for by time alone: who waits has a deadline and an event.
 
+#[path = "../../../crates/desk/tests/common/relay.rs"]
+pub mod relay;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +16,7 @@ use desk::auth::AuthConfig;
 use desk::auth::customers::CustomerTokens;
 use desk::auth::jws::Expected;
 use desk::auth::service_keys::ServiceKeys;
-use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, IceConfig, NodeStart, Random, Store};
+use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, NodeStart, Random, Store};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local_postgres::testing::{self, Database};
 use ports::{
@@ -328,6 +331,7 @@ impl ports::Recordings for FakeRecordings {
 pub struct World {
     pub desk: Desk,
     pub media: Arc<FakeMedia>,
+    pub relay: Arc<relay::FakeRelay>,
     pub recordings: Arc<FakeRecordings>,
     pub registry: Registry,
     /// A connection that sees everything.
@@ -361,9 +365,10 @@ impl World {
         let media = Arc::new(FakeMedia::new(node.epoch));
         let recordings = Arc::new(FakeRecordings::default());
         let registry = Registry::new();
+        let relay = Arc::new(relay::FakeRelay::default());
         let options = DeskOptions {
             random: Arc::new(Dice(AtomicU64::new(1))),
-            ice: IceConfig::default(),
+            ice: relay::told(&relay),
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: true,
             registry: registry.clone(),
@@ -385,6 +390,7 @@ impl World {
         Some(World {
             desk,
             media,
+            relay,
             recordings,
             registry,
             eye,

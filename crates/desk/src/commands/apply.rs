@@ -419,7 +419,9 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
         Some("media_lost" | "media_failed" | "customer_lost") => Cause::Lost,
         _ => Cause::HangUp,
     };
-    legs::all_down(tx.conn(), work.row.id, work.at, cause.word()).await?;
+    for leg in legs::all_down(tx.conn(), work.row.id, work.at, cause.word()).await? {
+        tx.after.push(After::FreeRelay(call_model::LegId(leg.as_u128())));
+    }
     legs::close_intervals(tx.conn(), work.row.id, None, None, work.at).await?;
     tx.after.push(After::CloseRoom(CallId(work.row.id.as_u128()), cause));
     Ok(())

@@ -233,12 +233,14 @@ pub(super) async fn granted(
 
 /// Makes the leg known to media before the browser hears of it. Everything here may be said twice.
 pub(crate) async fn hand_out(core: &Arc<Core>, granted: Granted) -> Result<LegGrant, Refused> {
-    let shown = LegGrant {
+    let leg = granted.grant.leg;
+    let mut shown = LegGrant {
         call_id: Uuid::from_u128(granted.grant.room.0),
         leg_id: Uuid::from_u128(granted.grant.leg.0),
         grant: URL_SAFE_NO_PAD.encode(granted.grant.secret.expose()),
         part: views::part(views::part_word(granted.grant.part)),
-        ice_servers: core.options.ice.servers.clone(),
+        ice_servers: Vec::new(),
+        ice_transport_policy: core.options.ice.policy,
         expires_at: granted.expires_at,
     };
     let room = granted.grant.room;
@@ -247,6 +249,8 @@ pub(crate) async fn hand_out(core: &Arc<Core>, granted: Granted) -> Result<LegGr
     if let Some(command) = granted.record {
         core.media.record(room, command);
     }
+    // A relay asks media for whom it works: never before media knows the leg.
+    shown.ice_servers = core.options.ice.of_leg(leg);
     Ok(shown)
 }
 

@@ -18,6 +18,7 @@ mod owner;
 pub(crate) mod people;
 pub(crate) mod preflight;
 mod recorder;
+pub(crate) mod relay;
 pub(crate) mod rows;
 pub(crate) mod settings;
 pub(crate) mod start;

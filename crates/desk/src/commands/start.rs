@@ -81,7 +81,7 @@ pub(crate) async fn start_call(
         estimated_wait_seconds: made.view.estimated_wait_seconds,
         token: ticket.expose(),
         signaling_url: made.ws_url.unwrap_or_else(|| core.node.ws_url.clone()),
-        ice_servers: core.options.ice.servers.clone(),
+        ice_servers: core.options.ice.common(),
         server_time: Time(made.now),
     };
     Ok((made.created, started))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use call_model::call::{Input, Who};
 use call_model::{LegId, StaffId, Timestamp};
-use ports::{Cause, EventKind, LegSummary, MediaEvent};
+use ports::{Cause, EventKind, LegSummary, MediaEvent, Route};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -51,7 +51,8 @@ pub(super) async fn apply(core: &Arc<Core>, event: MediaEvent, pulled: Instant) 
 
 /// A report that is about no call here: the end of a line test is kept.
 async fn tested(tx: &mut Tx, event: &MediaEvent, fate: Fate) -> Result<Fate, Refused> {
-    if let (Fate::Applied, EventKind::LegDown { cause, summary, .. }) = (fate, &event.kind) {
+    if let (Fate::Applied, EventKind::LegDown { leg, cause, summary }) = (fate, &event.kind) {
+        tx.after.push(After::FreeRelay(*leg));
         preflight::ended(tx, event.room, *cause, summary).await?;
     }
     Ok(fate)
@@ -171,7 +172,8 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
             recordings::degraded(tx.conn(), row.id).await?;
             note(tx, row, "recording.degraded", at, &json!({ "packets": packets })).await
         }
-        EventKind::LegRoute { .. } | EventKind::PlanApplied { .. } => Ok(()),
+        EventKind::LegRoute { leg, route } => way(tx, row, leg.0, *route, at).await,
+        EventKind::PlanApplied { .. } => Ok(()),
     }
 }
 
@@ -207,6 +209,17 @@ async fn live_again(core: &Core, tx: &mut Tx, row: &CallRow, at: Timestamp) -> R
         follow(core, tx, row, Input::Live, at).await?;
     }
     Ok(())
+}
+
+/// The leg's media goes this way from now on.
+async fn way(tx: &mut Tx, row: &CallRow, leg: u128, route: Route, at: Timestamp) -> Result<(), Refused> {
+    let Some(leg) = leg_of(tx, row, leg).await? else {
+        return Ok(());
+    };
+    legs::path(tx.conn(), leg.id, route).await?;
+    let mut data = about(&leg);
+    data["path"] = json!(route.word());
+    note(tx, row, "leg.path", at, &data).await
 }
 
 /// The leg goes silent; what that means is decided by how long it lasts.
@@ -261,6 +274,7 @@ async fn down(
     }
     raised_flags::leg_gone(tx.conn(), leg.id).await?;
     legs::down(tx.conn(), leg.id, at, cause.word()).await?;
+    tx.after.push(After::FreeRelay(LegId(leg.id.as_u128())));
     legs::summary(tx.conn(), leg.id, summary).await?;
     let mut data = about(&leg);
     data["cause"] = json!(cause.word());

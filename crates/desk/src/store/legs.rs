@@ -1,7 +1,7 @@
 //! `call_legs`, `call_intervals`: who is connected, and for which spans something was the case.
 
 use call_model::Timestamp;
-use ports::LegSummary;
+use ports::{LegSummary, Route};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -39,9 +39,18 @@ const AWAY_PARTS: &str = "select distinct part from call_legs
 const DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
     where id = $1 and state <> 'down'";
 const ALL_DOWN: &str = "update call_legs set state = 'down', down_at = greatest($2, granted_at), cause = $3
-    where call_id = $1 and state <> 'down'";
+    where call_id = $1 and state <> 'down' returning id";
 const SUMMARY: &str = "update call_legs set packets_received = $2, packets_lost = $3, packets_sent = $4,
-    rtt_ms_mean = $5, jitter_ms_mean = $6, mos_up = $7, mos_down = $8, up_seconds = $9 where id = $1";
+    rtt_ms_mean = $5, jitter_ms_mean = $6, mos_up = $7, mos_down = $8, up_seconds = $9,
+    path = coalesce($10, path) where id = $1";
+const PATH: &str = "update call_legs set path = $2 where id = $1";
+/// A part may have had several legs; the last one that went anywhere counts.
+const PATHS: &str = "select distinct on (part) part, path from call_legs
+    where call_id = $1 and path is not null order by part, granted_at desc, id";
+const OWNERS: &str = "select l.id, l.call_id, l.part,
+    case l.part when 'customer' then c.customer_name else coalesce(s.staff_name, '') end as name
+    from call_legs l join voice_calls c on c.id = l.call_id left join staff s on s.id = l.staff_id
+    where l.id = any ($1)";
 const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at)
     values ($1, $2, $3, $4, $5) on conflict do nothing";
 const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.staff_name, i.started_at,
@@ -132,15 +141,19 @@ pub(crate) async fn down(conn: &mut PgConnection, id: Uuid, at: Timestamp, cause
     Ok(())
 }
 
-/// All legs of the call are over.
-pub(crate) async fn all_down(conn: &mut PgConnection, call: Uuid, at: Timestamp, cause: &str) -> Result<(), Refused> {
-    sqlx::query(ALL_DOWN)
+/// All legs of the call are over; those that were not before.
+pub(crate) async fn all_down(
+    conn: &mut PgConnection,
+    call: Uuid,
+    at: Timestamp,
+    cause: &str,
+) -> Result<Vec<Uuid>, Refused> {
+    Ok(sqlx::query_scalar(ALL_DOWN)
         .bind(call)
         .bind(At(at))
         .bind(cause)
-        .execute(conn)
-        .await?;
-    Ok(())
+        .fetch_all(conn)
+        .await?)
 }
 
 /// The leg's totals.
@@ -161,9 +174,36 @@ pub(crate) async fn summary(conn: &mut PgConnection, id: Uuid, totals: &LegSumma
         .bind(score(totals.mos_up))
         .bind(score(totals.mos_down))
         .bind(count(totals.seconds))
+        .bind(totals.route.map(Route::word))
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// The leg's media goes this way from now on.
+pub(crate) async fn path(conn: &mut PgConnection, id: Uuid, route: Route) -> Result<(), Refused> {
+    sqlx::query(PATH).bind(id).bind(route.word()).execute(conn).await?;
+    Ok(())
+}
+
+/// Part and last way of each part that had one.
+pub(crate) async fn paths(conn: &mut PgConnection, call: Uuid) -> Result<Vec<(String, String)>, Refused> {
+    Ok(sqlx::query_as(PATHS).bind(call).fetch_all(conn).await?)
+}
+
+/// Whose a leg is.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct LegOwner {
+    pub(crate) id: Uuid,
+    pub(crate) call_id: Uuid,
+    pub(crate) part: String,
+    /// Display name of the participant.
+    pub(crate) name: String,
+}
+
+/// Whose these legs are; a line test has no row.
+pub(crate) async fn owners(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<LegOwner>, Refused> {
+    Ok(sqlx::query_as(OWNERS).bind(ids).fetch_all(conn).await?)
 }
 
 /// Something begins to be the case; already open is fine.

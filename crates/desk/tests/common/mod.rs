@@ -5,6 +5,8 @@
 #![cfg(test)]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
+pub mod relay;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use call_model::{CallId, LegId, OfferId, RecordingId, StaffId, UserId};
 use desk::auth::AuthConfig;
 use desk::auth::customers::CustomerTokens;
 use desk::auth::service_keys::ServiceKeys;
-use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, IceConfig, NodeStart, Random, Store};
+use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, NodeStart, Random, Store};
 use local_postgres::testing::{self, Database};
 use ports::{Answer, AudioSlice, Cause, Later, LegGrant, Load, MediaEvent, Plan, RecordCommand, RecordingFault};
 use ports::{RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform};
@@ -222,6 +224,7 @@ pub struct World {
     pub store: Store,
     pub desk: Desk,
     pub media: Arc<FakeMedia>,
+    pub relay: Arc<relay::FakeRelay>,
     pub registry: prometheus::Registry,
     /// A connection that sees everything.
     pub eye: PgConnection,
@@ -260,9 +263,10 @@ impl World {
             ..Load::default()
         };
         let registry = prometheus::Registry::new();
+        let relay = Arc::new(relay::FakeRelay::default());
         let options = DeskOptions {
             random: Arc::new(Counting(AtomicU64::new(1))),
-            ice: IceConfig::default(),
+            ice: relay::told(&relay),
             recorder_missing,
             demo: true,
             registry: registry.clone(),
@@ -284,6 +288,7 @@ impl World {
             store,
             desk,
             media,
+            relay,
             registry,
             eye,
         })
