@@ -11,10 +11,8 @@ export interface Failure {
   status: number;
   /** Stable word, `offline` and `unreachable` are our own. */
   code: string;
-  detail: string | undefined;
   /** Seconds after which another try makes sense. */
-  retryAfter: number | undefined;
-  requestId: string | undefined;
+  retryAfter?: number | undefined;
 }
 
 export interface Success<T> {
@@ -48,13 +46,9 @@ export class Api {
     return this.request<T>("POST", path, body);
   }
 
-  put<T>(path: string, body: unknown): Promise<Reply<T>> {
-    return this.request<T>("PUT", path, body);
-  }
-
   async request<T>(method: string, path: string, body?: unknown): Promise<Reply<T>> {
     try {
-      const headers: Record<string, string> = { Accept: "application/json" };
+      const headers: Record<string, string> = {};
       if (body !== undefined) headers["Content-Type"] = "application/json";
       const token = await this.env.token?.();
       if (token) headers["Authorization"] = `Bearer ${token}`;
@@ -63,7 +57,8 @@ export class Api {
         headers,
         credentials: this.env.token ? "omit" : "same-origin",
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        // Nothing stays nothing.
+        body: JSON.stringify(body) ?? null,
       });
       const text = await response.text();
       return response.ok
@@ -71,7 +66,7 @@ export class Api {
         : failure(response, text);
     } catch {
       const code = this.env.online?.() === false ? "offline" : "unreachable";
-      return { ok: false, status: 0, code, detail: undefined, retryAfter: undefined, requestId: undefined };
+      return { ok: false, status: 0, code };
     }
   }
 }
@@ -83,13 +78,11 @@ function failure(response: Response, text: string): Failure {
   } catch {
     // A proxy's own error page: the status is all there is.
   }
-  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
   return {
     ok: false,
     status: response.status,
     code: typeof problem.code === "string" ? problem.code : `http_${response.status}`,
-    detail: problem.detail ?? undefined,
-    retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
-    requestId: problem.requestId,
+    // A date instead of seconds is nothing that we send.
+    retryAfter: Number(response.headers.get("Retry-After")) || undefined,
   };
 }

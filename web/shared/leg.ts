@@ -2,8 +2,9 @@
 //
 // Candidates are not sent: the server answers from where our packets come and never dials. It knows no WebSocket and no
 // DOM: a peer connection factory and a way to send are handed in. Order of repair: an interruption, or another network,
-// restarts ICE at once under the grant at hand, which needs nobody but media; when that does not help within 10 s a fresh
-// grant is asked for and a new connection made; when that fails too the leg has failed.
+// restarts ICE under a fresh grant, whose credentials for the relay are good again, or after 2 s under the grant at hand,
+// which needs nobody but media; when that does not help within 10 s another grant is asked for and a new connection made;
+// when that fails too the leg has failed.
 //
 // Invariant: a closed leg sends nothing more and its connection is closed.
 
@@ -29,6 +30,7 @@ export interface Peer {
   createOffer(options?: RTCOfferOptions): Promise<RTCSessionDescriptionInit>;
   setLocalDescription(description: RTCSessionDescriptionInit): Promise<void>;
   setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>;
+  setConfiguration(config: RTCConfiguration): void;
   getStats(): Promise<RTCStatsReport>;
   close(): void;
   onconnectionstatechange: ((event: Event) => unknown) | null;
@@ -49,10 +51,17 @@ export interface LegEnv {
 
 /** A restart or a new connection that is not up by then did not help, milliseconds. */
 export const REPAIR_TIMEOUT_MS = 10_000;
+/** A restart waits this long for a fresh grant, milliseconds: a straight line needs none. */
+export const FRESH_TIMEOUT_MS = 2000;
 /** How many connections are made for one call before the leg has failed. */
 export const REBUILDS_MAX = 3;
 /** Extra audio sections, so that two more sources can be heard without another offer. */
 const LISTEN_ONLY_SECTIONS = 2;
+
+/** No candidate pool: what is gathered ahead would hold allocations at the relay that nobody uses. */
+const configOf = ({ iceServers, iceTransportPolicy }: LegGrant) =>
+  // The server leaves out what it does not set, as the browser wants it.
+  ({ iceServers, iceTransportPolicy, bundlePolicy: "max-bundle" }) as RTCConfiguration;
 
 export class Leg {
   state: State = { at: "idle" };
@@ -63,6 +72,8 @@ export class Leg {
   #grant: LegGrant | undefined;
   #track: MediaStreamTrack | undefined;
   #cancelTimer: () => void = () => {};
+  /** Goes on with the restart that waits for a grant. */
+  #restarts: (() => void) | undefined;
   #rebuilds = 0;
   #awaitingGrant = false;
   #flowed = false;
@@ -85,6 +96,7 @@ export class Leg {
     const asked = this.#awaitingGrant;
     this.#grant = grant;
     this.#awaitingGrant = false;
+    if (sameLeg && this.#restarts) return this.#restarts();
     // A grant for a connection that is well: nothing to do.
     if (!this.#track || (sameLeg && this.#peer && !asked)) return;
     void this.#build(grant);
@@ -144,11 +156,7 @@ export class Leg {
 
   async #build(grant: LegGrant): Promise<void> {
     this.#dropPeer();
-    const peer = this.env.peer({
-      // The server leaves out what it does not set, as the browser wants it.
-      iceServers: grant.iceServers as RTCIceServer[],
-      bundlePolicy: "max-bundle",
-    });
+    const peer = this.env.peer(configOf(grant));
     this.#peer = peer;
     peer.ontrack = (event) => this.env.ontrack(event.track);
     peer.onconnectionstatechange = () => this.#peer === peer && this.#connection(peer.connectionState);
@@ -162,6 +170,7 @@ export class Leg {
   async #offer(peer: Peer, grant: LegGrant, restart: boolean): Promise<void> {
     const turn = ++this.#turn;
     try {
+      if (restart) peer.setConfiguration(configOf(grant));
       const offer = await peer.createOffer(restart ? { iceRestart: true } : undefined);
       await peer.setLocalDescription(offer);
       if (this.#peer !== peer) return;
@@ -200,7 +209,15 @@ export class Leg {
   }
 
   #restart(): void {
-    if (this.#peer && this.#grant) void this.#offer(this.#peer, this.#grant, true);
+    const peer = this.#peer;
+    if (!peer || this.#restarts) return;
+    const cancel = this.env.clock.after(FRESH_TIMEOUT_MS, () => this.#restarts?.());
+    this.#restarts = () => {
+      cancel();
+      this.#restarts = undefined;
+      if (this.#peer === peer && this.#grant) void this.#offer(peer, this.#grant, true);
+    };
+    if (!this.#ask()) this.#restarts();
   }
 
   #rebuild(): void {
@@ -218,9 +235,13 @@ export class Leg {
   }
 
   #renew(): void {
-    if (!this.#grant) return;
     this.#awaitingGrant = true;
-    this.env.send("leg.renew", { callId: this.#grant.callId });
+    this.#ask();
+  }
+
+  /** Whether another grant could be asked for. */
+  #ask(): boolean {
+    return !!this.#grant && this.env.send("leg.renew", { callId: this.#grant.callId });
   }
 
   #watch(): void {
@@ -231,6 +252,7 @@ export class Leg {
   #dropPeer(): void {
     const peer = this.#peer;
     this.#peer = undefined;
+    this.#restarts?.();
     this.#sender = undefined;
     if (!peer) return;
     peer.onconnectionstatechange = peer.ontrack = null;

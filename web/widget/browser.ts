@@ -9,8 +9,8 @@ import type { Socket } from "../shared/signal.ts";
 import { endTone, turnTone } from "../shared/tones.ts";
 import { Session, type CallLock, type Customer, type Kept } from "./session.ts";
 
-const KEPT_KEY = "helpline-call";
-const LOCK_NAME = "helpline-call";
+/** Of what is kept, of the lock and of the channel. */
+const NAME = "helpline-call";
 /** A tab that has the call answers a take-over within this time, or it is gone; milliseconds. */
 const TAKE_OVER_MS = 1500;
 
@@ -97,14 +97,14 @@ export const farLevel = (): number => farMeter?.read() ?? 0;
 
 /** Web Locks keep the call in one tab, a BroadcastChannel moves it. */
 function browserLock(): CallLock {
-  const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(LOCK_NAME);
+  const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(NAME);
   let free: (() => void) | undefined;
   let answered: ((kept: Kept) => void) | undefined;
   const lock: CallLock = {
     acquire() {
       if (free || !navigator.locks) return Promise.resolve(true);
       return new Promise((resolve) => {
-        void navigator.locks.request(LOCK_NAME, { ifAvailable: true }, (held) => {
+        void navigator.locks.request(NAME, { ifAvailable: true }, (held) => {
           resolve(held !== null);
           return held ? new Promise<void>((done) => (free = done)) : undefined;
         });
@@ -144,7 +144,7 @@ function browserLock(): CallLock {
 const keep = {
   read(): Kept | undefined {
     try {
-      const text = sessionStorage.getItem(KEPT_KEY);
+      const text = sessionStorage.getItem(NAME);
       return text ? (JSON.parse(text) as Kept) : undefined;
     } catch {
       // Storage is forbidden here: a reload then ends the call after its grace.
@@ -153,8 +153,8 @@ const keep = {
   },
   write(kept: Kept | undefined): void {
     try {
-      if (kept) sessionStorage.setItem(KEPT_KEY, JSON.stringify(kept));
-      else sessionStorage.removeItem(KEPT_KEY);
+      if (kept) sessionStorage.setItem(NAME, JSON.stringify(kept));
+      else sessionStorage.removeItem(NAME);
     } catch {
       // As above.
     }

@@ -36,7 +36,7 @@ export type Phase =
   | { at: "connecting"; call: CallView }
   | { at: "talking"; call: CallView }
   | { at: "ended"; how: Ending; agent: string | undefined; seconds: number; callId: string }
-  | { at: "problem"; code: string; detail: string | undefined }
+  | { at: "problem"; code: string }
   | { at: "elsewhere" };
 
 export type Ending = "spoke" | "abandoned" | "busy" | "dropped";
@@ -194,7 +194,7 @@ export class Session {
       if (reply.ok) void this.#hangUpByRest(reply.value.callId);
       return;
     }
-    if (!reply.ok) return this.#problem(failureCode(reply), reply.detail);
+    if (!reply.ok) return this.#problem(failureCode(reply));
     const started = reply.value;
     this.clockOffset = Date.parse(started.serverTime) - this.env.clock.now();
     this.#url = started.signalingUrl;
@@ -473,9 +473,9 @@ export class Session {
     if (callId) this.env.report("callend", { callId, reason: call?.endReason ?? reason });
   }
 
-  #problem(code: string, detail?: string): void {
+  #problem(code: string): void {
     this.#generation++;
-    this.#release({ at: "problem", code, detail });
+    this.#release({ at: "problem", code });
     this.env.report("failure", { code });
   }
 

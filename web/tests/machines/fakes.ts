@@ -160,7 +160,7 @@ export class FakePeer implements Peer {
   refusesAnswers = false;
 
   constructor(
-    readonly config: RTCConfiguration,
+    public config: RTCConfiguration,
     readonly number: number,
   ) {}
 
@@ -175,6 +175,13 @@ export class FakePeer implements Peer {
     this.log.push(options?.iceRestart ? "restart offer" : "offer");
     return { type: "offer", sdp: `offer ${this.number}` };
   };
+
+  setConfiguration(config: RTCConfiguration): void {
+    // The browser refuses a change of this one.
+    if (config.bundlePolicy !== this.config.bundlePolicy) throw new Error("another bundle policy");
+    this.config = config;
+    this.log.push("configured");
+  }
 
   setLocalDescription = async (): Promise<void> => void this.log.push("local");
 

@@ -2,9 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { browserClock } from "../../shared/clock.ts";
-import { Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, type Peer, type Sent } from "../../shared/leg.ts";
+import { FRESH_TIMEOUT_MS, Leg, REBUILDS_MAX, REPAIR_TIMEOUT_MS, type Peer, type Sent } from "../../shared/leg.ts";
 import { between, isDeadMicrophone, Monitor, read, type Reading, type Second } from "../../shared/quality.ts";
-import { grant, LEG } from "../fake/data.ts";
+import { CALL, grant, LEG } from "../fake/data.ts";
 import { FakeTrack, later, pass, Peers, settle } from "./fakes.ts";
 
 let peers: Peers;
@@ -236,14 +236,19 @@ describe("what comes too late", () => {
 });
 
 describe("repair", () => {
-  test("an interruption restarts ICE at once, over the same connection and under the grant at hand", async () => {
+  test("an interruption restarts ICE over the same connection, with the servers of a fresh grant", async () => {
     await up();
     peers.now.go("disconnected");
     await settle();
     expect(leg.state).toEqual({ at: "interrupted", step: "restarting" });
-    expect(sent).toEqual([]);
-    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { legId: LEG, grant: "secret" } });
-    expect(peers.now.log).toContain("restart offer");
+    expect(sent).toEqual([{ type: "leg.renew", data: { callId: CALL } }]);
+    expect(requests).toHaveLength(1);
+    const iceServers = [{ urls: ["turn:help.example"], username: "later", credential: "c" }];
+    leg.granted({ ...grant("customer"), grant: "fresh", iceServers });
+    await settle();
+    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { legId: LEG, grant: "fresh" } });
+    expect(peers.now.log.slice(-3)).toEqual(["configured", "restart offer", "local"]);
+    expect(peers.now.config).toEqual({ iceServers, bundlePolicy: "max-bundle" });
     await answer("restarted");
     expect(peers.now.answers()).toEqual(["remote answer", "remote restarted"]);
     peers.now.go("connected");
@@ -253,10 +258,41 @@ describe("repair", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test("a grant that does not come holds up no restart", async () => {
+    await up();
+    peers.now.go("disconnected");
+    await pass(FRESH_TIMEOUT_MS - 1);
+    expect(requests).toHaveLength(1);
+    await pass(1);
+    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { grant: "secret" } });
+    await renewed("late");
+    expect(requests).toHaveLength(2);
+    await answer("restarted");
+    peers.now.go("connected");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a grant for another leg ends the wait of the one before", async () => {
+    await up();
+    peers.now.go("disconnected");
+    leg.granted({ ...grant("customer"), legId: "another", grant: "other" });
+    await settle();
+    expect(peers.all).toHaveLength(2);
+    await pass(FRESH_TIMEOUT_MS);
+    expect(requests.map((one) => one.type)).toEqual(["leg.offer", "leg.offer"]);
+  });
+
+  test("a deployment may want media to go through a relay only", async () => {
+    leg.setTrack(track());
+    leg.granted({ ...grant("customer"), iceTransportPolicy: "relay" });
+    await settle();
+    expect(peers.now.config.iceTransportPolicy).toBe("relay");
+  });
+
   test("an interruption that heals by itself needs no answer", async () => {
     await up();
     peers.now.go("disconnected");
-    await settle();
+    await renewed();
     peers.now.go("connected");
     await answer("restarted");
     await pass(60_000);
@@ -267,9 +303,9 @@ describe("repair", () => {
   test("another network restarts ICE before anything is missed, and says nothing of it", async () => {
     await up();
     leg.networkChanged();
-    await settle();
+    await renewed();
     expect(leg.state.at).toBe("up");
-    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { grant: "secret" } });
+    expect(requests.at(-1)).toMatchObject({ type: "leg.restart", data: { grant: "fresh" } });
     await answer("restarted");
     await pass(60_000);
     expect(peers.now.answers()).toEqual(["remote answer", "remote restarted"]);
@@ -296,8 +332,10 @@ describe("repair", () => {
     leg.flowing(false);
     await settle();
     expect(requests).toHaveLength(1);
-    for (const flows of [true, true, false, false, true, false]) leg.flowing(flows);
-    await settle();
+    for (const flows of [true, true, false, false, true, false]) {
+      leg.flowing(flows);
+      await renewed();
+    }
     expect(requests.map((one) => one.type)).toEqual(["leg.offer", "leg.restart", "leg.restart"]);
     expect(leg.state.at).toBe("up");
   });
@@ -305,9 +343,9 @@ describe("repair", () => {
   test("of two restarts the answer to the second is taken, whichever comes first", async () => {
     await up();
     leg.networkChanged();
-    await settle();
+    await renewed();
     peers.now.go("disconnected");
-    await settle();
+    await renewed();
     await answer("second", 2);
     await answer("first", 1);
     expect(peers.now.answers()).toEqual(["remote answer", "remote second"]);
@@ -316,11 +354,11 @@ describe("repair", () => {
   test("a restart that the server refuses is followed by a new connection under a fresh grant", async () => {
     await up();
     peers.now.go("disconnected");
-    await settle();
+    await renewed();
     requests.at(-1)?.resolve({ ok: false, code: "unknown_grant" });
     await settle();
     expect(leg.state).toEqual({ at: "interrupted", step: "rebuilding" });
-    expect(sent.map((one) => one.type)).toEqual(["leg.renew"]);
+    expect(sent.map((one) => one.type)).toEqual(["leg.renew", "leg.renew"]);
     await renewed();
     expect(peers.all).toHaveLength(2);
     expect(requests.at(-1)).toMatchObject({ type: "leg.offer", data: { grant: "fresh" } });
@@ -336,7 +374,7 @@ describe("repair", () => {
   test("a restart that does not help in ten seconds is followed by a new connection", async () => {
     await up();
     peers.now.go("disconnected");
-    await settle();
+    await renewed();
     await answer("restarted");
     await pass(REPAIR_TIMEOUT_MS);
     expect(leg.state).toMatchObject({ at: "interrupted", step: "rebuilding" });
@@ -384,13 +422,13 @@ describe("repair", () => {
     expect(requests).toHaveLength(1);
     line = true;
     leg.signalling();
-    await settle();
+    await renewed();
     expect(requests.at(-1)?.type).toBe("leg.restart");
     await answer("restarted");
     leg.signalling();
     await settle();
     expect(requests).toHaveLength(2);
-    expect(sent).toEqual([]);
+    expect(sent.map((one) => one.type)).toEqual(["leg.renew"]);
   });
 
   test("an offer that the line lost is made again once signalling is back", async () => {

@@ -162,8 +162,10 @@ describe("when the line is lost", () => {
     await next.open();
     await next.welcome({ resumed: true });
     await settle();
-    expect(next.last("leg.restart").data).toMatchObject({ grant: "secret" });
-    expect(next.all("leg.renew")).toEqual([]);
+    expect(next.last("leg.renew").data).toEqual({ callId: CALL });
+    next.say("leg.grant", { grant: { ...grant("customer"), grant: "fresh" } }, { seq: 8 });
+    await settle();
+    expect(next.all("leg.restart").map((one) => one.data)).toMatchObject([{ grant: "fresh" }]);
   });
 
   test("another network finds the line again at once and moves the sound", async () => {
@@ -176,7 +178,9 @@ describe("when the line is lost", () => {
     await network.now.open();
     await network.now.welcome({ resumed: true });
     await settle();
-    expect(network.now.last("leg.restart").data).toMatchObject({ grant: "secret" });
+    network.now.say("leg.grant", { grant: { ...grant("customer"), grant: "fresh" } }, { seq: 8 });
+    await settle();
+    expect(network.now.last("leg.restart").data).toMatchObject({ grant: "fresh" });
     expect(session.phase.at).toBe("talking");
   });
 

@@ -48,7 +48,7 @@ describe("the check", () => {
   test.each(["mic_denied", "mic_missing", "mic_busy", "insecure_context"] as const)("%s is a problem", async (code) => {
     microphones.refusal = code;
     await session.check();
-    expect(session.phase).toEqual({ at: "problem", code, detail: undefined });
+    expect(session.phase).toEqual({ at: "problem", code });
     expect(reports).toEqual([["failure", { code }]]);
     expect(rest.asked).toEqual([]);
     expectFreed();

@@ -263,18 +263,18 @@ describe("what does not work", () => {
     expect(asked()).toEqual([]);
   });
 
-  test("sound that breaks off is repaired at once, and failing that with a fresh right for the same leg", async () => {
+  test("sound that breaks off is repaired with a fresh right for the same leg, and failing that by a new connection", async () => {
     await on("monitor");
     rest.on(`POST ${path()}`, { status: 201, body: { ...grant("supervisor"), legId: `${LEG}-1` } });
     peers.now.go("disconnected");
     await pass(0);
-    expect(asked()).toEqual(["POST call monitor"]);
+    expect(asked()).toEqual(["POST call monitor", "POST call monitor"]);
     const { legId } = network.now.last("leg.offer").data as { legId: string };
     expect(network.now.last("leg.restart").data).toMatchObject({ legId });
     expect(peers.all).toHaveLength(1);
     peers.now.go("failed");
     await pass(0);
-    expect(asked()).toEqual(["POST call monitor", "POST call monitor"]);
+    expect(asked()).toEqual(["POST call monitor", "POST call monitor", "POST call monitor"]);
     expect(network.now.last("leg.offer").data).toMatchObject({ legId: `${LEG}-1` });
     expect(peers.all).toHaveLength(2);
   });

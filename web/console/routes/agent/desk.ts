@@ -183,7 +183,7 @@ export class Desk {
   }
 
   async #setPresence(body: PresenceSet): Promise<void> {
-    const reply = await this.env.api.put<unknown>("/api/support/staff/me/status", body);
+    const reply = await this.env.api.request<unknown>("PUT", "/api/support/staff/me/status", body);
     this.changing = false;
     if (reply.ok) this.presence = body.status;
     else this.#tell("command_failed", reply.code);
