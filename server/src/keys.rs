@@ -48,7 +48,7 @@ impl Published {
 }
 
 /// A project on this machine (development) has no certificate.
-fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     ["http://127.0.0.1", "http://localhost", "http://[::1]"]
         .iter()
         .any(|prefix| url.starts_with(prefix))

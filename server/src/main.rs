@@ -13,10 +13,14 @@ mod load;
 mod migrate;
 mod plan;
 mod random;
+mod relay;
+mod relay_plan;
 mod secrets;
 mod serve;
 mod settings;
 mod told;
+mod turn_service;
+mod turn_settings;
 mod user;
 
 use std::process::ExitCode;

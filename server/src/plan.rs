@@ -9,11 +9,11 @@ use desk::auth::customers::CustomerTokens;
 use desk::auth::jwks::KeySource;
 use desk::auth::jws::Expected;
 use desk::auth::service_keys::ServiceKeys;
-use wire::leg::IceServer;
 
 use crate::Fault;
 use crate::addresses;
 use crate::keys::Published;
+use crate::relay_plan::RelayPlan;
 use crate::settings::Settings;
 
 /// Checked and completed settings.
@@ -35,8 +35,8 @@ pub(crate) struct Plan {
     pub(crate) service_keys: Vec<(String, String)>,
     /// Shape of the cookies.
     pub(crate) cookies: CookieRules,
-    /// The foreign TURN service.
-    pub(crate) foreign_turn: Option<IceServer>,
+    /// STUN, the relay, and a service of somebody else.
+    pub(crate) relay: RelayPlan,
 }
 
 fn bad(text: impl Into<String>) -> Fault {
@@ -94,7 +94,6 @@ impl Plan {
         let https = public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
         Ok(Plan {
             compat,
-            advertise,
             shards,
             trusted: settings
                 .http
@@ -108,11 +107,8 @@ impl Plan {
                 customer_domain: settings.cookie.domain.clone(),
                 staff_too: settings.cookie.staff_domain,
             },
-            foreign_turn: settings.turn.url.clone().map(|url| IceServer {
-                urls: vec![url],
-                username: settings.turn.username.clone(),
-                credential: settings.turn.credential.clone(),
-            }),
+            relay: RelayPlan::of(settings, &advertise)?,
+            advertise,
             public_url,
             signaling_url,
         })

@@ -41,11 +41,21 @@ pub(crate) fn fill(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<&'static str>, SecretFault> {
     let mut open = Vec::new();
-    let places: [(&'static str, &mut Option<String>); 4] = [
+    let places: [(&'static str, &mut Option<String>); 8] = [
         ("DATABASE_URL", &mut settings.database.url),
         ("HELPLINE_DATABASE_OWNER_URL", &mut settings.database.owner_url),
         ("HELPLINE_AUTH_JWT_SECRET", &mut settings.auth.jwt_secret),
         ("TURN_CREDENTIAL", &mut settings.turn.credential),
+        ("HELPLINE_TURN_SECRET", &mut settings.turn.secret),
+        (
+            "HELPLINE_TURN_EXTERNAL_CREDENTIAL",
+            &mut settings.turn.external.credential,
+        ),
+        ("HELPLINE_TURN_EXTERNAL_SECRET", &mut settings.turn.external.secret),
+        (
+            "HELPLINE_TURN_EXTERNAL_FETCH_KEY",
+            &mut settings.turn.external.fetch_key,
+        ),
     ];
     for (name, place) in places {
         if let Some(path) = variable(&format!("{name}_FILE")) {

@@ -6,13 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use desk::{DeskOptions, IceConfig, NodeStart, Store};
+use desk::{DeskOptions, NodeStart, Store};
 use media_server::MediaServer;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use turn_relay::StunServer;
-use wire::leg::IceServer;
 
 use crate::Fault;
 use crate::cli::Serve;
@@ -21,6 +19,7 @@ use crate::ending::Signals;
 use crate::listeners;
 use crate::plan::Plan;
 use crate::random;
+use crate::relay::Relay;
 use crate::settings::{OnUnavailable, Settings};
 use crate::told::{self, Demo, Left, Listening};
 
@@ -121,36 +120,6 @@ fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::C
     }
 }
 
-/// STUN of our own, and a foreign TURN service if one is configured.
-fn ice_servers(settings: &Settings, plan: &Plan, stun: Option<&StunServer>) -> Vec<IceServer> {
-    let mut servers = Vec::new();
-    if let Some(stun) = stun {
-        let host = settings
-            .stun
-            .public_host
-            .clone()
-            .or_else(|| Some(host(plan.advertise.first()?.to_string())));
-        if let (Some(host), Some(first)) = (host, stun.addresses().first()) {
-            servers.push(IceServer {
-                urls: vec![format!("stun:{host}:{}", first.port())],
-                username: None,
-                credential: None,
-            });
-        }
-    }
-    servers.extend(plan.foreign_turn.clone());
-    servers
-}
-
-/// An IPv6 literal stands in brackets (RFC 7064 §3.1).
-fn host(address: String) -> String {
-    if address.contains(':') {
-        format!("[{address}]")
-    } else {
-        address
-    }
-}
-
 async fn run_parts(
     settings: &Settings,
     serve: &Serve,
@@ -170,11 +139,9 @@ async fn run_parts(
     };
     let epoch = store.start_node(node).await.map_err(Fault::other)?;
     let media = MediaServer::start(media_config(settings, plan, epoch.epoch), &registry).map_err(Fault::other)?;
-    let stun = start_stun(settings, &registry)?;
-    let ice = IceConfig {
-        servers: ice_servers(settings, plan, stun.as_ref()),
-        ..IceConfig::default()
-    };
+    let relay = Relay::start(&plan.relay, &registry)?;
+    let stop = CancellationToken::new();
+    let ice = relay.told(&plan.relay, &registry, &stop)?;
     let service_key = serve.demo.then(random::hex::<32>);
     let options = DeskOptions {
         random: Arc::new(random::System),
@@ -188,7 +155,6 @@ async fn run_parts(
     };
     let auth = plan.auth(settings, service_key.as_deref())?;
     let desk = desk::Desk::new(store, epoch, media.media(), media.recordings(), options, auth).map_err(Fault::other)?;
-    let stop = CancellationToken::new();
     let deciding = tokio::spawn({
         let (desk, stop) = (desk.clone(), stop.clone());
         async move { desk.run(stop).await }
@@ -204,7 +170,7 @@ async fn run_parts(
         http,
         compat: ports.compat.as_ref().and_then(|listener| listener.local_addr().ok()),
         metrics: ports.metrics.local_addr().map_err(Fault::other)?,
-        stun: stun.as_ref().map(|stun| stun.addresses().to_vec()).unwrap_or_default(),
+        stun: relay.addresses(),
         media: media.addresses(),
         url: plan.url(http),
         ws_url,
@@ -237,23 +203,6 @@ async fn run_parts(
         tracing::warn!("the desk did not come to an end in time; the next start finishes its work");
     }
     Ok(())
-}
-
-fn start_stun(settings: &Settings, registry: &Registry) -> Result<Option<StunServer>, Fault> {
-    if settings.stun.ports.is_empty() {
-        return Ok(None);
-    }
-    let metrics = turn_relay::Metrics::new(registry).map_err(Fault::other)?;
-    let addresses: Vec<_> = settings
-        .stun
-        .ports
-        .iter()
-        .map(|port| SocketAddr::new(settings.stun.bind, *port))
-        .collect();
-    let started = StunServer::start(&addresses, metrics);
-    started
-        .map(Some)
-        .map_err(|fault| Fault::Other(format!("{fault}; other ports go into stun.ports")))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
@@ -318,6 +267,5 @@ mod tests {
     fn the_origin_of_a_url_ends_before_its_path() {
         assert_eq!(origin_of("ws://localhost:3000/ws"), "ws://localhost:3000");
         assert_eq!(origin_of("wss://a.example"), "wss://a.example");
-        assert_eq!(host("::1".to_owned()), "[::1]");
     }
 }

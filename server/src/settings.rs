@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use confique::Config;
 
+pub(crate) use crate::turn_settings::{External, Mode, Policy, Stun, Turn};
+
 /// Helpline's process configuration.
 ///
 /// Order: command line, environment, this file, default. Every secret can also be given as a file by the environment
@@ -48,11 +50,11 @@ pub(crate) struct Settings {
     #[config(nested)]
     pub(crate) media: MediaSettings,
 
-    /// STUN.
+    /// Older names of keys in `[turn]`, which count before them.
     #[config(nested)]
     pub(crate) stun: Stun,
 
-    /// A foreign TURN service that browsers are told of.
+    /// STUN and the TURN relay: for browsers behind networks that let no UDP through.
     #[config(nested)]
     pub(crate) turn: Turn,
 
@@ -176,40 +178,6 @@ pub(crate) struct MediaSettings {
     pub(crate) waiting_prompt_every_s: u32,
 }
 
-/// See [`Settings::stun`].
-#[derive(Config, Clone, Debug)]
-#[config(layer_attr(serde(deny_unknown_fields)))]
-pub(crate) struct Stun {
-    /// Address to bind.
-    #[config(env = "HELPLINE_STUN_BIND", default = "0.0.0.0")]
-    pub(crate) bind: IpAddr,
-
-    /// UDP ports; an empty list switches STUN off.
-    #[config(env = "HELPLINE_STUN_PORTS", parse_env = confique::env::parse::list_by_comma, default = [3478, 3479])]
-    pub(crate) ports: Vec<u16>,
-
-    /// Host name or address that browsers are told. Default: the host of the public address.
-    #[config(env = "HELPLINE_STUN_PUBLIC_HOST")]
-    pub(crate) public_host: Option<String>,
-}
-
-/// See [`Settings::turn`].
-#[derive(Config, Clone, Debug)]
-#[config(layer_attr(serde(deny_unknown_fields)))]
-pub(crate) struct Turn {
-    /// URL such as `turn:turn.example:3478`.
-    #[config(env = "NEXT_PUBLIC_TURN_URL")]
-    pub(crate) url: Option<String>,
-
-    /// User name of that service.
-    #[config(env = "TURN_USERNAME")]
-    pub(crate) username: Option<String>,
-
-    /// Password of that service.
-    #[config(env = "TURN_CREDENTIAL")]
-    pub(crate) credential: Option<String>,
-}
-
 /// See [`Settings::database`].
 #[derive(Config, Clone, Debug)]
 #[config(layer_attr(serde(deny_unknown_fields)))]
@@ -321,13 +289,17 @@ pub(crate) fn template() -> String {
 mod tests {
     use super::*;
 
+    /// With `UPDATE=1` the sample is written anew.
     #[test]
     fn the_sample_in_deploy_is_the_template() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config.sample.toml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, template()).expect("written");
+        }
         let sample = std::fs::read_to_string(path).expect("the sample is there");
         assert!(
             sample == template(),
-            "write it anew: helpline config template > deploy/config.sample.toml"
+            "write it anew: this test with UPDATE=1, or helpline config template > deploy/config.sample.toml"
         );
     }
 
@@ -337,7 +309,6 @@ mod tests {
         assert_eq!(settings.http.listen.port(), 3000);
         assert_eq!(settings.signaling.compat_listen, "127.0.0.1:3001");
         assert_eq!(settings.metrics.listen.to_string(), "127.0.0.1:9464");
-        assert_eq!(settings.stun.ports, turn_relay::PORTS);
         assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
         assert_eq!(settings.drain_timeout_seconds, u64::from(desk::DRAIN_S));

@@ -19,7 +19,7 @@ pub(crate) struct Listening {
     pub(crate) compat: Option<SocketAddr>,
     /// Prometheus.
     pub(crate) metrics: SocketAddr,
-    /// STUN.
+    /// STUN and TURN.
     pub(crate) stun: Vec<SocketAddr>,
     /// Media shards.
     pub(crate) media: Vec<SocketAddr>,

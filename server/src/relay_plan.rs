@@ -1,0 +1,499 @@
+//! What the settings of STUN, TURN and a managed service come down to: checked, completed, before a port is bound.
+//!
+//! Reads no environment and starts nothing. Older names of keys count where the new ones are silent.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use wire::leg::{IcePolicy, IceServer};
+
+use crate::Fault;
+use crate::settings::{External, Mode, Policy, Settings, Turn};
+use crate::turn_service::{URLS_MAX, Way, host_of, is_turn};
+
+/// Ports: STUN's two (RFC 5780 tells them apart), TURN on both.
+const PORTS_MAX: usize = 2;
+/// Shortest secret, bytes: as long as the keys of other systems.
+const SECRET_BYTES_MIN: usize = 32;
+/// Longest realm, bytes: it stands in every answer to somebody unknown, which must stay short.
+const REALM_BYTES_MAX: usize = 32;
+/// Most threads that read UDP.
+const UDP_WORKERS_MAX: u16 = 4;
+/// Life of a credential, seconds: a browser needs seconds, and what lives longer than the relay looks ahead (300 s) is
+/// refused as forged.
+const CREDENTIAL_LIFE_S: std::ops::RangeInclusive<u32> = 30..=240;
+/// Life of a foreign service's credentials, seconds: two calls of five minutes to the longest that services give.
+const EXTERNAL_LIFE_S: std::ops::RangeInclusive<u32> = 600..=172_800;
+/// Relayed ports of one address, 49152 to 65535.
+const ALLOCATIONS_MAX: u32 = 16_384;
+
+/// Checked settings of the relay and of a service beside it.
+#[derive(Debug)]
+pub(crate) struct RelayPlan {
+    /// What the relay does; off answers STUN alone.
+    pub(crate) mode: Mode,
+    /// Where it listens, every address with the first port first; empty: neither STUN nor TURN.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Host that browsers are told, brackets included.
+    pub(crate) host: Option<String>,
+    /// Addresses that may be sent to in the mode `allowlist`; without a port all ports.
+    pub(crate) peers: Vec<(IpAddr, Option<u16>)>,
+    /// A service of somebody else.
+    pub(crate) external: Option<Way>,
+    /// What browsers may use.
+    pub(crate) policy: Option<IcePolicy>,
+    /// The guide's user name or password was given for our own host, where neither means anything.
+    pub(crate) ignored_credentials: bool,
+}
+
+fn bad(text: impl Into<String>) -> Fault {
+    Fault::Configuration(text.into())
+}
+
+impl RelayPlan {
+    /// Derives and checks.
+    ///
+    /// # Errors
+    /// [`Fault::Configuration`] that names the key.
+    pub(crate) fn of(settings: &Settings, advertise: &[IpAddr]) -> Result<RelayPlan, Fault> {
+        let (turn, stun) = (&settings.turn, &settings.stun);
+        let bind = newer("bind", turn.bind.clone(), stun.bind.map(|one| vec![one]))?;
+        let bind = bind.unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
+        let families = bind.iter().filter(|one| one.is_ipv4()).count();
+        if bind.is_empty() || families > 1 || bind.len() - families > 1 {
+            return Err(bad("turn.bind takes one address per family, at most two"));
+        }
+        let ports = newer("ports", turn.ports.clone(), stun.ports.clone())?;
+        let ports = ports.unwrap_or_else(|| turn_relay::PORTS.to_vec());
+        if ports.len() > PORTS_MAX || (ports.len() == PORTS_MAX && ports[0] == ports[1] && ports[0] != 0) {
+            return Err(bad("turn.ports takes two different ports at most"));
+        }
+        let mut public_host = newer("public_host", turn.public_host.clone(), stun.public_host.clone())?;
+        checks(turn)?;
+        let guide = match &turn.url {
+            Some(url) => Some(checked_url("turn.url (NEXT_PUBLIC_TURN_URL)", url)?),
+            None => None,
+        };
+        let mut ours = public_host
+            .iter()
+            .cloned()
+            .chain(advertise.iter().map(ToString::to_string));
+        let page = settings.public.url.as_deref().and_then(host_of_page);
+        let is_ours = |host: &str| ours.any(|own| own == host) || page.is_some_and(|page| page == host);
+        let own_url = guide.and_then(host_of).is_some_and(is_ours);
+        if own_url && public_host.is_none() {
+            public_host = guide.and_then(host_of).map(str::to_owned);
+        }
+        if turn.tls_certificate.is_some() && public_host.is_none() {
+            return Err(bad(
+                "turn.tls_certificate needs turn.public_host: a name that stands in the certificate",
+            ));
+        }
+        let foreign = guide.filter(|_| !own_url);
+        Ok(RelayPlan {
+            mode: turn.mode,
+            addresses: ports
+                .iter()
+                .flat_map(|port| bind.iter().map(|address| SocketAddr::new(*address, *port)))
+                .collect(),
+            host: public_host
+                .or_else(|| advertise.first().map(ToString::to_string))
+                .map(bracketed),
+            peers: peers(turn)?,
+            external: external(&turn.external, turn, foreign)?,
+            policy: turn.transport_policy.map(|policy| match policy {
+                Policy::All => IcePolicy::All,
+                Policy::Relay => IcePolicy::Relay,
+            }),
+            ignored_credentials: own_url && (turn.username.is_some() || turn.credential.is_some()),
+        })
+    }
+}
+
+/// The new key, or the older one; not both, because one of them would silently lose.
+fn newer<T: PartialEq>(key: &str, new: Option<T>, old: Option<T>) -> Result<Option<T>, Fault> {
+    match (new, old) {
+        (Some(new), Some(old)) if new != old => Err(bad(format!(
+            "turn.{key} and its older name stun.{key} are both set; keep turn.{key}"
+        ))),
+        (new, old) => Ok(new.or(old)),
+    }
+}
+
+/// Keys that stand for themselves.
+fn checks(turn: &Turn) -> Result<(), Fault> {
+    if turn.tls_certificate.is_some() != turn.tls_key.is_some() {
+        return Err(bad("turn.tls_certificate and turn.tls_key come together"));
+    }
+    for (key, path) in [
+        ("turn.tls_certificate", &turn.tls_certificate),
+        ("turn.tls_key", &turn.tls_key),
+    ] {
+        if let Some(path) = path
+            && let Err(fault) = std::fs::File::open(path)
+        {
+            return Err(bad(format!("{key}: {} cannot be read: {fault}", path.display())));
+        }
+    }
+    let realm = &turn.realm;
+    let fit = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+    if realm.is_empty() || realm.len() > REALM_BYTES_MAX || !realm.chars().all(fit) {
+        return Err(bad(format!(
+            "turn.realm must be 1 to {REALM_BYTES_MAX} visible ASCII characters without quotes"
+        )));
+    }
+    if turn
+        .secret
+        .as_ref()
+        .is_some_and(|secret| secret.len() < SECRET_BYTES_MIN)
+    {
+        return Err(bad(format!("turn.secret needs at least {SECRET_BYTES_MIN} bytes")));
+    }
+    if !(1..=UDP_WORKERS_MAX).contains(&turn.udp_workers) {
+        return Err(bad(format!("turn.udp_workers lies between 1 and {UDP_WORKERS_MAX}")));
+    }
+    let limits = &turn.limits;
+    if !CREDENTIAL_LIFE_S.contains(&limits.credential_life_s) {
+        return Err(bad("turn.limits.credential_life_s lies between 30 and 240"));
+    }
+    if limits.allocations > ALLOCATIONS_MAX {
+        return Err(bad(format!("turn.limits.allocations is at most {ALLOCATIONS_MAX}")));
+    }
+    for (key, value) in [
+        ("allocations_per_leg", limits.allocations_per_leg),
+        ("allocations_per_prefix", limits.allocations_per_prefix),
+        ("allocations", limits.allocations),
+        ("uplink_pps", limits.uplink_pps),
+        ("uplink_kbps", limits.uplink_kbps),
+        ("new_peers_per_s", limits.new_peers_per_s),
+        ("streams_unverified", limits.streams_unverified),
+        ("streams_unverified_per_prefix", limits.streams_unverified_per_prefix),
+        ("handshakes_per_s", limits.handshakes_per_s),
+    ] {
+        if value == 0 {
+            return Err(bad(format!(
+                "turn.limits.{key} must be above 0; turn.mode = \"off\" ends the relay"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn peers(turn: &Turn) -> Result<Vec<(IpAddr, Option<u16>)>, Fault> {
+    if turn.mode != Mode::Allowlist {
+        if turn.peers.is_empty() {
+            return Ok(Vec::new());
+        }
+        return Err(bad("turn.peers are for turn.mode = \"allowlist\" only"));
+    }
+    if turn.peers.is_empty() {
+        return Err(bad("turn.mode = \"allowlist\" needs turn.peers"));
+    }
+    let peer = |text: &String| {
+        let whole: Option<SocketAddr> = text.parse().ok();
+        let bare = || text.parse::<IpAddr>().ok().map(|address| (address, None));
+        whole
+            .map(|peer| (peer.ip(), Some(peer.port())))
+            .or_else(bare)
+            .ok_or_else(|| bad(format!("turn.peers: {text} is neither ip:port nor ip")))
+    };
+    turn.peers.iter().map(peer).collect()
+}
+
+fn checked_url<'a>(key: &str, url: &'a str) -> Result<&'a str, Fault> {
+    if is_turn(url) && host_of(url).is_some_and(|host| !host.is_empty()) {
+        Ok(url)
+    } else {
+        Err(bad(format!("{key} must look like turn:host:port or turns:host:port")))
+    }
+}
+
+/// The managed service; the guide's names are a short form of its fixed credentials.
+fn external(given: &External, turn: &Turn, guide: Option<&str>) -> Result<Option<Way>, Fault> {
+    for url in &given.urls {
+        checked_url("turn.external.urls", url)?;
+    }
+    if given.urls.len() > URLS_MAX {
+        return Err(bad(format!("turn.external.urls are {URLS_MAX} at most")));
+    }
+    if !EXTERNAL_LIFE_S.contains(&given.life_s) {
+        return Err(bad("turn.external.life_s lies between 600 and 172,800"));
+    }
+    let ways = [
+        given.username.is_some() || given.credential.is_some(),
+        given.secret.is_some(),
+        given.fetch_url.is_some() || given.fetch_key.is_some(),
+    ];
+    if ways.iter().filter(|way| **way).count() > 1 {
+        return Err(bad(
+            "turn.external: username with credential, secret, or fetch_url with fetch_key; one of them",
+        ));
+    }
+    let whole = |a: &Option<String>, b: &Option<String>, names: &str| match (a, b) {
+        (Some(a), Some(b)) => Ok((a.clone(), b.clone())),
+        _ => Err(bad(format!("turn.external: {names} come together"))),
+    };
+    let (urls, life_s) = (given.urls.clone(), given.life_s);
+    let way = match ways {
+        [true, ..] => {
+            let (username, credential) = whole(&given.username, &given.credential, "username and credential")?;
+            Some(Way::Fixed(server(urls, Some(username), Some(credential))))
+        }
+        [_, true, _] => given.secret.clone().map(|secret| Way::Made { urls, secret, life_s }),
+        [.., true] => {
+            let (url, key) = whole(&given.fetch_url, &given.fetch_key, "fetch_url and fetch_key")?;
+            if !url.starts_with("https://") && !crate::keys::is_loopback(&url) {
+                return Err(bad("turn.external.fetch_url must begin with https://"));
+            }
+            if !urls.is_empty() {
+                return Err(bad(
+                    "turn.external.urls come with the answer of turn.external.fetch_url",
+                ));
+            }
+            return only(guide, Some(Way::Fetched { url, key, life_s }));
+        }
+        _ => None,
+    };
+    if given.urls.is_empty() != way.is_none() {
+        return Err(bad(
+            "turn.external.urls need credentials, and credentials need turn.external.urls",
+        ));
+    }
+    if way.is_none()
+        && let Some(url) = guide
+    {
+        if turn.username.is_some() != turn.credential.is_some() {
+            return Err(bad("TURN_USERNAME and TURN_CREDENTIAL come together"));
+        }
+        let (username, credential) = (turn.username.clone(), turn.credential.clone());
+        return Ok(Some(Way::Fixed(server(vec![url.to_owned()], username, credential))));
+    }
+    only(guide, way)
+}
+
+/// One service: two names for two of them would leave one unheard.
+fn only(guide: Option<&str>, way: Option<Way>) -> Result<Option<Way>, Fault> {
+    match (guide, way) {
+        (Some(_), Some(_)) => Err(bad(
+            "turn.url (NEXT_PUBLIC_TURN_URL) and turn.external are both set; keep one",
+        )),
+        (_, way) => Ok(way),
+    }
+}
+
+fn server(urls: Vec<String>, username: Option<String>, credential: Option<String>) -> IceServer {
+    IceServer {
+        urls,
+        username,
+        credential,
+    }
+}
+
+/// The host of `scheme://host[:port]/…`.
+fn host_of_page(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1.split('/').next()?;
+    match rest.strip_prefix('[') {
+        Some(literal) => literal.split(']').next(),
+        None => rest.split(':').next(),
+    }
+}
+
+/// An IPv6 literal stands in brackets (RFC 7064 §3.1).
+fn bracketed(host: String) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use confique::Config as _;
+
+    fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = Settings::builder().load().expect("defaults");
+        change(&mut settings);
+        settings
+    }
+
+    fn plan(change: impl FnOnce(&mut Settings)) -> RelayPlan {
+        let advertise = ["192.0.2.9".parse().expect("an address")];
+        RelayPlan::of(&settings(change), &advertise).expect("sound")
+    }
+
+    fn refusal(change: impl FnOnce(&mut Settings)) -> String {
+        match RelayPlan::of(&settings(change), &[]) {
+            Err(Fault::Configuration(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn the_defaults_are_the_guides_ports_and_a_virtual_relay() {
+        let plan = plan(|_| {});
+        assert_eq!(plan.mode, Mode::Virtual);
+        let wanted: Vec<SocketAddr> = turn_relay::PORTS
+            .iter()
+            .map(|port| SocketAddr::from(([0, 0, 0, 0], *port)))
+            .collect();
+        assert_eq!(plan.addresses, wanted);
+        assert_eq!(plan.host.as_deref(), Some("192.0.2.9"));
+        assert!(plan.external.is_none() && plan.policy.is_none() && !plan.ignored_credentials);
+    }
+
+    #[test]
+    fn older_names_count_where_the_new_ones_are_silent() {
+        let plan = plan(|s| {
+            s.stun.bind = Some("127.0.0.1".parse().expect("an address"));
+            s.stun.ports = Some(vec![0, 0]);
+            s.stun.public_host = text("2001:db8::1");
+        });
+        assert_eq!(plan.addresses, [SocketAddr::from(([127, 0, 0, 1], 0)); 2]);
+        assert_eq!(plan.host.as_deref(), Some("[2001:db8::1]"));
+        assert!(
+            super::RelayPlan::of(&settings(|s| s.stun.ports = Some(Vec::new())), &[])
+                .expect("sound")
+                .addresses
+                .is_empty()
+        );
+        let both = refusal(|s| {
+            s.stun.ports = Some(vec![1]);
+            s.turn.ports = Some(vec![2]);
+        });
+        assert!(both.contains("turn.ports") && both.contains("stun.ports"), "{both}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_the_name_of_its_key() {
+        let any = || "0.0.0.0".parse().expect("an address");
+        assert!(refusal(|s| s.turn.bind = Some(vec![any(), any()])).contains("turn.bind"));
+        assert!(refusal(|s| s.turn.ports = Some(vec![1, 2, 3])).contains("turn.ports"));
+        assert!(refusal(|s| s.turn.ports = Some(vec![7, 7])).contains("turn.ports"));
+        assert!(refusal(|s| s.turn.tls_key = Some("k.pem".into())).contains("turn.tls_certificate"));
+        let missing = refusal(|s| {
+            s.turn.tls_certificate = Some("/does/not/exist.pem".into());
+            s.turn.tls_key = Some("/does/not/exist.pem".into());
+        });
+        assert!(missing.contains("turn.tls_certificate"), "{missing}");
+        let nameless = refusal(|s| {
+            let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+            s.turn.tls_certificate = Some(here.into());
+            s.turn.tls_key = Some(here.into());
+        });
+        assert!(nameless.contains("turn.public_host"), "{nameless}");
+        assert!(refusal(|s| s.turn.realm = String::new()).contains("turn.realm"));
+        assert!(refusal(|s| s.turn.realm = "r".repeat(REALM_BYTES_MAX + 1)).contains("turn.realm"));
+        assert!(refusal(|s| s.turn.secret = Some("s".repeat(SECRET_BYTES_MIN - 1))).contains("turn.secret"));
+        assert!(refusal(|s| s.turn.udp_workers = UDP_WORKERS_MAX + 1).contains("turn.udp_workers"));
+        assert!(refusal(|s| s.turn.udp_workers = 0).contains("turn.udp_workers"));
+        assert!(refusal(|s| s.turn.limits.credential_life_s = 241).contains("credential_life_s"));
+        assert!(refusal(|s| s.turn.limits.credential_life_s = 29).contains("credential_life_s"));
+        assert!(refusal(|s| s.turn.limits.allocations = ALLOCATIONS_MAX + 1).contains("limits.allocations"));
+        assert!(refusal(|s| s.turn.limits.uplink_pps = 0).contains("uplink_pps"));
+        assert!(refusal(|s| s.turn.peers = vec!["192.0.2.1:1".to_owned()]).contains("turn.peers"));
+        assert!(refusal(|s| s.turn.mode = Mode::Allowlist).contains("turn.peers"));
+        assert!(
+            refusal(|s| {
+                s.turn.mode = Mode::Allowlist;
+                s.turn.peers = vec!["x".to_owned()];
+            })
+            .contains("turn.peers")
+        );
+        assert!(refusal(|s| s.turn.url = text("http://t.example")).contains("NEXT_PUBLIC_TURN_URL"));
+        assert!(refusal(|s| s.turn.url = text("turn::3478")).contains("NEXT_PUBLIC_TURN_URL"));
+    }
+
+    #[test]
+    fn at_their_limits_values_are_taken() {
+        let plan = plan(|s| {
+            s.turn.realm = "r".repeat(REALM_BYTES_MAX);
+            s.turn.secret = Some("s".repeat(SECRET_BYTES_MIN));
+            s.turn.udp_workers = UDP_WORKERS_MAX;
+            s.turn.limits.credential_life_s = 240;
+            s.turn.limits.allocations = ALLOCATIONS_MAX;
+            s.turn.external.life_s = 172_800;
+            s.turn.mode = Mode::Allowlist;
+            s.turn.peers = vec!["192.0.2.1:7".to_owned(), "2001:db8::1".to_owned()];
+            s.turn.transport_policy = Some(Policy::Relay);
+        });
+        let both = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().expect("an address"));
+        assert_eq!(plan.peers, [(both[0], Some(7)), (both[1], None)]);
+        assert_eq!(plan.policy, Some(IcePolicy::Relay));
+    }
+
+    #[test]
+    fn the_guides_names_are_a_foreign_server_unless_they_name_this_host() {
+        let foreign = plan(|s| {
+            s.turn.url = text("turn:turn.example:3478");
+            s.turn.username = text("support_user");
+            s.turn.credential = text("secret");
+        });
+        let Some(Way::Fixed(server)) = foreign.external else {
+            panic!("fixed")
+        };
+        assert_eq!(server.urls, ["turn:turn.example:3478"]);
+        assert_eq!(server.username.as_deref(), Some("support_user"));
+        let own = plan(|s| {
+            s.public.url = text("https://support.bank.example/");
+            s.turn.url = text("turn:support.bank.example:3478");
+            s.turn.username = text("support_user");
+        });
+        assert!(own.external.is_none() && own.ignored_credentials);
+        assert_eq!(own.host.as_deref(), Some("support.bank.example"));
+        let by_address = plan(|s| s.turn.url = text("turn:192.0.2.9:3478"));
+        assert!(by_address.external.is_none() && !by_address.ignored_credentials);
+        assert!(
+            refusal(|s| {
+                s.turn.url = text("turn:turn.example");
+                s.turn.username = text("u");
+            })
+            .contains("TURN_CREDENTIAL")
+        );
+    }
+
+    #[test]
+    fn a_managed_service_has_exactly_one_way_to_its_credentials() {
+        let urls = || vec!["turn:t.example".to_owned()];
+        let made = plan(|s| {
+            s.turn.external.urls = urls();
+            s.turn.external.secret = text("north");
+        });
+        assert!(matches!(made.external, Some(Way::Made { life_s: 28_800, .. })));
+        let fetched = plan(|s| {
+            s.turn.external.fetch_url = text("https://rtc.example/generate");
+            s.turn.external.fetch_key = text("k");
+        });
+        assert!(matches!(fetched.external, Some(Way::Fetched { .. })));
+        let wrong: [fn(&mut Settings); 9] = [
+            |s| s.turn.external.urls = vec!["turn:t.example".to_owned()],
+            |s| s.turn.external.urls = vec!["https://t.example".to_owned()],
+            |s| s.turn.external.urls = vec!["turn:t.example".to_owned(); URLS_MAX + 1],
+            |s| s.turn.external.secret = text("north"),
+            |s| s.turn.external.username = text("u"),
+            |s| s.turn.external.life_s = 599,
+            |s| s.turn.external.fetch_url = text("https://rtc.example/generate"),
+            |s| {
+                s.turn.external.fetch_url = text("http://rtc.example/generate");
+                s.turn.external.fetch_key = text("k");
+            },
+            |s| {
+                s.turn.external.secret = text("north");
+                s.turn.external.username = text("u");
+            },
+        ];
+        for (n, change) in wrong.into_iter().enumerate() {
+            assert!(refusal(change).contains("turn.external"), "{n}");
+        }
+        let both = refusal(|s| {
+            s.turn.url = text("turn:other.example");
+            s.turn.external.urls = vec!["turn:t.example".to_owned()];
+            s.turn.external.secret = text("north");
+        });
+        assert!(both.contains("turn.url"), "{both}");
+    }
+}
