@@ -15,6 +15,8 @@ import type { Me } from "../../shared/gen/Me.ts";
 import type { Offer } from "../../shared/gen/Offer.ts";
 import type { QualityTrack } from "../../shared/gen/QualityTrack.ts";
 import type { QueueSnapshot } from "../../shared/gen/QueueSnapshot.ts";
+import type { RelayAllocation } from "../../shared/gen/RelayAllocation.ts";
+import type { RelayState } from "../../shared/gen/RelayState.ts";
 import type { Recording } from "../../shared/gen/Recording.ts";
 import type { Waveform } from "../../shared/gen/Waveform.ts";
 import { silence } from "./wav.ts";
@@ -183,7 +185,10 @@ export const liveCalls = (): LiveCalls => ({
     live(0, "answered"),
     live(1, "answered", { heldSince: at(-48) }),
     live(2, "answered", {
-      legs: [weak("customer", 2.4, ["dead_microphone", "high_loss"]), quality("agent", 4.3)],
+      legs: [
+        { ...weak("customer", 2.4, ["dead_microphone", "high_loss"]), path: "turn-tls" },
+        { ...quality("agent", 4.3), path: "direct" },
+      ],
       supervisors: [{ staffId: DAVID, staffName: "Esther Nyambura", mode: "monitor", since: at(-95) }],
     }),
     live(3, "answered", {
@@ -195,6 +200,52 @@ export const liveCalls = (): LiveCalls => ({
     live(6, "queued", { answeredAt: null, agentName: null, agentId: null, legs: [], recorded: false }),
   ],
   serverTime: at(0),
+});
+
+const allocation = (n: number, more: Partial<RelayAllocation>): RelayAllocation => ({
+  id: `0-${n}-1`,
+  legId: `00000000-0000-4000-8000-00000000040${n}`,
+  callId: liveId(n),
+  part: "customer",
+  name: PEOPLE[n]!,
+  via: "udp",
+  flow: "9f2c4e61a0b7d853",
+  ageSeconds: 1260 - n * 187,
+  expiresInSeconds: 560,
+  permissions: 1,
+  channels: 1,
+  packetsUp: 63_120 - n * 9_350,
+  packetsDown: 62_870 - n * 9_290,
+  bytesUp: 5_400_000,
+  bytesDown: 5_390_000,
+  dropped: 0,
+  ...more,
+});
+
+/** The relay while some use it, one of them badly. */
+export const relay = (more: Partial<RelayState> = {}): RelayState => ({
+  nodeId: "node-1",
+  on: true,
+  draining: false,
+  allocations: [
+    allocation(0, {}),
+    allocation(1, { via: "tls" }),
+    allocation(2, { part: "agent", name: "David Kimani", via: "tcp", dropped: 12 }),
+    allocation(3, { via: "tls", dropped: 2_410 }),
+    allocation(4, { part: "partner", name: "Halima Noor" }),
+    allocation(5, {
+      callId: null,
+      part: null,
+      name: null,
+      via: "tls",
+      packetsUp: 260,
+      packetsDown: 255,
+      ageSeconds: 6,
+    }),
+  ],
+  total: 6,
+  serverTime: at(0),
+  ...more,
 });
 
 const waiting = (n: number, customerName: string, queue: string, seconds: number) => ({
@@ -336,6 +387,10 @@ export const reviewed = (): CallView =>
     answeredAt: from(0),
     endedAt: from(LENGTH),
     endReason: "customer_hangup",
+    lines: [
+      { part: "customer", path: "turn-tls" },
+      { part: "agent", path: "direct" },
+    ],
   });
 
 /** The history of a call that was answered at `start`, in the order and with the facts that the server writes. */

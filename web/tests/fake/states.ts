@@ -5,6 +5,7 @@ import * as data from "./data.ts";
 import { CONTROL } from "./control-states.ts";
 import { HOUSE } from "./house-states.ts";
 import { LIVE } from "./live-states.ts";
+import { RELAY } from "./relay-states.ts";
 import { problem, type FakeServer } from "./server.ts";
 import { accepted, desk, id, onCall, reply, staff, welcome, type PageState } from "./steps.ts";
 
@@ -493,4 +494,4 @@ const PREFLIGHT: PageState[] = [
   },
 ];
 
-export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...HOUSE, ...QA, ...PREFLIGHT];
+export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...HOUSE, ...RELAY, ...QA, ...PREFLIGHT];

@@ -188,6 +188,11 @@ function LegRow({ call, leg }: { call: LiveCall; leg: LegQuality }) {
         {t("quality.loss")} {oneDigit(leg.loss * 100)} %, {t("quality.jitter")} {wholeNumber(leg.jitterMs)} ms,{" "}
         {t("quality.delay")} {leg.rttMs == null ? "–" : `${wholeNumber(leg.rttMs)} ms`}
       </p>
+      {leg.path && (
+        <p class="small muted">
+          {t("event.leg.path")}: {t(`event.path.${leg.path}`)}
+        </p>
+      )}
       {flags.length > 0 && <Notice kind="notice-warn">{flags.map((flag) => t(`flag.${flag}`)).join(", ")}</Notice>}
     </div>
   );

@@ -3,14 +3,16 @@
 import type { ComponentChildren, TargetedEvent } from "preact";
 import { useLayoutEffect, useReducer, useState } from "preact/hooks";
 import { browserClock } from "../../../shared/clock.ts";
-import { down, hash, headset, list, search, signal } from "../../../shared/design/icons.ts";
+import { down, globe, hash, headset, list, search, signal } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
-import { api, leave, query } from "../../state.ts";
+import { api, leave, path, query } from "../../state.ts";
 import { t, timeOfDay } from "../../words.ts";
 import "./admin.css";
 import { Drawer } from "./drawer.tsx";
 import { LiveCalls } from "./live-calls.ts";
 import { supervision } from "./open.ts";
+import { mayRelay, RelayPage } from "./relay/page.tsx";
+import { t as relayWord } from "./relay/words.ts";
 import { shown, STATES, type Filter } from "./rows.ts";
 import { Table } from "./table.tsx";
 
@@ -43,7 +45,12 @@ function useLive(): LiveCalls {
   return calls;
 }
 
+/** The section that the path names; live calls otherwise. */
 export default function AdminPage() {
+  return path.value === "/admin/relay" ? <RelayPage /> : <LivePage />;
+}
+
+function LivePage() {
   const calls = useLive();
   const [filter, setFilter] = useState(NOTHING_SET);
   const selected = query.value.get("call");
@@ -55,6 +62,12 @@ export default function AdminPage() {
       <header class="page-head">
         <h1 class="title-page">{t("live.title")}</h1>
         {calls.asOf !== undefined && <span class="count">{calls.calls.length}</span>}
+        {mayRelay() && (
+          <a class="button button-plain end" href="/admin/relay" data-testid="open-relay">
+            <Icon d={globe} small />
+            {relayWord("open")}
+          </a>
+        )}
       </header>
       <Filters calls={calls} filter={filter} set={setFilter} />
       {calls.stale && (

@@ -140,6 +140,7 @@ function CallPage({ call, events, quality, recording }: Loaded) {
               </Notice>
             </div>
           )}
+          <Lines call={call} names={names} />
           <div class="qa-below">
             <Events
               call={call}
@@ -227,6 +228,20 @@ function Head({ call, durationMs }: { call: CallView; durationMs: number }) {
         <Outcome row={call} />
       </span>
     </header>
+  );
+}
+
+/** Over what each side's sound went: a relay explains a long delay, and a network that lets nothing else through. */
+function Lines({ call, names }: { call: CallView; names: Both<string> }) {
+  const lines = (["customer", "agent"] as const).flatMap((side) => {
+    const line = call.lines?.find(({ part }) => part === side);
+    return line ? [`${names[side]} ${t(`event.path.${line.path}`)}`] : [];
+  });
+  if (lines.length === 0) return null;
+  return (
+    <p class="qa-message small muted" data-testid="qa-lines">
+      {t("event.leg.path")}: {lines.join(", ")}
+    </p>
   );
 }
 
