@@ -37,6 +37,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: User,
     },
+    /// TURN: what browsers behind closed networks need.
+    Turn {
+        #[command(subcommand)]
+        what: Turn,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print name, version and schema version.
@@ -115,6 +120,53 @@ pub(crate) enum User {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Turn {
+    /// Try a TURN server as a browser does, over UDP, TCP and TLS; exit code 1 when something is wrong.
+    ///
+    /// Without --user or --secret-from the running server of this machine is asked for credentials, as it gives them to
+    /// browsers: found by its configuration, entered with its first service key.
+    Check(TurnCheck),
+}
+
+/// See [`Turn::Check`].
+#[derive(Args, Debug)]
+pub(crate) struct TurnCheck {
+    /// Name that browsers are told, or address.
+    pub(crate) host: String,
+    /// Port of STUN and of TURN over UDP and TCP.
+    #[arg(long, default_value_t = turn_relay::PORTS[0], value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// Port of TURN over TLS, and the second one of STUN.
+    #[arg(long, default_value_t = turn_relay::PORTS[1], value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) tls_port: u16,
+    /// User name to try.
+    #[arg(long, requires = "credential")]
+    pub(crate) user: Option<String>,
+    /// Its password. The environment is not in everybody's process list.
+    #[arg(
+        long,
+        requires = "user",
+        env = "HELPLINE_TURN_CHECK_CREDENTIAL",
+        hide_env_values = true
+    )]
+    pub(crate) credential: Option<String>,
+    /// File with the secret that a foreign TURN server shares with us (coturn: static-auth-secret).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "credential"])]
+    pub(crate) secret_from: Option<PathBuf>,
+    /// A foreign relay that is meant to lead anywhere: does not try to get to other addresses through it.
+    #[arg(long)]
+    pub(crate) external: bool,
+    /// Seconds that each thing may take.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) timeout_s: u64,
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// The roles, spelt as in the API.

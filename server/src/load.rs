@@ -13,6 +13,24 @@ use crate::settings::{Log, Settings, explain};
 /// # Errors
 /// [`Fault::Configuration`] with the key at fault.
 pub(crate) fn settings(place: &Place) -> Result<Settings, Fault> {
+    let (settings, open) = read(place)?;
+    log(&settings.log)?;
+    for name in open {
+        tracing::warn!("the file of {name} can be read by everybody; chmod 600 it");
+    }
+    Ok(settings)
+}
+
+/// Loads and completes the settings for a command that says what it finds by itself.
+///
+/// # Errors
+/// [`Fault::Configuration`] with the key at fault.
+pub(crate) fn quietly(place: &Place) -> Result<Settings, Fault> {
+    read(place).map(|(settings, _)| settings)
+}
+
+/// The settings, and which of their secrets stand in files that everybody may read.
+fn read(place: &Place) -> Result<(Settings, Vec<&'static str>), Fault> {
     let mut builder = Settings::builder().env();
     if let Some(file) = &place.config {
         if !file.exists() {
@@ -29,11 +47,7 @@ pub(crate) fn settings(place: &Place) -> Result<Settings, Fault> {
     }
     let open = secrets::fill(&mut settings, |name| std::env::var(name).ok())
         .map_err(|fault| Fault::Configuration(fault.to_string()))?;
-    log(&settings.log)?;
-    for name in open {
-        tracing::warn!("the file of {name} can be read by everybody; chmod 600 it");
-    }
-    Ok(settings)
+    Ok((settings, open))
 }
 
 fn filter(log: &Log) -> Result<EnvFilter, Fault> {

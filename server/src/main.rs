@@ -19,6 +19,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod told;
+mod turn;
 mod turn_service;
 mod turn_settings;
 mod user;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ConfigWhat};
+use cli::{Cli, Command, ConfigWhat, Turn};
 
 /// The system's own allocator keeps an arena per thread, and what one thread frees serves no other: with 600 legs up the
 /// process took twice the memory, half of it free.
@@ -116,6 +117,9 @@ fn run(cli: Cli) -> Result<ExitCode, Fault> {
             let settings = load::settings(&place)?;
             runtime()?.block_on(user::run(&settings, what))?;
         }
+        Command::Turn {
+            what: Turn::Check(asked),
+        } => return turn::check(&asked),
         Command::Openapi => println!("{}", api::document()),
         Command::Version { json } => told::version(json),
     }

@@ -13,4 +13,5 @@ mod overload;
 mod pair;
 mod requests;
 mod speech;
+mod turn_check;
 mod users;
