@@ -10,9 +10,11 @@ use crate::making::{Call, Maker};
 use crate::pace::{FRAMES_5_MS, FRAMES_20_MS, Pace};
 use crate::progress::Progress;
 use crate::recorded::{self, Check};
+use crate::road::Ways;
 use crate::sampler::{Sample, Sampler};
 use crate::server::{Server, Used};
 use crate::speaking::{Rank, Speaking};
+use crate::system::Cpu;
 use crate::{Fault, WARM, clock, report, system};
 
 /// Calls before anything is counted: connections, rings and the allocator's first pages belong to the server, not to a
@@ -35,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) hold_packets: Option<u32>,
     /// Every leg changes its address once in each step.
     pub(crate) switch: bool,
+    /// Legs go through the server's relay.
+    pub(crate) relay: Option<Ways>,
     /// Whether the recordings are compared with what was sent.
     pub(crate) compare: bool,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Step {
     pub(crate) recorded: bool,
     pub(crate) window: Window,
     pub(crate) used: Used,
+    /// Time of the relay's threads.
+    pub(crate) relay: Cpu,
     /// Growth of the process since before the first leg.
     pub(crate) grown_bytes: u64,
     /// What the recorder holds for the disk, by its own gauge.
@@ -85,6 +91,7 @@ pub(crate) struct Measured {
     pub(crate) samples: Vec<Sample>,
     pub(crate) pace: Pace,
     pub(crate) switch: bool,
+    pub(crate) relay: Option<Ways>,
 }
 
 /// Makes the calls, measures them, ends them, and measures the floor.
@@ -115,7 +122,7 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     server.wait_until_idle().await?;
 
     let speaking = Arc::new(Speaking::start(core, run.pace, Rank::First)?);
-    let maker = Maker::new(desk.clone(), Arc::clone(&speaking))?;
+    let maker = Maker::new(desk.clone(), Arc::clone(&speaking))?.over(run.relay);
     let idle = system::resident_bytes(server.pid)?;
     let taken = server.gauge("helpline_recording_packets_total").await?;
     let sampler = Sampler::start(server.pid, shards.to_vec(), SAMPLE);
@@ -155,6 +162,7 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
         samples,
         pace: run.pace,
         switch: run.switch,
+        relay: run.relay,
     })
 }
 
@@ -193,9 +201,11 @@ async fn step(
         // The second half shows how it goes on.
         speaking.move_all(run.time / 2)?;
     }
-    let before = Used::now(server.pid, shards)?;
+    let relay = server.relay()?;
+    let (before, relay_before) = (Used::now(server.pid, shards)?, system::thread_cpu(server.pid, &relay)?);
     let window = speaking.measure(run.time).await?;
     let used = Used::now(server.pid, shards)?.since(before);
+    let relay = system::thread_cpu(server.pid, &relay)?.since(relay_before);
     Ok(Step {
         pairs,
         seconds,
@@ -203,6 +213,7 @@ async fn step(
         recorded,
         window,
         used,
+        relay,
         grown_bytes,
         buffers_bytes,
         floor: None,

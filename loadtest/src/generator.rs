@@ -9,15 +9,14 @@ mod window;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::clock;
 use crate::pace::{FRAMES_20_MS, Frames, Pace};
-use line::{Line, skip_full};
+use crate::road::Road;
+use line::Line;
 
 pub(crate) use line::{Leg, Seat};
 pub(crate) use window::Window;
@@ -68,7 +67,7 @@ pub(crate) struct Generator<L> {
     held_ever: u64,
     /// Sockets that legs have left, kept so that no neighbour is given their ports: two telephones share no address, and
     /// the server does not let one leg take over at once what another has just spoken from.
-    left: Vec<UdpSocket>,
+    left: Vec<Road>,
     origin: Instant,
     /// When the last wait ended: what came since may lie unread.
     looked: Instant,
@@ -113,20 +112,17 @@ impl<L: Leg> Generator<L> {
 
     /// Gives a leg a loopback socket and a place among the frames; its number.
     pub(crate) fn add(&mut self, leg: L, seat: Seat) -> io::Result<u32> {
+        self.add_over(leg, seat, Road::direct()?)
+    }
+
+    /// The same over a road that is there already.
+    pub(crate) fn add_over(&mut self, leg: L, seat: Seat, mut road: Road) -> io::Result<u32> {
         let number = self.next_number();
-        let socket = self.socket(number)?;
-        let line = Line::new(leg, socket, seat, self.pace, number, clock::now());
+        road.register(self.poll.registry(), number)?;
+        let line = Line::new(leg, road, seat, self.pace, number, clock::now());
         self.lines.push(Some(Box::new(line)));
         self.poke(number)?;
         Ok(number)
-    }
-
-    fn socket(&self, number: u32) -> io::Result<UdpSocket> {
-        let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        self.poll
-            .registry()
-            .register(&mut socket, Token(number as usize), Interest::READABLE)?;
-        Ok(socket)
     }
 
     /// Takes a leg away, and gives what it sent.
@@ -259,8 +255,8 @@ impl<L: Leg> Generator<L> {
             && entry.key().0 <= now
         {
             let (number, bytes) = entry.remove();
-            if let Some(line) = self.lines[number as usize].as_ref() {
-                skip_full(line.socket.send_to(&bytes, line.leg.destination()))?;
+            if let Some(line) = self.lines[number as usize].as_mut() {
+                line.road.send(&bytes, line.leg.destination())?;
             }
         }
         Ok(())
@@ -282,7 +278,7 @@ impl<L: Leg> Generator<L> {
         };
         let now = clock::now();
         while let Some(bytes) = line.leg.timers(now)? {
-            skip_full(line.socket.send_to(&bytes, line.leg.destination()))?;
+            line.road.send(&bytes, line.leg.destination())?;
         }
         if line.up_since.is_none() && line.leg.is_up() {
             line.up_since = Some(now);
@@ -326,11 +322,12 @@ impl<L: Leg> Generator<L> {
     }
 
     fn change_address(&mut self, number: u32) -> io::Result<()> {
-        let socket = self.socket(number)?;
+        let mut road = Road::direct()?;
+        road.register(self.poll.registry(), number)?;
         if let Some(line) = self.lines[number as usize].as_mut() {
-            let mut old = std::mem::replace(&mut line.socket, socket);
+            let mut old = std::mem::replace(&mut line.road, road);
             // What is still on its way there is lost, as with a network that is gone.
-            self.poll.registry().deregister(&mut old)?;
+            old.deregister(self.poll.registry())?;
             self.left.push(old);
             line.leg.moved(clock::now());
         }
@@ -349,10 +346,8 @@ impl<L: Leg> Generator<L> {
                 continue;
             };
             loop {
-                let len = match line.socket.recv(&mut buffer) {
-                    Ok(len) => len,
-                    Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(fault) => return Err(fault),
+                let Some(len) = line.road.receive(&mut buffer)? else {
+                    break;
                 };
                 let now = clock::now();
                 let Some((from, to)) = line.leg.hear(now, &mut buffer[..len])? else {

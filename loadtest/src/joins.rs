@@ -20,6 +20,7 @@ use crate::generator::{Seat, Window};
 use crate::options::Joins;
 use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::road::Road;
 use crate::sampler::{Sample, Sampler};
 use crate::server::Used;
 use crate::speaking::{Rank, Speaking};
@@ -136,7 +137,9 @@ async fn seat(crowd: &Arc<Crowd>, watched: &Speaking, pairs: u32, rooms: u32) ->
     for room in 0..pairs {
         let first = crowd.attach(u64::from(room), true).await?.0;
         let second = crowd.attach(u64::from(room), true).await?.0;
-        watched.pair([first, second]).await?;
+        watched
+            .pair([(first, Road::direct()?), (second, Road::direct()?)])
+            .await?;
         progress.at(u64::from(room * 2));
     }
     for room in pairs..pairs + rooms {

@@ -10,7 +10,10 @@ mod chart;
 mod child;
 mod client;
 mod clock;
+mod coturn;
+mod echo;
 mod fanout;
+mod flood;
 mod floor;
 mod generator;
 mod html;
@@ -22,13 +25,16 @@ mod pace;
 mod payload;
 mod progress;
 mod recorded;
+mod relay;
 mod report;
+mod road;
 mod sampler;
 mod server;
 mod soak;
 mod speaking;
 mod spurt;
 mod system;
+mod turn;
 
 use std::error::Error;
 use std::time::Duration;
@@ -79,9 +85,25 @@ fn write_page(arguments: &Arguments, report: &report::Report) -> Result<(), Faul
 
 fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
     let command = &arguments.command;
-    if let Command::ServeMedia { shards } = command {
-        media::serve(*shards)?;
-        return Ok(None);
+    match command {
+        Command::ServeMedia { shards } => {
+            media::serve(*shards)?;
+            return Ok(None);
+        }
+        Command::ServeRelay => {
+            relay::serve()?;
+            return Ok(None);
+        }
+        Command::ServeEcho => {
+            echo::serve()?;
+            return Ok(None);
+        }
+        Command::Calls(_)
+        | Command::Floor(_)
+        | Command::Joins(_)
+        | Command::Fanout(_)
+        | Command::Soak(_)
+        | Command::Turn(_) => {}
     }
     let cores = std::thread::available_parallelism()?.get();
     // On one core the generator and the server would only measure each other.
@@ -101,7 +123,8 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
         Command::Joins(options) => joins::run(options, core)?,
         Command::Fanout(options) => fanout::run(options, core)?,
         Command::Soak(options) => soak::run(options, &Server::read(&options.server)?, core)?,
-        Command::ServeMedia { .. } => return Ok(None),
+        Command::Turn(options) => turn::run(options, core)?,
+        Command::ServeMedia { .. } | Command::ServeRelay | Command::ServeEcho => return Ok(None),
     };
     Ok(Some(report))
 }

@@ -13,9 +13,12 @@ use testkit::calls::{Agent, Desk};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+use wire::leg::LegGrant;
 
 use crate::client::Client;
+use crate::generator::Leg as _;
 use crate::progress::Progress;
+use crate::road::{Relay, Road, Ways};
 use crate::speaking::Speaking;
 use crate::{Fault, clock};
 
@@ -41,6 +44,8 @@ pub(crate) struct Maker {
     pub(crate) desk: Desk,
     pub(crate) speaking: Arc<Speaking>,
     certificate: Certificate,
+    /// None: every leg sends straight to the server.
+    ways: Option<Ways>,
     run: Arc<str>,
     made: Arc<AtomicU32>,
     resting: Arc<Mutex<VecDeque<(Instant, Agent)>>>,
@@ -53,10 +58,16 @@ impl Maker {
             desk,
             speaking,
             certificate: Certificate::generate().map_err(|fault| fault.to_string())?,
+            ways: None,
             run: Uuid::new_v4().simple().to_string().into(),
             made: Arc::default(),
             resting: Arc::default(),
         })
+    }
+
+    /// From now on legs go through the server's relay, if `ways` says so.
+    pub(crate) fn over(self, ways: Option<Ways>) -> Maker {
+        Maker { ways, ..self }
     }
 
     async fn agent(&self, number: u32) -> Result<Agent, Fault> {
@@ -88,8 +99,8 @@ impl Maker {
         let agent = self.agent(number).await?;
         self.desk.start(&format!("load-{}-{number}", self.run)).await?;
         let joined = self.desk.answer(&agent).await?;
-        let customer = self.attach(&joined.customer.grant, number * 2).await?;
-        let other = self.attach(&joined.agent.grant, number * 2 + 1).await?;
+        let customer = self.attach(&joined.customer, number * 2).await?;
+        let other = self.attach(&joined.agent, number * 2 + 1).await?;
         let call = Call {
             id: joined.call,
             legs: self.speaking.pair([customer, other]).await?,
@@ -97,10 +108,17 @@ impl Maker {
         Ok((call, agent))
     }
 
-    async fn attach(&self, grant: &str, number: u32) -> Result<Client, Fault> {
+    async fn attach(&self, grant: &LegGrant, number: u32) -> Result<(Client, Road), Fault> {
         let (peer, offer) = Client::offering(&self.certificate, number);
-        let answer = self.desk.attach(grant, offer).await?;
-        Client::answered(peer, &answer)
+        let answer = self.desk.attach(&grant.grant, offer).await?;
+        let client = Client::answered(peer, &answer)?;
+        let Some(ways) = self.ways else {
+            return Ok((client, Road::direct()?));
+        };
+        let relay = Relay::of(&grant.ice_servers, ways.of(number))?;
+        let to = client.destination();
+        let road = tokio::task::spawn_blocking(move || Road::relayed(&relay, to)).await??;
+        Ok((client, road))
     }
 
     /// `count` more calls.

@@ -9,6 +9,7 @@ use testkit::bad_line::Profile;
 use crate::Fault;
 use crate::calls::Run;
 use crate::pace::Pace;
+use crate::road::Ways;
 
 /// Pairs of one run: sockets are two per pair, and a loopback address has about 28,000 ports to give.
 const PAIRS_MAX: i64 = 5_000;
@@ -20,6 +21,14 @@ const JOINS_MAX: i64 = 10_000;
 const ROOMS_MAX: i64 = 512;
 /// Packets on hold: two rounds of the 16-bit sequence number.
 const HOLD_PACKETS_MAX: i64 = 131_072;
+/// Clients of a relay: one thread speaks for all of them.
+const CLIENTS_MAX: i64 = 2_000;
+/// Datagrams per second of one client: one per millisecond is as fine as the generator's clock.
+const RATE_MAX: i64 = 1_000;
+/// Bytes of a datagram: what tells one from another has room, and one Ethernet frame takes it.
+const DATAGRAM_BYTES: std::ops::RangeInclusive<i64> = 128..=1_200;
+/// Requests of a flood: each makes a socket, a million a minute.
+const FLOOD_MAX: i64 = 100_000_000;
 /// Hours of a soak: a week.
 const HOURS_MAX: f64 = 168.0;
 
@@ -39,7 +48,8 @@ impl Arguments {
             Command::Joins(options) => Some(&options.output),
             Command::Fanout(options) => Some(&options.output),
             Command::Soak(options) => Some(&options.output),
-            Command::ServeMedia { .. } => None,
+            Command::Turn(options) => Some(&options.output),
+            Command::ServeMedia { .. } | Command::ServeRelay | Command::ServeEcho => None,
         }
     }
 
@@ -64,6 +74,15 @@ pub(crate) enum Command {
     Fanout(Fanout),
     /// Calls that come and go for hours through a running demo: what grows, and whether every recording is whole.
     Soak(Soak),
+    /// What a datagram through our TURN relay costs beside coturn's, or how the relay stands under a flood. The relay alone,
+    /// in a process of its own.
+    Turn(Turn),
+    /// The relay process of `turn`.
+    #[command(hide = true)]
+    ServeRelay,
+    /// What coturn relays to in `turn`.
+    #[command(hide = true)]
+    ServeEcho,
     /// The media process of `joins` and `fanout`.
     #[command(hide = true)]
     ServeMedia {
@@ -138,6 +157,9 @@ pub(crate) struct Calls {
     /// Every leg changes its address once in each step.
     #[arg(long)]
     pub(crate) switch: bool,
+    /// Legs go through the server's own TURN relay, by turns when mixed.
+    #[arg(long, value_enum, value_name = "WAY", conflicts_with = "switch")]
+    pub(crate) relay: Option<Ways>,
     /// Does not compare the recordings with what was sent.
     #[arg(long)]
     pub(crate) no_compare: bool,
@@ -166,6 +188,7 @@ impl Calls {
             pace: self.pace.pace(),
             hold_packets: self.hold_packets,
             switch: self.switch,
+            relay: self.relay,
             compare: !self.no_compare,
         })
     }
@@ -230,6 +253,36 @@ pub(crate) struct Soak {
     /// What `helpline serve --demo` left in its data folder.
     #[arg(long, default_value = "helpline-data/demo.json", env = "HELPLINE_DEMO")]
     pub(crate) server: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Turn {
+    /// Clients with an allocation each.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+    pub(crate) clients: u32,
+    /// Datagrams per second of each; every one comes back.
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
+    pub(crate) rate: u32,
+    /// Bytes of a datagram.
+    #[arg(long, default_value_t = 172, value_parser = clap::value_parser!(u32).range(DATAGRAM_BYTES))]
+    pub(crate) bytes: u32,
+    /// How clients reach the relay.
+    #[arg(long, value_enum, default_value_t = Ways::Udp)]
+    pub(crate) way: Ways,
+    /// Measurements of each server, by turns; the first counts nowhere.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=50))]
+    pub(crate) rounds: u32,
+    /// Our relay only: no coturn is needed.
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// So many requests without credentials at our relay instead, each from an address and port of its own, while the
+    /// clients speak.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=FLOOD_MAX))]
+    pub(crate) flood: Option<u32>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 fn hours(text: &str) -> Result<f64, String> {

@@ -12,6 +12,8 @@ use crate::{Fault, clock};
 
 /// Names of the threads that forward packets.
 pub(crate) const SHARDS: &str = "hl-shard";
+/// Names of the relay's threads.
+const RELAY: &str = "hl-turn";
 /// Longest wait until earlier calls are gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait until the server has finished the recordings of the calls that were measured.
@@ -54,6 +56,15 @@ impl Server {
             system::pin(Some(*shard), 0)?;
         }
         Ok(shards)
+    }
+
+    /// Its relay's threads, kept on core 0 as well: they are a part of a relayed packet's way.
+    pub(crate) fn relay(&self) -> Result<Vec<u32>, Fault> {
+        let threads = system::threads(self.pid, RELAY)?;
+        for thread in &threads {
+            system::pin(Some(*thread), 0)?;
+        }
+        Ok(threads)
     }
 
     /// Value of a gauge without labels, from its metrics.

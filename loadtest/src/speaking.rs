@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::client::Client;
 use crate::generator::{Generator, Ledger, Seat, Window};
 use crate::pace::{Frames, Pace};
+use crate::road::Road;
 use crate::{Fault, clock, system};
 
 /// How long the generator runs between two looks at its orders.
@@ -22,7 +23,7 @@ const HEARD_LIMIT: Duration = Duration::from_secs(30);
 /// What the thread is told.
 enum Order {
     Add(Box<Client>, Seat, oneshot::Sender<u32>),
-    Pair(Box<[Client; 2]>, oneshot::Sender<[u32; 2]>),
+    Pair(Box<[(Client, Road); 2]>, oneshot::Sender<[u32; 2]>),
     /// A leg that waits for its first packet; who asked is told when it came.
     Await(Box<Client>, oneshot::Sender<(u32, Instant)>),
     Remove(Vec<u32>, oneshot::Sender<Vec<Ledger>>),
@@ -79,8 +80,8 @@ impl Speaking {
     }
 
     /// Two legs that ought to hear each other; their numbers.
-    pub(crate) async fn pair(&self, clients: [Client; 2]) -> io::Result<[u32; 2]> {
-        self.ask(|reply| Order::Pair(Box::new(clients), reply)).await
+    pub(crate) async fn pair(&self, legs: [(Client, Road); 2]) -> io::Result<[u32; 2]> {
+        self.ask(|reply| Order::Pair(Box::new(legs), reply)).await
     }
 
     /// A leg that says nothing: its number and the moment it heard its first packet.
@@ -146,8 +147,8 @@ fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace) -> io::Result
     loop {
         match inbox.try_recv() {
             Ok(Order::Add(client, seat, reply)) => forget(reply.send(generator.add(*client, seat)?)),
-            Ok(Order::Pair(clients, reply)) => {
-                let [first, second] = *clients;
+            Ok(Order::Pair(legs, reply)) => {
+                let [(first, first_road), (second, second_road)] = *legs;
                 // Numbers are given in order, so the second's is known before it is there.
                 let seat = |hears| Seat {
                     speaks: true,
@@ -155,8 +156,8 @@ fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace) -> io::Result
                 };
                 let number = generator.next_number();
                 let numbers = [
-                    generator.add(first, seat(number + 1))?,
-                    generator.add(second, seat(number))?,
+                    generator.add_over(first, seat(number + 1), first_road)?,
+                    generator.add_over(second, seat(number), second_road)?,
                 ];
                 forget(reply.send(numbers));
             }

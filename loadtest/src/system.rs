@@ -89,6 +89,18 @@ pub(crate) fn threads(pid: u32, prefix: &str) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// Time of the whole process on a core, ns, by the scheduler's own account.
+pub(crate) fn process_ns(pid: u32) -> io::Result<u64> {
+    Ok(thread_cpu(pid, &threads(pid, "")?)?.run_ns)
+}
+
+/// Keeps all threads of a process on one core.
+pub(crate) fn pin_process(pid: u32, core: usize) -> io::Result<()> {
+    threads(pid, "")?
+        .into_iter()
+        .try_for_each(|thread| pin(Some(thread), core))
+}
+
 /// Time of the threads `tids` of `pid`, added up.
 pub(crate) fn thread_cpu(pid: u32, tids: &[u32]) -> io::Result<Cpu> {
     let mut sum = Cpu::default();

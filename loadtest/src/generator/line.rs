@@ -4,13 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use mio::net::UdpSocket;
 use testkit::bad_line::{Flow, Verdict};
 
 use super::DATAGRAM_BYTES;
 use super::window::{Last, Window};
 use crate::pace::{Frames, Pace};
 use crate::payload::{self, BYTES_MAX, COMFORT_BYTES, Label};
+use crate::road::Road;
 use crate::spurt::{Spurt, Step};
 
 /// A leg as the thread sees it: it seals what is sent and opens what comes.
@@ -53,7 +53,7 @@ impl Seat {
 
 pub(super) struct Line<L> {
     pub(super) leg: L,
-    pub(super) socket: UdpSocket,
+    pub(super) road: Road,
     pub(super) seat: Seat,
     /// When its timers were said to be due.
     pub(super) timer: Option<Instant>,
@@ -85,11 +85,11 @@ pub(super) struct Said {
 }
 
 impl<L: Leg> Line<L> {
-    pub(super) fn new(leg: L, socket: UdpSocket, seat: Seat, pace: Pace, number: u32, now: Instant) -> Line<L> {
+    pub(super) fn new(leg: L, road: Road, seat: Seat, pace: Pace, number: u32, now: Instant) -> Line<L> {
         let flow = u64::from(number);
         Line {
             leg,
-            socket,
+            road,
             seat,
             timer: None,
             up_since: None,
@@ -128,6 +128,7 @@ impl<L: Leg> Line<L> {
             frames: steps,
             ..Said::default()
         };
+        self.road.tick(now)?;
         let mut payload = [0; BYTES_MAX];
         let len = if speech {
             let label = Label {
@@ -160,7 +161,7 @@ impl<L: Leg> Line<L> {
                 true
             }
             None => {
-                skip_full(self.socket.send_to(&buffer[..sealed], self.leg.destination()))?;
+                self.road.send(&buffer[..sealed], self.leg.destination())?;
                 true
             }
         };
@@ -186,13 +187,5 @@ impl<L: Leg> Line<L> {
         if self.last.is_none_or(|last| last.number < this.number) {
             self.last = Some(this);
         }
-    }
-}
-
-/// A full socket loses the packet, as a network would; it then misses among the delivered.
-pub(super) fn skip_full(sent: io::Result<usize>) -> io::Result<()> {
-    match sent {
-        Err(fault) if fault.kind() != io::ErrorKind::WouldBlock => Err(fault),
-        Ok(_) | Err(_) => Ok(()),
     }
 }
