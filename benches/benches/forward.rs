@@ -160,7 +160,6 @@ fn rooms(rooms: usize, tap: Tap, relayed: bool) -> (Bed, Crowd) {
             stances: pair.iter().map(|client| (client.leg, Stance::Talk)).collect(),
             announce: Announce::Nobody,
             tap,
-            tap: Tap::On,
         };
         let planned = bed.shard.command(bed.now, Command::Plan(Box::new(plan)));
         planned.expect("the plan is new and small");
