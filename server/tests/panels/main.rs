@@ -7,7 +7,6 @@
 #![cfg(test)]
 
 #[path = "../whole/binary.rs"]
-#[allow(dead_code, reason = "the other folder uses the rest")]
 mod binary;
 mod calls;
 mod exposition;

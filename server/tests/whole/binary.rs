@@ -1,5 +1,7 @@
 //! The process under test, for this folder and for `panels`.
 
+#![allow(dead_code, reason = "each of the two uses its own part of this")]
+
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
