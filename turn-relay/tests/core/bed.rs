@@ -8,8 +8,8 @@ use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
 use stun::{Class, LongTermKey, Message, NoRoom, TransactionId, Writer, attribute, method};
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::{
-    AllowList, At, Behaviour, Config, Core, Edge, Flow, Gate, Handle, Kind, Limits, Listener, Network, NonceKey,
-    Outcome, Peers, Quota, Shards, Virtual,
+    AllowList, At, Behaviour, Config, Core, Dialect, Edge, Flow, Gate, Handle, Kind, Limits, Listener, Network,
+    NonceKey, Outcome, Peers, Quota, Shards, Virtual,
 };
 
 pub(crate) const REALM: &str = "helpline";
@@ -125,6 +125,7 @@ pub(crate) fn config() -> Config {
         behaviour: Behaviour::OneAddress,
         limits: Limits::default(),
         gate: Gate::Media,
+        dialect: Dialect::Rfc8656,
         leg_names: LegNames::Ids,
         secrets: Secrets {
             current: secret(0),
