@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "each test file uses its part of it")]
 mod common;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -77,6 +77,8 @@ impl RelayControl for Control {
 struct Relay {
     sinks: Vec<Box<dyn RelaySink>>,
     candidate: SocketAddr,
+    /// What the customer believes to send from.
+    virtual_address: SocketAddr,
     inbox: Receiver<Vec<u8>>,
     out: Sender<Vec<u8>>,
     gone: Arc<AtomicBool>,
@@ -95,6 +97,7 @@ impl Relay {
         Relay {
             sinks: shard.sinks,
             candidate: shard.candidates[0],
+            virtual_address: SocketAddr::from(([203, 0, 113, 5], 50_123)),
             inbox,
             out,
             gone: Arc::default(),
@@ -120,7 +123,7 @@ impl Relay {
         let accepted = sink.deliver(FromRelay {
             path: PATH,
             leg: CUSTOMER,
-            relayed: SocketAddr::from(([203, 0, 113, 5], 50_123)),
+            relayed: self.virtual_address,
             peer: self.candidate,
             payload,
         });
@@ -180,13 +183,19 @@ impl Behind {
         }
     }
 
-    fn say(&mut self, payload: &[u8]) {
+    /// The next packet of its voice, sealed.
+    fn packet(&mut self, payload: &[u8]) -> Vec<u8> {
         let mut buffer = [0; 1_500];
         let len = self
             .peer
             .speak(&mut buffer, payload, FRAME, 30, true)
             .expect("keys are there");
-        self.relay.deliver(&buffer[..len]);
+        buffer[..len].to_vec()
+    }
+
+    fn say(&mut self, payload: &[u8]) {
+        let packet = self.packet(payload);
+        self.relay.deliver(&packet);
     }
 }
 
@@ -335,4 +344,54 @@ async fn what_finds_no_way_back_is_counted_and_a_way_that_comes_later_is_taken()
     let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
     agent.join(&*server.media, to_agent).await;
     until(&mut [&mut agent], "keys on the wire", |all| all[0].peer.is_up());
+}
+
+/// R10, over real sockets: nobody binds a virtual address, but here somebody does, which is what a forged source looks
+/// like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_source_on_the_media_port_equal_to_a_live_virtual_address_never_matches_a_relay_path() {
+    let server = Server::start();
+    let forger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    forger.set_nonblocking(true).expect("it does not wait");
+    let mut relay = Relay::begin(&server);
+    relay.attach(&server);
+    relay.virtual_address = forger.local_addr().expect("an address");
+    let media_port = relay.candidate;
+    let (mut customer, mut agent) = (Behind::new(relay), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&server, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    both(&mut customer, &mut agent, "keys", |behind, direct| {
+        behind.peer.is_up() && direct.peer.is_up()
+    });
+    let series = "helpline_media_drops_total{reason=\"unknown_source\"}";
+    let before = value(&server, series);
+    // A voice that is the customer's own in every byte, and a handshake record.
+    let stolen = customer.packet(&frame(666));
+    forger.send_to(&stolen, media_port).expect("sent");
+    forger
+        .send_to(&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], media_port)
+        .expect("sent");
+    both(&mut customer, &mut agent, "both dropped", |_, _| {
+        value(&server, series) >= before + 2.0
+    });
+    for n in 0..10 {
+        customer.say(&frame(n));
+        agent.say(&frame(1_000 + n));
+    }
+    both(&mut customer, &mut agent, "ten frames each", |behind, direct| {
+        behind.heard.len() >= 10 && direct.heard.len() >= 10
+    });
+    assert!(agent.heard.iter().all(|heard| heard.2 != frame(666)));
+    assert_eq!(
+        customer.heard[..2],
+        [frame(1_000), frame(1_001)],
+        "the way back is the path's"
+    );
+    assert!(
+        forger.recv(&mut [0; 2_048]).is_err(),
+        "nothing ever went to the address itself"
+    );
 }

@@ -8,14 +8,18 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use media_core::LegId;
 use media_core::limits::{ADDRESSES_PER_TRANSPORT_MAX, DATAGRAM_BYTES_MAX};
 use media_core::matrix::{Part, Stance, Tap};
+use media_core::origin::{Path as Way, Relayed, Via};
 use testkit::bed::{Bed, Client, FRAME, ROOM};
 
 /// Turns of 20 ms, each with one packet of either talker.
 const TURNS: u32 = 5_000;
 /// Hostile datagrams in a turn.
 const HOSTILE: usize = 200;
+/// From this one on they come through the relay.
+const THROUGH_RELAY: usize = 150;
 /// Bytes of what comes under a talker's own address: with two such datagrams a turn, his byte rate holds.
 const IMITATED_BYTES: usize = 150;
 
@@ -90,6 +94,24 @@ fn strike(bed: &mut Bed, from: SocketAddr, bytes: &[u8]) {
     assert_eq!(bed.shard.totals().accounted(), before + 1, "{from}: {bytes:02x?}");
 }
 
+/// One hostile datagram through the relay, by a way that was opened for one of `legs`; it is counted in exactly one
+/// place.
+fn strike_through_relay(bed: &mut Bed, chance: &mut Chance, legs: &[LegId], bytes: &[u8]) {
+    let number = chance.below(8) as u32;
+    let from = Relayed {
+        path: Way {
+            allocation: [number, 1],
+            end: 0,
+            via: Via::Udp,
+        },
+        address: SocketAddr::from(([203, 0, 113, 250], 50_000 + number as u16)),
+        leg: legs[chance.below(legs.len())],
+    };
+    let before = bed.shard.totals().accounted();
+    bed.relayed(from, bytes);
+    assert_eq!(bed.shard.totals().accounted(), before + 1, "{from:?}: {bytes:02x?}");
+}
+
 #[test]
 fn a_million_hostile_datagrams_are_each_counted_once_and_cost_a_call_nothing() {
     let good = good();
@@ -104,6 +126,7 @@ fn a_million_hostile_datagrams_are_each_counted_once_and_cost_a_call_nothing() {
     bed.plan(&[(customer.leg, Stance::Talk), (agent.leg, Stance::Talk)], Tap::On);
     let mut chance = Chance(0x0BAD_5EED_0BAD_5EED);
     let talkers = [customer.address, agent.address];
+    let legs = [customer.leg, agent.leg, bystander.leg, joining.leg];
     for turn in 0..TURNS {
         bed.advance(FRAME);
         if turn % 100 == 0 {
@@ -115,6 +138,10 @@ fn a_million_hostile_datagrams_are_each_counted_once_and_cost_a_call_nothing() {
         }
         for number in 0..HOSTILE {
             let mut bytes = mangled(&mut chance, &good);
+            if number >= THROUGH_RELAY {
+                strike_through_relay(&mut bed, &mut chance, &legs, &bytes);
+                continue;
+            }
             let from = match number {
                 0..4 => {
                     bytes.truncate(IMITATED_BYTES);
@@ -167,6 +194,7 @@ fn a_million_hostile_datagrams_are_each_counted_once_and_cost_a_call_nothing() {
         ("checks", totals.checks),
         ("stun rate", totals.drop_stun_rate),
         ("source", totals.drop_unknown_source),
+        ("gate of the relay", totals.drop_relay_gate),
         ("keys", totals.drop_no_keys),
         ("malformed", totals.drop_malformed),
         ("authentic", totals.drop_unauthentic),

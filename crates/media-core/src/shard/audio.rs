@@ -47,7 +47,7 @@ impl Shard {
             return;
         };
         let newest = leg.up.highest().is_none_or(|highest| opened.index > highest);
-        if transport.ice.heard(now, owner.known, newest) {
+        if transport.ice.heard(now, owner.known(), newest) {
             self.out.totals.migrations_reverted += 1;
         }
         transport.heard_at = now;

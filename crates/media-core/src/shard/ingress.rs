@@ -68,7 +68,7 @@ impl Shard {
         };
         let silent = holder
             .ice
-            .heard_at(owner.known)
+            .heard_at(owner.known())
             .is_none_or(|at| now.saturating_sub(at) >= ADDRESS_SILENT);
         claimant.leg != holder.leg && !silent
     }
@@ -77,7 +77,7 @@ impl Shard {
     fn checked(&mut self, now: u64, from: Destination, place: u32, learnt: Learnt, owner: Option<Owner>) {
         if let Some(owner) = owner.filter(|owner| owner.transport != place) {
             if let Some(other) = self.transports.get_mut(owner.transport) {
-                other.ice.forget(owner.known);
+                other.ice.forget(owner.known());
             }
             self.by_address.remove(&addr::Key::from(from));
         }
@@ -89,7 +89,7 @@ impl Shard {
                 addr::Key::from(from),
                 Owner {
                     transport: place,
-                    known,
+                    known: known as u32,
                 },
             );
         }

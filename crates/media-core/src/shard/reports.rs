@@ -47,7 +47,7 @@ impl Shard {
             }
         };
         totals.rtcp_opened += 1;
-        transport.ice.heard(now, owner.known, false);
+        transport.ice.heard(now, owner.known(), false);
         let ssrc = transport.ssrc();
         let ntp = self.config.ntp(now);
         let leg = transport.leg;
