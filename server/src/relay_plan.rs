@@ -31,8 +31,10 @@ const ALLOCATIONS_MAX: u32 = 16_384;
 pub(crate) struct RelayPlan {
     /// What the relay does; off answers STUN alone.
     pub(crate) mode: Mode,
-    /// Where it listens, every address with the first port first; empty: neither STUN nor TURN.
+    /// Where it listens, the ports of the first address first; empty: neither STUN nor TURN.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Addresses that media tells browsers.
+    advertise: Vec<IpAddr>,
     /// Host that browsers are told, brackets included.
     pub(crate) host: Option<String>,
     /// Addresses that may be sent to in the mode `allowlist`; without a port all ports.
@@ -91,10 +93,11 @@ impl RelayPlan {
         let foreign = guide.filter(|_| !own_url);
         Ok(RelayPlan {
             mode: turn.mode,
-            addresses: ports
+            addresses: bind
                 .iter()
-                .flat_map(|port| bind.iter().map(|address| SocketAddr::new(*address, *port)))
+                .flat_map(|address| ports.iter().map(|port| SocketAddr::new(*address, *port)))
                 .collect(),
+            advertise: advertise.to_vec(),
             host: public_host
                 .or_else(|| advertise.first().map(ToString::to_string))
                 .map(bracketed),
@@ -106,6 +109,18 @@ impl RelayPlan {
             }),
             ignored_credentials: own_url && (turn.username.is_some() || turn.credential.is_some()),
         })
+    }
+}
+
+impl RelayPlan {
+    /// The address that clients see of a bound one, where that is known before it is bound: a wildcard is none.
+    pub(crate) fn public_of(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        if !bound.ip().is_unspecified() || bound.port() == 0 {
+            return None;
+        }
+        let same = |address: &&IpAddr| address.is_ipv4() == bound.is_ipv4();
+        let seen = self.advertise.iter().find(same)?;
+        Some(SocketAddr::new(*seen, bound.port()))
     }
 }
 
@@ -150,6 +165,12 @@ fn checks(turn: &Turn) -> Result<(), Fault> {
     }
     if !(1..=UDP_WORKERS_MAX).contains(&turn.udp_workers) {
         return Err(bad(format!("turn.udp_workers lies between 1 and {UDP_WORKERS_MAX}")));
+    }
+    for url in &turn.more_urls {
+        checked_url("turn.more_urls", url)?;
+    }
+    if turn.more_urls.len() > URLS_MAX {
+        return Err(bad(format!("turn.more_urls are {URLS_MAX} at most")));
     }
     let limits = &turn.limits;
     if !CREDENTIAL_LIFE_S.contains(&limits.credential_life_s) {
@@ -394,6 +415,8 @@ mod tests {
         assert!(refusal(|s| s.turn.limits.credential_life_s = 241).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 29).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.limits.allocations = ALLOCATIONS_MAX + 1).contains("limits.allocations"));
+        assert!(refusal(|s| s.turn.more_urls = vec!["https://x".to_owned()]).contains("turn.more_urls"));
+        assert!(refusal(|s| s.turn.more_urls = vec!["turn:x".to_owned(); URLS_MAX + 1]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.limits.uplink_pps = 0).contains("uplink_pps"));
         assert!(refusal(|s| s.turn.peers = vec!["192.0.2.1:1".to_owned()]).contains("turn.peers"));
         assert!(refusal(|s| s.turn.mode = Mode::Allowlist).contains("turn.peers"));

@@ -139,7 +139,7 @@ async fn run_parts(
     };
     let epoch = store.start_node(node).await.map_err(Fault::other)?;
     let media = MediaServer::start(media_config(settings, plan, epoch.epoch), &registry).map_err(Fault::other)?;
-    let relay = Relay::start(&plan.relay, &registry)?;
+    let relay = Relay::start(&plan.relay, &settings.turn, &media, &registry)?;
     let stop = CancellationToken::new();
     let ice = relay.told(&plan.relay, &registry, &stop)?;
     let service_key = serve.demo.then(random::hex::<32>);

@@ -75,6 +75,11 @@ pub(crate) struct Turn {
     #[config(env = "HELPLINE_TURN_TLS_KEY")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// Further URLs of this relay, such as `turns:turn.bank.example:443?transport=tcp` where a load balancer passes that
+    /// port on to ours.
+    #[config(env = "HELPLINE_TURN_MORE_URLS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) more_urls: Vec<String>,
+
     /// Realm that clients are told.
     #[config(env = "HELPLINE_TURN_REALM", default = "helpline")]
     pub(crate) realm: String,
