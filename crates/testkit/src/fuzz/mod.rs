@@ -10,6 +10,7 @@ mod parsers;
 mod red;
 mod script;
 mod seeds;
+mod turn;
 
 pub use dtls::{dtls, feed};
 pub use message::message;
@@ -17,12 +18,13 @@ pub use parsers::{rtcp, rtp, sdp, stun, whip};
 pub use red::red;
 pub use script::script;
 pub use seeds::{Seed, seeds};
+pub use turn::{channel_data, turn, turn_stream};
 
 /// A fuzz target's body.
 pub type Body = fn(&[u8]);
 
 /// Every target: its folder in `fuzz/corpus` and its body.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("stun", stun),
     ("rtp", rtp),
     ("red", red),
@@ -32,6 +34,9 @@ pub const TARGETS: [(&str, Body); 9] = [
     ("dtls", dtls),
     ("message", message),
     ("script", script),
+    ("turn", turn),
+    ("turn_stream", turn_stream),
+    ("channel_data", channel_data),
 ];
 
 /// Reads an input as numbers; at its end everything is 0.

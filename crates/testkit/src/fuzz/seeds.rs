@@ -74,6 +74,7 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
         );
     }
     redundant(&mut put);
+    relay(&mut put);
     put("sdp", "first-line-only", b"v=0\r\n");
     for (name, text) in FRAGMENTS {
         put("whip", name, text.as_bytes());
@@ -319,4 +320,44 @@ fn recorded(now: Instant) -> Vec<u8> {
         }
     }
     feed
+}
+
+/// The TURN core: who does what (see the body), streams, payloads.
+fn relay(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    put("turn", "call", &super::turn::CALL);
+    // Both families, an even port, a refresh, a new secret with new credentials, the end by time.
+    let long = [
+        0x10, 0x00, 0x14, 0, 0x28, 4, 0x28, 5, 0x11, 0x01, 0x00, 0, 0x1C, 170, 0x04, 0x02, 200, 0x1C, 255, 0x1C, 255,
+    ];
+    put("turn", "long", &long);
+    // Damaged on the way, then Binding with every flag, then legs that go.
+    let damaged = [
+        0x10, 0x00, 0x20, 0, 22, 255, 0x00, 0x20, 0, 140, 1, 0x24, 0, 0x24, 2, 0x24, 4, 0x24, 6, 0x28, 1, 0x1C, 20,
+        0x28, 2,
+    ];
+    put("turn", "damaged", &damaged);
+    put(
+        "turn",
+        "many",
+        &[
+            0x10, 0x00, 0, 0, 0x11, 0x01, 0, 0, 0x12, 0x02, 4, 0, 0x13, 0x03, 0, 0, 0x28, 7, 1,
+        ],
+    );
+    let message = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+    let channel = [0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0];
+    put(
+        "turn_stream",
+        "glued",
+        &[&[255][..], &message, &channel, &channel, &message].concat(),
+    );
+    put(
+        "turn_stream",
+        "split",
+        &[&[0][..], &channel, &message, &channel].concat(),
+    );
+    put("turn_stream", "http", &[&[3][..], &channel, b"GET / HTTP/1.1"].concat());
+    put("turn_stream", "too-long", &[1, 0x40, 0, 8, 0]);
+    put("channel_data", "padded", &channel);
+    put("channel_data", "torn", &channel[..7]);
+    put("channel_data", "empty", &[0x40, 0, 0, 0]);
 }

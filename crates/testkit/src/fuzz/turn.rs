@@ -1,0 +1,580 @@
+//! The TURN core driven by bytes: clients allocate, bind, send, damage what they send and vanish in any order, while
+//! secrets change, legs end and time passes. Beside it, streams cut anywhere, and payload wrapped in place.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
+use stun::{Class, LongTermKey, Message, NoRoom, Writer, attribute, channel, method};
+use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
+use turn_relay::core::framing::{Cut, Cutter, MESSAGE_BYTES_MAX, cut};
+use turn_relay::core::{
+    At, Behaviour, Config, Core, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Outcome, Quota, Shards,
+    TAIL_BYTES, Virtual,
+};
+
+use super::Input;
+
+/// Steps of one script: more teach nothing new and cost the fuzzer its speed.
+const STEPS_MAX: usize = 256;
+const REALM: &[u8] = b"helpline";
+/// Unix time at the beginning.
+const BEGIN_S: u64 = 1_800_000_000;
+const SHARDS: [&str; 3] = ["192.0.2.10:40000", "[2001:db8::10]:40000", "192.0.2.10:40001"];
+const CLIENTS: [&str; 4] = [
+    "198.51.100.7:5000",
+    "198.51.100.7:5001",
+    "[2001:db8:7::1]:5000",
+    "203.0.113.9:49152",
+];
+/// Peers that a client may name, ours and others.
+const PEERS: [&str; 6] = [
+    SHARDS[0],
+    SHARDS[1],
+    SHARDS[2],
+    "192.0.2.10:40002",
+    "203.0.113.66:80",
+    "[::ffff:192.0.2.10]:40000",
+];
+
+/// Greets, allocates, permits two shards, binds a channel, sends both ways in both wrappings, refreshes, hangs up.
+pub(super) const CALL: [u8; 32] = [
+    0x10, 0x00, 0x00, 0, 0x08, 0x80, 0, 2, 0, 0x0C, 0x40, 0, 5, 0x14, 0x50, 0x80, 20, 0x18, 0, 30, 0x14, 0x05, 0x16, 9,
+    0x18, 0, 7, 0x04, 0x02, 60, 0x28, 0,
+];
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// What the core asked for, judged at once.
+struct Outside {
+    /// Who may be answered: whoever has just asked.
+    asking: SocketAddr,
+    reply: Option<Vec<u8>>,
+    path: Option<RelayPath>,
+    gone: HashSet<LegId>,
+    state: u32,
+}
+
+impl Edge for Outside {
+    fn reply(&mut self, flow: &Flow, bytes: &[u8]) {
+        assert_eq!(flow.remote.ip(), self.asking.ip(), "nobody else is answered");
+        assert!(self.reply.is_none(), "one answer per request");
+        let message = Message::parse(bytes).expect("an answer is well formed");
+        assert!(matches!(message.class(), Class::Success | Class::Error));
+        assert!(message.class() == Class::Success || message.error_code().is_some());
+        self.reply = Some(bytes.to_vec());
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (self.state >> 24) as u8;
+        }
+    }
+
+    fn leg_state(&self, leg: LegId) -> LegState {
+        if self.gone.contains(&leg) {
+            LegState::Gone
+        } else {
+            LegState::Live
+        }
+    }
+}
+
+impl Shards for Outside {
+    fn deliver(&mut self, shard: usize, packet: FromRelay<'_>) -> Accepted {
+        let of_shard: &[usize] = if shard == 0 { &[0, 1] } else { &[2] };
+        assert!(
+            of_shard.iter().any(|&place| packet.peer == address(SHARDS[place])),
+            "its own candidate"
+        );
+        assert!(matches!(packet.payload, [0..=3 | 20..=63 | 128..=191, ..]) && packet.payload.len() <= 1_500);
+        assert_eq!(packet.relayed.is_ipv6(), packet.peer.is_ipv6());
+        assert!(packet.relayed.port() >= 49_152);
+        self.path = Some(packet.path);
+        if packet.payload.len() % 7 == 6 {
+            Accepted::Full
+        } else {
+            Accepted::Taken
+        }
+    }
+}
+
+struct Client {
+    flow: Flow,
+    user: String,
+    password: String,
+    nonce: Vec<u8>,
+    transaction: u8,
+}
+
+impl Client {
+    fn write(
+        &self,
+        class: Class,
+        method: u16,
+        signed: bool,
+        body: impl FnOnce(&mut Writer<'_>) -> Result<(), NoRoom>,
+    ) -> Vec<u8> {
+        let mut buffer = vec![0; 4_096];
+        let mut transaction = [7; 12];
+        transaction[0] = self.transaction;
+        let len = (|| {
+            let mut writer = Writer::new(&mut buffer, class, method, transaction)?;
+            body(&mut writer)?;
+            if signed {
+                writer.attribute(attribute::USERNAME, self.user.as_bytes())?;
+                writer.attribute(attribute::REALM, REALM)?;
+                writer.attribute(attribute::NONCE, &self.nonce)?;
+                writer.integrity(&mut LongTermKey::new(
+                    self.user.as_bytes(),
+                    REALM,
+                    self.password.as_bytes(),
+                ))?;
+            }
+            Ok::<usize, NoRoom>(writer.finish())
+        })();
+        buffer.truncate(len.expect("room"));
+        buffer
+    }
+}
+
+struct Stage<'a> {
+    core: Core<Virtual>,
+    outside: Outside,
+    at: At,
+    clients: Vec<Client>,
+    input: Input<'a>,
+    secret: u8,
+}
+
+fn secret(id: u8) -> Secret {
+    Secret::new(id, &[id; 20])
+}
+
+fn stage(input: Input<'_>) -> Stage<'_> {
+    let listener = |text, udp| Listener {
+        address: address(text),
+        udp,
+    };
+    let config = Config {
+        worker: 0,
+        workers: 8,
+        turn: true,
+        realm: "helpline".to_owned(),
+        listeners: vec![
+            listener("192.0.2.10:3478", true),
+            listener("192.0.2.10:3479", true),
+            listener("192.0.2.11:3478", true),
+            listener("192.0.2.11:3479", true),
+        ],
+        behaviour: Behaviour::TwoAddresses,
+        limits: Limits {
+            allocations: 3,
+            allocations_per_leg: 3,
+            ..Limits::default()
+        },
+        gate: Gate::Media,
+        leg_names: LegNames::Ids,
+        secrets: Secrets {
+            current: secret(0),
+            previous: None,
+        },
+        nonce_key: NonceKey::new(0, &[9; 32]),
+        seed: [5; 32],
+        quota: Arc::new(Mutex::new(Quota::new(&[6; 32]))),
+    };
+    let at = At {
+        now_ns: 0,
+        unix_s: BEGIN_S,
+    };
+    let shards = [vec![address(SHARDS[0]), address(SHARDS[1])], vec![address(SHARDS[2])]];
+    let client = |(number, remote): (usize, &&str)| {
+        let (user, password) = mint(&secret(0), LegId(number as u128 / 2), BEGIN_S + 120);
+        Client {
+            flow: Flow {
+                via: Via::ALL[number % 3],
+                local: 0,
+                remote: address(remote),
+                connection: number as u32,
+            },
+            user,
+            password,
+            nonce: Vec::new(),
+            transaction: 0,
+        }
+    };
+    Stage {
+        core: Core::<Virtual>::new(at, config, &shards).expect("a configuration that works"),
+        outside: Outside {
+            asking: address(CLIENTS[0]),
+            reply: None,
+            path: None,
+            gone: HashSet::new(),
+            state: 1,
+        },
+        at,
+        clients: CLIENTS.iter().enumerate().map(client).collect(),
+        input,
+        secret: 0,
+    }
+}
+
+/// Runs a script.
+///
+/// # Panics
+/// If somebody else is answered, a packet reaches what is no shard's, the tables disagree, or an end leaves something.
+pub fn turn(data: &[u8]) {
+    let mut stage = stage(Input(data));
+    for _ in 0..STEPS_MAX {
+        let Some(step) = stage.input.next() else { break };
+        stage.step(step);
+        stage.judge();
+    }
+    for _ in 0..25 {
+        stage.pass(200_000_000_000);
+    }
+    let footprint = stage.core.footprint();
+    assert_eq!(
+        (footprint.flows, footprint.legs, footprint.timers),
+        (0, 0, 0),
+        "time ends everything"
+    );
+    assert_eq!(stage.core.counters().allocations, [[0; 3]; 3]);
+}
+
+impl Stage<'_> {
+    /// The low two bits say who, the others what.
+    fn step(&mut self, step: u8) {
+        let who = usize::from(step % 4);
+        match step / 4 % 12 {
+            0 => self.ask(who, method::ALLOCATE),
+            1 => self.ask(who, method::REFRESH),
+            2 => self.ask(who, method::CREATE_PERMISSION),
+            3 => self.ask(who, method::CHANNEL_BIND),
+            4 => self.greet(who),
+            5 => self.data(who),
+            6 => self.down(),
+            7 => {
+                let units = u64::from(self.input.byte()) + 1;
+                self.pass(units * units * 20_000_000);
+            }
+            8 => {
+                let len = usize::from(self.input.byte()) * 4;
+                let bytes = self.input.bytes(len).to_vec();
+                self.hand(who, &bytes);
+            }
+            9 => {
+                let bytes = self.clients[who].write(Class::Request, method::BINDING, false, |_| Ok(()));
+                let flags = self.input.byte();
+                let request = [&bytes[..], &[0, 3, 0, 4, 0, 0, 0, flags]].concat();
+                self.hand(who, &counted(request));
+            }
+            10 => self.operate(who),
+            _ => {
+                self.clients[who].transaction = self.input.byte();
+                let flow = &mut self.clients[who].flow;
+                flow.local = self.input.byte() % 5;
+            }
+        }
+    }
+
+    fn hand(&mut self, who: usize, bytes: &[u8]) {
+        let flow = self.clients[who].flow;
+        self.outside.asking = flow.remote;
+        self.outside.reply = None;
+        let before = self.core.footprint();
+        let outcome = self.core.client(self.at, flow, bytes, &mut self.outside);
+        let reply = self.outside.reply.take();
+        match outcome {
+            Outcome::Answered | Outcome::Refused(_) => assert!(reply.is_some()),
+            Outcome::Dropped(_) | Outcome::Relayed => assert!(reply.is_none()),
+        }
+        let Some(reply) = reply else { return };
+        let message = Message::parse(&reply).expect("judged before");
+        if message.error_code().is_some() {
+            // 437 for a leg that is gone frees what was left of it.
+            assert!(
+                self.core.footprint().flows <= before.flows,
+                "a refused request makes nothing"
+            );
+        }
+        if let Some(nonce) = message.attribute(attribute::NONCE) {
+            self.clients[who].nonce = nonce.to_vec();
+        }
+        // 108 bytes: all four addresses of RFC 5780 and FINGERPRINT.
+        let most = (3 * bytes.len()).max(108);
+        assert!(
+            message.has_integrity() || reply.len() <= most,
+            "{} for {}",
+            reply.len(),
+            bytes.len()
+        );
+    }
+
+    fn greet(&mut self, who: usize) {
+        let bytes = self.clients[who].write(Class::Request, method::ALLOCATE, false, |_| Ok(()));
+        self.hand(who, &bytes);
+    }
+
+    /// A request with everything right, then as many bytes changed as the script says.
+    fn ask(&mut self, who: usize, method: u16) {
+        let options = self.input.byte();
+        let peers: Vec<SocketAddr> = (0..options >> 6)
+            .map(|_| address(PEERS[usize::from(self.input.byte()) % PEERS.len()]))
+            .collect();
+        let value = self.input.byte();
+        let mut bytes = self.clients[who].write(Class::Request, method, true, |writer| {
+            if options & 1 == 0 {
+                writer.attribute(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0])?;
+            }
+            if options & 2 != 0 {
+                writer.attribute(attribute::LIFETIME, &(u32::from(value) * 20).to_be_bytes())?;
+            }
+            if options & 4 != 0 {
+                writer.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0])?;
+            }
+            if options & 8 != 0 {
+                writer.attribute(attribute::REQUESTED_ADDRESS_FAMILY, &[1 + value % 2, 0, 0, 0])?;
+            }
+            if options & 16 != 0 {
+                writer.attribute(attribute::EVEN_PORT, &[value & 0x80])?;
+            }
+            if method == method::CHANNEL_BIND {
+                writer.attribute(attribute::CHANNEL_NUMBER, &[0x40, value, 0, 0])?;
+            }
+            peers
+                .iter()
+                .try_for_each(|&peer| writer.xor_address(attribute::XOR_PEER_ADDRESS, peer))
+        });
+        if options & 32 != 0 {
+            let at = usize::from(self.input.byte()) % bytes.len();
+            bytes[at] ^= self.input.byte();
+        }
+        self.hand(who, &bytes);
+    }
+
+    /// Payload, as ChannelData or in a Send indication.
+    fn data(&mut self, who: usize) {
+        let (kind, first) = (self.input.byte(), self.input.byte());
+        let payload = vec![first; usize::from(self.input.byte()) * 8];
+        let bytes = if kind & 1 == 0 {
+            let head = [0x40, kind >> 4, (payload.len() >> 8) as u8, payload.len() as u8];
+            [&head[..], &payload].concat()
+        } else {
+            let peer = address(PEERS[usize::from(kind >> 1) % PEERS.len()]);
+            self.clients[who].write(Class::Indication, method::SEND, false, |writer| {
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, peer)?;
+                writer.attribute(attribute::DATA, &payload)
+            })
+        };
+        self.hand(who, &bytes);
+    }
+
+    /// What a shard answers; the way may be an old one, or one that never was.
+    fn down(&mut self) {
+        let Some(mut path) = self.outside.path else { return };
+        let (wrong, len) = (self.input.byte(), usize::from(self.input.byte()) + 1);
+        match wrong {
+            1 => path.generation ^= 1,
+            2 => path.slot ^= u32::from(self.input.byte()),
+            3 => path.peer = self.input.byte(),
+            _ => {}
+        }
+        let mut frame = vec![0xEE; FRONT_BYTES + len + TAIL_BYTES];
+        frame[FRONT_BYTES..FRONT_BYTES + len].fill(0x55);
+        let Ok(wrapped) = self.core.from_shard(self.at, path, &mut frame, len) else {
+            return;
+        };
+        assert!(self.core.holds(&wrapped.flow), "only to who has an allocation");
+        let bytes = &frame[wrapped.range];
+        let wrapping = bytes.len() % 4 == 0 && len % 4 != 0;
+        let padding = if wrapping { len.next_multiple_of(4) - len } else { 0 };
+        assert!(
+            bytes[bytes.len() - padding..].iter().all(|&byte| byte == 0),
+            "padding is written"
+        );
+        let payload = match channel::parse(bytes) {
+            Some((_, payload)) => payload,
+            None => {
+                let message = Message::parse(bytes).expect("a Data indication is well formed");
+                message.attribute(attribute::DATA).expect("it has data")
+            }
+        };
+        assert!(payload.len() == len && payload.iter().all(|&byte| byte == 0x55));
+    }
+
+    fn pass(&mut self, ns: u64) {
+        let before = self.at.now_ns / 1_000_000_000;
+        self.at.now_ns += ns;
+        self.at.unix_s += self.at.now_ns / 1_000_000_000 - before;
+        self.core.tick(self.at, &mut self.outside);
+    }
+
+    /// What the product does to a core.
+    fn operate(&mut self, who: usize) {
+        let leg = LegId(who as u128 / 2);
+        match self.input.byte() % 8 {
+            0 => {
+                self.core.close_leg(self.at, leg, &mut self.outside);
+            }
+            1 => {
+                self.outside.gone.insert(leg);
+            }
+            2 => {
+                self.outside.gone.remove(&leg);
+            }
+            3 => self.core.drain(self.input.byte() % 2 == 1),
+            4 => {
+                let previous = secret(self.secret);
+                self.secret = self.secret.wrapping_add(1);
+                self.core.set_secrets(Secrets {
+                    current: secret(self.secret),
+                    previous: Some(previous),
+                });
+            }
+            5 => {
+                let (user, password) = mint(&secret(self.secret), leg, self.at.unix_s + 120);
+                (self.clients[who].user, self.clients[who].password) = (user, password);
+            }
+            6 => self.core.closed(self.at, &self.clients[who].flow, &mut self.outside),
+            _ => {
+                let id = self
+                    .core
+                    .list(self.at)
+                    .first()
+                    .map(|view| view.id.clone())
+                    .unwrap_or_default();
+                self.core.kill(self.at, &id, &mut self.outside);
+                self.core
+                    .set_nonce_key(NonceKey::new(self.input.byte(), &[self.secret; 32]));
+            }
+        }
+    }
+
+    /// What holds after every step.
+    fn judge(&self) {
+        let footprint = self.core.footprint();
+        let gauges: u32 = self.core.counters().allocations.iter().flatten().sum();
+        assert_eq!(footprint.flows, gauges as usize);
+        assert!(footprint.flows <= 3 && footprint.slots <= 3 && footprint.legs <= footprint.flows);
+        let views = self.core.list(self.at);
+        let mut relayed = HashSet::new();
+        let mut legs: HashMap<LegId, usize> = HashMap::new();
+        for view in &views {
+            assert!(view.permissions <= 4 && view.channels <= 4 && !view.relayed.is_empty());
+            assert!(
+                view.relayed.iter().all(|&address| relayed.insert(address)),
+                "no address twice"
+            );
+            *legs.entry(view.leg).or_default() += view.relayed.len();
+        }
+        assert!(legs.values().all(|&count| count <= 3) && views.len() == footprint.flows);
+    }
+}
+
+/// Puts the right length into a message that was made longer.
+fn counted(mut message: Vec<u8>) -> Vec<u8> {
+    let length = (message.len() - stun::HEADER_BYTES) as u16;
+    message[2..4].copy_from_slice(&length.to_be_bytes());
+    message
+}
+
+/// A stream: its first byte says into which pieces the rest falls; cut in pieces or at once it is the same messages.
+///
+/// # Panics
+/// If something does not hold.
+pub fn turn_stream(data: &[u8]) {
+    let Some((&piece, stream)) = data.split_first() else {
+        return;
+    };
+    let mut at_once = Vec::new();
+    let mut rest = stream;
+    let broken = loop {
+        match cut(rest) {
+            Cut::Message { len, taken } => {
+                assert!(len <= taken && taken <= rest.len() && taken <= MESSAGE_BYTES_MAX && taken - len < 4);
+                at_once.push(rest[..len].to_vec());
+                rest = &rest[taken..];
+            }
+            Cut::More(needed) => {
+                assert!(needed > rest.len() && needed <= MESSAGE_BYTES_MAX);
+                break false;
+            }
+            Cut::Broken => break true,
+        }
+    };
+    let mut cutter = Cutter::default();
+    let mut pieces = Vec::new();
+    let mut fed = stream;
+    let mut broke = false;
+    while !fed.is_empty() && !broke {
+        let room = cutter.room();
+        let n = (usize::from(piece) * 5 + 1).min(fed.len()).min(room.len());
+        assert!(n > 0, "there is room for the rest of any message");
+        room[..n].copy_from_slice(&fed[..n]);
+        fed = &fed[n..];
+        cutter.filled(n);
+        loop {
+            match cutter.next() {
+                Ok(Some(message)) => pieces.push(message.to_vec()),
+                Ok(None) => break,
+                Err(_) => {
+                    broke = true;
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!((pieces, broke), (at_once, broken));
+}
+
+/// Bytes as ChannelData, and as a payload in both wrappings.
+///
+/// # Panics
+/// If something does not hold.
+pub fn channel_data(data: &[u8]) {
+    if let Some((number, payload)) = channel::parse(data) {
+        assert!(channel::NUMBERS.contains(&number) && payload.len() + 4 <= data.len());
+    }
+    let len = data.len().min(2_000);
+    let payload = channel::FRONT_BYTES..channel::FRONT_BYTES + len;
+    for padded in [false, true] {
+        let mut frame = vec![0xEE; channel::FRONT_BYTES + len + channel::TAIL_BYTES];
+        frame[payload.clone()].copy_from_slice(&data[..len]);
+        let range = channel::wrap(&mut frame, payload.clone(), 0x4ABC, padded).expect("room");
+        assert_eq!(channel::parse(&frame[range.clone()]), Some((0x4ABC, &data[..len])));
+        assert_eq!(range.len(), 4 + if padded { len.next_multiple_of(4) } else { len });
+        assert!(frame[payload.end..range.end].iter().all(|&byte| byte == 0));
+    }
+    for peer in [SHARDS[0], SHARDS[1]] {
+        let mut frame = vec![0xEE; channel::FRONT_BYTES + len + channel::TAIL_BYTES];
+        frame[payload.clone()].copy_from_slice(&data[..len]);
+        let range = channel::wrap_data(&mut frame, payload.clone(), address(peer), [3; 12]).expect("room");
+        let message = Message::parse(&frame[range]).expect("well formed");
+        assert_eq!(message.attribute(attribute::DATA), Some(&data[..len]));
+        assert_eq!(message.xor_address(attribute::XOR_PEER_ADDRESS), Some(address(peer)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script whose bytes mean nothing would find nothing.
+    #[test]
+    fn the_first_seed_is_a_whole_call() {
+        let mut stage = stage(Input(&CALL));
+        while let Some(step) = stage.input.next() {
+            stage.step(step);
+            stage.judge();
+        }
+        let counters = stage.core.counters();
+        assert_eq!((counters.allocated, counters.allocations), (1, [[0; 3]; 3]));
+        assert_eq!((counters.up[0].packets, counters.down[0].packets), (2, 2));
+        assert_eq!(counters.errors.iter().sum::<u64>(), 1, "the challenge");
+    }
+}
