@@ -121,6 +121,8 @@ pub mod attribute {
     pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
     /// SOFTWARE.
     pub const SOFTWARE: u16 = 0x8022;
+    /// ALTERNATE-SERVER: ask this one instead.
+    pub const ALTERNATE_SERVER: u16 = 0x8023;
     /// FINGERPRINT: CRC-32 over the message, always last.
     pub const FINGERPRINT: u16 = 0x8028;
     /// ICE-CONTROLLED.
@@ -135,6 +137,8 @@ pub mod attribute {
 
 /// Error numbers that this project sends (RFC 8489 §14.8, RFC 8445 §7.3.1.1, RFC 8656 §19).
 pub mod error_code {
+    /// Try Alternate.
+    pub const TRY_ALTERNATE: u16 = 300;
     /// Bad Request.
     pub const BAD_REQUEST: u16 = 400;
     /// Unauthenticated.

@@ -288,13 +288,17 @@ impl<'a> Message<'a> {
     pub fn verify(&self, key: &mut impl Sign) -> bool {
         let Some(at) = self.integrity_at else { return false };
         let length = ((at + 4 + INTEGRITY_BYTES - HEADER_BYTES) as u16).to_be_bytes();
-        let (Some(kind), Some(rest), Some(tag)) = (
+        let (Some(kind), Some(rest), Some(size), Some(tag)) = (
             self.raw.get(..2),
             self.raw.get(4..at),
+            self.raw.get(at + 2..at + 4),
             self.raw.get(at + 4..at + 4 + INTEGRITY_BYTES),
         ) else {
             return false;
         };
+        if size != [0, INTEGRITY_BYTES as u8] {
+            return false;
+        }
         verify(key, &[kind, &length, rest], tag)
     }
 

@@ -1,7 +1,14 @@
 //! What the core asks of whoever drives it, and what it is asked with.
 //!
 //! Invariant (T7): a core in virtual mode is driven through [`Shards`], which has no way to send to a peer. Only
-//! [`Network`], the allow-list's edge, has one, and the two never meet in one core.
+//! [`Network`], the allow-list's edge, has one, and the two never meet in one core:
+//!
+//! ```compile_fail,E0277
+//! use turn_relay::core::{At, Core, Flow, Network, Virtual};
+//! fn send_anywhere(core: &mut Core<Virtual>, at: At, flow: Flow, edge: &mut impl Network) {
+//!     core.client(at, flow, &[], edge); // a virtual core is driven by `Shards` only
+//! }
+//! ```
 
 use std::net::SocketAddr;
 

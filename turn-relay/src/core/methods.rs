@@ -16,6 +16,10 @@ const UDP: u8 = 17;
 const FAMILY_V4: u8 = 1;
 const FAMILY_V6: u8 = 2;
 
+/// Peers that one CreatePermission may name: twice what any allocation has room for. More would only cost time, which
+/// grows with their square.
+const PEERS_PER_REQUEST_MAX: usize = 32;
+
 /// What of the families an Allocate asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Families {
@@ -217,6 +221,9 @@ impl<K: Kind> Core<K> {
         let peers = || message.xor_addresses(attribute::XOR_PEER_ADDRESS);
         if peers().next().is_none() || peers().any(|peer| peer.is_none()) {
             return Err(error_code::BAD_REQUEST);
+        }
+        if peers().nth(PEERS_PER_REQUEST_MAX).is_some() {
+            return Err(error_code::INSUFFICIENT_CAPACITY);
         }
         let ips = || peers().flatten().map(|peer| peer.ip());
         for ip in ips() {

@@ -269,6 +269,11 @@ impl<K: Kind> Core<K> {
         while let Some(slot) = self.table.of_leg(leg) {
             self.free(at, slot, edge);
             freed += 1;
+            debug_assert_ne!(
+                self.table.of_leg(leg),
+                Some(slot),
+                "a leg's chain holds what is in the table"
+            );
         }
         freed
     }
@@ -325,6 +330,16 @@ impl<K: Kind> Core<K> {
             [Some(_), None] => 0,
         };
         &mut self.counters.allocations[via_index(allocation.flow.via)][family]
+    }
+}
+
+/// The quota is the process's and outlives a worker.
+impl<K: Kind> Drop for Core<K> {
+    fn drop(&mut self) {
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, allocation) in self.table.all() {
+            quota.give_back(allocation.leg, allocation.flow.remote.ip(), allocation.families());
+        }
     }
 }
 

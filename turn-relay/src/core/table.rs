@@ -18,6 +18,13 @@ use super::peers::Kind;
 const WHEEL_SECONDS: usize = 4_096;
 const _: () = assert!(WHEEL_SECONDS > LIFETIME_S_MAX as usize + 1);
 
+/// An entry of the wheel. A turn of the wheel may lie between the second and the visit of its place.
+#[derive(Clone, Copy)]
+struct Timer {
+    handle: Handle,
+    second: u32,
+}
+
 struct Slot<K: Kind> {
     generation: u32,
     allocation: Option<Allocation<K>>,
@@ -30,7 +37,7 @@ pub(crate) struct Table<K: Kind> {
     flows: HashMap<Flow, u32, Keyed>,
     /// The first allocation of each leg.
     legs: HashMap<LegId, u32, Keyed>,
-    wheel: Box<[Vec<Handle>]>,
+    wheel: Box<[Vec<Timer>]>,
     wheel_s: u32,
 }
 
@@ -58,8 +65,9 @@ impl<K: Kind> Table<K> {
         Table {
             slots: Vec::with_capacity(most as usize),
             free: Vec::new(),
-            flows: HashMap::with_hasher(Keyed::new(seed, b'f')),
-            legs: HashMap::with_hasher(Keyed::new(seed, b't')),
+            // All at once: to grow a large table would hold up packets.
+            flows: HashMap::with_capacity_and_hasher(most as usize, Keyed::new(seed, b'f')),
+            legs: HashMap::with_capacity_and_hasher(most as usize, Keyed::new(seed, b't')),
             wheel: (0..WHEEL_SECONDS).map(|_| Vec::new()).collect(),
             wheel_s: now_s,
         }
@@ -203,7 +211,7 @@ impl<K: Kind> Table<K> {
     }
 
     fn enlist(&mut self, second: u32, handle: Handle) {
-        self.wheel[second as usize % WHEEL_SECONDS].push(handle);
+        self.wheel[second as usize % WHEEL_SECONDS].push(Timer { handle, second });
     }
 
     /// Turns the wheel to `now_s`; hands over what has ended, one at a time, still in the table.
@@ -211,25 +219,32 @@ impl<K: Kind> Table<K> {
         // After a longer pause one whole turn sees everything.
         self.wheel_s = self.wheel_s.max(now_s.saturating_sub(WHEEL_SECONDS as u32));
         while self.wheel_s <= now_s {
-            let second = self.wheel_s;
-            while let Some(handle) = self.wheel[second as usize % WHEEL_SECONDS].pop() {
-                let Some(allocation) = self.get_mut(handle) else {
+            let place = self.wheel_s as usize % WHEEL_SECONDS;
+            while let Some(timer) = self.due(place, now_s) {
+                let Some(allocation) = self.get_mut(timer.handle) else {
                     continue;
                 };
                 if allocation.until_s <= now_s {
-                    return Some(handle.slot);
+                    return Some(timer.handle.slot);
                 }
-                if allocation.wheel_s <= now_s {
+                if allocation.wheel_s == timer.second {
                     let until_s = allocation.until_s;
                     allocation.wheel_s = until_s;
-                    self.enlist(until_s, handle);
+                    self.enlist(until_s, timer.handle);
                 }
             }
-            if second == now_s {
+            if self.wheel_s == now_s {
                 break;
             }
             self.wheel_s += 1;
         }
         None
+    }
+
+    /// Takes a timer out of a place that is due; those of a later turn stay.
+    fn due(&mut self, place: usize, now_s: u32) -> Option<Timer> {
+        let timers = &mut self.wheel[place];
+        let at = timers.iter().position(|timer| timer.second <= now_s)?;
+        Some(timers.swap_remove(at))
     }
 }

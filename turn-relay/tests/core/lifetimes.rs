@@ -95,6 +95,30 @@ fn a_pause_longer_than_the_wheel_ends_everything() {
     assert_eq!((bed.core.allocations(), footprint.timers), (0, 0));
 }
 
+/// Nobody ticks while nothing is allocated.
+#[test]
+fn an_allocation_after_a_long_idle_time_ends_like_any_other() {
+    for idle in [400, 500, 3_000, 4_096, 5_000, 100_000] {
+        let mut bed = bed();
+        bed.advance(idle);
+        let mut client = Client::at("198.51.100.7:5000");
+        (client.user, client.password) = turn_relay::core::credential::mint(&secret(0), LEG, bed.at.unix_s + 120);
+        let hour = |writer: &mut stun::Writer<'_>| writer.attribute(stun::attribute::LIFETIME, &3_600u32.to_be_bytes());
+        assert_eq!(bed.allocate_with(&mut client, hour).lifetime(), Some(3_600));
+        bed.tick();
+        bed.advance(3_599);
+        bed.tick();
+        assert_eq!(bed.core.allocations(), 1, "after {idle} s");
+        bed.advance(1);
+        bed.tick();
+        assert_eq!(
+            (bed.core.allocations(), bed.core.footprint().timers),
+            (0, 0),
+            "after {idle} s"
+        );
+    }
+}
+
 #[test]
 fn a_permission_ends_after_300_seconds_and_its_channel_lives_on() {
     let (mut bed, mut client) = (bed(), Client::at("198.51.100.7:5000"));

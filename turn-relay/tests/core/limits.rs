@@ -176,6 +176,28 @@ fn an_allocation_of_four_permissions_and_channels() {
 }
 
 #[test]
+fn one_request_names_32_peers_at_most() {
+    let (mut bed, mut client) = (bed(), Client::at("198.51.100.7:5000"));
+    bed.allocate(&mut client);
+    assert_eq!(bed.permit(&mut client, &[SHARD_0; 32]), 0);
+    assert_eq!(bed.permit(&mut client, &[SHARD_0; 33]), 508);
+}
+
+#[test]
+fn a_worker_that_ends_gives_its_quota_back() {
+    let quota = Arc::new(Mutex::new(Quota::new(&[6; 32])));
+    let config = Config {
+        quota: Arc::clone(&quota),
+        ..config()
+    };
+    let mut bed = with(config, &[&[SHARD_0]]);
+    bed.allocate(&mut Client::at("198.51.100.7:5000"));
+    assert_eq!(quota.lock().expect("no panic").entries(), (1, 1));
+    drop(bed);
+    assert_eq!(quota.lock().expect("no panic").entries(), (0, 0));
+}
+
+#[test]
 fn an_allow_list_allocation_has_sixteen_and_new_peers_are_counted_per_second() {
     let peers: Vec<String> = (1..=17).map(|n| format!("127.0.0.{n}:9000")).collect();
     let peers: Vec<&str> = peers.iter().map(String::as_str).collect();

@@ -234,11 +234,19 @@ fn a_damaged_request_is_answered_401_so_that_its_sender_recovers() {
     bed.greet(&mut client);
     client.fingerprint = true;
     let request = client.signed(method::ALLOCATE, asking);
-    // The CRC, the tag, the tag's length, the type of the first attribute, its length: beyond the message.
-    let places = [request.len() - 1, request.len() - 10, request.len() - 29, 21, 22];
-    for place in places {
+    // The CRC, the tag, the tag's length: beyond the message and shorter, the first attribute's type and length.
+    let end = request.len();
+    let places = [
+        (end - 1, 0xFF),
+        (end - 10, 0xFF),
+        (end - 29, 0xFF),
+        (end - 29, 0x04),
+        (21, 0xFF),
+        (22, 0xFF),
+    ];
+    for (place, flip) in places {
         let mut damaged = request.clone();
-        damaged[place] ^= 0xFF;
+        damaged[place] ^= flip;
         let answer = bed.ask(client.flow, &damaged).expect("silence hangs a client");
         let right_crc_aside = place == request.len() - 1;
         assert_eq!(answer.code(), if right_crc_aside { 0 } else { 401 }, "byte {place}");
