@@ -65,7 +65,7 @@ pub(crate) fn serve() -> Result<(), Fault> {
         legs: Arc::new(AllLive),
     };
     drop(batches);
-    let mut relay = Relay::start(config, neighbours, Metrics::new(&prometheus::Registry::new())?)?;
+    let relay = Relay::start(config, neighbours, Metrics::new(&prometheus::Registry::new())?)?;
     let egresses = relay
         .take_egresses()
         .into_iter()
