@@ -29,6 +29,8 @@ export async function person(options: {
   microphone?: "granted" | "denied";
   viewport?: { width: number; height: number };
   dark?: boolean;
+  /** More words for the browser's command line. */
+  args?: string[];
 }): Promise<Person> {
   const profile = mkdtempSync(join(tmpdir(), "hl-chromium-"));
   const microphone = options.microphone ?? "granted";
@@ -51,6 +53,7 @@ export async function person(options: {
       "--use-fake-device-for-media-stream",
       ...(microphone === "granted" ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
       ...(options.wav ? [`--use-file-for-fake-audio-capture=${options.wav}`] : []),
+      ...(options.args ?? []),
     ],
   });
   const log: string[] = [];

@@ -26,7 +26,7 @@ export interface Netlab {
 }
 
 /** An address of this machine that every browser takes, in place of "any". */
-function reachable(): string {
+export function reachable(): string {
   const all = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
   return all.find((one) => one.family === "IPv4" && !one.internal)?.address ?? "127.0.0.1";
 }
