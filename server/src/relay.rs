@@ -65,7 +65,7 @@ impl Relay {
             },
         };
         let started = turn_relay::Relay::start(config, neighbours, metrics);
-        let mut handle = started.map_err(|fault| match fault {
+        let handle = started.map_err(|fault| match fault {
             turn_relay::StartFailed::Tls(_) => Fault::Configuration(format!("turn.tls_certificate: {fault}")),
             turn_relay::StartFailed::Bind { .. } => Fault::Other(format!("{fault}; other ports go into turn.ports")),
             other => Fault::other(other),

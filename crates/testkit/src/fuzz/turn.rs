@@ -10,8 +10,8 @@ use stun::{Class, LongTermKey, Message, NoRoom, Writer, attribute, channel, meth
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::framing::{Cut, Cutter, MESSAGE_BYTES_MAX, cut};
 use turn_relay::core::{
-    At, Behaviour, Config, Core, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Outcome, Quota, Shards,
-    TAIL_BYTES, Virtual,
+    At, Behaviour, Config, Core, Dialect, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Outcome, Quota,
+    Shards, TAIL_BYTES, Virtual,
 };
 
 use super::Input;
@@ -178,6 +178,7 @@ fn stage(input: Input<'_>) -> Stage<'_> {
             ..Limits::default()
         },
         gate: Gate::Media,
+        dialect: Dialect::Rfc8656,
         leg_names: LegNames::Ids,
         secrets: Secrets {
             current: secret(0),
