@@ -25,14 +25,15 @@ const TOLD: &str = "delete from quality_raised where call_id = $1 and flag = $2"
 const OVER: &str = "delete from quality_raised r using voice_calls c
     where c.id = r.call_id and c.status in ('completed', 'abandoned', 'failed')";
 /// Of every queue that is not quiet, the oldest; a call that waits or rings has nobody who suffers.
-const DUE: &str = "select distinct on (c.queue) c.queue, r.call_id, r.flag, r.raised_at,
-    (select count(distinct o.call_id) from quality_raised o join voice_calls d on d.id = o.call_id
-        where d.queue = c.queue and d.status = 'answered'
-            and o.raised_at <= clock_timestamp() - make_interval(secs => $1)) as calls
-    from quality_raised r join voice_calls c on c.id = r.call_id left join quality_quiet q on q.queue = c.queue
-    where c.status = 'answered' and r.raised_at <= clock_timestamp() - make_interval(secs => $1)
-        and (q.told_at is null or q.told_at <= clock_timestamp() - make_interval(secs => $2))
-    order by c.queue, r.raised_at, r.call_id, r.flag";
+const DUE: &str = "with standing as materialized (
+        select c.queue, r.call_id, r.flag, r.raised_at
+        from quality_raised r join voice_calls c on c.id = r.call_id left join quality_quiet q on q.queue = c.queue
+        where c.status = 'answered' and r.raised_at <= clock_timestamp() - make_interval(secs => $1)
+            and (q.told_at is null or q.told_at <= clock_timestamp() - make_interval(secs => $2))
+    )
+    select distinct on (s.queue) s.queue, s.call_id, s.flag, s.raised_at, n.calls
+    from standing s join (select queue, count(distinct call_id) as calls from standing group by queue) n using (queue)
+    order by s.queue, s.raised_at, s.call_id, s.flag";
 /// One of two who try at the same time.
 const BE_QUIET: &str = "insert into quality_quiet (queue, told_at) values ($1, clock_timestamp())
     on conflict (queue) do update set told_at = excluded.told_at
