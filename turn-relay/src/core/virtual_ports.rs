@@ -65,10 +65,10 @@ impl VirtualPorts {
                 .is_some_and(|&state| state != LIVE && state <= now_s);
             rested && usable(self.port(*place))
         };
-        let random = (0..DRAWS_MAX).map(|_| draw() as usize % places & even_mask);
+        let random = (0..DRAWS_MAX).map(|_| (draw() as usize % places) & even_mask);
         let place = random.into_iter().find(free).or_else(|| {
             let start = draw() as usize % places;
-            (0..places).map(|step| (start + step) % places & even_mask).find(free)
+            (0..places).map(|step| ((start + step) % places) & even_mask).find(free)
         })?;
         self.state[place] = LIVE;
         Some(self.port(place))
