@@ -92,6 +92,8 @@ pub(crate) struct Leg {
     pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
     pub(crate) id: LegId,
     pub(crate) part: Part,
+    /// Over what it goes, as was told last.
+    pub(crate) route: Option<Route>,
     /// A newer transport on its way.
     pub(crate) next: Option<u32>,
     pub(crate) up_at: Option<u64>,
@@ -105,8 +107,6 @@ pub(crate) struct Leg {
     pub(crate) music: Option<Playhead>,
     /// How often it has begun to hear it, or a tone.
     pub(crate) holds: u32,
-    /// Over what it goes, as was told last.
-    pub(crate) route: Option<Route>,
     /// While it hears the tone.
     pub(crate) tone: Option<Tone>,
     /// By seat, of which supervisors it was told and how they take part.

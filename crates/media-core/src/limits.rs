@@ -49,9 +49,9 @@ pub const MUSIC_FRAME_BYTES_MAX: usize = 1_024;
 
 /// STUN requests per second and transport that are worth an HMAC: browsers send under one per pair.
 pub const STUN_PER_S_MAX: u32 = 50;
-/// Addresses and paths that a transport is known by: v4 and v6 straight, and through the relay over UDP, TCP and TLS to
-/// each of our two; a network that is left behind gives way.
-pub const ADDRESSES_PER_TRANSPORT_MAX: usize = 8;
+/// Addresses and paths that a transport is known by: v4 and v6, Wi-Fi and mobile; or straight, and through the relay over
+/// UDP, TCP and TLS. Of more the one that was heard longest ago gives way until its next check, never the one in use.
+pub const ADDRESSES_PER_TRANSPORT_MAX: usize = 4;
 /// Changes of the sending address per second and transport; more is a peer playing ping-pong.
 pub const MOVES_PER_S_MAX: u32 = 5;
 /// Longest ICE user name fragment of ours, in bytes; RFC 8445 asks for at least 4.
