@@ -52,6 +52,13 @@ async fn an_offer_makes_a_session_with_an_address_and_a_tag() {
             tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2,
             "strong: {tag}"
         );
+        // Who has joined may come through the relay, with credentials of this leg (the number is its id here).
+        let links: Vec<_> = reply.headers.get_all("link").iter().collect();
+        let own = format!("<{}>; rel=\"ice-server\"; username=", common::world::relay::OWN);
+        let mine = links.iter().filter_map(|link| link.to_str().ok());
+        let mine: Vec<_> = mine.filter(|link| link.starts_with(&own)).collect();
+        assert_eq!((links.len(), mine.len()), (3, 1), "{links:?}");
+        assert!(mine[0].contains(&format!(":{number:032x}:0")), "{mine:?}");
     }
 }
 

@@ -153,6 +153,16 @@ async fn the_way_of_a_leg_is_kept_with_every_change_and_shown_to_staff_alone() {
         "the totals have the last word"
     );
     assert_eq!(world.desk.call(&customer("u1"), call).await.unwrap().lines, None);
+    let wrong = sqlx::query("update helpline.call_legs set path = 'relay'")
+        .execute(&mut world.eye)
+        .await
+        .unwrap_err();
+    let database = wrong.as_database_error().unwrap();
+    assert_eq!(
+        database.constraint(),
+        Some("leg_path"),
+        "the schema knows no other words"
+    );
     assert!(world.relay.closed.lock().unwrap().contains(&his), "media has ended it");
 }
 

@@ -69,7 +69,12 @@ export function browserEnv(link: string | undefined): Env {
   const connect = async (started: PreflightStarted, timeoutMs: number): Promise<Connected> => {
     const track = stream?.getAudioTracks()[0];
     if (!track) return { ok: false, code: "mic_missing" };
-    const made = new RTCPeerConnection({ iceServers: servers(started.leg.iceServers), bundlePolicy: "max-bundle" });
+    const made = new RTCPeerConnection({
+      iceServers: servers(started.leg.iceServers),
+      // A deployment whose media ports nobody reaches tests its relay.
+      iceTransportPolicy: started.leg.iceTransportPolicy ?? "all",
+      bundlePolicy: "max-bundle",
+    });
     peer = made;
     made.ontrack = (event) => hear(event.track);
     made.addTransceiver(track, { direction: "sendrecv" });
