@@ -6,6 +6,7 @@
 
 pub mod load;
 pub mod media;
+pub mod plan;
 pub mod recordings;
 pub mod relay;
 pub mod secret;
@@ -16,9 +17,10 @@ use std::{future::Future, pin::Pin};
 pub use call_model::LegId;
 pub use load::{Draining, Load, Recorder, Rooms};
 pub use media::{
-    Announce, Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary,
-    Media, MediaEvent, Part, Plan, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp, Stance, Tap,
+    Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
+    MediaEvent, Part, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp,
 };
+pub use plan::{Announce, Plan, Stance, Tap};
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
     Waveform,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::load::{Draining, Load, Rooms};
 use crate::relay::Route;
-use crate::{Later, Secret, Thresholds};
+use crate::{Later, Plan, Secret, Thresholds};
 
 /// What a participant is to the call; decides, with the stances, who hears whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,69 +69,6 @@ pub struct Answer {
     pub leg: LegId,
     /// The answer, complete: a lite agent needs no trickling.
     pub sdp: Sdp,
-}
-
-/// How a leg takes part at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stance {
-    /// Hears nobody and is heard by nobody.
-    Waiting,
-    /// Waits for an agent: hears the waiting music with its prompt and no person, and is heard by nobody. For customers
-    /// alone.
-    Queued,
-    /// Is in the conversation: hears and is heard by every other leg that talks. Not for supervisors.
-    Talk,
-    /// Is in the conversation but not heard. Not for supervisors.
-    Muted,
-    /// Hears the music and no person, and is heard by nobody. Not for supervisors.
-    Held,
-    /// Agent and partner apart from the customer: hears and is heard by those who consult.
-    Consult,
-    /// A supervisor who hears every party that another party hears, and is heard by nobody.
-    Listen,
-    /// A supervisor who hears as one who listens, and the agent also while he has the customer on hold; heard by the
-    /// agent alone.
-    Whisper,
-    /// A supervisor who hears all who speak and is heard by all but those on hold.
-    Barge,
-}
-
-/// Whether the room's audio goes to the recorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tap {
-    /// Never.
-    Off,
-    /// From the moment the room is live ([`EventKind::RoomLive`]) on; nothing before it.
-    On,
-    /// Stopped for now; no packet of the span reaches memory that the recorder sees.
-    Paused,
-}
-
-/// Who hears a tone of ours when a supervisor begins to listen, whisper or join.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Announce {
-    /// Nobody.
-    #[default]
-    Nobody,
-    /// The agent and a colleague who is consulted.
-    Agents,
-    /// They and the customer.
-    All,
-}
-
-/// The whole of who takes part how: never a delta. The highest epoch wins; the same epoch twice is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Which room.
-    pub room: CallId,
-    /// Grows by at least one with every change of the room's plan.
-    pub epoch: u64,
-    /// Legs that are not named hear nobody.
-    pub stances: Vec<(LegId, Stance)>,
-    /// The tap for the whole room.
-    pub tap: Tap,
-    /// Who is told of supervisors.
-    pub announce: Announce,
 }
 
 /// What a failing recorder means for the call.
