@@ -41,7 +41,8 @@ fn tone() -> Vec<i16> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut encoder = opus::Encoder::new(RATE as u32, opus::Channels::Mono, opus::Application::Audio)?;
+    // One mode of the codec throughout, so that nothing is lost to a change of it in half a second.
+    let mut encoder = opus::Encoder::new(RATE as u32, opus::Channels::Mono, opus::Application::LowDelay)?;
     encoder.set_bitrate(opus::Bitrate::Bits(BITRATE))?;
     let tags = [("TITLE", "A supervisor takes part"), ("ARTIST", "Helpline")];
     let mut writer = Writer::new(Sides::One, 1, &tags, 0);
