@@ -71,6 +71,14 @@ impl Settings {
         Ok(Self::from_groups(chat.as_ref(), mail.as_ref()))
     }
 
+    /// Whether customers may have their line up while they wait, for music and prompts (`routing.queue_needs_media`): off,
+    /// for a line costs media what a call costs it.
+    pub(crate) async fn queue_needs_media(conn: &mut PgConnection) -> Result<bool, Refused> {
+        let group = settings::get(conn, "routing").await?;
+        let leaf = group.as_ref().and_then(|group| group.get("queue_needs_media"));
+        Ok(leaf.and_then(Value::as_bool).unwrap_or(false))
+    }
+
     /// Whether agents are shown who supervises them: a rule of the house, and off unless it says so.
     pub(crate) async fn announces(conn: &mut PgConnection) -> Result<bool, Refused> {
         let group = settings::get(conn, "supervision").await?;

@@ -212,3 +212,38 @@ async fn a_tone_that_told_of_a_supervisor_is_in_the_calls_history_with_who_heard
     );
     node.stop().await;
 }
+
+#[tokio::test]
+async fn where_the_house_wants_it_a_customer_has_his_line_up_while_he_waits_and_keeps_it_for_the_call() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    eye.run("update staff set status = 'away'").await;
+    let call = node.call("u1").await;
+    let refused = node.desk.grant_leg(&customer("u1"), call, None).await.unwrap_err();
+    assert_eq!(
+        refused.code,
+        desk::Code::IllegalTransition,
+        "off unless the house says so"
+    );
+    eye.run("insert into public.support_settings (key, value) values ('routing', '{\"queue_needs_media\": true}')")
+        .await;
+    let granted = node.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    let leg = call_model::LegId(granted.leg_id.as_u128());
+    assert_eq!(node.media.stance(call, leg), Some(ports::Stance::Queued));
+    node.media.comes_up(call, Part::Customer);
+    node.until_applied().await;
+    let seen = node.desk.call(&customer("u1"), call).await.unwrap();
+    assert_eq!(seen.position, Some(1), "he waits as everybody does");
+
+    eye.run("update staff set status = 'online'").await;
+    let (offer, rung) = node.offer(&agent).await;
+    assert_eq!(rung, call);
+    node.desk.accept_offer(&agent, offer).await.unwrap();
+    let again = node.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    assert_eq!(again.leg_id, granted.leg_id, "the same leg");
+    assert_eq!(node.media.stance(call, leg), Some(ports::Stance::Talk));
+    node.media.connect(call).expect("both have a leg");
+    node.until_status("u1", call, "answered").await;
+    node.stop().await;
+}

@@ -15,6 +15,7 @@ use super::{consult, modes, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
+use crate::settings::Settings;
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
 use crate::store::offers::PRIMARY;
@@ -176,14 +177,7 @@ pub(crate) async fn prepare(
     partner: Option<StaffId>,
 ) -> Result<Granted, Refused> {
     let talks = matches!(row.status.as_str(), "connecting" | "answered");
-    // Who was given back to the queue hears the music there, on a page that was loaded anew too.
-    let waits_again = part == Part::Customer
-        && matches!(row.status.as_str(), "queued" | "ringing")
-        && legs::live(tx.conn(), row.id)
-            .await?
-            .iter()
-            .any(|leg| leg.part == "customer");
-    if !talks && !waits_again {
+    if !talks && !(part == Part::Customer && may_wait_with_sound(tx, row).await?) {
         return Err(Refused::because(
             Code::IllegalTransition,
             "nobody has taken the call yet, or it is over",
@@ -204,6 +198,16 @@ pub(crate) async fn prepare(
         .ok_or(Refused::new(Code::Internal))?;
     let grant = rows::grant(&leg, part, core.fresh_secret());
     granted(tx, row, &queue, grant).await
+}
+
+/// Whether a waiting customer may have a leg: who was given back to the queue hears the music there, on a page that was
+/// loaded anew too; everybody else, where the house wants it.
+async fn may_wait_with_sound(tx: &mut Tx, row: &CallRow) -> Result<bool, Refused> {
+    if !matches!(row.status.as_str(), "queued" | "ringing") {
+        return Ok(false);
+    }
+    let live = legs::live(tx.conn(), row.id).await?;
+    Ok(live.iter().any(|leg| leg.part == "customer") || Settings::queue_needs_media(tx.conn()).await?)
 }
 
 /// A right with the plan that names its leg, and the order to record.
