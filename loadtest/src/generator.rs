@@ -15,6 +15,7 @@ use mio::{Events, Poll};
 
 use crate::clock;
 use crate::pace::{FRAMES_20_MS, Frames, Pace};
+use crate::payload;
 use crate::road::Road;
 use line::Line;
 
@@ -354,7 +355,9 @@ impl<L: Leg> Generator<L> {
                     asks = true;
                     continue;
                 };
-                if !std::mem::replace(&mut line.has_heard, true) {
+                // What comes before the other side's line is up is the server's music.
+                if !line.has_heard && payload::is_voice(&buffer[from..to]) {
+                    line.has_heard = true;
                     self.heard += 1;
                     self.first_heard.push((number as u32, now));
                 }

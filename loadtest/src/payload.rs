@@ -69,6 +69,11 @@ pub(crate) fn label(payload: &[u8]) -> Option<Label> {
     })
 }
 
+/// Whether a leg of a run said it, in words or comfort frames; what the server plays has other frames.
+pub(crate) fn is_voice(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(&(TOC_20_MS | TOC_5_MS)))
+}
+
 /// The label of a packet of which every byte is as the run with `seed` sent it.
 pub(crate) fn genuine(payload: &[u8], seed: u64) -> Option<Label> {
     let label = label(payload)?;

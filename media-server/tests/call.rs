@@ -4,11 +4,12 @@ mod common;
 
 use call_model::{CallId, LegId};
 use common::{Client, PATIENCE, Server, now, until};
-use ports::{Cause, EventKind, Flag, Part, Refusal, Sdp, Stance, Tap, Thresholds};
+use ports::{Announce, Cause, EventKind, Flag, Part, Refusal, Sdp, Stance, Tap, Thresholds};
 
 const ROOM: CallId = CallId(0xCA11);
 const CUSTOMER: LegId = LegId(1);
 const AGENT: LegId = LegId(2);
+const SUPERVISOR: LegId = LegId(3);
 
 /// A frame of 20 ms whose bytes say which it is (RFC 6716: 0x78 is CELT, full band, 20 ms, one frame).
 fn frame(n: u16) -> Vec<u8> {
@@ -130,6 +131,51 @@ async fn a_customer_on_hold_hears_our_tune_in_the_stream_that_carried_the_agent(
         "{sequences:?}"
     );
     assert!(customer.heard.iter().all(|(payload_type, _, _)| *payload_type == 111));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_hears_our_tone_when_somebody_begins_to_listen_and_the_customer_does_not() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let mut supervisor = Client::new(99, 5, 30);
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    let to_supervisor = server.admit(ROOM, SUPERVISOR, Part::Supervisor, 3).await;
+    let stances = [
+        (CUSTOMER, Stance::Talk),
+        (AGENT, Stance::Talk),
+        (SUPERVISOR, Stance::Listen),
+    ];
+    server.announced(ROOM, &stances, 1, Tap::Off, Announce::Agents);
+    customer.join(&*server.media, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    agent.turn();
+    assert!(agent.heard.is_empty(), "nobody listens yet");
+    supervisor.join(&*server.media, to_supervisor).await;
+    let file = include_bytes!("../assets/announce.opus");
+    let tone = recording::tune::packets(file).expect("an Opus file");
+    until(&mut [&mut customer, &mut agent, &mut supervisor], "the tone", |all| {
+        all[1].heard.len() >= tone.len()
+    });
+    let heard: Vec<_> = agent.heard.iter().map(|(_, _, payload)| payload.clone()).collect();
+    assert_eq!(heard, tone, "frame by frame, once");
+    let announced = EventKind::Announced {
+        supervisor: SUPERVISOR,
+        heard_by: vec![AGENT],
+    };
+    server.events_until(|event| event.kind == announced).await;
+    agent.say(&frame(1));
+    customer.say(&frame(2));
+    // Who offers one stream hears one voice: the supervisor that of the customer.
+    until(&mut [&mut customer, &mut agent, &mut supervisor], "a word", |all| {
+        !all[0].heard.is_empty() && all[1].heard.len() > tone.len() && !all[2].heard.is_empty()
+    });
+    assert_eq!(customer.heard[0].2, frame(1), "and no tone");
+    assert_eq!(agent.heard.last().map(|heard| &heard.2), Some(&frame(2)));
+    assert_eq!(supervisor.heard[0].2, frame(2), "and no tone");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

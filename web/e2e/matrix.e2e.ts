@@ -174,6 +174,22 @@ describe("who-hears-whom", () => {
     });
   });
 
+  it("four who speak hear one another, each the three others", async () => {
+    await shown("supervisor", "row-monitor").click();
+    await supervises("monitor");
+    await shown("supervisor", "mode-barge").click();
+    await supervises("barge");
+    await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
+    await expectEars({
+      customer: ["agent", "colleague", "supervisor"],
+      agent: ["customer", "colleague", "supervisor"],
+      colleague: ["customer", "agent", "supervisor"],
+      supervisor: ["customer", "agent", "colleague"],
+    });
+    await shown("supervisor", "supervise-leave").click();
+    await supervises(undefined);
+  });
+
   it("who got the call talks with the customer, and who gave it hears nothing", async () => {
     await shown("agent", "consult-complete").click();
     await page("colleague").getByText("is yours now").waitFor();

@@ -106,19 +106,37 @@ impl Peer {
     /// The offer: one section that talks and listens.
     #[must_use]
     pub fn offer(&self) -> String {
+        self.offer_to_hear(1)
+    }
+
+    /// The same for somebody who hears `sources` at once: a section that talks and listens, the others only listen.
+    #[must_use]
+    pub fn offer_to_hear(&self, sources: usize) -> String {
         let Numbers { opus, level, ssrc, .. } = self.numbers;
         let bytes = self.certificate.fingerprint().0;
         let print: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-        format!(
-            "v=0\r\no=- {} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE a\r\nm=audio 9 UDP/TLS/RTP/SAVPF {opus}\r\n\
-             c=IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:sha-256 {}\r\na=setup:active\r\n\
-             a=mid:a\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:{opus} opus/48000/2\r\n\
-             a=extmap:{level} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=ssrc:{ssrc} cname:peer\r\n",
+        let sections: Vec<String> = (0..sources.max(1)).map(|number| format!(" s{number}")).collect();
+        let mut offer = format!(
+            "v=0\r\no=- {} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE{}\r\n",
             self.tie >> 1,
-            self.ufrag,
-            self.pwd,
-            print.join(":"),
-        )
+            sections.concat(),
+        );
+        for (number, name) in sections.iter().enumerate() {
+            offer += &format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF {opus}\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n\
+                 a=fingerprint:sha-256 {}\r\na=setup:active\r\na=mid:{}\r\na={}\r\na=rtcp-mux\r\n\
+                 a=rtpmap:{opus} opus/48000/2\r\na=extmap:{level} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n",
+                self.ufrag,
+                self.pwd,
+                print.join(":"),
+                name.trim(),
+                if number == 0 { "sendrecv" } else { "recvonly" },
+            );
+            if number == 0 {
+                offer += &format!("a=ssrc:{ssrc} cname:peer\r\n");
+            }
+        }
+        offer
     }
 
     /// Takes the answer; checks begin with the next [`Peer::timeout`].

@@ -36,6 +36,8 @@ impl Server {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut config = Config::new(folder.clone(), "test".to_owned(), epoch, vec![loopback], vec![loopback]);
         config.base_port = 0;
+        // Whoever is up first hears nothing but the other.
+        config.waiting.music = Some(media_server::HoldMusic::Silence);
         config.keep_after_stored_s = 0;
         let registry = prometheus::Registry::new();
         let server = MediaServer::start(config, &registry).expect("media starts");
@@ -88,13 +90,25 @@ impl Server {
     }
 
     pub(crate) fn plan(&self, room: CallId, stances: &[(LegId, Stance)], epoch: u64, tap: Tap) {
+        self.announced(room, stances, epoch, tap, Announce::Nobody);
+    }
+
+    /// A plan with a rule of who is told of supervisors.
+    pub(crate) fn announced(
+        &self,
+        room: CallId,
+        stances: &[(LegId, Stance)],
+        epoch: u64,
+        tap: Tap,
+        announce: Announce,
+    ) {
         let stances = stances.to_vec();
         self.media.plan(Plan {
             room,
             epoch,
             stances,
             tap,
-            announce: Announce::Nobody,
+            announce,
         });
     }
 }

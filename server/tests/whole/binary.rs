@@ -256,6 +256,8 @@ pub(crate) fn command(what: &[&str], folder: &Folder, arguments: &[&str]) -> Com
         .env("HELPLINE_SIGNALING_COMPAT_LISTEN", "127.0.0.1:0")
         .env("HELPLINE_METRICS_LISTEN", "127.0.0.1:0")
         .env("HELPLINE_MEDIA_BASE_PORT", "0")
+        // What is heard is what was said, from the first packet on.
+        .env("HELPLINE_MEDIA_WAITING_MUSIC", "")
         .env("HELPLINE_STUN_PORTS", "0,0")
         .env("HELPLINE_DRAIN_TIMEOUT_SECONDS", "0");
     command

@@ -156,12 +156,28 @@ impl Desk {
         self.ask(Method::POST, path, &self.key, Some(body)).await
     }
 
+    /// `POST path` as a member of staff.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn post_as<T: DeserializeOwned>(&self, who: &Agent, path: &str, body: &Value) -> Result<T, Fault> {
+        self.ask(Method::POST, path, &who.token, Some(body)).await
+    }
+
     /// A new agent of the default queue with a session; `name` must be unique.
     ///
     /// # Errors
     /// [`Fault`].
     pub async fn agent(&self, name: &str) -> Result<Agent, Fault> {
-        let body = json!({ "email": format!("{name}@load.example"), "staffName": name, "role": "agent" });
+        self.member(name, "agent").await
+    }
+
+    /// The same in another role.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn member(&self, name: &str, role: &str) -> Result<Agent, Fault> {
+        let body = json!({ "email": format!("{name}@load.example"), "staffName": name, "role": role });
         let staff: Staff = self.post("/api/support/staff", &body).await?;
         let path = format!("/api/support/staff/{}/sessions", staff.id);
         let session: StaffSession = self.post(&path, &json!({})).await?;
@@ -223,6 +239,20 @@ impl Desk {
     /// # Errors
     /// [`Fault::NoOffer`] after a minute.
     pub async fn answer(&self, agent: &Agent) -> Result<Joined, Fault> {
+        let accepted = self.say_yes(agent).await?;
+        let call = accepted.call.call_id;
+        Ok(Joined {
+            call,
+            customer: self.customer_leg(call).await?,
+            agent: accepted.leg,
+        })
+    }
+
+    /// Waits until somebody is asked, for a customer or by a colleague, and accepts.
+    ///
+    /// # Errors
+    /// [`Fault::NoOffer`] after a minute.
+    pub async fn say_yes(&self, agent: &Agent) -> Result<OfferAccepted, Fault> {
         let waiting = async {
             loop {
                 if let Some(offer) = self.offers(agent).await?.first() {
@@ -231,16 +261,10 @@ impl Desk {
                 tokio::time::sleep(OFFER_POLL).await;
             }
         };
-        let accepted: OfferAccepted = match tokio::time::timeout(OFFER_PATIENCE, waiting).await {
-            Ok(accepted) => accepted?,
-            Err(_) => return Err(Fault::NoOffer),
-        };
-        let call = accepted.call.call_id;
-        Ok(Joined {
-            call,
-            customer: self.customer_leg(call).await?,
-            agent: accepted.leg,
-        })
+        match tokio::time::timeout(OFFER_PATIENCE, waiting).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(Fault::NoOffer),
+        }
     }
 
     /// Attaches a leg: an SDP offer under its grant, the SDP answer.
