@@ -194,6 +194,17 @@ fn tls(target: &Target, credentials: Option<&Credentials>, report: &mut Report) 
 fn handshake(check: &'static str, place: &str, fault: io::Error) -> Line {
     let library = fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match library {
+        None if matches!(
+            fault.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+        ) =>
+        {
+            Line::failed(
+                check,
+                format!("{place} ends the connection instead of a handshake"),
+                "set [turn] tls_certificate and tls_key: without them our relay has no TLS",
+            )
+        }
         None => failed(check, place, &Failure::from(fault)),
         Some(reason) => Line::failed(
             check,

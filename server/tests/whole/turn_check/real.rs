@@ -1,5 +1,4 @@
-//! The command against the real relay: alone with all its ports, and inside of the whole server, which it asks for
-//! credentials by itself.
+//! The command against the real relay: alone, and inside of the whole server, which it asks for credentials by itself.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, TlsFiles
 
 use super::certificates::{Certificates, Kind};
 use super::{CHECKS, Found, check};
-use crate::binary::Folder;
+use crate::binary::{Binary, Folder, ONE};
 
 /// The leg that media knows.
 const KNOWN: LegId = LegId(7);
@@ -106,4 +105,54 @@ fn a_leg_that_the_node_does_not_know_and_a_relay_that_drains_are_named() {
     let found = Found::of(&check(&[&arguments[..], &credentials].concat(), &certificates.roots));
     found.assert_failed(&ways);
     assert!(found.text.contains("508"), "{}", found.text);
+}
+
+/// Looks at the running server with what lies in its folder, and nothing else.
+fn look_beside(binary: &Binary, folder: &Folder, certificates: &Certificates) -> Found {
+    let [port, tls] = [0, 1].map(|place| binary.at.stun[place].port().to_string());
+    let data = folder.file("");
+    let data = data.to_str().expect("UTF-8");
+    let arguments = [
+        "localhost",
+        "--port",
+        &port,
+        "--tls-port",
+        &tls,
+        "--json",
+        "--data-dir",
+        data,
+    ];
+    Found::of(&check(&arguments, &certificates.roots))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_the_running_server_no_credential_is_given_and_what_browsers_are_told_is_compared() {
+    let _turn = ONE.lock().await;
+    let folder = Folder::new("turn-whole");
+    let certificates = Certificates::make(&folder);
+    let files = certificates.files(Kind::Good, &folder);
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let (certificate, key) = (path(&files.certificate), path(&files.key));
+    let settings = [
+        ("HELPLINE_TURN_PUBLIC_HOST", "localhost"),
+        ("HELPLINE_TURN_TLS_CERTIFICATE", certificate.as_str()),
+        ("HELPLINE_TURN_TLS_KEY", key.as_str()),
+    ];
+    let binary = Binary::start(&folder, &settings, &[]).await;
+    let found = look_beside(&binary, &folder, &certificates);
+    found.assert_failed(&[]);
+    let good = CHECKS.iter().filter(|name| found.results[**name] == "ok").count();
+    assert_eq!(good, CHECKS.len(), "{}", found.text);
+    assert_eq!(found.results["advertised"], "ok", "{}", found.text);
+    binary.stop().await;
+
+    let binary = Binary::start(&folder, &settings[..1], &[]).await;
+    let found = look_beside(&binary, &folder, &certificates);
+    found.assert_failed(&["advertised", "turn-tls"]);
+    assert!(
+        found.seen["turn-tls"].contains("instead of a handshake"),
+        "{}",
+        found.text
+    );
+    binary.stop().await;
 }
