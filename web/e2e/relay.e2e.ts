@@ -249,28 +249,28 @@ describe.skipIf(!long)("relay: a customer in Firefox who may use nothing else", 
   const desk = new Desk("relay-firefox");
   let customer: FirefoxPerson | undefined;
 
-  beforeAll(async () => {
-    await desk.open(relaySettings(desk.folder).env);
-    customer = await firefoxPerson(desk.up);
-  });
+  beforeAll(() => desk.open(relaySettings(desk.folder).env));
 
-  afterAll(async () => {
+  afterEach(async () => {
     await customer?.close();
-    await desk.close();
+    customer = undefined;
   });
 
-  it("calls over TURN/udp and is heard", async () => {
-    await customer!.page.evaluateOnNewDocument(installOnlyRelay, "udp" as Way);
-    await customer!.page.goto(`${desk.server.url}/demo`);
-    const side = inFirefox(customer!);
+  afterAll(() => desk.close());
+
+  it.each(["udp", "tcp"] as const)("calls over TURN/%s and is heard", async (way) => {
+    customer = await firefoxPerson(desk.up);
+    await customer.page.evaluateOnNewDocument(installOnlyRelay, way as Way);
+    await customer.page.goto(`${desk.server.url}/demo`);
+    const side = inFirefox(customer);
     const { id, tookMs } = await desk.connect(side);
-    const heard = await desk.listen(side, "firefox");
+    const heard = await desk.listen(side, `firefox-${way}`);
     const lines = await desk.lines(id);
     const freedMs = await desk.end(side, id);
     console.log(`firefox: answered after ${tookMs} ms, over ${JSON.stringify(lines)}; freed after ${freedMs} ms`);
     expect(heard.byAgent, "the agent hears the customer").toBeGreaterThanOrEqual(HEARD_MIN);
     expect(heard.byCustomer, "the customer hears the agent").toBeGreaterThanOrEqual(HEARD_MIN);
-    expect(lines).toContainEqual({ part: "customer", path: "turn-udp" });
+    expect(lines).toContainEqual({ part: "customer", path: `turn-${way}` });
     expect(freedMs).toBeLessThanOrEqual(FREED_MS);
   });
 });
