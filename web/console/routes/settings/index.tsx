@@ -258,7 +258,7 @@ function Saving({ form, redraw, path, taken, children }: SavingProps) {
   const [state, setState] = useState<"" | "saving" | "saved" | "failed">("");
   const save = async (): Promise<void> => {
     setState("saving");
-    const reply = await api.put<Settings>(`/api/support/settings/${path}`, form.value);
+    const reply = await api.request<Settings>("PUT", `/api/support/settings/${path}`, form.value);
     if (reply.ok) taken(reply.value);
     setState(reply.ok ? "saved" : "failed");
   };
