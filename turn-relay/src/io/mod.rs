@@ -1,6 +1,7 @@
 //! The edge of the relay: threads, sockets, TLS and rings around the pure core.
 
 mod edge;
+mod listen;
 mod mail;
 mod peers;
 mod ring;
