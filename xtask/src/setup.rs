@@ -36,6 +36,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     need("ffmpeg", "ffmpeg", "decodes recordings with foreign eyes"),
     need("promtool", "prometheus", "checks metrics and dashboards"),
     need("prometheus", "prometheus", "checks metrics and dashboards"),
+    need("strace", "strace", "sees whom the relay sends to"),
     need("turnutils_uclient", "coturn", "a foreign TURN client and server"),
 ];
 

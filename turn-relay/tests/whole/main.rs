@@ -3,4 +3,11 @@
 
 mod bench;
 mod binding;
+mod certificate;
 mod conformance;
+mod control;
+mod foreign_client;
+mod log;
+mod reach;
+mod streams;
+mod user;

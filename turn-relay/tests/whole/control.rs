@@ -1,0 +1,210 @@
+//! Flows over every transport, and what staff and media may do to them.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ports::{AllocationView, LegId, LegState, Via};
+use turn_relay::client::{Asked, Event};
+use turn_relay::core::Limits;
+use turn_relay::{Config, Mode};
+
+use crate::bench::Bench;
+use crate::certificate::Certificate;
+use crate::user::{User, of_grant, rtp};
+
+/// The advertised address of the one shard; nobody listens there.
+pub(crate) const SHARD: &str = "192.0.2.10:40000";
+
+pub(crate) fn shard() -> SocketAddr {
+    SHARD.parse().expect("an address")
+}
+
+/// A relay with virtual addresses, on two free ports of loopback, with TLS.
+pub(crate) fn start(certificate: &Certificate, change: impl FnOnce(&mut Config)) -> Bench {
+    let mut config = Config::new(Mode::Virtual, &[[127, 0, 0, 1].into()], &[0, 0], "localhost");
+    config.tls = Some(certificate.files());
+    change(&mut config);
+    Bench::start(config, &[vec![shard()]]).expect("free ports")
+}
+
+#[expect(clippy::disallowed_methods, reason = "real threads run in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn block<T>(later: ports::Later<'_, T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(later)
+}
+
+fn list(bench: &Bench) -> Vec<AllocationView> {
+    let control = bench.relay().control();
+    block(control.list())
+}
+
+/// Looks until it is as it should be; how long that took.
+fn until(what: &str, mut is: impl FnMut() -> bool) -> Duration {
+    let begun = now();
+    while !is() {
+        assert!(now().duration_since(begun) < Duration::from_secs(20), "never: {what}");
+        std::thread::yield_now();
+    }
+    now().duration_since(begun)
+}
+
+fn one_of_each(bench: &Bench, certificate: &Certificate, leg: LegId) -> [User; 3] {
+    let grant = bench.relay().credentials().mint(leg).expect("a grant");
+    let to = bench.relay().addresses();
+    let mut users = [
+        User::udp(to[0], of_grant(&grant)),
+        User::tcp(to[0], of_grant(&grant)),
+        User::tls(to[1], of_grant(&grant), &certificate.trust()),
+    ];
+    for user in &mut users {
+        user.ready(shard());
+    }
+    users
+}
+
+#[test]
+fn a_grant_opens_a_way_to_the_shard_and_back_over_udp_tcp_and_tls() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |config| config.udp_workers = 2);
+    let leg = LegId(5);
+    let grant = bench.relay().credentials().mint(leg).expect("a grant");
+    let [plain, secure] = [0, 1].map(|n: usize| bench.relay().addresses()[n].port());
+    assert_eq!(
+        grant.urls,
+        [
+            format!("turn:localhost:{plain}?transport=udp"),
+            format!("turn:localhost:{plain}?transport=tcp"),
+            format!("turns:localhost:{secure}?transport=tcp"),
+        ]
+    );
+    let mut users = one_of_each(&bench, &certificate, leg);
+    for user in &mut users {
+        for n in 0..20 {
+            user.echo(shard(), &rtp(n));
+        }
+    }
+    let mut seen = list(&bench);
+    seen.sort_by_key(|one| one.via);
+    assert_eq!(seen.iter().map(|one| one.via).collect::<Vec<_>>(), Via::ALL);
+    for one in &seen {
+        assert_eq!(
+            (one.leg, one.packets_up, one.packets_down, one.bytes_up, one.channels),
+            (leg, 20, 20, 20 * 172, 1)
+        );
+        assert_eq!(one.flow.len(), 16);
+    }
+}
+
+#[test]
+fn a_hang_up_frees_all_allocations_of_the_leg_within_a_second() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |_| {});
+    let mut ended = one_of_each(&bench, &certificate, LegId(1));
+    let mut other = one_of_each(&bench, &certificate, LegId(2));
+    // By the doorbell.
+    bench.relay().control().close_leg(LegId(1));
+    let took = until("only the other leg's are left", || {
+        list(&bench).iter().all(|one| one.leg == LegId(2))
+    });
+    println!("freed after {took:?} by the doorbell");
+    assert_eq!(list(&bench).len(), 3);
+    for user in &mut other {
+        user.echo(shard(), &rtp(1));
+    }
+    // And without: media says when it is asked.
+    bench.legs.set(LegId(2), LegState::Gone);
+    let took = until("nothing is left", || list(&bench).is_empty());
+    println!("freed after {took:?} by being asked");
+    for user in ended.iter_mut().chain(&mut other) {
+        let refused = user.ask(|client, now, id| client.refresh(now, id, 600));
+        assert_eq!(
+            refused,
+            Event::Refused {
+                asked: Asked::Refresh,
+                code: 437
+            }
+        );
+    }
+}
+
+#[test]
+fn staff_end_one_allocation_and_drain_the_relay() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |_| {});
+    let control = bench.relay().control();
+    let mut users = one_of_each(&bench, &certificate, LegId(3));
+    let tcp = list(&bench)
+        .into_iter()
+        .find(|one| one.via == Via::Tcp)
+        .expect("it is there");
+    assert!(block(control.kill(&tcp.id)));
+    assert!(!block(control.kill(&tcp.id)), "it is gone already");
+    assert!(!block(control.kill("7-7-7")));
+    assert_eq!(list(&bench).len(), 2);
+
+    let spare = bench.relay().credentials().mint(LegId(3)).expect("a grant");
+    control.drain(true);
+    assert_eq!(bench.relay().credentials().mint(LegId(4)), None);
+    let mut late = User::udp(bench.relay().addresses()[0], of_grant(&spare));
+    let refused = |code| Event::Refused {
+        asked: Asked::Allocation,
+        code,
+    };
+    assert_eq!(late.allocate(), refused(508));
+    users[0].echo(shard(), &rtp(1));
+    users[2].echo(shard(), &rtp(1));
+    control.drain(false);
+    assert!(matches!(late.allocate(), Event::Allocated { .. }));
+}
+
+#[test]
+fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
+    let mut certificate = Certificate::new();
+    // More than a voice sends, as fast as it comes back.
+    let bench = start(&certificate, |config| {
+        config.limits = Limits {
+            packets_per_s: 0,
+            bits_per_s: 0,
+            ..Limits::default()
+        };
+    });
+    let relay = bench.relay();
+    let mut users = one_of_each(&bench, &certificate, LegId(1));
+    let old = relay.credentials().mint(LegId(9)).expect("a grant");
+    let older_trust = certificate.trust();
+    for round in 0..3 {
+        certificate.exchange();
+        relay.reload_certificate().expect("a good one");
+        relay.control().rotate_secret();
+        for user in &mut users {
+            for n in 0..50 {
+                user.echo(shard(), &rtp(round * 50 + n));
+            }
+            // Whoever renews does so with the old name all call long.
+            let refreshed = user.ask(|client, now, id| client.refresh(now, id, 600));
+            assert!(matches!(refreshed, Event::Refreshed { .. }), "{refreshed:?}");
+        }
+        // One turn: what was minted before still counts; two: not any more.
+        let mut late = User::udp(relay.addresses()[0], of_grant(&old));
+        let allocated = matches!(late.allocate(), Event::Allocated { .. });
+        assert_eq!(allocated, round == 0);
+        // New connections get the new certificate and no older one.
+        let grant = relay
+            .credentials()
+            .mint(LegId(20 + u128::from(round)))
+            .expect("a grant");
+        let mut fresh = User::tls(relay.addresses()[1], of_grant(&grant), &certificate.trust());
+        fresh.ready(shard());
+        fresh.echo(shard(), &rtp(0));
+    }
+    let refused = crate::user::tls(relay.addresses()[1], &older_trust).is_err();
+    assert!(refused, "the certificate of the beginning is not served any more");
+    let lost: u64 = list(&bench).iter().map(|one| one.dropped).sum();
+    assert_eq!(lost, 0);
+}

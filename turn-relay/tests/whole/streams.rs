@@ -1,0 +1,280 @@
+//! What a TCP connection may do, and when it is closed.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use ports::LegId;
+use stun::{Class, Message, Writer, method};
+use turn_relay::client::{Cutter, Stream};
+use turn_relay::core::Limits;
+
+use crate::bench::Bench;
+use crate::certificate::Certificate;
+use crate::control::{shard, start};
+use crate::user::{LIMIT, User, of_grant, rtp, tls};
+
+fn binding(transaction: [u8; 12]) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let len = Writer::new(&mut buffer, Class::Request, method::BINDING, transaction)
+        .expect("room")
+        .finish();
+    buffer[..len].to_vec()
+}
+
+fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).expect("it listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("an option");
+    stream.set_nodelay(true).expect("an option");
+    stream
+}
+
+/// Whether the other side closes it, sooner or later.
+fn is_closed(stream: &mut impl Read) -> bool {
+    let mut buffer = [0; 4_096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            // A reset is an end as well.
+            Err(fault) => return !turn_relay::client::is_timeout(&fault),
+        }
+    }
+}
+
+fn answer(stream: &mut impl Read) -> [u8; 12] {
+    let mut cutter = Cutter::default();
+    loop {
+        if let Some(message) = cutter.next().expect("STUN") {
+            return Message::parse(message).expect("STUN").transaction();
+        }
+        let read = stream.read(cutter.room()).expect("an answer");
+        assert_ne!(read, 0, "closed");
+        cutter.filled(read);
+    }
+}
+
+fn address(bench: &Bench) -> SocketAddr {
+    bench.relay().addresses()[0]
+}
+
+/// How many connections a limit has closed or kept out.
+fn closed_by_limits(bench: &mut Bench) -> String {
+    bench.stop();
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&bench.registry.gather())
+        .expect("text");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("helpline_turn_dropped_total{stage=\"stream\"}"));
+    line.expect("the figure is there").to_owned()
+}
+
+#[test]
+fn messages_may_be_split_and_glued_at_any_byte_in_plain_and_in_tls() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |_| {});
+    let mut plain: Box<dyn Stream> = Box::new(connect(address(&bench)));
+    let mut secure = tls(address(&bench), &certificate.trust()).expect("a handshake");
+    for stream in [&mut plain, &mut secure] {
+        for split in [1, 2, 3, 19, 20, 21, 39] {
+            // Two messages, cut once.
+            let both = [binding([split as u8; 12]), binding([split as u8 + 100; 12])].concat();
+            for part in [&both[..split], &both[split..]] {
+                stream.write_all(part).expect("sent");
+                stream.flush().expect("sent");
+            }
+            let mut cutter = Cutter::default();
+            let mut seen = Vec::new();
+            while seen.len() < 2 {
+                if let Some(message) = cutter.next().expect("STUN") {
+                    seen.push(Message::parse(message).expect("STUN").transaction()[0]);
+                    continue;
+                }
+                let read = stream.read(cutter.room()).expect("an answer");
+                assert_ne!(read, 0, "closed");
+                cutter.filled(read);
+            }
+            assert_eq!(seen, [split as u8, split as u8 + 100]);
+        }
+    }
+}
+
+#[test]
+fn what_begins_with_neither_tls_nor_a_request_is_closed() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |_| {});
+    let nonsense: [&[u8]; 4] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        // ChannelData cannot come first.
+        &[0x40, 0, 0, 4, 1, 2, 3, 4],
+        // An indication neither.
+        &[0x01, 0x16, 0, 0],
+        // Longer than any message.
+        &[0x00, 0x01, 0x20, 0x00, 0x21, 0x12, 0xA4, 0x42],
+    ];
+    for bytes in nonsense {
+        let mut stream = connect(address(&bench));
+        stream.write_all(bytes).expect("sent");
+        assert!(is_closed(&mut stream), "{bytes:?}");
+    }
+    // TLS that is none.
+    let mut stream = connect(address(&bench));
+    stream.write_all(&[0x16, 3, 1, 0, 4, 9, 9, 9, 9]).expect("sent");
+    assert!(is_closed(&mut stream));
+    assert!(closed_by_limits(&mut bench).ends_with(" 5"));
+}
+
+#[test]
+fn who_says_nothing_is_closed_and_so_is_who_shows_no_credential() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |config| {
+        config.stream_limits.first_message_ms = 300;
+        config.stream_limits.unauthenticated_ms = 900;
+    });
+    let grant = bench.relay().credentials().mint(LegId(1)).expect("a grant");
+    let mut known = User::tcp(address(&bench), of_grant(&grant));
+    known.ready(shard());
+    let mut silent = connect(address(&bench));
+    let mut handshake = connect(address(&bench));
+    handshake.write_all(&[0x16]).expect("sent");
+    let mut asking = connect(address(&bench));
+    asking.write_all(&binding([1; 12])).expect("sent");
+    assert_eq!(answer(&mut asking), [1; 12]);
+    assert!(is_closed(&mut silent));
+    assert!(is_closed(&mut handshake));
+    assert!(is_closed(&mut asking));
+    known.echo(shard(), &rtp(1));
+    drop(known);
+    assert!(closed_by_limits(&mut bench).ends_with(" 3"));
+}
+
+#[test]
+fn who_sends_much_without_a_credential_is_closed() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |_| {});
+    let mut stream = connect(address(&bench));
+    // 2,048 bytes are allowed: 102 requests of 20 bytes.
+    for n in 0..102 {
+        stream.write_all(&binding([n; 12])).expect("sent");
+        assert_eq!(answer(&mut stream), [n; 12]);
+    }
+    stream.write_all(&binding([200; 12])).expect("sent");
+    assert!(is_closed(&mut stream));
+    assert!(closed_by_limits(&mut bench).ends_with(" 1"));
+}
+
+#[test]
+fn a_network_has_a_share_of_connections_without_credential_and_a_handshake_rate() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |config| {
+        config.stream_limits.unauthenticated_per_prefix = 3;
+        config.stream_limits.tls_handshakes_per_s = 1;
+    });
+    let to = address(&bench);
+    let grant = bench.relay().credentials().mint(LegId(1)).expect("a grant");
+    let mut held: Vec<TcpStream> = (0..3).map(|_| connect(to)).collect();
+    for (n, stream) in held.iter_mut().enumerate() {
+        stream.write_all(&binding([n as u8; 12])).expect("sent");
+        assert_eq!(answer(stream), [n as u8; 12]);
+    }
+    assert!(is_closed(&mut connect(to)), "the fourth of the network");
+    held.pop();
+    // Whoever shows a credential does not count any more: many have room, one after the other.
+    let mut users: Vec<User> = Vec::new();
+    for _ in 0..4 {
+        let mut user = loop {
+            // The place of who has just gone or shown a credential is free in a moment.
+            let mut stream = connect(to);
+            stream.write_all(&binding([9; 12])).expect("sent");
+            let mut first = [0];
+            if stream.read(&mut first).is_ok_and(|read| read == 1) {
+                drop(stream);
+                break retry(|| User::tcp(to, of_grant(&grant)));
+            }
+        };
+        user.echo(shard(), &rtp(1));
+        users.push(user);
+    }
+    // The first handshake of a second succeeds, and soon one does not.
+    assert!(tls(to, &certificate.trust()).is_ok());
+    assert!((0..1_000).any(|_| tls(to, &certificate.trust()).is_err()));
+    drop((held, users));
+    assert!(!closed_by_limits(&mut bench).ends_with(" 0"));
+}
+
+/// A user that got in: its place may be free only in a moment.
+fn retry(make: impl Fn() -> User) -> User {
+    for _ in 0..1_000 {
+        let mut user = make();
+        let asked = user
+            .line
+            .ask(&mut user.client, |client, now, id| client.allocate(now, id, None, None));
+        if let Ok(Some(turn_relay::client::Event::Allocated { .. })) = asked {
+            let bound = user.ask(|client, now, id| client.bind(now, id, turn_relay::client::CHANNEL_FIRST, shard()));
+            assert!(matches!(bound, turn_relay::client::Event::Bound { .. }));
+            return user;
+        }
+        std::thread::yield_now();
+    }
+    panic!("nobody got in")
+}
+
+#[test]
+fn a_slow_reader_loses_old_media_and_nobody_else_does() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |config| {
+        config.limits = Limits {
+            packets_per_s: 0,
+            bits_per_s: 0,
+            ..Limits::default()
+        };
+    });
+    let grant = bench.relay().credentials().mint(LegId(1)).expect("a grant");
+    let mut slow = User::tcp(address(&bench), of_grant(&grant));
+    slow.ready(shard());
+    let mut quick = User::tcp(address(&bench), of_grant(&grant));
+    quick.ready(shard());
+    // More than both kernels' buffers hold: the echo comes back and nobody reads it.
+    let mut payload = vec![0x80; 1_400];
+    for n in 0..20_000_u32 {
+        payload[4..8].copy_from_slice(&n.to_be_bytes());
+        slow.line.say(&slow.client, shard(), &payload).expect("it takes all");
+        // One way for both through ring and worker: once the quick one has its echo, the ring is empty again.
+        if n.is_multiple_of(100) {
+            quick.echo(shard(), &rtp(n));
+        }
+    }
+    // Control answers come through when it reads again, behind what its kernel holds.
+    let mut newest = 0;
+    let refreshed = slow.ask(|client, now, id| client.refresh(now, id, 600));
+    assert!(
+        matches!(refreshed, turn_relay::client::Event::Refreshed { .. }),
+        "{refreshed:?}"
+    );
+    slow.line.say(&slow.client, shard(), &rtp(u32::MAX)).expect("sent");
+    let mut seen = 0_u32;
+    while newest != u32::MAX {
+        let Some(turn_relay::client::Came::Data(_, payload)) = slow.line.wait(&mut slow.client).expect("it lives")
+        else {
+            panic!("the newest never came")
+        };
+        newest = u32::from_be_bytes([payload[4], payload[5], payload[6], payload[7]]);
+        seen += 1;
+    }
+    drop((slow, quick));
+    bench.stop();
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&bench.registry.gather())
+        .expect("text");
+    let dropped = |stage: &str| {
+        let name = format!("helpline_turn_dropped_total{{stage=\"{stage}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(name.as_str()));
+        line.expect("the figure is there").parse::<u64>().expect("a number")
+    };
+    println!(
+        "{seen} after the refresh; dropped {} in the queue, {} in rings",
+        dropped("queue"),
+        dropped("ring")
+    );
+    assert!(dropped("queue") > 0);
+}
