@@ -3,6 +3,7 @@
 mod edge;
 mod listen;
 mod mail;
+mod nonces;
 mod peers;
 mod ring;
 mod start;

@@ -16,6 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::edge::{Outside, Side, Sinks};
 use super::listen::{bind, check, families, urls};
 use super::mail::{Address, Control, Letter, Orders, draw};
+use super::nonces::NonceKeys;
 use super::peers::Sockets;
 use super::ring::{Doorbell, Reader, ring};
 use super::stream::{StreamWorker, Tls, TlsFault};
@@ -270,6 +271,7 @@ where
             edge: EdgeCounters::default(),
             seen: Seen::default(),
             copied_ns: plan.at.now_ns,
+            nonces: NonceKeys::new(plan.at.now_ns),
         });
     }
     let mut commons = commons.into_iter();

@@ -12,6 +12,7 @@ use udp::{Interest, Poller};
 
 use super::edge::{Outside, Side};
 use super::mail::{Letter, Orders};
+use super::nonces::NonceKeys;
 use super::ring::{Doorbell, Frame, Reader, next};
 use crate::clock::Clock;
 use crate::core::{At, Core, Flow, Outcome};
@@ -48,6 +49,7 @@ pub(crate) struct Common<S: Side> {
     pub(crate) edge: EdgeCounters,
     pub(crate) seen: Seen,
     pub(crate) copied_ns: u64,
+    pub(crate) nonces: NonceKeys,
 }
 
 impl<S: Side> Common<S> {
@@ -196,6 +198,9 @@ impl<S: Side> Common<S> {
         if at.now_ns >= self.copied_ns + COPY_EVERY_NS {
             self.copied_ns = at.now_ns;
             self.copy();
+            if let Some(key) = self.nonces.due(at.now_ns) {
+                self.core.set_nonce_key(key);
+            }
         }
     }
 
