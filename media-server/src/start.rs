@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::music::{self, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable};
 use crate::plane::{Plane, ShardLink, Shared, lock};
 use crate::recorder::{self, Recorder};
-use crate::relay;
+use crate::relay::{self, Legs};
 use crate::storage::{Storage, StorageFault};
 use crate::tap::{self, Producer};
 use crate::threads::{self, Busy, Started};
@@ -247,7 +247,7 @@ impl MediaServer {
     /// What the relay may ask about legs.
     #[must_use]
     pub fn relay_legs(&self) -> Arc<dyn RelayLegs> {
-        let legs = Arc::clone(lock(&self.plane.0.registry).told());
+        let legs: Arc<Legs> = Arc::clone(lock(&self.plane.0.registry).told());
         legs
     }
 

@@ -216,11 +216,10 @@ fn frame(n: u16) -> Vec<u8> {
 }
 
 fn route_of(events: &[ports::MediaEvent], whose: LegId) -> Option<Route> {
-    let told = events.iter().rev().find_map(|event| match event.kind {
+    events.iter().rev().find_map(|event| match event.kind {
         EventKind::LegRoute { leg, route } if leg == whose => Some(route),
         _ => None,
-    });
-    told
+    })
 }
 
 fn metrics(server: &Server) -> String {
