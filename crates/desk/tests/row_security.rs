@@ -28,6 +28,8 @@ const MATRIX: &[(&str, &str, &str, &str)] = &[
     ("helpline.preflight_links", "SIUD", "S", ""),
     ("helpline.preflights", "SIUD", "S", ""),
     ("helpline.quality_heard", "SI", "S", ""),
+    ("helpline.quality_quiet", "SIUD", "", ""),
+    ("helpline.quality_raised", "SIUD", "", ""),
     ("helpline.quality_samples", "SI", "S", ""),
     ("helpline.queue_members", "SIUD", "S", ""),
     ("helpline.queues", "SIU", "S", ""),
