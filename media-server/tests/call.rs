@@ -39,7 +39,8 @@ async fn two_people_hear_each_other_with_their_own_numbers() {
     // Until the agent's line is up the customer hears music, in the same numbers.
     let is_said = |heard: &&(u8, u16, Vec<u8>)| heard.2.ends_with(&[0x55; 8]);
     until(&mut [&mut customer, &mut agent], "fifty frames each", |all| {
-        all.iter().all(|client| client.heard.iter().filter(is_said).count() >= 50)
+        all.iter()
+            .all(|client| client.heard.iter().filter(is_said).count() >= 50)
     });
     for (client, first, kind) in [(&customer, 1_000, 111), (&agent, 0, 96)] {
         for (n, (payload_type, _, payload)) in client.heard.iter().filter(is_said).enumerate() {
