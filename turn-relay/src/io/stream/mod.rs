@@ -110,16 +110,18 @@ impl<S: Side> StreamWorker<S> {
                     continue;
                 };
                 if self.common.own(ready.token) {
-                } else if ready.token >= LISTENER {
+                    continue;
+                }
+                if ready.token >= LISTENER {
                     self.accept((ready.token - LISTENER) as usize);
-                } else {
-                    let slot = ready.token as u32;
-                    if ready.writable {
-                        self.list(slot);
-                    }
-                    if ready.readable {
-                        self.read(slot);
-                    }
+                    continue;
+                }
+                let slot = ready.token as u32;
+                if ready.writable {
+                    self.list(slot);
+                }
+                if ready.readable {
+                    self.read(slot);
                 }
             }
             for shard in 0..self.common.rings.len() {

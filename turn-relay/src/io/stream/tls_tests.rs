@@ -103,7 +103,8 @@ fn exchanged_files_are_seen_and_useless_ones_change_nothing() {
     assert!(Arc::ptr_eq(&first, &tls.config()), "nothing has changed");
 
     std::fs::write(folder.files().key, "no key").unwrap();
-    let later = SystemTime::now() + Duration::from_secs(2);
+    let written = std::fs::metadata(folder.files().key).unwrap().modified().unwrap();
+    let later = written + Duration::from_secs(2);
     set_time(&folder.files().key, later);
     tls.look(NOW);
     assert!(Arc::ptr_eq(&first, &tls.config()));
