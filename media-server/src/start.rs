@@ -86,7 +86,6 @@ struct Parts {
     number: usize,
     sockets: Vec<Socket>,
     bell: Bell,
-    link: ShardLink,
     commands: Receiver<Command>,
     tap: Producer,
     relay: relay::Side,
@@ -107,10 +106,11 @@ impl MediaServer {
         let sounds = music::sounds(&config.hold_music, &config.waiting)?;
         let clock = Clock::start();
         let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
-        let (mut parts, mut taps) = (Vec::new(), Vec::new());
+        let (mut parts, mut links, mut taps) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..config.shards {
-            let (part, tap) = bind(&config, number)?;
+            let (part, link, tap) = bind(&config, number)?;
             parts.push(part);
+            links.push(link);
             taps.push(tap);
         }
         let addresses = parts
@@ -138,28 +138,13 @@ impl MediaServer {
             registry,
         )?;
         let (reports_in, reports) = sync_channel(REPORTS_MAX);
-        let (links, parts): (Vec<_>, Vec<_>) = parts
-            .into_iter()
-            .map(|part| {
-                (
-                    part.link,
-                    (
-                        part.number,
-                        part.sockets,
-                        part.bell,
-                        part.commands,
-                        part.tap,
-                        part.relay,
-                    ),
-                )
-            })
-            .unzip();
         let shared = Arc::new(share(config, clock, &certificate, links, handle));
         // The recorder started before what it reports to; nothing can be degraded before the first call.
         let _ = late.set(Arc::downgrade(&shared));
         let stop = Arc::new(AtomicBool::new(false));
         let (mut running, mut busy) = (Vec::new(), Vec::new());
-        for (number, sockets, bell, commands, tap, relay) in parts {
+        for part in parts {
+            let number = part.number;
             let (jobs, jobs_out) = sync_channel(JOBS_MAX);
             let mut shard = Shard::new(
                 clock.now_ns(),
@@ -173,15 +158,15 @@ impl MediaServer {
             shard.set_tone(Arc::clone(&sounds.tone));
             let worker = Worker {
                 shard,
-                sockets,
+                sockets: part.sockets,
                 batch: Batch::new(shared.config.batch),
-                bell,
-                commands,
+                bell: part.bell,
+                commands: part.commands,
                 jobs,
                 reports: reports_in.clone(),
                 number,
-                tap,
-                relay,
+                tap: part.tap,
+                relay: part.relay,
                 clock,
                 stop: Arc::clone(&stop),
             };
@@ -287,7 +272,7 @@ impl MediaServer {
     }
 }
 
-fn bind(config: &Config, number: usize) -> Result<(Parts, tap::Consumer), StartFailed> {
+fn bind(config: &Config, number: usize) -> Result<(Parts, ShardLink, tap::Consumer), StartFailed> {
     let wanted = match config.base_port {
         0 => 0,
         base => base.saturating_add(u16::try_from(number).unwrap_or(u16::MAX)),
@@ -321,11 +306,11 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, tap::Consumer), StartF
             number,
             sockets,
             bell,
-            link,
             commands,
             tap: producer,
             relay,
         },
+        link,
         consumer,
     ))
 }

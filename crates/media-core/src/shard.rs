@@ -171,7 +171,7 @@ impl Shard {
         if protocol == demux::Protocol::Stun {
             self.stun(now, Sender::from(from), slot.packet());
         } else if let Some(owner) = self.by_address.get(&addr::Key::from(from)).copied() {
-            self.from_known(now, owner, protocol, slot, tap);
+            self.take_known(now, owner, protocol, slot, tap);
         } else {
             self.out.totals.drop_unknown_source += 1;
         }
@@ -187,7 +187,7 @@ impl Shard {
         if protocol == demux::Protocol::Stun {
             self.stun(now, Sender::from(from), slot.packet());
         } else if let Some(owner) = self.behind_relay(&from) {
-            self.from_known(now, owner, protocol, slot, tap);
+            self.take_known(now, owner, protocol, slot, tap);
         } else {
             self.out.totals.drop_relay_gate += 1;
         }
@@ -213,7 +213,7 @@ impl Shard {
 
     /// What came from where a check came from before.
     #[inline]
-    fn from_known(
+    fn take_known(
         &mut self,
         now: u64,
         owner: Owner,

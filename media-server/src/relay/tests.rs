@@ -281,10 +281,13 @@ fn a_turn_takes_so_many_frames_and_begins_with_another_ring() {
     assert_eq!(side.figures().delay_ns, 0, "the longest begins anew");
 }
 
+/// Packets with the paths that they went by.
+type Handed = Vec<(RelayPath, Vec<u8>)>;
+
 /// A worker's end that notes what it got.
 #[derive(Clone, Default)]
 struct Noted {
-    sent: Arc<Mutex<Vec<(RelayPath, Vec<u8>)>>>,
+    sent: Arc<Mutex<Handed>>,
     flushes: Arc<Mutex<usize>>,
     says: Option<Accepted>,
 }
