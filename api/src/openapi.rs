@@ -89,6 +89,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(settings::view))
         .routes(routes!(settings::quality))
         .routes(routes!(settings::mail))
+        .routes(routes!(settings::supervision))
         .routes(routes!(relay::state))
         .routes(routes!(relay::kill))
         .routes(routes!(relay::drain, relay::serve))

@@ -53,6 +53,19 @@ async fn an_admin_reads_and_sets_and_a_wrong_value_is_named_with_its_limits() {
     let now = server.ask("GET", SETTINGS).bearer(&admin).send().await.json();
     assert_eq!(now["quality"]["value"], wanted, "no refusal changed anything");
 
+    let supervision = |body: Value| {
+        let ask = server.ask("PUT", format!("{SETTINGS}/supervision")).bearer(&admin);
+        async move { ask.json(&body).send().await }
+    };
+    let told = json!({ "announce": "tone", "announceTo": "all" });
+    let done = supervision(told.clone()).await;
+    assert_eq!(done.json()["supervision"]["value"], told, "{done:?}");
+    for odd in [
+        json!({ "announce": "tone" }),
+        json!({ "announce": "loud", "announceTo": "all" }),
+    ] {
+        assert_eq!(supervision(odd).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
     let mut mail = now["mail"]["value"].clone();
     mail["qualityAlertRoles"] = json!(["team_lead"]);
     let ask = server.serve("PUT", format!("{SETTINGS}/mail"));

@@ -48,7 +48,7 @@ describe("settings", () => {
     expect(await field("lowMos").inputValue()).toBe("3.2");
   });
 
-  it("name who is mailed about calls that sound bad", async () => {
+  it("name who is mailed about calls that sound bad, and whether supervisors are announced", async () => {
     await admin.page.getByRole("link", { name: "Mails" }).click();
     await field("role-team_lead").check();
     await field("qualityAlertQuietMinutes").fill("30");
@@ -57,6 +57,11 @@ describe("settings", () => {
       qualityAlertRoles: ["team_lead", "supervisor", "admin", "super_admin"],
       qualityAlertQuietMinutes: 30,
     });
+    await admin.page.getByRole("link", { name: "Supervision" }).click();
+    await field("announce-tone").check();
+    await field("announceTo-all").check();
+    const { supervision } = await saved();
+    expect(supervision.value).toEqual({ announce: "tone", announceTo: "all" });
     expect(admin.log.filter((line) => line.startsWith("pageerror"))).toEqual([]);
   });
 });

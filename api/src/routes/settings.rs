@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use wire::{
     problem::Problem,
-    settings::{MailSettings, QualityThresholds, Settings},
+    settings::{MailSettings, QualityThresholds, Settings, SupervisionSettings},
 };
 
 use super::Reply;
@@ -40,4 +40,17 @@ pub(crate) async fn mail(
     Payload(body): Payload<MailSettings>,
 ) -> Reply<Settings> {
     Ok(Json(app.desk().set_mail(&caller, body).await?))
+}
+
+/// Sets whether supervisors are announced, and to whom a tone sounds. Calls that are under way follow with the next change
+/// in them.
+#[utoipa::path(put, path = "/api/support/settings/supervision", tag = "settings", request_body = SupervisionSettings,
+    responses((status = 200, body = Settings),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn supervision(
+    State(app): State<App>,
+    Who(caller): Who,
+    Payload(body): Payload<SupervisionSettings>,
+) -> Reply<Settings> {
+    Ok(Json(app.desk().set_supervision(&caller, body).await?))
 }

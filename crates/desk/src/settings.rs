@@ -17,6 +17,8 @@ use crate::store::settings;
 
 /// The group of the thresholds.
 pub(crate) const QUALITY: &str = "quality";
+/// The group of what holds for supervisors.
+pub(crate) const SUPERVISION: &str = "supervision";
 /// The group of the mails, as the guide names it.
 pub(crate) const NOTIFICATIONS: &str = "NOTIFICATION_CONFIG";
 
@@ -81,7 +83,7 @@ impl Settings {
 
     /// Whether agents are shown who supervises them: a rule of the house, and off unless it says so.
     pub(crate) async fn announces(conn: &mut PgConnection) -> Result<bool, Refused> {
-        let group = settings::get(conn, "supervision").await?;
+        let group = settings::get(conn, SUPERVISION).await?;
         Ok(Self::is_announced(group.as_ref()))
     }
 
@@ -99,13 +101,13 @@ impl Settings {
 
     /// Who hears a tone when a supervisor begins: nobody, unless the house says `tone`.
     pub(crate) async fn announce(conn: &mut PgConnection) -> Result<Announce, Refused> {
-        let group = settings::get(conn, "supervision").await?;
+        let group = settings::get(conn, SUPERVISION).await?;
         Ok(Self::tone_for(group.as_ref()))
     }
 
     fn tone_for(group: Option<&Value>) -> Announce {
         let leaf = |name: &str| group.and_then(|group| group.get(name)).and_then(Value::as_str);
-        match (leaf("announce"), leaf("announce_to")) {
+        match (leaf("announce"), leaf("announceTo")) {
             (Some("tone"), Some("none")) => Announce::Nobody,
             (Some("tone"), Some("all")) => Announce::All,
             (Some("tone"), _) => Announce::Agents,
@@ -248,20 +250,17 @@ mod tests {
         let with = |group: Value| Settings::tone_for(Some(&group));
         assert_eq!(with(json!({ "announce": "tone" })), Announce::Agents);
         assert_eq!(
-            with(json!({ "announce": "tone", "announce_to": "agent" })),
+            with(json!({ "announce": "tone", "announceTo": "agent" })),
             Announce::Agents
         );
-        assert_eq!(with(json!({ "announce": "tone", "announce_to": "all" })), Announce::All);
+        assert_eq!(with(json!({ "announce": "tone", "announceTo": "all" })), Announce::All);
         assert_eq!(
-            with(json!({ "announce": "tone", "announce_to": "none" })),
+            with(json!({ "announce": "tone", "announceTo": "none" })),
             Announce::Nobody
         );
-        assert_eq!(with(json!({ "announce": "tone", "announce_to": 7 })), Announce::Agents);
+        assert_eq!(with(json!({ "announce": "tone", "announceTo": 7 })), Announce::Agents);
         for word in ["off", "notice", "loud"] {
-            assert_eq!(
-                with(json!({ "announce": word, "announce_to": "all" })),
-                Announce::Nobody
-            );
+            assert_eq!(with(json!({ "announce": word, "announceTo": "all" })), Announce::Nobody);
         }
         assert_eq!(Settings::tone_for(None), Announce::Nobody);
     }

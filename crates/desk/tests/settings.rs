@@ -9,7 +9,7 @@ use desk::{ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX, ALERT_
 use ports::Thresholds;
 use scene::{Eye, Node, PATIENCE, customer, database, service, staff_id};
 use tokio::time::{sleep, timeout};
-use wire::settings::{MailSettings, QualityThresholds};
+use wire::settings::{Announce, AnnounceTo, MailSettings, QualityThresholds, SupervisionSettings};
 use wire::staff::StaffRole;
 
 async fn scene() -> Option<(Node, Eye)> {
@@ -187,4 +187,49 @@ async fn a_node_hears_of_thresholds_that_were_set_elsewhere_and_keeps_to_the_lim
     });
     looked.await.expect("the node looks every second");
     node.stop().await;
+}
+
+#[tokio::test]
+async fn supervisors_are_announced_only_once_an_admin_says_so_and_odd_words_of_others_are_off() {
+    let Some((node, mut eye)) = scene().await else { return };
+    let admin = admin(&node, &mut eye).await;
+    let agent = node.agent("amina", 1).await;
+    let off = SupervisionSettings {
+        announce: Announce::Off,
+        announce_to: AnnounceTo::Agent,
+    };
+    let set = node.desk.settings(&admin).await.unwrap().supervision;
+    assert_eq!((&set.value, &set.usual), (&off, &off));
+    let all = SupervisionSettings {
+        announce: Announce::Tone,
+        announce_to: AnnounceTo::All,
+    };
+    for nobody in [&agent, &customer("u1"), &Caller::Demo] {
+        let refused = node.desk.set_supervision(nobody, all.clone()).await.unwrap_err();
+        assert_eq!(refused.code, Code::Forbidden);
+    }
+    for _ in 0..2 {
+        let set = node
+            .desk
+            .set_supervision(&admin, all.clone())
+            .await
+            .unwrap()
+            .supervision;
+        assert_eq!((&set.value, &set.usual), (&all, &off));
+    }
+    assert_eq!(
+        eye.texts(
+            "select (value ->> 'announce') || ' ' || (value ->> 'announceTo') from settings_history
+            where key = 'supervision'"
+        )
+        .await,
+        ["tone all"],
+        "twice is once"
+    );
+    eye.run(
+        "update public.support_settings set value = '{\"announce\": \"loud\", \"announceTo\": 7}',
+        version = version + 1 where key = 'supervision'",
+    )
+    .await;
+    assert_eq!(node.desk.settings(&admin).await.unwrap().supervision.value, off);
 }

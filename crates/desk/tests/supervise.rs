@@ -152,11 +152,8 @@ async fn media_is_told_who_hears_the_tone_while_somebody_supervises() {
     for (group, expected) in [
         ("'{\"announce\": \"notice\"}'", Announce::Nobody),
         ("'{\"announce\": \"tone\"}'", Announce::Agents),
-        ("'{\"announce\": \"tone\", \"announce_to\": \"all\"}'", Announce::All),
-        (
-            "'{\"announce\": \"tone\", \"announce_to\": \"none\"}'",
-            Announce::Nobody,
-        ),
+        ("'{\"announce\": \"tone\", \"announceTo\": \"all\"}'", Announce::All),
+        ("'{\"announce\": \"tone\", \"announceTo\": \"none\"}'", Announce::Nobody),
     ] {
         let says = format!(
             "update public.support_settings set value = {group}, version = version + 1 where key = 'supervision'"

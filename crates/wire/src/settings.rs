@@ -1,4 +1,4 @@
-//! What an admin sets: from where on sound counts as bad, and who is told of it.
+//! What an admin sets: from where on sound counts as bad and who is told of it, and whether supervisors are announced.
 
 use crate::staff::StaffRole;
 use crate::wire;
@@ -79,11 +79,56 @@ wire! {
 }
 
 wire! {
+    /// Whether people are told that a supervisor listens, whispers or joins.
+    pub enum Announce {
+        /// They are not.
+        Off,
+        /// The agent's page shows who, and how.
+        Notice,
+        /// The same, and a tone sounds.
+        Tone,
+    }
+}
+
+wire! {
+    /// Who hears the tone.
+    pub enum AnnounceTo {
+        /// The agent and a colleague who is consulted.
+        Agent,
+        /// They and the customer.
+        All,
+    }
+}
+
+wire! {
+    /// How supervisors are announced. Laws differ by country; every supervision is audited in any case.
+    #[serde(deny_unknown_fields)]
+    pub struct SupervisionSettings {
+        /// Whether, and how.
+        pub announce: Announce,
+        /// Who hears a tone.
+        pub announce_to: AnnounceTo,
+    }
+}
+
+wire! {
+    /// The same with what holds where nothing was set.
+    pub struct SupervisionSettingsView {
+        /// What holds now.
+        pub value: SupervisionSettings,
+        /// What holds where nothing was set.
+        pub usual: SupervisionSettings,
+    }
+}
+
+wire! {
     /// `GET /api/support/settings`, and the reply to every change.
     pub struct Settings {
         /// From where on sound counts as bad.
         pub quality: QualitySettings,
         /// Which mails are sent.
         pub mail: MailSettingsView,
+        /// How supervisors are announced.
+        pub supervision: SupervisionSettingsView,
     }
 }

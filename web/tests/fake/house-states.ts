@@ -64,6 +64,10 @@ export const houseSettings = (): Settings => {
       quietMinutesMin: 1,
       quietMinutesMax: 1440,
     },
+    supervision: {
+      value: { announce: "notice", announceTo: "agent" },
+      usual: { announce: "off", announceTo: "agent" },
+    },
   };
 };
 
@@ -157,7 +161,7 @@ function admin(fake: FakeServer): void {
   signedIn(ADMIN)(fake);
   let settings = houseSettings();
   fake.on("GET /api/support/settings", () => ({ body: settings }));
-  for (const group of ["quality", "mail"] as const) {
+  for (const group of ["quality", "mail", "supervision"] as const) {
     fake.on(`PUT /api/support/settings/${group}`, ({ body }: { body: unknown }) => {
       settings = { ...settings, [group]: { ...settings[group], value: body } };
       return { body: settings };
@@ -201,6 +205,16 @@ export const HOUSE: PageState[] = [
       await page.getByText("2 changes not saved").waitFor();
       await id(page, "settings-save").click();
       await page.getByText("Saved", { exact: true }).waitFor();
+    },
+  },
+  {
+    name: "settings-supervision",
+    path: "/admin/settings?tab=supervision",
+    prepare: admin,
+    reach: async (page) => {
+      await id(page, "set-announce-tone").check();
+      await id(page, "set-announceTo-all").waitFor();
+      await page.getByText("1 change not saved").waitFor();
     },
   },
   {

@@ -1,7 +1,14 @@
 // The forms of the settings: what is wrong, what is new, what is sent; and line tests in short.
 
 import { describe, expect, test } from "vitest";
-import { MailForm, numberOf, QualityForm, THRESHOLDS } from "../../console/routes/settings/form.ts";
+import {
+  ANNOUNCED,
+  MailForm,
+  numberOf,
+  QualityForm,
+  SupervisionForm,
+  THRESHOLDS,
+} from "../../console/routes/settings/form.ts";
 import { codeOf, rttOf, scoreOf, spoken, troublesOf } from "../../console/routes/tests/shape.ts";
 import en from "../../shared/i18n/house/en.json";
 import sw from "../../shared/i18n/house/sw.json";
@@ -12,6 +19,7 @@ test("both languages have the same words with the same values", () => {
   const values = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
   for (const [key, text] of Object.entries(en)) expect(values(sw[key as keyof typeof sw]), key).toEqual(values(text));
   for (const { flag } of THRESHOLDS) expect(en).toHaveProperty([`settings.hint.${flag}`]);
+  for (const word of Object.values(ANNOUNCED).flat()) expect(en).toHaveProperty([`settings.supervision.${word}`]);
 });
 
 test("a number is what people write, with a point or a comma", () => {
@@ -67,6 +75,16 @@ test("mails count a change of the roles once, whichever they are", () => {
   form.write("qualityAlertQuietMinutes", "1440");
   form.turn("notifyOnQualityAlert", false);
   expect([form.changes, form.savable, form.value.qualityAlertQuietMinutes]).toEqual([3, true, 1440]);
+  form.undo();
+  expect([form.changes, form.value]).toEqual([0, form.settings.value]);
+});
+
+test("supervisors are announced as chosen, and undone before it is saved", () => {
+  const form = new SupervisionForm(houseSettings().supervision);
+  expect([form.changes, form.savable, form.is("announce", "notice")]).toEqual([0, false, true]);
+  form.choose("announce", "tone");
+  form.choose("announceTo", "all");
+  expect([form.changes, form.savable, form.value]).toEqual([2, true, { announce: "tone", announceTo: "all" }]);
   form.undo();
   expect([form.changes, form.value]).toEqual([0, form.settings.value]);
 });

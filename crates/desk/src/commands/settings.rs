@@ -1,11 +1,14 @@
-//! What admins set: from where on sound counts as bad, and which mails are sent.
+//! What admins set: from where on sound counts as bad, which mails are sent, and whether supervisors are announced.
 
 use std::sync::Arc;
 
 use ports::Thresholds;
 use ports::thresholds::{self as limits, Bounds};
 use serde_json::{Value, json};
-use wire::settings::{MailSettings, MailSettingsView, QualitySettings, QualityThresholds};
+use wire::settings::{
+    Announce, AnnounceTo, MailSettings, MailSettingsView, QualitySettings, QualityThresholds, SupervisionSettings,
+    SupervisionSettingsView,
+};
 
 use super::apply::{Act, Actor};
 use crate::after::After;
@@ -14,7 +17,7 @@ use crate::facade::Desk;
 use crate::permissions::{self, SETTINGS_WRITE};
 use crate::refusal::{Code, Refused};
 use crate::settings::{self, ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX, ALERT_QUIET_MINUTES_MIN};
-use crate::settings::{NOTIFICATIONS, QUALITY};
+use crate::settings::{NOTIFICATIONS, QUALITY, SUPERVISION};
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::settings as store;
@@ -47,6 +50,18 @@ impl Desk {
     /// `forbidden`, `validation` beyond a limit, `database`.
     pub async fn set_mail(&self, caller: &Caller, set: MailSettings) -> Result<wire::settings::Settings, Refused> {
         self.told(set_mail(self.core(), caller, set).await)
+    }
+
+    /// Sets whether supervisors are announced; holds for running calls from the next change in them on.
+    ///
+    /// # Errors
+    /// `forbidden`, `database`.
+    pub async fn set_supervision(
+        &self,
+        caller: &Caller,
+        set: SupervisionSettings,
+    ) -> Result<wire::settings::Settings, Refused> {
+        self.told(set_supervision(self.core(), caller, set).await)
     }
 }
 
@@ -122,6 +137,23 @@ async fn set_mail(
     .await
 }
 
+async fn set_supervision(
+    core: &Arc<Core>,
+    caller: &Caller,
+    set: SupervisionSettings,
+) -> Result<wire::settings::Settings, Refused> {
+    allow(caller)?;
+    let leaves = serde_json::to_value(set).map_err(|_| Refused::new(Code::Internal))?;
+    let caller = caller.clone();
+    core.write("settings", move |tx| {
+        Box::pin(async move {
+            put(tx, &caller, SUPERVISION, &leaves).await?;
+            view(tx).await
+        })
+    })
+    .await
+}
+
 /// Writes leaves of a group, if they change anything, with a line in the audit log.
 async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value) -> Result<(), Refused> {
     let before = store::get(tx.conn(), group).await?.unwrap_or_else(|| json!({}));
@@ -147,6 +179,7 @@ async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value) -> Resul
 async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
     let quality = store::get(tx.conn(), QUALITY).await?;
     let mail = store::get(tx.conn(), NOTIFICATIONS).await?;
+    let supervision = store::get(tx.conn(), SUPERVISION).await?;
     Ok(wire::settings::Settings {
         quality: QualitySettings {
             value: shown(&settings::thresholds_of(quality.as_ref())),
@@ -162,7 +195,27 @@ async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
             quiet_minutes_min: ALERT_QUIET_MINUTES_MIN,
             quiet_minutes_max: ALERT_QUIET_MINUTES_MAX,
         },
+        supervision: SupervisionSettingsView {
+            value: supervised(supervision.as_ref()),
+            usual: supervised(None),
+        },
     })
+}
+
+/// As decisions read it: what nobody knows is off, and a tone is for the agent.
+fn supervised(group: Option<&Value>) -> SupervisionSettings {
+    let leaf = |name: &str| group.and_then(|group| group.get(name)).and_then(Value::as_str);
+    SupervisionSettings {
+        announce: match leaf("announce") {
+            Some("tone") => Announce::Tone,
+            Some("notice") => Announce::Notice,
+            Some(_) | None => Announce::Off,
+        },
+        announce_to: match leaf("announceTo") {
+            Some("all") => AnnounceTo::All,
+            Some(_) | None => AnnounceTo::Agent,
+        },
+    }
 }
 
 fn mails(group: Option<&Value>) -> MailSettings {

@@ -1,10 +1,14 @@
 // What stands in the fields of the settings, whether it may be saved, and how much of it is new. Knows no page.
 
+import type { Announce } from "../../../shared/gen/Announce.ts";
+import type { AnnounceTo } from "../../../shared/gen/AnnounceTo.ts";
 import type { MailSettings } from "../../../shared/gen/MailSettings.ts";
 import type { MailSettingsView } from "../../../shared/gen/MailSettingsView.ts";
 import type { QualitySettings } from "../../../shared/gen/QualitySettings.ts";
 import type { QualityThresholds } from "../../../shared/gen/QualityThresholds.ts";
 import type { StaffRole } from "../../../shared/gen/StaffRole.ts";
+import type { SupervisionSettings } from "../../../shared/gen/SupervisionSettings.ts";
+import type { SupervisionSettingsView } from "../../../shared/gen/SupervisionSettingsView.ts";
 
 export type Leaf = keyof QualityThresholds;
 
@@ -174,6 +178,46 @@ export class MailForm {
   get value(): MailSettings {
     const numbers = NUMBERS.map((name) => [name, numberOf(this.#texts[name]) ?? this.settings.value[name]]);
     return { ...this.#value, ...(Object.fromEntries(numbers) as Record<MailNumber, number>) };
+  }
+}
+
+/** What may be said about announcing supervisors, least first. */
+export const ANNOUNCED = {
+  announce: ["off", "notice", "tone"],
+  announceTo: ["agent", "all"],
+} as const satisfies { [K in keyof SupervisionSettings]: readonly SupervisionSettings[K][] };
+
+/** How supervisors are announced, as choices. */
+export class SupervisionForm {
+  #value: SupervisionSettings;
+
+  constructor(readonly settings: SupervisionSettingsView) {
+    this.#value = settings.value;
+  }
+
+  is(name: keyof SupervisionSettings, word: string): boolean {
+    return this.#value[name] === word;
+  }
+
+  choose(name: keyof SupervisionSettings, word: Announce | AnnounceTo): void {
+    this.#value = { ...this.#value, [name]: word };
+  }
+
+  get changes(): number {
+    const names = Object.keys(ANNOUNCED) as (keyof SupervisionSettings)[];
+    return names.filter((name) => this.#value[name] !== this.settings.value[name]).length;
+  }
+
+  get savable(): boolean {
+    return this.changes > 0;
+  }
+
+  undo(): void {
+    this.#value = this.settings.value;
+  }
+
+  get value(): SupervisionSettings {
+    return this.#value;
   }
 }
 

@@ -1,4 +1,5 @@
-// /admin/settings: from where on a call's sound counts as bad, and which mails are sent. Each setting says what happens.
+// /admin/settings: from where on a call's sound counts as bad, which mails are sent, and whether supervisors are announced.
+// Each setting says what happens.
 
 import type { ComponentChildren, TargetedEvent } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -8,18 +9,28 @@ import type { Settings } from "../../../shared/gen/Settings.ts";
 import { h, type Key as HouseKey } from "../../house.ts";
 import { api, query } from "../../state.ts";
 import { oneDigit, t, wholeNumber, type Key } from "../../words.ts";
-import { MailForm, QualityForm, ROLES, THRESHOLDS, type MailNumber, type MailSwitch, type Threshold } from "./form.ts";
+import {
+  ANNOUNCED,
+  MailForm,
+  QualityForm,
+  ROLES,
+  SupervisionForm,
+  THRESHOLDS,
+  type MailNumber,
+  type MailSwitch,
+  type Threshold,
+} from "./form.ts";
 import "./settings.css";
 
-type Tab = "quality" | "mail";
-const TABS: readonly Tab[] = ["quality", "mail"];
+type Tab = "quality" | "mail" | "supervision";
+const TABS: readonly Tab[] = ["quality", "mail", "supervision"];
 
 export default function SettingsPage() {
   const [settings, setSettings] = useState<Settings | "unread">();
   useEffect(() => {
     void api.get<Settings>("/api/support/settings").then((reply) => setSettings(reply.ok ? reply.value : "unread"));
   }, []);
-  const tab: Tab = query.value.get("tab") === "mail" ? "mail" : "quality";
+  const tab = TABS.find((one) => one === query.value.get("tab")) ?? "quality";
   return (
     <main class="page settings" data-testid="settings">
       <header class="page-head">
@@ -30,7 +41,7 @@ export default function SettingsPage() {
           <a
             key={one}
             class="tab"
-            href={one === "quality" ? "/admin/settings" : "/admin/settings?tab=mail"}
+            href={one === "quality" ? "/admin/settings" : `/admin/settings?tab=${one}`}
             aria-current={one === tab ? "page" : undefined}
           >
             {h(`settings.${one}`)}
@@ -44,14 +55,14 @@ export default function SettingsPage() {
           </Notice>
         </div>
       )}
-      {typeof settings === "object" &&
-        (tab === "quality" ? (
-          <Quality settings={settings} taken={setSettings} />
-        ) : (
-          <Mails settings={settings} taken={setSettings} />
-        ))}
+      {typeof settings === "object" && <Part tab={tab} settings={settings} taken={setSettings} />}
     </main>
   );
+}
+
+function Part({ tab, ...rest }: PartProps & { tab: Tab }) {
+  if (tab === "mail") return <Mails {...rest} />;
+  return tab === "supervision" ? <Supervision {...rest} /> : <Quality {...rest} />;
 }
 
 interface PartProps {
@@ -242,6 +253,49 @@ function MailNumberField(
         redraw();
       }}
     />
+  );
+}
+
+function Supervision({ settings, taken }: PartProps) {
+  const [form, redraw] = useForm(() => new SupervisionForm(settings.supervision), settings.supervision);
+  return (
+    <Saving form={form} redraw={redraw} path="supervision" taken={taken}>
+      <p class="settings-lead muted">{h("settings.supervision.lead")}</p>
+      <ChoiceField form={form} redraw={redraw} name="announce" word="announce" />
+      {form.is("announce", "tone") && <ChoiceField form={form} redraw={redraw} name="announceTo" word="to" />}
+    </Saving>
+  );
+}
+
+function ChoiceField(props: {
+  form: SupervisionForm;
+  redraw: () => void;
+  name: keyof typeof ANNOUNCED;
+  word: "announce" | "to";
+}) {
+  const { form, redraw, name, word } = props;
+  return (
+    <div class="setting setting-roles" role="radiogroup" aria-labelledby={`set-${name}`}>
+      <span class="setting-text" id={`set-${name}`}>
+        <span class="medium">{h(`settings.supervision.${word}`)}</span>
+        <span class="field-hint">{h(`settings.supervision.${word}.hint`)}</span>
+      </span>
+      {ANNOUNCED[name].map((choice) => (
+        <label key={choice} class="settings-role">
+          <input
+            type="radio"
+            name={name}
+            data-testid={`set-${name}-${choice}`}
+            checked={form.is(name, choice)}
+            onChange={() => {
+              form.choose(name, choice);
+              redraw();
+            }}
+          />
+          {h(`settings.supervision.${choice}`)}
+        </label>
+      ))}
+    </div>
   );
 }
 
