@@ -51,7 +51,7 @@ impl<S: Side> UdpWorker<S> {
                 }
             }
             for shard in 0..self.common.rings.len() {
-                busy |= self.from_shard(shard, &mut frames);
+                busy |= self.take_frames(shard, &mut frames);
             }
             self.common.tick();
             self.send_replies();
@@ -100,10 +100,10 @@ impl<S: Side> UdpWorker<S> {
         received == self.batch.size()
     }
 
-    fn from_shard(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
+    fn take_frames(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
         let UdpWorker { common, sockets, batch } = self;
         let mut refused = 0;
-        let more = common.from_shard(shard, frames, |bytes, ready| {
+        let more = common.take_frames(shard, frames, |bytes, ready| {
             let get = |n: usize| {
                 let (flow, range) = ready.get(n)?;
                 Some((flow, bytes.get(range.clone())?))

@@ -156,7 +156,7 @@ impl<S: Side> Common<S> {
 
     /// Takes what one shard has sent: `each` is given every frame, wrapped. `bytes` is then what all of them lie in, for
     /// `send`. True if more may wait.
-    pub(crate) fn from_shard(
+    pub(crate) fn take_frames(
         &mut self,
         shard: usize,
         ready: &mut Vec<(Flow, std::ops::Range<usize>)>,

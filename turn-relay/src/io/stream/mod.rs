@@ -125,7 +125,7 @@ impl<S: Side> StreamWorker<S> {
                 }
             }
             for shard in 0..self.common.rings.len() {
-                busy |= self.from_shard(shard, &mut frames);
+                busy |= self.take_frames(shard, &mut frames);
             }
             self.common.tick();
             self.hand_out();
@@ -245,7 +245,7 @@ impl<S: Side> StreamWorker<S> {
         Ok(())
     }
 
-    fn from_shard(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
+    fn take_frames(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
         let StreamWorker {
             common,
             connections,
@@ -254,7 +254,7 @@ impl<S: Side> StreamWorker<S> {
         } = self;
         let now_ms = common.clock.now_ms();
         let mut dropped = 0;
-        let more = common.from_shard(shard, frames, |bytes, ready| {
+        let more = common.take_frames(shard, frames, |bytes, ready| {
             for (flow, range) in ready {
                 let Some(connection) = connections.of(flow.connection) else {
                     continue;

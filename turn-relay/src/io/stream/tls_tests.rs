@@ -41,7 +41,10 @@ fn a_whole_chain_raises_no_doubt_and_each_fault_has_its_own_words() {
         doubts(&whole, "other.example", NOW),
         [Doubt::Name("other.example".to_owned())]
     );
-    assert_eq!(doubts(&[own.clone()], "turn.example", NOW), [Doubt::NoChain]);
+    assert_eq!(
+        doubts(std::slice::from_ref(&own), "turn.example", NOW),
+        [Doubt::NoChain]
+    );
     assert_eq!(
         doubts(&[own.clone(), of(&stranger)], "turn.example", NOW),
         [Doubt::BrokenChain]
