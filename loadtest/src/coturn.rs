@@ -82,13 +82,13 @@ impl Coturn {
         Ok(())
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process behind it.
-    pub(crate) fn echo_pid(&self) -> u32 {
-        self.echo.pid()
+    /// Nanoseconds on a core until now: of coturn, and of what it relays to.
+    pub(crate) fn used(&self) -> std::io::Result<[u64; 2]> {
+        Ok([system::process_ns(self.pid())?, system::process_ns(self.echo.pid())?])
     }
 
     /// Ways in for `count` clients, and the peer to name.

@@ -21,6 +21,8 @@ use crate::{Fault, system};
 
 /// The address that clients name as their peer: advertised by the shard behind the relay, bound by nobody.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
+/// Names of the relay's threads.
+pub(crate) const THREADS: &str = "hl-turn";
 /// Batches between a worker and the shard: far more than are ever under way.
 const BATCHES: usize = 1_024;
 /// Datagrams per second and bits per second that a client may send: a measurement sends more than a voice does.
@@ -221,6 +223,12 @@ impl Ours {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Nanoseconds on a core until now: of the relay's threads, and of the others.
+    pub(crate) fn used(&self) -> std::io::Result<[u64; 2]> {
+        let relay = system::thread_cpu(self.pid(), &system::threads(self.pid(), THREADS)?)?.run_ns;
+        Ok([relay, system::process_ns(self.pid())?.saturating_sub(relay)])
     }
 
     /// Where clients without credentials come to.

@@ -382,8 +382,10 @@ pub(crate) fn turn(options: &Turn, rounds: &[Round]) -> Report {
     };
     let ours = middle(&|round| Some(round.ours.us));
     let other = middle(&|round| round.coturn.as_ref().map(|side| side.us));
-    let behind = middle(&|round| round.coturn.as_ref().map(|side| side.behind_us));
-    let ratio = |other: Option<f64>| Some(round(ours? / other?));
+    let behind = middle(&|round| Some(round.ours.behind_us));
+    let other_behind = middle(&|round| round.coturn.as_ref().map(|side| side.behind_us));
+    let ratio = |ours: Option<f64>, other: Option<f64>| Some(round(ours? / other?));
+    let sum = |relay: Option<f64>, behind: Option<f64>| Some(relay? + behind?);
     let figures = json!({
         "clients": options.clients,
         "rate": options.rate,
@@ -392,10 +394,11 @@ pub(crate) fn turn(options: &Turn, rounds: &[Round]) -> Report {
         "seconds": options.span.seconds,
         "rounds": rounds.len(),
         "cpu_us_per_datagram": ours.map(round),
+        "behind_us_per_datagram": behind.map(round),
         "coturn_cpu_us_per_datagram": other.map(round),
-        "coturn_behind_us_per_datagram": behind.map(round),
-        "ratio_to_coturn": ratio(other),
-        "ratio_to_coturn_with_behind": ratio(other.zip(behind).map(|(relay, behind)| relay + behind)),
+        "coturn_behind_us_per_datagram": other_behind.map(round),
+        "ratio_to_coturn": ratio(ours, other),
+        "ratio_to_coturn_with_behind": ratio(sum(ours, behind), sum(other, other_behind)),
         "each_round": rounds.iter().map(|round| json!({
             "ours": side(&round.ours),
             "coturn": round.coturn.as_ref().map(side),

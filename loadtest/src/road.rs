@@ -2,19 +2,19 @@
 //!
 //! Invariant: a road that leads through a relay stands before its leg is added, so a leg never waits for it.
 
-use std::io::{self, Read, Write};
+mod socket;
+mod tls;
+
+use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream, ToSocketAddrs as _};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use ports::Via;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use turn_relay::client::{Broken, CHANNEL_FIRST, Client, Credentials, Cutter, Event, Ids, Incoming, Line, Stream, Way};
+use socket::{Socket, skip_full, some};
+use turn_relay::client::{CHANNEL_FIRST, Client, Credentials, Event, Ids, Incoming, Line, Stream, Way};
 
 use wire::leg::IceServer;
 
@@ -22,10 +22,10 @@ use crate::{Fault, clock};
 
 /// Longest wait for a connection, a handshake or an answer while the road is made.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Ports that are tried: what an earlier client left behind at one of them ends by itself, only later.
+const PORTS_TRIED: u32 = 10;
 /// Largest datagram with its wrapping, bytes.
 const WRAPPED_BYTES: usize = 2_048;
-/// What may wait in a stream that takes no more, bytes: 200 ms of voice. Behind it datagrams are lost, as on a line.
-const UNSENT_BYTES_MAX: usize = 8_192;
 
 /// Where a relay is and how it is entered.
 #[derive(Clone, Debug)]
@@ -119,35 +119,43 @@ impl Road {
 
     /// Through `relay` to `peer`; blocks until the channel stands.
     pub(crate) fn relayed(relay: &Relay, peer: SocketAddr) -> Result<Road, Fault> {
+        for _ in 0..PORTS_TRIED {
+            if let Some(road) = Road::through(relay, peer)? {
+                return Ok(road);
+            }
+        }
+        Err("the relay takes every port for one that has an allocation already".into())
+    }
+
+    /// `None`: the relay remembers an allocation of the port that the system gave.
+    fn through(relay: &Relay, peer: SocketAddr) -> Result<Option<Road>, Fault> {
         let first = *uuid::Uuid::new_v4().as_bytes();
         let first: stun::TransactionId = first[..12].try_into()?;
-        let (client, socket) = match relay.via {
+        let opened: Option<io::Result<(Client, Socket)>> = match relay.via {
             Via::Udp => {
-                let (client, way) = opened(relay, peer, Line::<StdStream>::udp(relay.address, LIMIT, first)?)?;
-                let Way::Datagrams(socket) = way else {
-                    return Err("a datagram socket became a stream".into());
-                };
-                socket.set_nonblocking(true)?;
-                (client, Socket::Datagrams(UdpSocket::from_std(socket)))
+                let line = Line::<StdStream>::udp(relay.address, LIMIT, first)?;
+                opened(relay, peer, line)?.map(|(client, way)| Ok((client, Socket::datagrams(way)?)))
             }
             Via::Tcp => {
                 let line = Line::over(Way::Bytes(connect(relay.address)?), LIMIT, first);
-                let (client, way) = opened(relay, peer, line)?;
-                (client, Socket::plain(stream_of(way)?)?)
+                opened(relay, peer, line)?.map(|(client, way)| Ok((client, Socket::plain(way)?)))
             }
             Via::Tls => {
-                let line = Line::over(Way::Bytes(tls(relay.address)?), LIMIT, first);
-                let (client, way) = opened(relay, peer, line)?;
-                (client, Socket::sealed(stream_of(way)?)?)
+                let line = Line::over(Way::Bytes(tls::open(connect(relay.address)?)?), LIMIT, first);
+                opened(relay, peer, line)?.map(|(client, way)| Ok((client, Socket::sealed(way)?)))
             }
         };
-        Ok(Road::Relayed(Box::new(Relayed {
+        let Some((client, socket)) = opened.transpose()? else {
+            return Ok(None);
+        };
+        Ok(Some(Road::Relayed(Box::new(Relayed {
             client,
             socket,
             peer,
             begin: clock::now(),
             ids: Ids::after(first),
-        })))
+            gone: false,
+        }))))
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, number: u32) -> io::Result<()> {
@@ -191,38 +199,21 @@ impl Road {
     }
 }
 
-/// A full socket loses the packet, as a network would; it then misses among the delivered.
-fn skip_full(sent: io::Result<usize>) -> io::Result<()> {
-    some(sent).map(drop)
-}
-
-fn some<T>(done: io::Result<T>) -> io::Result<Option<T>> {
-    match done {
-        Ok(value) => Ok(Some(value)),
-        Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
 fn connect(to: SocketAddr) -> io::Result<StdStream> {
     let stream = StdStream::connect_timeout(&to, LIMIT)?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-fn stream_of<S>(way: Way<S>) -> Result<S, Fault> {
-    match way {
-        Way::Bytes(stream) => Ok(stream),
-        Way::Datagrams(_) => Err("a stream became a datagram socket".into()),
-    }
-}
-
-/// Makes the allocation and the channel to `peer`.
-fn opened<S: Stream>(relay: &Relay, peer: SocketAddr, mut line: Line<S>) -> Result<(Client, Way<S>), Fault> {
+/// Makes the allocation and the channel to `peer`; `None` when this address has one already.
+fn opened<S: Stream>(relay: &Relay, peer: SocketAddr, mut line: Line<S>) -> Result<Option<(Client, Way<S>)>, Fault> {
     let mut client = Client::new(line.carrier(), relay.credentials.clone());
     let made = line.ask(&mut client, |client, now_ms, id| {
         client.allocate(now_ms, id, None, None)
     })?;
+    if let Some(Event::Refused { code: 437, .. }) = made {
+        return Ok(None);
+    }
     let Some(Event::Allocated { .. }) = made else {
         return Err(format!("the relay gave no allocation: {made:?}").into());
     };
@@ -232,89 +223,7 @@ fn opened<S: Stream>(relay: &Relay, peer: SocketAddr, mut line: Line<S>) -> Resu
     let Some(Event::Bound { .. }) = bound else {
         return Err(format!("the relay gave no channel: {bound:?}").into());
     };
-    Ok((client, line.into_way()))
-}
-
-enum Socket {
-    Datagrams(UdpSocket),
-    Plain(Flow<TcpStream>),
-    Sealed(Flow<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Socket {
-    fn plain(stream: StdStream) -> io::Result<Socket> {
-        stream.set_nonblocking(true)?;
-        Ok(Socket::Plain(Flow::new(TcpStream::from_std(stream))))
-    }
-
-    fn sealed(stream: StreamOwned<ClientConnection, StdStream>) -> io::Result<Socket> {
-        let (connection, stream) = stream.into_parts();
-        stream.set_nonblocking(true)?;
-        let stream = StreamOwned::new(connection, TcpStream::from_std(stream));
-        Ok(Socket::Sealed(Flow::new(stream)))
-    }
-
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match self {
-            Socket::Datagrams(socket) => registry.register(socket, token, Interest::READABLE),
-            Socket::Plain(flow) => registry.register(&mut flow.stream, token, Interest::READABLE),
-            Socket::Sealed(flow) => registry.register(&mut flow.stream.sock, token, Interest::READABLE),
-        }
-    }
-
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        match self {
-            Socket::Datagrams(socket) => skip_full(socket.send(message)),
-            Socket::Plain(flow) => flow.send(message),
-            Socket::Sealed(flow) => flow.send(message),
-        }
-    }
-}
-
-/// A stream with what it has not taken yet and what is not yet cut.
-struct Flow<S> {
-    stream: S,
-    cutter: Cutter,
-    unsent: Vec<u8>,
-}
-
-impl<S: Read + Write> Flow<S> {
-    fn new(stream: S) -> Flow<S> {
-        Flow {
-            stream,
-            cutter: Cutter::default(),
-            unsent: Vec::new(),
-        }
-    }
-
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        if self.unsent.len() + message.len() <= UNSENT_BYTES_MAX {
-            self.unsent.extend_from_slice(message);
-        }
-        while !self.unsent.is_empty() {
-            let Some(taken) = some(self.stream.write(&self.unsent))? else {
-                break;
-            };
-            self.unsent.drain(..taken);
-        }
-        some(self.stream.flush()).map(drop)
-    }
-
-    /// The next message, copied into `buffer`.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        loop {
-            let cut = self.cutter.next().map_err(|fault: Broken| io::Error::other(fault))?;
-            if let Some(message) = cut {
-                buffer[..message.len()].copy_from_slice(message);
-                return Ok(Some(message.len()));
-            }
-            match some(self.stream.read(self.cutter.room()))? {
-                None => return Ok(None),
-                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(len) => self.cutter.filled(len),
-            }
-        }
-    }
+    Ok(Some((client, line.into_way())))
 }
 
 /// A channel through a relay.
@@ -325,6 +234,7 @@ pub(crate) struct Relayed {
     /// Where the client's time goes on: what the making took is missing in it, which is nothing beside a minute ahead.
     begin: Instant,
     ids: Ids,
+    gone: bool,
 }
 
 impl Relayed {
@@ -336,18 +246,43 @@ impl Relayed {
         let mut buffer = [0; WRAPPED_BYTES];
         let len = self.client.wrap(self.ids.draw(), self.peer, bytes, &mut buffer);
         let len = len.ok_or_else(|| io::Error::other("a datagram is too long for a relay"))?;
-        self.socket.send(&buffer[..len])
+        self.put(&buffer[..len])
+    }
+
+    /// A relay that has closed the connection takes nothing more: its call is over, or what is missing shows.
+    fn put(&mut self, message: &[u8]) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        match self.socket.send(message) {
+            Err(fault) if is_end(&fault) => {
+                self.gone = true;
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    /// The next message from the relay; `None` when there is none, or none any more.
+    fn take(&mut self, message: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.gone {
+            return Ok(None);
+        }
+        match self.socket.receive(message) {
+            Err(fault) if is_end(&fault) => {
+                self.gone = true;
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let mut message = [0; WRAPPED_BYTES];
         loop {
-            let read = match &mut self.socket {
-                Socket::Datagrams(socket) => some(socket.recv(&mut message))?,
-                Socket::Plain(flow) => flow.receive(&mut message)?,
-                Socket::Sealed(flow) => flow.receive(&mut message)?,
+            let Some(len) = self.take(&mut message)? else {
+                return Ok(None);
             };
-            let Some(len) = read else { return Ok(None) };
             let now_ms = self.now_ms(clock::now());
             match self.client.handle(now_ms, self.ids.draw(), &message[..len]) {
                 Incoming::Data { payload, .. } => {
@@ -363,7 +298,8 @@ impl Relayed {
 
     fn tick(&mut self, now: Instant) -> io::Result<()> {
         let now_ms = self.now_ms(now);
-        if self.client.wake_at().is_some_and(|at| at <= now_ms)
+        if !self.gone
+            && self.client.wake_at().is_some_and(|at| at <= now_ms)
             && let Some(event) = self.client.tick(now_ms, self.ids.draw())
         {
             judged(&event)?;
@@ -373,9 +309,25 @@ impl Relayed {
 
     fn say_what_is_due(&mut self) -> io::Result<()> {
         while let Some(request) = self.client.poll() {
-            self.socket.send(&request)?;
+            self.put(&request)?;
         }
         Ok(())
+    }
+}
+
+/// The other side has ended the connection.
+fn is_end(fault: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(fault.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        // Left behind, the allocation would refuse the next client that is given this port, for ten minutes.
+        let now_ms = self.now_ms(clock::now());
+        self.client.refresh(now_ms, self.ids.draw(), 0);
+        // A relay that is gone has freed it.
+        let _ = self.say_what_is_due();
     }
 }
 
@@ -386,63 +338,6 @@ fn judged(event: &Event) -> io::Result<()> {
             "the relay failed in the middle of a run: {event:?}"
         ))),
         Event::Allocated { .. } | Event::Refreshed { .. } | Event::Permitted | Event::Bound { .. } => Ok(()),
-    }
-}
-
-/// TLS to whoever answers: what is measured is the cost, and test certificates are self-made.
-fn tls(to: SocketAddr) -> Result<StreamOwned<ClientConnection, StdStream>, Fault> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
-    config.enable_sni = false;
-    let connection = ClientConnection::new(Arc::new(config), ServerName::from(to.ip()))?;
-    let mut tls = StreamOwned::new(connection, connect(to)?);
-    while tls.conn.is_handshaking() {
-        tls.conn.complete_io(&mut tls.sock)?;
-    }
-    Ok(tls)
-}
-
-/// Takes every certificate; only ever pointed at servers of a test.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = rustls::crypto::ring::default_provider();
-        provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

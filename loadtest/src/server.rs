@@ -8,12 +8,10 @@ use serde::Deserialize;
 use testkit::calls::Desk;
 
 use crate::system::{self, Cpu};
-use crate::{Fault, clock};
+use crate::{Fault, clock, relay};
 
 /// Names of the threads that forward packets.
 pub(crate) const SHARDS: &str = "hl-shard";
-/// Names of the relay's threads.
-const RELAY: &str = "hl-turn";
 /// Longest wait until earlier calls are gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait until the server has finished the recordings of the calls that were measured.
@@ -60,7 +58,7 @@ impl Server {
 
     /// Its relay's threads, kept on core 0 as well: they are a part of a relayed packet's way.
     pub(crate) fn relay(&self) -> Result<Vec<u32>, Fault> {
-        let threads = system::threads(self.pid, RELAY)?;
+        let threads = system::threads(self.pid, relay::THREADS)?;
         for thread in &threads {
             system::pin(Some(*thread), 0)?;
         }

@@ -23,9 +23,9 @@ const HEAD_BYTES: usize = 12;
 /// One measurement of one server.
 #[derive(Debug)]
 pub(crate) struct Side {
-    /// Time on a core of all threads of the relay, per relayed datagram.
+    /// Time on a core of the relay's threads, per relayed datagram.
     pub(crate) us: f64,
-    /// The same of the process behind it; ours has that within.
+    /// The same of what is behind it: another process, or with ours the other threads of the same.
     pub(crate) behind_us: f64,
     pub(crate) window: Window,
 }
@@ -49,12 +49,12 @@ pub(crate) fn run(options: &Turn, core: usize) -> Result<Report, Fault> {
     for number in 0..options.rounds {
         eprintln!("round {number} of {}", options.rounds - 1);
         let (relays, peer) = ours.relays(options.clients, options.way)?;
-        let our_side = side(options, &relays, peer, ours.pid(), None)?;
+        let our_side = side(options, &relays, peer, || ours.used())?;
         let other = match &coturn {
             None => None,
             Some(coturn) => {
                 let (relays, peer) = coturn.relays(options.clients, options.way);
-                Some(side(options, &relays, peer, coturn.pid(), Some(coturn.echo_pid()))?)
+                Some(side(options, &relays, peer, || coturn.used())?)
             }
         };
         rounds.push(Round {
@@ -91,13 +91,15 @@ pub(crate) fn clients(options: &Turn, relays: &[Relay], peer: SocketAddr) -> Res
     Ok(generator)
 }
 
-fn side(options: &Turn, relays: &[Relay], peer: SocketAddr, pid: u32, behind: Option<u32>) -> Result<Side, Fault> {
+/// `used`: nanoseconds on a core until now, of the relay and of what is behind it.
+fn side(
+    options: &Turn,
+    relays: &[Relay],
+    peer: SocketAddr,
+    used: impl Fn() -> io::Result<[u64; 2]>,
+) -> Result<Side, Fault> {
     let mut generator = clients(options, relays, peer)?;
     let time = options.span.time();
-    let used = || -> io::Result<[u64; 2]> {
-        let behind = behind.map_or(Ok(0), system::process_ns)?;
-        Ok([system::process_ns(pid)?, behind])
-    };
     let (begin, before) = (clock::now(), used()?);
     let window = generator.measure(time)?;
     let (took, after) = (clock::now().duration_since(begin), used()?);
