@@ -346,10 +346,7 @@ impl<L: Leg> Generator<L> {
             let Some(line) = self.lines[number].as_mut() else {
                 continue;
             };
-            loop {
-                let Some(len) = line.road.receive(&mut buffer)? else {
-                    break;
-                };
+            while let Some(len) = line.road.receive(&mut buffer)? {
                 let now = clock::now();
                 let Some((from, to)) = line.leg.hear(now, &mut buffer[..len])? else {
                     asks = true;

@@ -108,9 +108,9 @@ fn a_leg_keeps_no_more_than_its_share() {
         })
         .1;
         for _ in 0..40 {
-            for speaker in 0..2 {
-                let packet = legs[speaker].speak(&[7; 90]);
-                rings += kept(|| drop(bed.datagram(legs[speaker].address, &packet))).1;
+            for leg in &mut legs {
+                let packet = leg.speak(&[7; 90]);
+                rings += kept(|| drop(bed.datagram(leg.address, &packet))).1;
             }
         }
         bed.now += FRAME;

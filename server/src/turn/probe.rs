@@ -101,16 +101,12 @@ fn binding(to: SocketAddr, limit: Duration) -> Result<SocketAddr, Failure> {
 
 /// Allocations over UDP, TCP and TLS, and what the server must refuse.
 pub(super) fn turn(target: &Target, credentials: &Credentials, report: &mut Report) {
+    /// Opens the way to the server.
+    type Connect = fn(&Target) -> Result<Wire, Failure>;
     let mut open: Option<(Wire, Client)> = None;
-    let ways: [(&'static str, u16, fn(&Target) -> Result<Wire, Failure>); 2] = [
-        ("turn-udp", target.port, |target| {
-            Ok(wire::udp(target.at(target.port), target.limit)?)
-        }),
-        ("turn-tcp", target.port, |target| {
-            Ok(wire::tcp(target.at(target.port), target.limit)?)
-        }),
-    ];
-    for (check, port, connect) in ways {
+    let udp: Connect = |target| Ok(wire::udp(target.at(target.port), target.limit)?);
+    let tcp: Connect = |target| Ok(wire::tcp(target.at(target.port), target.limit)?);
+    for (check, port, connect) in [("turn-udp", target.port, udp), ("turn-tcp", target.port, tcp)] {
         let made = connect(target).and_then(|wire| allocate(wire, credentials));
         let place = format!("{} port {port}", &check[5..].to_uppercase());
         report.push(allocated(check, &place, &made));

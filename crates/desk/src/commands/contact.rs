@@ -177,7 +177,8 @@ pub(crate) async fn prepare(
     partner: Option<StaffId>,
 ) -> Result<Granted, Refused> {
     let talks = matches!(row.status.as_str(), "connecting" | "answered");
-    if !talks && !(part == Part::Customer && may_wait_with_sound(tx, row).await?) {
+    let waits = !talks && part == Part::Customer && may_wait_with_sound(tx, row).await?;
+    if !talks && !waits {
         return Err(Refused::because(
             Code::IllegalTransition,
             "nobody has taken the call yet, or it is over",
