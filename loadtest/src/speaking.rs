@@ -1,9 +1,9 @@
 //! The generator's thread as everybody else sees it: orders in, figures out.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub(crate) enum Rank {
 pub(crate) struct Speaking {
     orders: Sender<Order>,
     heard: Arc<AtomicUsize>,
+    /// Why it ended, if it did so by itself.
+    fault: Arc<OnceLock<String>>,
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
@@ -53,25 +55,34 @@ impl Speaking {
     pub(crate) fn start(core: usize, pace: Pace, rank: Rank) -> io::Result<Speaking> {
         let (orders, inbox) = mpsc::channel();
         let heard = Arc::new(AtomicUsize::new(0));
-        let told = Arc::clone(&heard);
+        let fault = Arc::new(OnceLock::new());
+        let (told, why) = (Arc::clone(&heard), Arc::clone(&fault));
         let thread = thread::Builder::new().name("generator".to_owned()).spawn(move || {
-            system::pin(None, core)?;
-            if rank == Rank::Second {
-                system::give_way()?;
-            }
-            speak(&inbox, &told, pace)
+            let work = || {
+                system::pin(None, core)?;
+                if rank == Rank::Second {
+                    system::give_way()?;
+                }
+                speak(&inbox, &told, pace)
+            };
+            work().inspect_err(|fault| forget(why.set(fault.to_string())))
         })?;
-        Ok(Speaking { orders, heard, thread })
+        Ok(Speaking {
+            orders,
+            heard,
+            fault,
+            thread,
+        })
     }
 
     fn order(&self, order: Order) -> io::Result<()> {
-        self.orders.send(order).map_err(|_| ended())
+        self.orders.send(order).map_err(|_| self.ended())
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> io::Result<T> {
         let (reply, answer) = oneshot::channel();
         self.order(order(reply))?;
-        answer.await.map_err(|_| ended())
+        answer.await.map_err(|_| self.ended())
     }
 
     /// Gives a leg a socket; its number.
@@ -132,12 +143,16 @@ impl Speaking {
     /// Ends it.
     pub(crate) fn stop(self) -> io::Result<()> {
         drop(self.orders);
-        self.thread.join().map_err(|_| ended())?
+        let broken = |_| io::Error::other("the generator broke");
+        self.thread.join().map_err(broken)?
     }
-}
 
-fn ended() -> io::Error {
-    io::Error::other("the generator ended before its time")
+    fn ended(&self) -> io::Error {
+        match self.fault.get() {
+            Some(fault) => io::Error::other(format!("the generator ended: {fault}")),
+            None => io::Error::other("the generator ended before its time"),
+        }
+    }
 }
 
 fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace) -> io::Result<()> {
