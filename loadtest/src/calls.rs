@@ -139,10 +139,14 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     let samples = sampler.samples();
     drop(sampler);
     let before = Used::now(server.pid, shards)?;
+    let finished = server.finished().await?;
     maker.hang_up(&calls).await?;
     let legs = calls.iter().flat_map(|call| call.legs).collect();
     let ledgers = speaking.remove(legs).await?;
     // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
+    if steps.iter().all(|step| step.recorded) {
+        server.wait_until_finished(finished + calls.len() as u64).await?;
+    }
     server.wait_until_stored().await?;
     let finalising = Finalising {
         used: Used::now(server.pid, shards)?.since(before),

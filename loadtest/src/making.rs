@@ -23,7 +23,7 @@ use crate::speaking::Speaking;
 use crate::{Fault, clock};
 
 /// Calls that are made at the same time: a few offers' time ahead of the router, far below an offer's lease.
-const WIDTH: usize = 24;
+const WIDTH: usize = 8;
 /// Requests of one kind at the same time, where order does not matter.
 pub(crate) const REQUESTS_WIDTH: usize = 8;
 /// An agent is not asked for again before this: he writes up his call for a minute.

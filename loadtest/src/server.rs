@@ -93,6 +93,23 @@ impl Server {
         self.wait_for_zero("helpline_live_rooms", IDLE_LIMIT, what).await
     }
 
+    /// Recordings that were finished so far.
+    pub(crate) async fn finished(&self) -> Result<u64, Fault> {
+        self.gauge("helpline_recording_finalise_seconds_count").await
+    }
+
+    /// Waits until as many recordings are finished: a call that has just ended is not queued yet.
+    pub(crate) async fn wait_until_finished(&self, count: u64) -> Result<(), Fault> {
+        let end = clock::now() + STORED_LIMIT;
+        while self.finished().await? < count {
+            if clock::now() >= end {
+                return Err("the server does not finish the recordings of the calls".into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Waits until the server has finished every recording.
     pub(crate) async fn wait_until_stored(&self) -> Result<(), Fault> {
         let what = "the server does not finish the recordings of the calls";
