@@ -76,9 +76,15 @@ impl Server {
         Ok(value as u64)
     }
 
-    async fn wait_for_zero(&self, name: &str, limit: Duration, else_say: &str) -> Result<(), Fault> {
+    async fn wait_for(
+        &self,
+        name: &str,
+        limit: Duration,
+        else_say: &str,
+        is_reached: impl Fn(u64) -> bool,
+    ) -> Result<(), Fault> {
         let end = clock::now() + limit;
-        while self.gauge(name).await? > 0 {
+        while !is_reached(self.gauge(name).await?) {
             if clock::now() >= end {
                 return Err(else_say.into());
             }
@@ -90,34 +96,32 @@ impl Server {
     /// Waits until no call of an earlier run is left.
     pub(crate) async fn wait_until_idle(&self) -> Result<(), Fault> {
         let what = "calls of an earlier run are still there";
-        self.wait_for_zero("helpline_live_rooms", IDLE_LIMIT, what).await
+        self.wait_for("helpline_live_rooms", IDLE_LIMIT, what, |rooms| rooms == 0)
+            .await
     }
 
     /// Recordings that were finished so far.
     pub(crate) async fn finished(&self) -> Result<u64, Fault> {
-        self.gauge("helpline_recording_finalise_seconds_count").await
+        self.gauge(FINISHED).await
     }
 
     /// Waits until as many recordings are finished: a call that has just ended is not queued yet.
     pub(crate) async fn wait_until_finished(&self, count: u64) -> Result<(), Fault> {
-        let end = clock::now() + STORED_LIMIT;
-        while self.finished().await? < count {
-            if clock::now() >= end {
-                return Err("the server does not finish the recordings of the calls".into());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
+        self.wait_for(FINISHED, STORED_LIMIT, UNFINISHED, |finished| finished >= count)
+            .await
     }
 
-    /// Waits until the server has finished every recording.
+    /// Waits until no recording is left to be finished.
     pub(crate) async fn wait_until_stored(&self) -> Result<(), Fault> {
-        let what = "the server does not finish the recordings of the calls";
-        self.wait_for_zero("helpline_recording_queued", STORED_LIMIT, what)
+        let name = "helpline_recording_queued";
+        self.wait_for(name, STORED_LIMIT, UNFINISHED, |queued| queued == 0)
             .await
     }
 }
 
+/// Counts recordings that are finished.
+const FINISHED: &str = "helpline_recording_finalise_seconds_count";
+const UNFINISHED: &str = "the server does not finish the recordings of the calls";
 /// Threads that keep what is recorded while a call lasts.
 const RECORDER: &str = "recorder-";
 /// The thread that makes recordings of what was kept, after the call.
