@@ -16,10 +16,8 @@ mod config;
 pub mod core;
 mod io;
 mod metrics;
-mod stun_server;
 
 pub use config::{CREDENTIAL_S, Config, LISTENERS_MAX, Listen, Mode, Neighbours, PORTS, REALM, UDP_WORKERS_MAX};
 pub use io::stream::{StreamLimits, TlsFault, TlsFiles};
 pub use io::{Relay, RelayHandle, StartFailed};
 pub use metrics::Metrics;
-pub use stun_server::StunServer;

@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use stun::{Class, Message, Writer, method};
-use turn_relay::{Metrics, StunServer};
+use turn_relay::{Config, Listen, Metrics, Mode, Neighbours, Relay, RelayHandle, StartFailed};
 
-fn server() -> (StunServer, Registry) {
+/// STUN alone: a relay with TURN off.
+fn start(addresses: &[SocketAddr], metrics: Metrics) -> Result<RelayHandle, StartFailed> {
+    let mut config = Config::new(Mode::Off, &[], &[], "");
+    config.listen = addresses.iter().map(|&bind| Listen { bind, public: None }).collect();
+    Relay::start(config, Neighbours::none(), metrics)
+}
+
+fn server() -> (RelayHandle, Registry) {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).expect("a fresh registry");
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    (StunServer::start(&[any, any], metrics).expect("free ports"), registry)
+    (start(&[any, any], metrics).expect("free ports"), registry)
 }
 
 fn request(transaction: [u8; 12]) -> Vec<u8> {
@@ -84,7 +91,7 @@ fn a_taken_port_is_named() {
     let (server, _registry) = server();
     let taken = server.addresses()[0];
     let metrics = Metrics::new(&Registry::new()).expect("a fresh registry");
-    let Err(refused) = StunServer::start(&[taken], metrics) else {
+    let Err(refused) = start(&[taken], metrics) else {
         panic!("the port is taken")
     };
     assert!(refused.to_string().contains(&taken.to_string()), "{refused}");
