@@ -73,7 +73,7 @@ pub(crate) struct Measured {
 
 /// Measures the clients alone, then under the flood.
 pub(crate) fn run(options: &Turn, requests: u32) -> Result<Report, Fault> {
-    let mut ours = Ours::start()?;
+    let mut ours = Ours::start(options.own_thread)?;
     let (relays, peer) = ours.relays(options.clients, options.way)?;
     let mut generator = turn::clients(options, &relays, peer)?;
     let quiet = generator.measure(options.span.time())?;

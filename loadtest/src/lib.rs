@@ -90,8 +90,8 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
             media::serve(*shards)?;
             return Ok(None);
         }
-        Command::ServeRelay => {
-            relay::serve()?;
+        Command::ServeRelay { own_thread } => {
+            relay::serve(*own_thread)?;
             return Ok(None);
         }
         Command::ServeEcho => {
@@ -124,7 +124,7 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
         Command::Fanout(options) => fanout::run(options, core)?,
         Command::Soak(options) => soak::run(options, &Server::read(&options.server)?, core)?,
         Command::Turn(options) => turn::run(options, core)?,
-        Command::ServeMedia { .. } | Command::ServeRelay | Command::ServeEcho => return Ok(None),
+        Command::ServeMedia { .. } | Command::ServeRelay { .. } | Command::ServeEcho => return Ok(None),
     };
     Ok(Some(report))
 }

@@ -49,7 +49,7 @@ impl Arguments {
             Command::Fanout(options) => Some(&options.output),
             Command::Soak(options) => Some(&options.output),
             Command::Turn(options) => Some(&options.output),
-            Command::ServeMedia { .. } | Command::ServeRelay | Command::ServeEcho => None,
+            Command::ServeMedia { .. } | Command::ServeRelay { .. } | Command::ServeEcho => None,
         }
     }
 
@@ -79,7 +79,10 @@ pub(crate) enum Command {
     Turn(Turn),
     /// The relay process of `turn`.
     #[command(hide = true)]
-    ServeRelay,
+    ServeRelay {
+        #[arg(long)]
+        own_thread: bool,
+    },
     /// What coturn relays to in `turn`.
     #[command(hide = true)]
     ServeEcho,
@@ -275,6 +278,9 @@ pub(crate) struct Turn {
     /// Our relay only: no coturn is needed.
     #[arg(long)]
     pub(crate) alone: bool,
+    /// Our relay reads UDP in a thread of its own, as with several shards, instead of in that of the shard behind it.
+    #[arg(long)]
+    pub(crate) own_thread: bool,
     /// So many requests without credentials at our relay instead, each from an address and port of its own, while the
     /// clients speak.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=FLOOD_MAX))]

@@ -1,4 +1,5 @@
-//! Our relay alone in a process: a shard that sends everything back stands behind it. What `turn` loads.
+//! Our relay alone in a process: a shard that sends everything back stands behind it, and runs the relay's UDP in its own
+//! thread, as the only shard of a node does. What `turn` loads.
 //!
 //! An order comes as one line, a number: as many credentials are made and come back as JSON, in one line. The end of the
 //! input is the end of the process.
@@ -8,21 +9,24 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use call_model::LegId;
-use ports::{Accepted, FromRelay, LegState, RelayEgress, RelayLegs, RelayPath, RelayShard, RelaySink, Via};
+use ports::{Accepted, FromRelay, LegState, RelayEgress, RelayGuest, RelayLegs, RelayPath, RelayShard, RelaySink, Via};
 use serde::{Deserialize, Serialize};
 use turn_relay::client::Credentials;
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, TlsFiles};
+use udp::{Bell, Interest, Poller};
 
 use crate::road::{self, Ways};
 use crate::{Fault, system};
 
 /// The address that clients name as their peer: advertised by the shard behind the relay, bound by nobody.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
-/// Names of the relay's threads.
+/// Names of the relay's threads; that of the shard is one of them where it runs the relay.
 pub(crate) const THREADS: &str = "hl-turn";
+/// What the shard's poller calls the bell; the relay's descriptors are called by their places.
+const BELL: u64 = 32;
 /// Batches between a worker and the shard: far more than are ever under way.
 const BATCHES: usize = 1_024;
 /// Datagrams per second and bits per second that a client may send: a measurement sends more than a voice does.
@@ -43,7 +47,7 @@ struct Granted {
 }
 
 /// Serves until the standard input ends.
-pub(crate) fn serve() -> Result<(), Fault> {
+pub(crate) fn serve(own_thread: bool) -> Result<(), Fault> {
     let files = SelfMade::make()?;
     let mut config = Config::new(Mode::Virtual, &[PEER.ip()], &[0, 0], "localhost");
     config.tls = Some(TlsFiles {
@@ -52,17 +56,21 @@ pub(crate) fn serve() -> Result<(), Fault> {
     });
     config.limits.packets_per_s = LIMITLESS;
     config.limits.bits_per_s = LIMITLESS;
+    config.udp_workers = usize::from(own_thread);
     let (batches, inbox) = sync_channel(BATCHES);
-    let sink = || -> Box<dyn RelaySink> {
+    let bell = Bell::new()?;
+    let sink = |worker: usize| -> Box<dyn RelaySink> {
         Box::new(Sink {
             batch: Vec::new(),
             batches: batches.clone(),
+            // The first one is run by the thread that it would wake.
+            bell: (worker > 0 && !own_thread).then(|| bell.clone()),
         })
     };
     let neighbours = Neighbours {
         shards: vec![RelayShard {
             candidates: vec![PEER],
-            sinks: (0..config.workers()).map(|_| sink()).collect(),
+            sinks: (0..config.workers()).map(sink).collect(),
         }],
         legs: Arc::new(AllLive),
     };
@@ -73,9 +81,23 @@ pub(crate) fn serve() -> Result<(), Fault> {
         .into_iter()
         .next()
         .ok_or("the relay has no way back")?;
-    std::thread::Builder::new()
-        .name("echo".to_owned())
-        .spawn(move || echo(&inbox, egresses))?;
+    match relay.take_guest() {
+        None => std::thread::Builder::new().name("echo".to_owned()).spawn(move || {
+            echo(&inbox, egresses);
+            Ok(())
+        })?,
+        Some(guest) => {
+            let mut poller = Poller::new(BELL as usize + 1)?;
+            for (descriptor, token) in guest.descriptors().iter().zip(0..) {
+                poller.add(descriptor, token, Interest::Read)?;
+            }
+            poller.add(&bell, BELL, Interest::Read)?;
+            let shard = move || host(guest, &mut poller, &bell, &inbox, egresses);
+            std::thread::Builder::new()
+                .name(format!("{THREADS}-host"))
+                .spawn(shard)?
+        }
+    };
     let [plain, tls] = relay.addresses() else {
         return Err("the relay listens on other addresses than it was told".into());
     };
@@ -124,6 +146,8 @@ type Batch = Vec<(RelayPath, Vec<u8>)>;
 struct Sink {
     batch: Batch,
     batches: SyncSender<Batch>,
+    /// Wakes a shard that waits for more than batches.
+    bell: Option<Bell>,
 }
 
 impl RelaySink for Sink {
@@ -136,20 +160,58 @@ impl RelaySink for Sink {
         if !self.batch.is_empty() {
             // A shard that is that far behind loses the batch, which shows among the delivered.
             let _ = self.batches.try_send(std::mem::take(&mut self.batch));
+            if let Some(bell) = &self.bell {
+                bell.ring();
+            }
         }
     }
 }
 
 fn echo(inbox: &Receiver<Batch>, mut egresses: Vec<Box<dyn RelayEgress>>) {
     for batch in inbox {
-        for (path, payload) in &batch {
-            if let Some(egress) = egresses.get_mut(usize::from(path.worker)) {
-                // Full or gone: a packet that is lost, and missed by its client.
-                let _ = egress.transmit(*path, payload);
+        send_back(&batch, &mut egresses);
+    }
+}
+
+fn send_back(batch: &Batch, egresses: &mut [Box<dyn RelayEgress>]) {
+    for (path, payload) in batch {
+        if let Some(egress) = egresses.get_mut(usize::from(path.worker)) {
+            // Full or gone: a packet that is lost, and missed by its client.
+            let _ = egress.transmit(*path, payload);
+        }
+    }
+    for egress in egresses {
+        egress.flush();
+    }
+}
+
+/// The same as a shard does it that runs the relay in its own thread.
+fn host(
+    mut guest: Box<dyn RelayGuest>,
+    poller: &mut Poller,
+    bell: &Bell,
+    inbox: &Receiver<Batch>,
+    mut egresses: Vec<Box<dyn RelayEgress>>,
+) -> std::io::Result<()> {
+    loop {
+        let ready = poller.wait(i32::try_from(guest.park()).unwrap_or(i32::MAX))?;
+        guest.unpark();
+        for token in (0..ready).filter_map(|index| Some(poller.ready(index)?.token)) {
+            if token == BELL {
+                bell.hush();
+            } else {
+                guest.read(token as usize);
             }
         }
-        for egress in &mut egresses {
-            egress.flush();
+        loop {
+            match inbox.try_recv() {
+                Ok(batch) => send_back(&batch, &mut egresses),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+        if !guest.write() {
+            return Ok(());
         }
     }
 }
@@ -199,9 +261,10 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Starts it from this program's own file, all of it on core 0.
-    pub(crate) fn start() -> Result<Ours, Fault> {
+    pub(crate) fn start(own_thread: bool) -> Result<Ours, Fault> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("serve-relay")
+            .args(own_thread.then_some("--own-thread"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Turn, core: usize) -> Result<Report, Fault> {
     if let Some(requests) = options.flood {
         return flood::run(options, requests);
     }
-    let mut ours = Ours::start()?;
+    let mut ours = Ours::start(options.own_thread)?;
     let coturn = if options.alone { None } else { Some(Coturn::start()?) };
     let mut rounds = Vec::new();
     for number in 0..options.rounds {

@@ -11,7 +11,7 @@ use media_core::command::Command;
 use media_core::dtls::Certificate;
 use media_core::limits::{CONSENT, JOBS_MAX};
 use media_core::shard::{self, Shard};
-use ports::{Media, Recordings, RelayControl, RelayEgress, RelayLegs, RelayShard, RelaySink};
+use ports::{Media, Recordings, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayShard, RelaySink};
 use prometheus::Registry;
 use tokio::sync::Notify;
 use udp::{Batch, Bell, Socket};
@@ -32,7 +32,7 @@ use crate::relay::{self, Legs};
 use crate::storage::{Storage, StorageFault};
 use crate::tap::{self, Producer};
 use crate::threads::{self, Busy, Started};
-use crate::worker::{COMMANDS_MAX, REPORTS_MAX, Report, Worker};
+use crate::worker::{self, COMMANDS_MAX, REPORTS_MAX, Report, Worker};
 
 /// Why media could not start.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +158,7 @@ impl MediaServer {
             shard.set_tone(Arc::clone(&sounds.tone));
             let worker = Worker {
                 shard,
+                poller: worker::poller(&part.sockets, &part.bell)?,
                 sockets: part.sockets,
                 batch: Batch::new(shared.config.batch),
                 bell: part.bell,
@@ -226,6 +227,14 @@ impl MediaServer {
         lock(&self.plane.0.registry).told().attach(control);
         for (link, egresses) in self.plane.0.shards.iter().zip(egresses) {
             lock(&link.relay).hand(relay::Link::Ways(egresses));
+        }
+    }
+
+    /// The thread of the first shard runs this worker from now on, until the relay is stopped. To be called behind
+    /// [`MediaServer::attach_relay`], for its frames find no way back before.
+    pub fn attach_relay_guest(&self, guest: Box<dyn RelayGuest>) {
+        if let Some(link) = self.plane.0.shards.first() {
+            lock(&link.relay).hand(relay::Link::Guest(guest));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A shard's thread: sockets and clock around the pure engine.
 //!
 //! Takes what the kernel has, hands it to the engine, sends what the engine says, waits. Never blocks on anybody but
-//! the kernel's `poll`: a full queue to the helper or to the control thread keeps its content in the engine's own.
+//! the kernel's `epoll_wait`: a full queue to the helper or to the control thread keeps its content in the engine's own.
 //!
 //! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
 
@@ -15,7 +15,7 @@ use media_core::counters::{Second, Totals};
 use media_core::event::Event;
 use media_core::shard::{FORESEEN_MAX, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
-use udp::{Batch, Bell, Outgoing, Socket};
+use udp::{Batch, Bell, Interest, Outgoing, Poller, Socket};
 
 use crate::clock::Clock;
 use crate::relay;
@@ -30,6 +30,10 @@ const COMMANDS_PER_TURN: usize = 64;
 const RETRY_MS: i32 = 5;
 /// Longest wait in milliseconds: the totals go out every second.
 const WAIT_MAX_MS: i32 = 250;
+/// What the poller calls the bell; a socket is called by its place, the relay's from [`relay::GUEST`] on.
+const BELL: u64 = 32;
+/// Descriptors that one wait reports: more than a shard has.
+const READY_MAX: usize = 32;
 /// Datagrams of a batch from which on looking ahead pays: with fewer there is little that can be fetched together.
 const FORESEE_FROM: usize = 3;
 /// Nanoseconds between two copies of the totals.
@@ -77,6 +81,8 @@ pub struct Worker<T> {
     pub batch: Batch,
     /// Rung when a command waits.
     pub bell: Bell,
+    /// What the thread waits by; made by [`poller`].
+    pub poller: Poller,
     /// Commands from the plane and from the helper.
     pub commands: Receiver<Command>,
     /// To the handshake helper.
@@ -95,6 +101,26 @@ pub struct Worker<T> {
     pub stop: Arc<AtomicBool>,
 }
 
+/// Waits for a shard's sockets and its bell.
+///
+/// # Errors
+/// What the kernel says, when descriptors are used up.
+pub fn poller(sockets: &[Socket], bell: &Bell) -> std::io::Result<Poller> {
+    let poller = Poller::new(READY_MAX)?;
+    for (socket, token) in sockets.iter().zip(0..) {
+        poller.add(socket, token, Interest::Read)?;
+    }
+    poller.add(bell, BELL, Interest::Read)?;
+    Ok(poller)
+}
+
+/// What a wait has found, a bit each.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    sockets: u64,
+    guest: u64,
+}
+
 /// What waits because a queue was full.
 #[derive(Default)]
 struct Held {
@@ -111,34 +137,47 @@ impl<T: TapSink> Worker<T> {
         let mut first = 0;
         // Since when what comes may have been waiting in the socket; `None` while the thread was waiting itself.
         let mut emptied = None;
+        let mut pause_ms = 0;
         while !self.stop.load(Ordering::Relaxed) {
-            let received = self.receive(first, &mut held.gauges);
+            let ready = self.wait(pause_ms);
+            if pause_ms > 0 {
+                emptied = None;
+            }
+            let received = self.receive(first, ready, &mut held.gauges);
             first = (first + 1) % self.sockets.len().max(1);
             let now = self.clock.now_ns();
             let more = self.take_commands(now, &mut held.gauges);
-            self.relay.look_for_links();
+            self.relay.look_for_links(&self.poller);
+            self.relay.read(ready.guest);
             self.take_datagrams(now, received, &mut held.gauges);
             self.take_relayed(now, &mut held.gauges);
             self.tick(now, &mut held.gauges);
             self.flush(&mut held.gauges);
+            self.relay.write(&self.poller);
             let done = self.clock.now_ns();
             held.gauges.delay_ns = held.gauges.delay_ns.max(done.saturating_sub(emptied.unwrap_or(now)));
             self.hand_on(now, &mut held);
-            if received < self.batch.size() {
+            let drained = received < self.batch.size();
+            if drained {
                 emptied = Some(now);
-                if !more && !self.relay.may_have_more() {
-                    self.wait(done, &held);
-                    emptied = None;
-                }
             }
+            pause_ms = if drained && !more && !self.relay.may_have_more() {
+                self.park(done, &held)
+            } else {
+                0
+            };
         }
     }
 
-    /// Fills the buffers from both sockets, beginning with another one each turn.
-    fn receive(&mut self, first: usize, gauges: &mut Gauges) -> usize {
+    /// Fills the buffers from the sockets that have something, beginning with another one each turn.
+    fn receive(&mut self, first: usize, ready: Ready, gauges: &mut Gauges) -> usize {
         let mut received = 0;
         for n in 0..self.sockets.len() {
-            let socket = &self.sockets[(first + n) % self.sockets.len()];
+            let place = (first + n) % self.sockets.len();
+            if ready.sockets & 1 << place == 0 {
+                continue;
+            }
+            let socket = &self.sockets[place];
             match self.batch.receive(socket, received) {
                 Ok(more) => received += more,
                 Err(_) => gauges.receive_failed += 1,
@@ -299,7 +338,8 @@ impl<T: TapSink> Worker<T> {
         }
     }
 
-    fn wait(&self, now: u64, held: &Held) {
+    /// Before a wait: how many milliseconds it may take. From now on whoever has something rings.
+    fn park(&mut self, now: u64, held: &Held) -> i32 {
         let due = self.shard.wake_at().map_or(WAIT_MAX_MS, |at| {
             let ms = at.saturating_sub(now).div_ceil(1_000_000);
             i32::try_from(ms).unwrap_or(WAIT_MAX_MS).min(WAIT_MAX_MS)
@@ -309,18 +349,26 @@ impl<T: TapSink> Worker<T> {
         } else {
             due
         };
-        let mut sockets: [&Socket; 2] = [&self.sockets[0]; 2];
-        for (place, socket) in sockets.iter_mut().zip(&self.sockets) {
-            *place = socket;
-        }
-        let sockets = &sockets[..self.sockets.len().min(2)];
-        if !self.relay.park() {
-            return;
-        }
-        if let Err(fault) = udp::wait(sockets, &self.bell, due) {
-            tracing::error!(shard = self.number, %fault, "waiting for datagrams failed");
-        }
+        self.relay.park(due)
+    }
+
+    /// Waits; tells what has come.
+    fn wait(&mut self, pause_ms: i32) -> Ready {
+        let waited = self.poller.wait(pause_ms);
         self.relay.unpark();
+        let found = waited.unwrap_or_else(|fault| {
+            tracing::error!(shard = self.number, %fault, "waiting for datagrams failed");
+            0
+        });
+        let mut ready = Ready::default();
+        for one in (0..found).filter_map(|index| self.poller.ready(index)) {
+            match one.token {
+                BELL => self.bell.hush(),
+                socket if socket < BELL => ready.sockets |= 1 << socket,
+                guest => ready.guest |= 1 << (guest - relay::GUEST),
+            }
+        }
+        ready
     }
 }
 

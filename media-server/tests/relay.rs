@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -13,8 +14,8 @@ use call_model::{CallId, LegId};
 use common::{Client, FRAME, PATIENCE, Server, now, until};
 use media_core::dtls::Certificate;
 use ports::{
-    Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress, RelayPath,
-    RelaySink, Route, Secret, Tap, Via,
+    Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress,
+    RelayGuest, RelayPath, RelaySink, Route, Secret, Tap, Via,
 };
 use testkit::peer::{Numbers, Peer};
 
@@ -83,6 +84,10 @@ struct Relay {
     out: Sender<Vec<u8>>,
     gone: Arc<AtomicBool>,
     control: Arc<Control>,
+    /// What is sent to it by.
+    wire: UdpSocket,
+    /// Where the worker listens that the shard runs, if it does.
+    guest: Option<SocketAddr>,
 }
 
 impl Relay {
@@ -102,6 +107,8 @@ impl Relay {
             out,
             gone: Arc::default(),
             control: Arc::default(),
+            wire: UdpSocket::bind("127.0.0.1:0").expect("a port"),
+            guest: None,
         }
     }
 
@@ -119,6 +126,10 @@ impl Relay {
     }
 
     fn deliver(&mut self, payload: &[u8]) {
+        if let Some(guest) = self.guest {
+            self.wire.send_to(payload, guest).expect("loopback takes it");
+            return;
+        }
         let sink = &mut self.sinks[usize::from(PATH.worker)];
         let accepted = sink.deliver(FromRelay {
             path: PATH,
@@ -393,4 +404,101 @@ async fn a_forged_source_on_the_media_port_equal_to_a_live_virtual_address_never
         forger.recv(&mut [0; 2_048]).is_err(),
         "nothing ever went to the address itself"
     );
+}
+
+/// A worker that the shard's thread runs: what the test writes to its socket it hands to the shard.
+struct Guest {
+    socket: udp::Socket,
+    batch: udp::Batch,
+    sink: Box<dyn RelaySink>,
+    relayed: SocketAddr,
+    peer: SocketAddr,
+    stop: Arc<AtomicBool>,
+    left: Sender<()>,
+}
+
+impl RelayGuest for Guest {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.socket.as_fd()]
+    }
+
+    fn read(&mut self, descriptor: usize) {
+        assert_eq!(descriptor, 0);
+        let count = self.batch.receive(&self.socket, 0).expect("it can be read");
+        for index in 0..count {
+            let (_, len) = self.batch.received(index).expect("whole datagrams");
+            let accepted = self.sink.deliver(FromRelay {
+                path: PATH,
+                leg: CUSTOMER,
+                relayed: self.relayed,
+                peer: self.peer,
+                payload: &self.batch.slot(index)[udp::HEADROOM_BYTES..udp::HEADROOM_BYTES + len],
+            });
+            assert_eq!(accepted, Accepted::Taken);
+        }
+        self.sink.flush();
+    }
+
+    fn write(&mut self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn park(&mut self) -> u32 {
+        // How soon it notices that it was stopped, milliseconds.
+        10
+    }
+
+    fn unpark(&mut self) {}
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // A test that has failed does not listen any more.
+        let _ = self.left.send(());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_in_the_shards_thread_carries_a_call_until_it_is_stopped_and_the_others_go_on() {
+    let server = Server::start();
+    let mut relay = Relay::begin(&server);
+    relay.attach(&server);
+    let socket = udp::Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let (stop, (left, gone)) = (Arc::<AtomicBool>::default(), channel());
+    relay.guest = Some(socket.local());
+    let guest = Guest {
+        socket,
+        batch: udp::Batch::new(64),
+        sink: relay.sinks.remove(usize::from(PATH.worker)),
+        relayed: relay.virtual_address,
+        peer: relay.candidate,
+        stop: Arc::clone(&stop),
+        left,
+    };
+    let media = server.server.as_ref().expect("it runs");
+    media.attach_relay_guest(Box::new(guest));
+    let (mut customer, mut agent) = (Behind::new(relay), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&server, to_customer).await;
+    agent.join(&*server.media, to_agent.clone()).await;
+    both(&mut customer, &mut agent, "keys", |behind, direct| {
+        behind.peer.is_up() && direct.peer.is_up()
+    });
+    for n in 0..50 {
+        customer.say(&frame(n));
+        agent.say(&frame(1_000 + n));
+        customer.turn();
+        agent.turn();
+    }
+    both(&mut customer, &mut agent, "fifty frames each", |behind, direct| {
+        behind.heard.len() >= 50 && direct.heard.len() >= 50
+    });
+    stop.store(true, Ordering::Relaxed);
+    gone.recv_timeout(PATIENCE).expect("the shard lets go of it");
+    // The thread goes on without it.
+    server.media.leave(to_agent).expect("the leg is there");
+    let ended = |event: &ports::MediaEvent| matches!(event.kind, EventKind::LegDown { leg: AGENT, .. });
+    server.events_until(ended).await;
 }

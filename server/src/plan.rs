@@ -107,7 +107,7 @@ impl Plan {
                 customer_domain: settings.cookie.domain.clone(),
                 staff_too: settings.cookie.staff_domain,
             },
-            relay: RelayPlan::of(settings, &advertise)?,
+            relay: RelayPlan::of(settings, &advertise, shards)?,
             advertise,
             public_url,
             signaling_url,

@@ -72,6 +72,9 @@ impl Relay {
         })?;
         if is_virtual {
             media.attach_relay(handle.control(), handle.take_egresses());
+            if let Some(guest) = handle.take_guest() {
+                media.attach_relay_guest(guest);
+            }
         }
         Ok(Relay {
             handle: Some(handle),
@@ -136,7 +139,7 @@ fn config(plan: &RelayPlan, turn: &Turn) -> Config {
             public: plan.public_of(bind),
         })
         .collect();
-    config.udp_workers = usize::from(turn.udp_workers);
+    config.udp_workers = plan.udp_workers;
     config.tls = turn
         .tls_certificate
         .clone()
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn the_limits_of_the_settings_are_those_of_the_relay() {
         let settings = Settings::builder().load().expect("defaults");
-        let plan = RelayPlan::of(&settings, &[]).expect("sound");
+        let plan = RelayPlan::of(&settings, &[], 2).expect("sound");
         let config = config(&plan, &settings.turn);
         let shared = Limits {
             allocations: Limits::default().allocations / 2,
@@ -201,7 +204,7 @@ mod tests {
         settings.turn.mode = Mode::Allowlist;
         settings.turn.peers = vec!["192.0.2.1:7".to_owned()];
         let advertise: std::net::IpAddr = "198.51.100.7".parse().expect("an address");
-        let plan = RelayPlan::of(&settings, &[advertise]).expect("sound");
+        let plan = RelayPlan::of(&settings, &[advertise], 2).expect("sound");
         let config = config(&plan, &settings.turn);
         assert_eq!(config.listen[0].public, Some(SocketAddr::new(advertise, 3478)));
         assert!(matches!(&config.mode, turn_relay::Mode::AllowList(rules) if rules.len() == 1));

@@ -41,6 +41,8 @@ pub(crate) struct RelayPlan {
     pub(crate) peers: Vec<(IpAddr, Option<u16>)>,
     /// A service of somebody else.
     pub(crate) external: Option<Way>,
+    /// Threads that read UDP; 0: the only shard's does.
+    pub(crate) udp_workers: usize,
     /// What browsers may use.
     pub(crate) policy: Option<IcePolicy>,
     /// The guide's user name or password was given for our own host, where neither means anything.
@@ -52,11 +54,11 @@ fn bad(text: impl Into<String>) -> Fault {
 }
 
 impl RelayPlan {
-    /// Derives and checks.
+    /// Derives and checks; `shards` as media will have them.
     ///
     /// # Errors
     /// [`Fault::Configuration`] that names the key.
-    pub(crate) fn of(settings: &Settings, advertise: &[IpAddr]) -> Result<RelayPlan, Fault> {
+    pub(crate) fn of(settings: &Settings, advertise: &[IpAddr], shards: usize) -> Result<RelayPlan, Fault> {
         let (turn, stun) = (&settings.turn, &settings.stun);
         let bind = newer("bind", turn.bind.clone(), stun.bind.map(|one| vec![one]))?;
         let bind = bind.unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
@@ -102,6 +104,7 @@ impl RelayPlan {
                 .or_else(|| advertise.first().map(ToString::to_string))
                 .map(bracketed),
             peers: peers(turn)?,
+            udp_workers: udp_workers(turn, shards)?,
             external: external(&turn.external, turn, foreign)?,
             policy: turn.transport_policy.map(|policy| match policy {
                 Policy::All => IcePolicy::All,
@@ -134,6 +137,19 @@ fn newer<T: PartialEq>(key: &str, new: Option<T>, old: Option<T>) -> Result<Opti
     }
 }
 
+/// How many threads read UDP. None where one thread can do both without waking another.
+fn udp_workers(turn: &Turn, shards: usize) -> Result<usize, Fault> {
+    let one_thread = turn.mode == Mode::Virtual && shards == 1;
+    match turn.udp_workers {
+        None => Ok(usize::from(!one_thread)),
+        Some(0) if !one_thread => Err(bad(
+            "turn.udp_workers = 0 needs turn.mode = \"virtual\" and media.shards = 1, whose thread then reads UDP",
+        )),
+        Some(workers) if workers <= UDP_WORKERS_MAX => Ok(workers.into()),
+        Some(_) => Err(bad(format!("turn.udp_workers lies between 0 and {UDP_WORKERS_MAX}"))),
+    }
+}
+
 /// Keys that stand for themselves.
 fn checks(turn: &Turn) -> Result<(), Fault> {
     if turn.tls_certificate.is_some() != turn.tls_key.is_some() {
@@ -162,9 +178,6 @@ fn checks(turn: &Turn) -> Result<(), Fault> {
         .is_some_and(|secret| secret.len() < SECRET_BYTES_MIN)
     {
         return Err(bad(format!("turn.secret needs at least {SECRET_BYTES_MIN} bytes")));
-    }
-    if !(1..=UDP_WORKERS_MAX).contains(&turn.udp_workers) {
-        return Err(bad(format!("turn.udp_workers lies between 1 and {UDP_WORKERS_MAX}")));
     }
     for url in &turn.more_urls {
         checked_url("turn.more_urls", url)?;
@@ -340,11 +353,11 @@ mod tests {
 
     fn plan(change: impl FnOnce(&mut Settings)) -> RelayPlan {
         let advertise = ["192.0.2.9".parse().expect("an address")];
-        RelayPlan::of(&settings(change), &advertise).expect("sound")
+        RelayPlan::of(&settings(change), &advertise, 2).expect("sound")
     }
 
     fn refusal(change: impl FnOnce(&mut Settings)) -> String {
-        match RelayPlan::of(&settings(change), &[]) {
+        match RelayPlan::of(&settings(change), &[], 2) {
             Err(Fault::Configuration(text)) => text,
             other => panic!("{other:?}"),
         }
@@ -377,7 +390,7 @@ mod tests {
         assert_eq!(plan.addresses, [SocketAddr::from(([127, 0, 0, 1], 0)); 2]);
         assert_eq!(plan.host.as_deref(), Some("[2001:db8::1]"));
         assert!(
-            super::RelayPlan::of(&settings(|s| s.stun.ports = Some(Vec::new())), &[])
+            super::RelayPlan::of(&settings(|s| s.stun.ports = Some(Vec::new())), &[], 1)
                 .expect("sound")
                 .addresses
                 .is_empty()
@@ -410,8 +423,8 @@ mod tests {
         assert!(refusal(|s| s.turn.realm = String::new()).contains("turn.realm"));
         assert!(refusal(|s| s.turn.realm = "r".repeat(REALM_BYTES_MAX + 1)).contains("turn.realm"));
         assert!(refusal(|s| s.turn.secret = Some("s".repeat(SECRET_BYTES_MIN - 1))).contains("turn.secret"));
-        assert!(refusal(|s| s.turn.udp_workers = UDP_WORKERS_MAX + 1).contains("turn.udp_workers"));
-        assert!(refusal(|s| s.turn.udp_workers = 0).contains("turn.udp_workers"));
+        assert!(refusal(|s| s.turn.udp_workers = Some(UDP_WORKERS_MAX + 1)).contains("turn.udp_workers"));
+        assert!(refusal(|s| s.turn.udp_workers = Some(0)).contains("turn.udp_workers"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 241).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 29).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.limits.allocations = ALLOCATIONS_MAX + 1).contains("limits.allocations"));
@@ -432,11 +445,27 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_for_udp_is_saved_where_one_shard_can_read_it() {
+        let workers = |shards, change: fn(&mut Settings)| RelayPlan::of(&settings(change), &[], shards);
+        assert_eq!(workers(1, |_| {}).expect("sound").udp_workers, 0);
+        assert_eq!(workers(2, |_| {}).expect("sound").udp_workers, 1);
+        assert_eq!(workers(1, |s| s.turn.mode = Mode::Off).expect("sound").udp_workers, 1);
+        assert_eq!(
+            workers(1, |s| s.turn.udp_workers = Some(1)).expect("sound").udp_workers,
+            1
+        );
+        assert_eq!(
+            workers(1, |s| s.turn.udp_workers = Some(0)).expect("sound").udp_workers,
+            0
+        );
+    }
+
+    #[test]
     fn at_their_limits_values_are_taken() {
         let plan = plan(|s| {
             s.turn.realm = "r".repeat(REALM_BYTES_MAX);
             s.turn.secret = Some("s".repeat(SECRET_BYTES_MIN));
-            s.turn.udp_workers = UDP_WORKERS_MAX;
+            s.turn.udp_workers = Some(UDP_WORKERS_MAX);
             s.turn.limits.credential_life_s = 240;
             s.turn.limits.allocations = ALLOCATIONS_MAX;
             s.turn.external.life_s = 172_800;

@@ -93,9 +93,11 @@ pub(crate) struct Turn {
     #[config(env = "HELPLINE_TURN_PEERS", parse_env = confique::env::parse::list_by_comma, default = [])]
     pub(crate) peers: Vec<String>,
 
-    /// Threads that read UDP, 1 to 4. One is enough for some thousand relayed calls.
-    #[config(env = "HELPLINE_TURN_UDP_WORKERS", default = 1)]
-    pub(crate) udp_workers: u16,
+    /// Threads that read UDP, 1 to 4. One is enough for some thousand relayed calls. 0: none of its own, the thread of
+    /// the only shard does it, which costs less than two threads that wake each other. Default: 0 where `media.shards`
+    /// is 1, else 1.
+    #[config(env = "HELPLINE_TURN_UDP_WORKERS")]
+    pub(crate) udp_workers: Option<u16>,
 
     /// What browsers may use: `all`, or `relay` for a deployment whose media must never go straight to the media ports.
     /// Default: the browser's own, which is `all`.

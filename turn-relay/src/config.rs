@@ -50,7 +50,8 @@ pub struct Config {
     pub mode: Mode,
     /// One to [`LISTENERS_MAX`]; the first two ports stand in the URLs.
     pub listen: Vec<Listen>,
-    /// Threads that read UDP, 1 to [`UDP_WORKERS_MAX`].
+    /// Threads that read UDP, up to [`UDP_WORKERS_MAX`]. 0, for one shard only: none, the shard's thread does it, which
+    /// costs half as much, for nobody has to be woken ([`crate::RelayHandle::take_guest`]).
     pub udp_workers: usize,
     /// The name or address in the URLs; the certificate must be for it.
     pub public_host: String,
@@ -107,11 +108,16 @@ impl Config {
         }
     }
 
+    /// How often each UDP port is bound: once per thread that reads it, and once for the shard's.
+    pub(crate) fn udp_sockets(&self) -> usize {
+        self.udp_workers.clamp(1, UDP_WORKERS_MAX)
+    }
+
     /// Workers in all, which is how many sinks each shard must bring: those that read UDP, and with TURN on one more for
     /// TCP and TLS, the last.
     #[must_use]
     pub fn workers(&self) -> usize {
-        let udp = self.udp_workers.clamp(1, UDP_WORKERS_MAX);
+        let udp = self.udp_sockets();
         if self.mode == Mode::Off { udp } else { udp + 1 }
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: nothing here waits. A full ring says so, and the packet is lost as on any line.
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use call_model::LegId;
 
@@ -125,6 +126,30 @@ pub trait RelayEgress: Send {
 
     /// Ends a batch: wakes the worker, at most once, and only if it sleeps.
     fn flush(&mut self);
+}
+
+/// A relay worker without a thread of its own: the only shard of a node runs it in its thread, so that between a
+/// client's socket and the engine nobody has to be woken. Made by the relay, owned by the shard.
+///
+/// A turn of the host: [`RelayGuest::read`] for what is readable, its own work, [`RelayGuest::write`]; and
+/// [`RelayGuest::park`] before it waits. None of it blocks.
+pub trait RelayGuest: Send {
+    /// What the host waits for, to be readable; the same ones in the same order as long as this lives.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// Takes at most one batch from the descriptor of this number and hands what is for the shard to its sink.
+    fn read(&mut self, descriptor: usize);
+
+    /// Ends a turn: sends the answers and what the shard has handed over, and does what is due by time. False when the
+    /// relay was stopped: the host lets go of this.
+    fn write(&mut self) -> bool;
+
+    /// The host is about to wait, from now on whoever has something for this wakes it by a descriptor. Returns the
+    /// longest wait in milliseconds, 0 when something is there already.
+    fn park(&mut self) -> u32;
+
+    /// The host is awake.
+    fn unpark(&mut self);
 }
 
 /// One shard as the relay sees it: a peer that may be named, and where to put what is for it.

@@ -10,11 +10,13 @@
 //! Invariant: what a shard sends through the relay goes to the path that its client's checks came from, and only there.
 
 mod doorbell;
+mod guest;
 mod legs;
 mod ring;
 mod ways;
 
 pub(crate) use doorbell::Doorbell;
+pub(crate) use guest::{GUEST, Guest};
 pub(crate) use legs::Legs;
 pub(crate) use ways::Ways;
 
@@ -22,7 +24,8 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use media_core::limits::{BATCH_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use media_core::origin::Relayed;
-use ports::RelayEgress;
+use ports::{RelayEgress, RelayGuest};
+use udp::Poller;
 
 pub(crate) use ring::{RING_BYTES, Reader, ring};
 
@@ -38,6 +41,8 @@ pub(crate) enum Link {
     Rings(Vec<Reader>),
     /// A way back per worker, in the order of the workers.
     Ways(Vec<Box<dyn RelayEgress>>),
+    /// A worker without a thread, which the shard's is to run.
+    Guest(Box<dyn RelayGuest>),
 }
 
 /// What a shard counts of its relay since its start.
@@ -76,6 +81,7 @@ pub(crate) struct Side {
     buffers: Box<[u8]>,
     arrived: Vec<Arrived>,
     ways: Ways,
+    guest: Option<Guest>,
     figures: Figures,
 }
 
@@ -106,14 +112,15 @@ impl Side {
             buffers: Box::default(),
             arrived: Vec::new(),
             ways: Ways::default(),
+            guest: None,
             figures: Figures::default(),
         };
         let entry = Entry { links: entry, doorbell };
         (entry, side)
     }
 
-    /// Takes what was attached since the last look.
-    pub(crate) fn look_for_links(&mut self) {
+    /// Takes what was attached since the last look; a guest's descriptors go into `poller`.
+    pub(crate) fn look_for_links(&mut self, poller: &Poller) {
         while let Ok(link) = self.links.try_recv() {
             match link {
                 Link::Rings(readers) => {
@@ -122,7 +129,22 @@ impl Side {
                     self.arrived = Vec::with_capacity(FRAMES_PER_TURN);
                 }
                 Link::Ways(egresses) => self.ways.attach(egresses),
+                Link::Guest(worker) => self.guest = Guest::enter(worker, poller),
             }
+        }
+    }
+
+    /// Lets the guest read from one descriptor that is ready: as much as the shard takes from its rings in a turn.
+    pub(crate) fn read(&mut self, ready: u64) {
+        if let Some(guest) = &mut self.guest {
+            guest.read(ready);
+        }
+    }
+
+    /// Lets the guest send. One that was stopped, or that has a defect, goes; its descriptors leave `poller`.
+    pub(crate) fn write(&mut self, poller: &Poller) {
+        if self.guest.as_mut().is_some_and(|guest| !guest.write()) {
+            self.guest.take().into_iter().for_each(|guest| guest.leave(poller));
         }
     }
 
@@ -177,23 +199,27 @@ impl Side {
             .unwrap_or_default()
     }
 
-    /// Before the thread waits: true if it may, for nothing lies in a ring and whoever writes from now on rings.
-    pub(crate) fn park(&self) -> bool {
+    /// Before the thread waits: whoever writes from now on rings. Returns how many milliseconds it may wait, `longest` at
+    /// most; none when something lies in a ring.
+    pub(crate) fn park(&mut self, longest: i32) -> i32 {
         if self.readers.is_empty() {
-            return true;
+            return longest;
         }
         self.doorbell.park();
-        let idle = self.readers.iter().all(Reader::is_empty);
-        if !idle {
+        if !self.readers.iter().all(Reader::is_empty) {
             self.doorbell.unpark();
+            return 0;
         }
-        idle
+        self.guest.as_mut().map_or(longest, |guest| guest.park(longest))
     }
 
     /// The thread is awake.
-    pub(crate) fn unpark(&self) {
+    pub(crate) fn unpark(&mut self) {
         if !self.readers.is_empty() {
             self.doorbell.unpark();
+            if let Some(guest) = &mut self.guest {
+                guest.unpark();
+            }
         }
     }
 

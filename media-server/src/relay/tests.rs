@@ -199,7 +199,7 @@ fn a_reader_that_parks_misses_nothing_that_two_writers_write() {
         .map(|_| ring(RING_BYTES, doorbell.clone(), Clock::start()))
         .unzip();
     entry.hand(Link::Rings(readers));
-    side.look_for_links();
+    side.look_for_links(&Poller::new(4).expect("a descriptor"));
     let writers: Vec<_> = sinks
         .into_iter()
         .map(|mut sink| {
@@ -218,7 +218,7 @@ fn a_reader_that_parks_misses_nothing_that_two_writers_write() {
     while seen < 2 * EACH {
         side.receive(0);
         seen += side.arrived().len();
-        if !side.may_have_more() && side.park() {
+        if !side.may_have_more() && side.park(1) > 0 {
             // For ever: a lost wake-up is a test that never ends.
             udp::wait(&[&quiet], &bell, if seen < 2 * EACH { -1 } else { 0 }).expect("poll works");
         }
@@ -237,14 +237,14 @@ fn a_turn_takes_so_many_frames_and_begins_with_another_ring() {
     let (entry, mut side) = Side::new(doorbell.clone());
     side.receive(0);
     assert!(
-        side.arrived().is_empty() && side.park(),
+        side.arrived().is_empty() && side.park(1) > 0,
         "without a relay there is nothing"
     );
     let (mut sinks, readers): (Vec<_>, Vec<_>) = (0..2)
         .map(|_| ring(RING_BYTES, doorbell.clone(), Clock::start()))
         .unzip();
     entry.hand(Link::Rings(readers));
-    side.look_for_links();
+    side.look_for_links(&Poller::new(4).expect("a descriptor"));
     for (worker, sink) in sinks.iter_mut().enumerate() {
         for _ in 0..FRAMES_PER_TURN {
             let payload = [worker as u8; 20];

@@ -25,6 +25,9 @@ pub(crate) fn check(config: &Config, neighbours: &Neighbours) -> Result<(), Star
     if config.listen.is_empty() || config.listen.len() > LISTENERS_MAX {
         return fail("it listens on one to eight addresses");
     }
+    if config.udp_workers == 0 && (config.mode != Mode::Virtual || neighbours.shards.len() != 1) {
+        return fail("without a thread that reads UDP there must be one shard, whose thread does");
+    }
     let few = |shard: &ports::RelayShard| shard.sinks.len() < config.workers();
     match &config.mode {
         Mode::Off => {}

@@ -9,8 +9,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use ::udp::{Batch, Poller, Socket};
-use ports::{RelayControl, RelayEgress, RelaySink, TurnCredentials};
+use ::udp::{Poller, Socket};
+use ports::{RelayControl, RelayEgress, RelayGuest, RelaySink, TurnCredentials};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::edge::{Outside, Side, Sinks};
@@ -20,10 +20,10 @@ use super::nonces::NonceKeys;
 use super::peers::Sockets;
 use super::ring::{Doorbell, Reader, ring};
 use super::stream::{StreamWorker, Tls, TlsFault};
-use super::udp::{BATCH, UdpWorker};
+use super::udp::UdpWorker;
 use super::worker::Common;
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Mode, Neighbours, UDP_WORKERS_MAX};
+use crate::config::{Config, Listen, Mode, Neighbours};
 use crate::core::credential::{Secret, Secrets};
 use crate::core::{self, AllowList, At, Behaviour, Core, Listener, NonceKey, Quota, Unusable, Virtual};
 use crate::metrics::{EdgeCounters, Metrics, Seen};
@@ -72,6 +72,7 @@ pub struct RelayHandle {
     addresses: Vec<SocketAddr>,
     /// Locked once, when they are taken; so that the handle may be shared.
     egresses: Mutex<Vec<Vec<Box<dyn RelayEgress>>>>,
+    guest: Mutex<Option<Box<dyn RelayGuest>>>,
     urls: Vec<String>,
 }
 
@@ -97,6 +98,12 @@ impl RelayHandle {
     /// Per shard, in order, one per worker: the way back. The first call takes them.
     pub fn take_egresses(&self) -> Vec<Vec<Box<dyn RelayEgress>>> {
         std::mem::take(&mut self.egresses.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The worker that reads UDP when it has no thread of its own ([`Config::udp_workers`] is 0): nothing is read until
+    /// somebody runs it. The first call takes it.
+    pub fn take_guest(&self) -> Option<Box<dyn RelayGuest>> {
+        self.guest.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The `turn:` and `turns:` URLs that credentials come with, best first; empty with TURN off.
@@ -154,7 +161,7 @@ impl Relay {
     pub fn start(config: Config, neighbours: Neighbours, metrics: Metrics) -> Result<RelayHandle, StartFailed> {
         check(&config, &neighbours)?;
         let turn = config.mode != Mode::Off;
-        let bound = bind(&config.listen, config.udp_workers.clamp(1, UDP_WORKERS_MAX), turn)?;
+        let bound = bind(&config.listen, config.udp_sockets(), turn)?;
         let clock = Clock::start();
         let tls = match (&config.tls, turn) {
             (Some(files), true) => {
@@ -195,6 +202,7 @@ impl Relay {
             threads: Vec::new(),
             addresses: bound.addresses.clone(),
             egresses: Mutex::new(egresses),
+            guest: Mutex::default(),
             urls,
         };
         let streams = Streams {
@@ -276,11 +284,11 @@ where
     }
     let mut commons = commons.into_iter();
     for (n, (sockets, common)) in datagrams.into_iter().zip(commons.by_ref()).enumerate() {
-        let worker = UdpWorker {
-            common,
-            sockets,
-            batch: Batch::new(BATCH),
-        };
+        let worker = UdpWorker::new(common, sockets);
+        if streams.config.udp_workers == 0 {
+            handle.guest = Mutex::new(Some(Box::new(worker)));
+            continue;
+        }
         handle
             .threads
             .push(thread(&format!("hl-turn-{n}"), move || worker.run())?);

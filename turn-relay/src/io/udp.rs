@@ -1,15 +1,18 @@
-//! A worker that reads UDP: takes what the kernel has, asks the core, sends what is to be sent, waits.
+//! A worker that reads UDP: takes what the kernel has, asks the core, sends what is to be sent, waits. In a thread of its
+//! own, or as the guest of a shard's.
 //!
 //! Invariant: a datagram goes only to a client's flow that the core named.
 
 use std::ops::Range;
 
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ports::{RelayGuest, Via};
 use udp::{Batch, HEADROOM_BYTES, Interest, Outgoing, Socket};
 
 use super::edge::Side;
-use super::worker::{Common, FRAMES_PER_TURN};
-use crate::core::Flow;
-use ports::Via;
+use super::worker::{Common, FRAMES_PER_TURN, LETTERS_PER_TURN};
+use crate::core::{Core, Flow};
 
 /// Datagrams per system call.
 pub(crate) const BATCH: usize = 64;
@@ -21,17 +24,27 @@ pub(crate) struct UdpWorker<S: Side> {
     pub(crate) common: Common<S>,
     /// In the order of [`Flow::local`].
     pub(crate) sockets: Vec<Socket>,
-    pub(crate) batch: Batch,
+    batch: Batch,
+    /// What one look into a ring has found; kept for its memory.
+    frames: Vec<(Flow, Range<usize>)>,
 }
 
 impl<S: Side> UdpWorker<S> {
+    pub(crate) fn new(common: Common<S>, sockets: Vec<Socket>) -> UdpWorker<S> {
+        UdpWorker {
+            common,
+            sockets,
+            batch: Batch::new(BATCH),
+            frames: Vec::with_capacity(FRAMES_PER_TURN),
+        }
+    }
+
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         if let Err(fault) = self.listen() {
             tracing::error!(%fault, "the relay cannot wait for datagrams");
             return;
         }
-        let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
         let mut busy = false;
         while !self.common.is_stopped() {
             let ready = match self.common.wait(busy, WAIT_MS) {
@@ -50,15 +63,22 @@ impl<S: Side> UdpWorker<S> {
                     busy |= self.receive(ready.token as usize);
                 }
             }
-            for shard in 0..self.common.rings.len() {
-                busy |= self.take_frames(shard, &mut frames);
-            }
-            self.common.tick();
-            self.send_replies();
-            self.common.outside.freed.clear();
-            self.common.outside.side.flush();
+            busy |= self.end_turn();
         }
         self.common.copy();
+    }
+
+    /// Sends what the shards have written and what is to be answered, and does what is due. True if more may wait.
+    fn end_turn(&mut self) -> bool {
+        let mut more = false;
+        for shard in 0..self.common.rings.len() {
+            more |= self.take_frames(shard);
+        }
+        self.common.tick();
+        self.send_replies();
+        self.common.outside.freed.clear();
+        self.common.outside.side.flush();
+        more
     }
 
     fn listen(&self) -> std::io::Result<()> {
@@ -100,8 +120,13 @@ impl<S: Side> UdpWorker<S> {
         received == self.batch.size()
     }
 
-    fn take_frames(&mut self, shard: usize, frames: &mut Vec<(Flow, Range<usize>)>) -> bool {
-        let UdpWorker { common, sockets, batch } = self;
+    fn take_frames(&mut self, shard: usize) -> bool {
+        let UdpWorker {
+            common,
+            sockets,
+            batch,
+            frames,
+        } = self;
         let mut refused = 0;
         let more = common.take_frames(shard, frames, |bytes, ready| {
             let get = |n: usize| {
@@ -115,11 +140,52 @@ impl<S: Side> UdpWorker<S> {
     }
 
     fn send_replies(&mut self) {
-        let UdpWorker { common, sockets, batch } = self;
+        let UdpWorker {
+            common, sockets, batch, ..
+        } = self;
         let replies = &common.outside.replies;
         let get = |n: usize| replies.get(n).map(|(flow, _, bytes)| (flow, bytes));
         common.edge.send += send(sockets, batch, replies.len(), get);
         common.outside.replies.clear();
+    }
+}
+
+/// In the thread of the only shard: the same turn, in pieces.
+impl<S: Side> RelayGuest for UdpWorker<S>
+where
+    Core<S::Kind>: Send,
+{
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let sockets = self.sockets.iter().map(AsFd::as_fd);
+        sockets.chain([self.common.doorbell.bell().as_fd()]).collect()
+    }
+
+    fn read(&mut self, descriptor: usize) {
+        if descriptor < self.sockets.len() {
+            self.receive(descriptor);
+            self.common.outside.side.flush();
+        } else {
+            self.common.doorbell.bell().hush();
+        }
+    }
+
+    fn write(&mut self) -> bool {
+        if self.common.is_stopped() {
+            self.common.copy();
+            return false;
+        }
+        self.common.read_mail(LETTERS_PER_TURN);
+        // Comes to an end: who fills the ring is this thread.
+        while self.end_turn() {}
+        true
+    }
+
+    fn park(&mut self) -> u32 {
+        self.common.park(WAIT_MS).unsigned_abs()
+    }
+
+    fn unpark(&mut self) {
+        self.common.doorbell.unpark();
     }
 }
 

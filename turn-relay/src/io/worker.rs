@@ -25,7 +25,7 @@ pub(crate) const SIDE: u64 = u64::MAX - 1;
 /// Frames that are taken out of a shard's ring in one go: past that a send call gains nothing.
 pub(crate) const FRAMES_PER_TURN: usize = 256;
 /// Letters that are answered between two batches, so that a storm of hang-ups does not hold up media.
-const LETTERS_PER_TURN: usize = 64;
+pub(crate) const LETTERS_PER_TURN: usize = 64;
 /// Nanoseconds between two copies of the counters.
 const COPY_EVERY_NS: u64 = 1_000_000_000;
 /// Nanoseconds of a millisecond.
@@ -79,17 +79,22 @@ impl<S: Side> Common<S> {
         if busy {
             return self.poller.wait(0);
         }
-        let now_ns = self.clock.now_ns();
-        self.doorbell.park();
-        let nothing = self.rings.iter().all(Reader::is_empty) && !self.read_mail(LETTERS_PER_TURN);
-        let timeout_ms = if nothing {
-            self.timeout_ms(now_ns, longest_ms)
-        } else {
-            0
-        };
+        let timeout_ms = self.park(longest_ms);
         let ready = self.poller.wait(timeout_ms);
         self.doorbell.unpark();
         ready
+    }
+
+    /// From now on whoever writes a frame or a letter rings. Returns how many milliseconds may be waited: none when
+    /// something is there already.
+    pub(crate) fn park(&mut self, longest_ms: u64) -> i32 {
+        let now_ns = self.clock.now_ns();
+        self.doorbell.park();
+        if self.rings.iter().all(Reader::is_empty) && !self.read_mail(LETTERS_PER_TURN) {
+            self.timeout_ms(now_ns, longest_ms)
+        } else {
+            0
+        }
     }
 
     fn timeout_ms(&self, now_ns: u64, longest_ms: u64) -> i32 {

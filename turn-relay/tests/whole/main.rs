@@ -7,6 +7,7 @@ mod certificate;
 mod conformance;
 mod control;
 mod foreign_client;
+mod guest;
 mod log;
 mod reach;
 mod streams;

@@ -1,0 +1,175 @@
+//! The relay whose UDP is read by somebody else's thread, as the only shard of a node does it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use ports::{Accepted, FromRelay, LegId, RelayEgress, RelayGuest, RelayPath, RelayShard, RelaySink, Via};
+use turn_relay::core::address::PeerRule;
+use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, StartFailed};
+use udp::{Bell, Interest, Poller};
+
+use crate::bench::Legs;
+use crate::certificate::Certificate;
+use crate::control::shard;
+use crate::user::{User, of_grant, rtp};
+
+/// What the host's poller calls its own bell.
+const BELL: u64 = 32;
+
+type Packet = (RelayPath, Vec<u8>);
+
+/// To the host, which is woken by a bell unless it is the one who delivers.
+struct Sink {
+    to: Sender<Packet>,
+    bell: Option<Bell>,
+}
+
+impl RelaySink for Sink {
+    fn deliver(&mut self, packet: FromRelay<'_>) -> Accepted {
+        match self.to.send((packet.path, packet.payload.to_vec())) {
+            Ok(()) => Accepted::Taken,
+            Err(_) => Accepted::Full,
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+}
+
+/// Runs the guest as a shard does and sends everything back, until the relay is stopped. How often it looked.
+fn host(
+    mut guest: Box<dyn RelayGuest>,
+    bell: &Bell,
+    received: &Receiver<Packet>,
+    mut egresses: Vec<Box<dyn RelayEgress>>,
+) -> usize {
+    let mut poller = Poller::new(8).expect("a descriptor");
+    poller.add(bell, BELL, Interest::Read).expect("a descriptor");
+    for (descriptor, token) in guest.descriptors().iter().zip(0..) {
+        poller.add(descriptor, token, Interest::Read).expect("a descriptor");
+    }
+    for turns in 1.. {
+        let longest = guest.park();
+        assert!(longest <= 1_000, "its counters go out every second");
+        let ready = poller.wait(longest as i32).expect("it can be waited for");
+        guest.unpark();
+        for token in (0..ready).filter_map(|index| Some(poller.ready(index)?.token)) {
+            match token {
+                BELL => bell.hush(),
+                number => guest.read(number as usize),
+            }
+        }
+        for (path, payload) in received.try_iter() {
+            let egress = &mut egresses[usize::from(path.worker)];
+            assert_eq!(egress.transmit(path, &payload), Accepted::Taken);
+            egress.flush();
+        }
+        if !guest.write() {
+            return turns;
+        }
+    }
+    unreachable!("turns are counted for ever")
+}
+
+fn config(certificate: &Certificate) -> Config {
+    let mut config = Config::new(Mode::Virtual, &[[127, 0, 0, 1].into()], &[0, 0], "localhost");
+    config.tls = Some(certificate.files());
+    config.udp_workers = 0;
+    config
+}
+
+fn neighbours(config: &Config, shards: usize, bell: &Bell) -> (Neighbours, Receiver<Packet>) {
+    let (to, received) = channel();
+    let sink = |worker: usize| -> Box<dyn RelaySink> {
+        Box::new(Sink {
+            to: to.clone(),
+            bell: (worker > 0).then(|| bell.clone()),
+        })
+    };
+    let shard = |_| RelayShard {
+        candidates: vec![shard()],
+        sinks: (0..config.workers()).map(sink).collect(),
+    };
+    let neighbours = Neighbours {
+        shards: (0..shards).map(shard).collect(),
+        legs: Arc::new(Legs::default()),
+    };
+    (neighbours, received)
+}
+
+fn metrics() -> Metrics {
+    Metrics::new(&prometheus::Registry::new()).expect("a fresh registry")
+}
+
+fn start(certificate: &Certificate) -> (RelayHandle, JoinHandle<usize>) {
+    let bell = Bell::new().expect("a descriptor");
+    let config = config(certificate);
+    let (neighbours, received) = neighbours(&config, 1, &bell);
+    let relay = Relay::start(config, neighbours, metrics()).expect("free ports");
+    let egresses = relay.take_egresses().remove(0);
+    let guest = relay.take_guest().expect("without a thread for UDP there is a guest");
+    assert!(relay.take_guest().is_none(), "the first call takes it");
+    let host = std::thread::spawn(move || host(guest, &bell, &received, egresses));
+    (relay, host)
+}
+
+#[test]
+fn a_foreign_thread_carries_udp_beside_tcp_and_tls_and_hears_of_hang_ups() {
+    let certificate = Certificate::new();
+    let (relay, host) = start(&certificate);
+    let grant = relay.credentials().mint(LegId(5)).expect("a grant");
+    let to: Vec<SocketAddr> = relay.addresses().to_vec();
+    let mut users = [
+        User::udp(to[0], of_grant(&grant)),
+        User::udp(to[1], of_grant(&grant)),
+        User::tcp(to[0], of_grant(&grant)),
+        User::tls(to[1], of_grant(&grant), &certificate.trust()),
+    ];
+    for user in &mut users {
+        user.ready(shard());
+        for n in 0..50 {
+            user.echo(shard(), &rtp(n));
+        }
+    }
+    let list = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(relay.control().list())
+    };
+    let count = |via| list().iter().filter(|one| one.via == via).count();
+    assert_eq!(Via::ALL.map(count), [2, 1, 1]);
+    assert!(list().iter().all(|one| one.packets_down == 50));
+    // The letter wakes whoever waits for the sockets.
+    relay.control().close_leg(LegId(5));
+    while !list().is_empty() {
+        std::thread::yield_now();
+    }
+    drop(relay);
+    let turns = host.join().expect("the host ends with the relay");
+    assert!(turns >= 100, "{turns}");
+}
+
+#[test]
+fn without_a_thread_for_udp_there_must_be_one_shard() {
+    let certificate = Certificate::new();
+    let bell = Bell::new().expect("a descriptor");
+    let refused = |config: Config, shards| {
+        let (neighbours, _) = neighbours(&config, shards, &bell);
+        matches!(Relay::start(config, neighbours, metrics()), Err(StartFailed::Config(_)))
+    };
+    assert!(refused(config(&certificate), 0));
+    assert!(refused(config(&certificate), 2));
+    let mut off = config(&certificate);
+    off.mode = Mode::Off;
+    assert!(refused(off, 1));
+    let mut sockets = config(&certificate);
+    sockets.mode = Mode::AllowList(vec![PeerRule {
+        ip: [127, 0, 0, 1].into(),
+        port: None,
+    }]);
+    assert!(refused(sockets, 1));
+}
