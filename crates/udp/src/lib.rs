@@ -8,6 +8,7 @@
 mod address;
 mod batch;
 mod bell;
+mod loopback;
 mod poller;
 mod prefetch;
 mod socket;
@@ -15,6 +16,7 @@ mod stream;
 
 pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
+pub use loopback::{Arrival, Inbox, Loopback, Outbox};
 pub use poller::{Interest, Poller, Ready};
 pub use prefetch::prefetch;
 pub use socket::{Socket, dont_fragment, is_message_too_long};
