@@ -1,9 +1,12 @@
 //! Buffers for one thread's datagrams, and the system calls over them.
 #![expect(unsafe_code, reason = "recvmmsg and sendmmsg")]
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
-use crate::{BATCH_MAX, HEADROOM_BYTES, PACKET_BYTES, SLOT_BYTES, Socket, address};
+use crate::{BATCH_MAX, HEADROOM_BYTES, PACKET_BYTES, SLOT_BYTES, Socket, address, destination};
 
 /// One datagram to send: bytes that live until the call ends, and where to.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +25,10 @@ pub struct Batch {
     outgoing: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
     names: Vec<address::Storage>,
+    controls: Vec<destination::Control>,
     out_vectors: Vec<libc::iovec>,
     out_names: Vec<address::Storage>,
+    out_controls: Vec<destination::Control>,
 }
 
 // SAFETY: the raw pointers inside point only into the vectors of the same value, which are never resized, and are
@@ -47,8 +52,10 @@ impl Batch {
             outgoing: vec![header; size],
             vectors: vec![vector; size],
             names: vec![address::empty(); size],
+            controls: vec![destination::empty(); size],
             out_vectors: vec![vector; size],
             out_names: vec![address::empty(); size],
+            out_controls: vec![destination::empty(); size],
         }
     }
 
@@ -77,13 +84,20 @@ impl Batch {
             header.msg_iovlen = 1;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = size_of::<address::Storage>() as libc::socklen_t;
+            (header.msg_control, header.msg_controllen) = if socket.names_destinations() {
+                let control = (&raw mut self.controls[index]).cast();
+                (control, size_of::<destination::Control>() as _)
+            } else {
+                (std::ptr::null_mut(), 0)
+            };
             header.msg_flags = 0;
         }
         let list = &mut self.incoming[from..];
         if list.is_empty() {
             return Ok(0);
         }
-        // SAFETY: every header points to a buffer, a vector and a name of this value, which lives through the call.
+        // SAFETY: every header points to a buffer, a vector, a name and a control message of this value, which lives
+        // through the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.raw(),
@@ -114,6 +128,13 @@ impl Batch {
         Some((address::read(&self.names[index])?, header.msg_len as usize))
     }
 
+    /// The address of this machine that received datagram `index` came to; `None` unless its socket was told to
+    /// [name it](Socket::name_destinations).
+    pub fn destination(&self, index: usize) -> Option<IpAddr> {
+        let header = self.incoming.get(index)?;
+        destination::read(&self.controls[index], header.msg_hdr.msg_controllen)
+    }
+
     /// Buffer `index`: headroom, then the datagram.
     pub fn slot(&self, index: usize) -> &[u8] {
         &self.buffers[index * SLOT_BYTES..(index + 1) * SLOT_BYTES]
@@ -133,12 +154,25 @@ impl Batch {
         count: usize,
         describe: impl Fn(usize, &'a Slots) -> Option<Outgoing<'a>>,
     ) -> usize {
+        self.send_from(socket, count, |n, slots| Some((describe(n, slots)?, None)))
+    }
+
+    /// As [`Batch::send`]; a datagram with an address of this machine beside it leaves from there, whatever the kernel
+    /// would have chosen. For sockets that are bound to all of them; an address that is not (any more) this machine's
+    /// is refused.
+    pub fn send_from<'a>(
+        &'a mut self,
+        socket: &Socket,
+        count: usize,
+        describe: impl Fn(usize, &'a Slots) -> Option<(Outgoing<'a>, Option<IpAddr>)>,
+    ) -> usize {
         let Batch {
             size,
             buffers,
             outgoing,
             out_vectors,
             out_names,
+            out_controls,
             ..
         } = self;
         let slots: &'a Slots = Slots::of(buffers);
@@ -147,7 +181,7 @@ impl Batch {
         while next < count {
             let mut filled = 0;
             while filled < *size && next < count {
-                if let Some(datagram) = describe(next, slots) {
+                if let Some((datagram, from)) = describe(next, slots) {
                     let bytes = datagram.bytes;
                     out_vectors[filled] = libc::iovec {
                         iov_base: bytes.as_ptr().cast_mut().cast(),
@@ -158,6 +192,14 @@ impl Batch {
                     header.msg_name = (&raw mut out_names[filled]).cast();
                     header.msg_iov = &raw mut out_vectors[filled];
                     header.msg_iovlen = 1;
+                    (header.msg_control, header.msg_controllen) = match from {
+                        Some(from) => {
+                            let control = &mut out_controls[filled];
+                            let bytes = destination::write(control, from);
+                            (std::ptr::from_mut(control).cast(), bytes as _)
+                        }
+                        None => (std::ptr::null_mut(), 0),
+                    };
                     filled += 1;
                 }
                 next += 1;
@@ -188,7 +230,7 @@ impl Slots {
 fn flush(socket: &Socket, mut list: &mut [libc::mmsghdr]) -> usize {
     let mut refused = 0;
     while !list.is_empty() {
-        // SAFETY: every header points to a name, a vector and bytes that live through the call.
+        // SAFETY: every header points to a name, a vector, a control message and bytes that live through the call.
         let sent = unsafe { libc::sendmmsg(socket.raw(), list.as_mut_ptr(), list.len() as libc::c_uint, 0) };
         let done = if sent > 0 {
             sent as usize
@@ -265,5 +307,44 @@ mod tests {
         assert_eq!(refused, 1);
         let mut answers = Batch::new(8);
         assert_eq!(answers.receive(&there, 0).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_socket_bound_to_all_addresses_answers_from_the_one_that_was_asked() {
+        for (any, asked) in [("0.0.0.0:0", &["127.0.0.1", "127.0.0.2"][..]), ("[::]:0", &["::1"])] {
+            let mut here = Socket::bind(any.parse().unwrap()).unwrap();
+            here.name_destinations().unwrap();
+            let there = Socket::bind(any.parse().unwrap()).unwrap();
+            let mut batch = Batch::new(8);
+            for asked in asked {
+                let asked: IpAddr = asked.parse().unwrap();
+                there.send_to(b"?", (asked, here.local().port()).into()).unwrap();
+                assert_eq!(batch.receive(&here, 0).unwrap(), 1);
+                assert_eq!(batch.destination(0), Some(asked));
+                let (to, _) = batch.received(0).unwrap();
+                let refused = batch.send_from(&here, 1, |_, _| Some((Outgoing { bytes: b"!", to }, Some(asked))));
+                assert_eq!(refused, 0);
+                let mut answers = Batch::new(8);
+                assert_eq!(answers.receive(&there, 0).unwrap(), 1);
+                let (from, _) = answers.received(0).unwrap();
+                assert_eq!(from, (asked, here.local().port()).into());
+                assert_eq!(answers.destination(0), None, "it was not told to name them");
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_leave_from_a_foreign_address_is_refused_and_the_next_one_is_sent() {
+        let (here, there) = pair();
+        let foreign: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut batch = Batch::new(8);
+        let to = there.local();
+        let refused = batch.send_from(&here, 2, |n, _| {
+            Some((Outgoing { bytes: b"!", to }, (n == 0).then_some(foreign)))
+        });
+        assert_eq!(refused, 1);
+        // The places of the batch are used again: what stood beside a datagram does not stand beside the next.
+        assert_eq!(batch.send(&here, 1, |_, _| Some(Outgoing { bytes: b"!", to })), 0);
+        assert_eq!(Batch::new(8).receive(&there, 0).unwrap(), 2);
     }
 }

@@ -8,6 +8,7 @@
 mod address;
 mod batch;
 mod bell;
+mod destination;
 mod loopback;
 mod poller;
 mod prefetch;

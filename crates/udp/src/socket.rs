@@ -14,6 +14,7 @@ use crate::{SOCKET_BUFFER_BYTES, address};
 pub struct Socket {
     inner: UdpSocket,
     local: SocketAddr,
+    names_destinations: bool,
 }
 
 impl Socket {
@@ -69,12 +70,35 @@ impl Socket {
         }
         let inner = UdpSocket::from(owned);
         let local = inner.local_addr()?;
-        Ok(Socket { inner, local })
+        Ok(Socket {
+            inner,
+            local,
+            names_destinations: false,
+        })
     }
 
     /// Where it is bound; the port is the real one when 0 was asked for.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// From now on every datagram says to which address of this machine it came
+    /// ([`Batch::destination`](crate::Batch::destination)); for a socket that is bound to all of them.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn name_destinations(&mut self) -> io::Result<()> {
+        let (level, option) = match self.local {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        };
+        set(self.raw(), level, option, 1)?;
+        self.names_destinations = true;
+        Ok(())
+    }
+
+    pub(crate) fn names_destinations(&self) -> bool {
+        self.names_destinations
     }
 
     /// Bytes that the kernel grants for received datagrams.

@@ -32,7 +32,8 @@ pub struct Flow {
     pub local: u8,
     /// Where it came from.
     pub remote: SocketAddr,
-    /// 0 for UDP; for a stream a number of the driver's, not used again while the process lives.
+    /// A number of the driver's. For a stream not used again while the process lives; for UDP it says which of the
+    /// machine's addresses was asked where a listener is bound to all of them, else 0.
     pub connection: u32,
 }
 

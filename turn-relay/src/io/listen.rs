@@ -87,10 +87,21 @@ pub(crate) fn bind(listen: &[Listen], workers: usize, turn: bool) -> Result<Boun
                 Some(first) => Ok(first),
                 None => Socket::bind_shared(address),
             };
-            sockets.push(socket.map_err(|source| StartFailed::Bind { address, source })?);
+            let socket = socket
+                .and_then(named)
+                .map_err(|source| StartFailed::Bind { address, source })?;
+            sockets.push(socket);
         }
     }
     Ok(bound)
+}
+
+/// Bound to all addresses of the machine, a socket says which of them was asked: the answer leaves from there.
+fn named(mut socket: Socket) -> io::Result<Socket> {
+    if socket.local().ip().is_unspecified() {
+        socket.name_destinations()?;
+    }
+    Ok(socket)
 }
 
 /// The first UDP socket of an address, and its TCP listener.

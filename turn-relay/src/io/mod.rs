@@ -2,6 +2,7 @@
 
 mod edge;
 mod listen;
+mod locals;
 mod mail;
 mod nonces;
 mod peers;

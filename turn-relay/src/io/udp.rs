@@ -11,6 +11,7 @@ use ports::{RelayGuest, Via};
 use udp::{Batch, HEADROOM_BYTES, Interest, Outgoing, Socket};
 
 use super::edge::Side;
+use super::locals::Locals;
 use super::worker::{Common, FRAMES_PER_TURN, LETTERS_PER_TURN};
 use crate::core::{Core, Flow};
 
@@ -25,6 +26,8 @@ pub(crate) struct UdpWorker<S: Side> {
     /// In the order of [`Flow::local`].
     pub(crate) sockets: Vec<Socket>,
     batch: Batch,
+    /// Which of the machine's addresses clients have come to.
+    locals: Locals,
     /// What one look into a ring has found; kept for its memory.
     frames: Vec<(Flow, Range<usize>)>,
 }
@@ -35,6 +38,7 @@ impl<S: Side> UdpWorker<S> {
             common,
             sockets,
             batch: Batch::new(BATCH),
+            locals: Locals::default(),
             frames: Vec::with_capacity(FRAMES_PER_TURN),
         }
     }
@@ -112,7 +116,7 @@ impl<S: Side> UdpWorker<S> {
                 via: Via::Udp,
                 local: local as u8,
                 remote,
-                connection: 0,
+                connection: self.locals.number(self.batch.destination(index)),
             };
             let datagram = &self.batch.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
             self.common.client(at, flow, datagram);
@@ -126,6 +130,7 @@ impl<S: Side> UdpWorker<S> {
             sockets,
             batch,
             frames,
+            locals,
         } = self;
         let mut refused = 0;
         let more = common.take_frames(shard, frames, |bytes, ready| {
@@ -133,7 +138,7 @@ impl<S: Side> UdpWorker<S> {
                 let (flow, range) = ready.get(n)?;
                 Some((flow, bytes.get(range.clone())?))
             };
-            refused = send(sockets, batch, ready.len(), get);
+            refused = send(sockets, batch, locals, ready.len(), get);
         });
         common.edge.send += refused;
         more
@@ -141,11 +146,15 @@ impl<S: Side> UdpWorker<S> {
 
     fn send_replies(&mut self) {
         let UdpWorker {
-            common, sockets, batch, ..
+            common,
+            sockets,
+            batch,
+            locals,
+            ..
         } = self;
         let replies = &common.outside.replies;
         let get = |n: usize| replies.get(n).map(|(flow, _, bytes)| (flow, bytes));
-        common.edge.send += send(sockets, batch, replies.len(), get);
+        common.edge.send += send(sockets, batch, locals, replies.len(), get);
         common.outside.replies.clear();
     }
 }
@@ -189,10 +198,12 @@ where
     }
 }
 
-/// Sends `count` datagrams, each from the socket that its flow came to; returns how many the kernel refused.
+/// Sends `count` datagrams, each from the socket and the address that its flow came to; returns how many the kernel
+/// refused.
 fn send<'a>(
     sockets: &[Socket],
     batch: &mut Batch,
+    locals: &Locals,
     count: usize,
     get: impl Fn(usize) -> Option<(&'a Flow, &'a [u8])>,
 ) -> u64 {
@@ -201,10 +212,10 @@ fn send<'a>(
     }
     let mut refused = 0;
     for (local, socket) in sockets.iter().enumerate() {
-        refused += batch.send(socket, count, |n, _| {
+        refused += batch.send_from(socket, count, |n, _| {
             let (flow, bytes) = get(n)?;
             let to = flow.remote;
-            (usize::from(flow.local) == local).then_some(Outgoing { bytes, to })
+            (usize::from(flow.local) == local).then(|| (Outgoing { bytes, to }, locals.address(flow.connection)))
         });
     }
     refused as u64

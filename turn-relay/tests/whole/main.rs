@@ -12,3 +12,4 @@ mod log;
 mod reach;
 mod streams;
 mod user;
+mod wildcard;

@@ -102,6 +102,11 @@ impl User {
     pub(crate) fn ready(&mut self, peer: SocketAddr) {
         let allocated = self.allocate();
         assert!(matches!(allocated, Event::Allocated { .. }), "{allocated:?}");
+        self.bind(peer);
+    }
+
+    /// Binds the first channel to `peer`.
+    pub(crate) fn bind(&mut self, peer: SocketAddr) {
         let bound = self.ask(|client, now, id| client.bind(now, id, CHANNEL_FIRST, peer));
         assert_eq!(bound, Event::Bound { channel: CHANNEL_FIRST });
     }
