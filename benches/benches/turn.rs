@@ -13,8 +13,8 @@ use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
 use stun::{Class, LongTermKey, Message, Writer, attribute, channel, method};
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::{
-    At, Behaviour, Config, Core, Dialect, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Quota, Shards,
-    TAIL_BYTES, Virtual,
+    At, Behaviour, Config, Core, Dialect, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Quota, Relayed,
+    Shards, TAIL_BYTES, Virtual,
 };
 
 /// A voice packet: Opus at 64 kbit/s with SRTP.
@@ -74,6 +74,7 @@ fn core() -> Core<Virtual> {
             bits_per_s: 0,
             ..Limits::default()
         },
+        relayed: Relayed::default(),
         gate: Gate::Media,
         dialect: Dialect::Rfc8656,
         leg_names: LegNames::Ids,

@@ -7,7 +7,7 @@ use ports::{LegId, LegState, RelayLegs, RelayShard};
 
 use crate::core::address::PeerRule;
 use crate::core::credential::LegNames;
-use crate::core::{Dialect, Gate, Limits};
+use crate::core::{Dialect, Gate, Limits, Relayed};
 use crate::io::stream::{StreamLimits, TlsFiles};
 
 /// The ports of the guide.
@@ -69,6 +69,8 @@ pub struct Config {
     pub two_addresses: bool,
     /// Limits of allocations.
     pub limits: Limits,
+    /// Which relayed addresses there are in virtual mode.
+    pub relayed: Relayed,
     /// Limits of connections that have shown no credential.
     pub stream_limits: StreamLimits,
     /// What a client may send on.
@@ -101,6 +103,7 @@ impl Config {
             credential_s: CREDENTIAL_S,
             two_addresses: false,
             limits: Limits::default(),
+            relayed: Relayed::default(),
             stream_limits: StreamLimits::default(),
             gate: Gate::Media,
             dialect: Dialect::Rfc8656,

@@ -1,11 +1,12 @@
 //! What one core is made from.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use super::credential::{LegNames, Secrets};
 use super::nonce::NonceKey;
 use super::quota::Quota;
+use super::virtual_ports::{PORT_FIRST, PORT_FIRST_MIN, RELAYED_IPS_MAX};
 
 /// Limits that an operator may change; the defaults are those of the design.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,42 @@ impl Default for Limits {
             bits_per_s: 256_000,
             new_peers_per_s: 5,
         }
+    }
+}
+
+/// Which relayed addresses there are in virtual mode. They are names that nobody binds, so any number of them costs no
+/// socket; the IPs should be the node's own, so that no other machine has the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// IPs beside the first candidate's of each family. A family that has no candidate has no relayed addresses.
+    pub more_ips: Vec<IpAddr>,
+    /// The first port of each IP, [`PORT_FIRST_MIN`] to [`PORT_FIRST`]; rounded up to an even one.
+    pub port_first: u16,
+}
+
+impl Default for Relayed {
+    fn default() -> Relayed {
+        Relayed {
+            more_ips: Vec::new(),
+            port_first: PORT_FIRST,
+        }
+    }
+}
+
+impl Relayed {
+    pub(super) fn is_usable(&self) -> bool {
+        (PORT_FIRST_MIN..=PORT_FIRST).contains(&self.port_first) && self.more_ips.len() < RELAYED_IPS_MAX
+    }
+
+    /// The IPs of the family of `first`, each once.
+    pub(super) fn ips(&self, first: IpAddr) -> Vec<IpAddr> {
+        let mut ips = vec![first];
+        for ip in &self.more_ips {
+            if ip.is_ipv6() == first.is_ipv6() && !ips.contains(ip) {
+                ips.push(*ip);
+            }
+        }
+        ips
     }
 }
 
@@ -124,6 +161,8 @@ pub struct Config {
     pub behaviour: Behaviour,
     /// See there.
     pub limits: Limits,
+    /// See there; of no meaning in allow-list mode.
+    pub relayed: Relayed,
     /// See there.
     pub gate: Gate,
     /// See there.
@@ -153,6 +192,9 @@ pub enum Unusable {
     /// `worker` and `workers` do not fit, or there are more than 64.
     #[error("worker {0} of {1} is not possible")]
     Worker(u16, u16),
+    /// The relayed ports begin too low or too high, or there are too many IPs.
+    #[error("relayed addresses have ports from 1024 or above, 49152 at most, and 16 IPs at most")]
+    Relayed,
     /// The realm is empty or longer than 64 bytes.
     #[error("the realm must have 1 to 64 bytes")]
     Realm,

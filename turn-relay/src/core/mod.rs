@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ports::{LegId, LegState};
 
 pub use allocation::{CHANNEL_S, LIFETIME_S_MAX, LIFETIME_S_MIN, PERMISSION_S};
-pub use config::{Behaviour, Config, Dialect, Gate, Limits, Listener, Unusable};
+pub use config::{Behaviour, Config, Dialect, Gate, Limits, Listener, Relayed, Unusable};
 pub use counters::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage, Traffic, via_index};
 pub use data::{FRONT_BYTES, TAIL_BYTES, Wrapped};
 pub use edge::{At, Edge, Flow, Handle, Network, Shards};
@@ -43,7 +43,7 @@ pub use nonce::{NONCE_AGE_S_MAX, NonceKey};
 pub use peers::{AllowList, Kind, Peers, Virtual};
 pub use quota::Quota;
 pub use table::Footprint;
-pub use virtual_ports::{PORT_FIRST, PORT_REST_S};
+pub use virtual_ports::{PORT_FIRST, PORT_FIRST_MIN, PORT_REST_S, RELAYED_IPS_MAX};
 
 use allocation::{Allocation, SECOND_NS};
 use budget::Budget;
@@ -118,7 +118,10 @@ impl Core<Virtual> {
         if config.workers == 0 || config.workers > 64 || config.worker >= config.workers {
             return Err(Unusable::Worker(config.worker, config.workers));
         }
-        let peers = Virtual::new(shards, &config.listeners, config.worker, config.workers);
+        if !config.relayed.is_usable() {
+            return Err(Unusable::Relayed);
+        }
+        let peers = Virtual::new(shards, &config);
         Core::with(at, config, peers)
     }
 }

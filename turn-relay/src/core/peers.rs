@@ -52,30 +52,32 @@ pub trait Peers<E: Edge>: Kind {
 pub struct Virtual {
     /// Address and shard, in the order of [`RelayPath::peer`].
     candidates: Vec<(SocketAddr, usize)>,
-    /// The node's address of each family and its ports.
-    public: [Option<(IpAddr, VirtualPorts)>; 2],
+    /// The relayed addresses of each family.
+    relayed: [Option<VirtualPorts>; 2],
     /// Addresses that are never given out: listeners and candidates.
     taken: Vec<SocketAddr>,
 }
 
 impl Virtual {
     /// `shards`: the advertised addresses of each.
-    pub(crate) fn new(shards: &[Vec<SocketAddr>], listeners: &[super::Listener], worker: u16, workers: u16) -> Virtual {
+    pub(crate) fn new(shards: &[Vec<SocketAddr>], config: &super::Config) -> Virtual {
         let numbered = shards.iter().enumerate();
         let candidates: Vec<_> = numbered
             .flat_map(|(shard, addresses)| addresses.iter().map(move |&address| (address, shard)))
             .collect();
-        let public = [false, true].map(|v6| {
+        let relayed = [false, true].map(|v6| {
             let first = candidates.iter().find(|(address, _)| address.is_ipv6() == v6)?;
-            Some((first.0.ip(), VirtualPorts::new(worker, workers)))
+            let ips = config.relayed.ips(first.0.ip());
+            let port_first = config.relayed.port_first;
+            Some(VirtualPorts::new(ips, port_first, config.worker, config.workers))
         });
-        let listening = listeners.iter().map(|listener| listener.address);
+        let listening = config.listeners.iter().map(|listener| listener.address);
         let taken = listening
             .chain(candidates.iter().map(|(address, _)| *address))
             .collect();
         Virtual {
             candidates,
-            public,
+            relayed,
             taken,
         }
     }
@@ -91,7 +93,7 @@ impl Kind for Virtual {
     const COUNTS_NEW_PEERS: bool = false;
 
     fn has_family(&self, v6: bool) -> bool {
-        self.public[usize::from(v6)].is_some()
+        self.relayed[usize::from(v6)].is_some()
     }
 
     fn permits(&self, ip: IpAddr) -> bool {
@@ -106,20 +108,19 @@ impl Kind for Virtual {
 
 impl<E: Shards> Peers<E> for Virtual {
     fn open(&mut self, edge: &mut E, now_s: u32, _: Handle, v6: bool, even: bool) -> Option<SocketAddr> {
-        let Virtual { public, taken, .. } = self;
-        let (ip, ports) = public[usize::from(v6)].as_mut()?;
+        let Virtual { relayed, taken, .. } = self;
+        let ports = relayed[usize::from(v6)].as_mut()?;
         let draw = || {
             let mut bytes = [0; 4];
             edge.random(&mut bytes);
             u32::from_ne_bytes(bytes)
         };
-        let port = ports.take(now_s, even, draw, |port| !taken.contains(&SocketAddr::new(*ip, port)))?;
-        Some(SocketAddr::new(*ip, port))
+        ports.take(now_s, even, draw, |address| !taken.contains(&address))
     }
 
     fn close(&mut self, _: &mut E, now_s: u32, _: Handle, relayed: SocketAddr) {
-        if let Some((_, ports)) = &mut self.public[usize::from(relayed.is_ipv6())] {
-            ports.give_back(now_s, relayed.port());
+        if let Some(ports) = &mut self.relayed[usize::from(relayed.is_ipv6())] {
+            ports.give_back(now_s, relayed);
         }
     }
 

@@ -350,6 +350,7 @@ fn core_config(
             Behaviour::OneAddress
         },
         limits: config.limits.clone(),
+        relayed: config.relayed.clone(),
         gate: config.gate,
         dialect: config.dialect,
         leg_names: config.leg_names,

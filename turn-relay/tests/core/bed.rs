@@ -9,7 +9,7 @@ use stun::{Class, LongTermKey, Message, NoRoom, TransactionId, Writer, attribute
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::{
     AllowList, At, Behaviour, Config, Core, Dialect, Edge, Flow, Gate, Handle, Kind, Limits, Listener, Network,
-    NonceKey, Outcome, Peers, Quota, Shards, Virtual,
+    NonceKey, Outcome, Peers, Quota, Relayed, Shards, Virtual,
 };
 
 pub(crate) const REALM: &str = "helpline";
@@ -124,6 +124,7 @@ pub(crate) fn config() -> Config {
         ],
         behaviour: Behaviour::OneAddress,
         limits: Limits::default(),
+        relayed: Relayed::default(),
         gate: Gate::Media,
         dialect: Dialect::Rfc8656,
         leg_names: LegNames::Ids,

@@ -11,7 +11,7 @@ use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::framing::{Cut, Cutter, MESSAGE_BYTES_MAX, cut};
 use turn_relay::core::{
     At, Behaviour, Config, Core, Dialect, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Outcome, Quota,
-    Shards, TAIL_BYTES, Virtual,
+    Relayed, Shards, TAIL_BYTES, Virtual,
 };
 
 use super::Input;
@@ -177,6 +177,7 @@ fn stage(input: Input<'_>) -> Stage<'_> {
             allocations_per_leg: 3,
             ..Limits::default()
         },
+        relayed: Relayed::default(),
         gate: Gate::Media,
         dialect: Dialect::Rfc8656,
         leg_names: LegNames::Ids,
