@@ -14,6 +14,7 @@ mod migrate;
 mod plan;
 mod random;
 mod relay;
+mod relay_addresses;
 mod relay_plan;
 mod secrets;
 mod serve;

@@ -8,8 +8,8 @@ use desk::{ExternalTurn, IceConfig};
 use media_server::MediaServer;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
-use turn_relay::core::Limits;
 use turn_relay::core::address::PeerRule;
+use turn_relay::core::{Limits, Relayed};
 use turn_relay::{Config, Listen, Neighbours, RelayHandle, StreamLimits, TlsFiles};
 use wire::leg::IceServer;
 
@@ -139,6 +139,11 @@ fn config(plan: &RelayPlan, turn: &Turn) -> Config {
             public: plan.public_of(bind),
         })
         .collect();
+    config.two_addresses = plan.second.is_some();
+    config.relayed = Relayed {
+        more_ips: turn.relayed_ips.clone(),
+        port_first: turn.relayed_port_first,
+    };
     config.udp_workers = plan.udp_workers;
     config.tls = turn
         .tls_certificate

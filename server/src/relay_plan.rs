@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wire::leg::{IcePolicy, IceServer};
 
 use crate::Fault;
+use crate::relay_addresses::{Second, check_relayed};
 use crate::settings::{External, Mode, Policy, Settings, Turn};
 use crate::turn_service::{URLS_MAX, Way, host_of, is_turn};
 
@@ -23,8 +24,6 @@ const UDP_WORKERS_MAX: u16 = 4;
 const CREDENTIAL_LIFE_S: std::ops::RangeInclusive<u32> = 30..=240;
 /// Life of a foreign service's credentials, seconds: two calls of five minutes to the longest that services give.
 const EXTERNAL_LIFE_S: std::ops::RangeInclusive<u32> = 600..=172_800;
-/// Relayed ports of one address, 49152 to 65535.
-const ALLOCATIONS_MAX: u32 = 16_384;
 
 /// Checked settings of the relay and of a service beside it.
 #[derive(Debug)]
@@ -33,6 +32,8 @@ pub(crate) struct RelayPlan {
     pub(crate) mode: Mode,
     /// Where it listens, the ports of the first address first; empty: neither STUN nor TURN.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The second address of RFC 5780.
+    pub(crate) second: Option<Second>,
     /// Addresses that media tells browsers.
     advertise: Vec<IpAddr>,
     /// Host that browsers are told, brackets included.
@@ -49,7 +50,7 @@ pub(crate) struct RelayPlan {
     pub(crate) ignored_credentials: bool,
 }
 
-fn bad(text: impl Into<String>) -> Fault {
+pub(crate) fn bad(text: impl Into<String>) -> Fault {
     Fault::Configuration(text.into())
 }
 
@@ -72,7 +73,9 @@ impl RelayPlan {
             return Err(bad("turn.ports takes two different ports at most"));
         }
         let mut public_host = newer("public_host", turn.public_host.clone(), stun.public_host.clone())?;
+        let second = Second::of(turn, &bind, &ports, advertise)?;
         checks(turn)?;
+        check_relayed(turn, advertise)?;
         let guide = match &turn.url {
             Some(url) => Some(checked_url("turn.url (NEXT_PUBLIC_TURN_URL)", url)?),
             None => None,
@@ -97,8 +100,11 @@ impl RelayPlan {
             mode: turn.mode,
             addresses: bind
                 .iter()
+                // The first two stand in the URLs, so the second address comes last.
+                .chain(second.as_ref().map(Second::bound))
                 .flat_map(|address| ports.iter().map(|port| SocketAddr::new(*address, *port)))
                 .collect(),
+            second,
             advertise: advertise.to_vec(),
             host: public_host
                 .or_else(|| advertise.first().map(ToString::to_string))
@@ -118,6 +124,9 @@ impl RelayPlan {
 impl RelayPlan {
     /// The address that clients see of a bound one, where that is known before it is bound: a wildcard is none.
     pub(crate) fn public_of(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        if let Some(seen) = self.second.as_ref().and_then(|second| second.public_of(bound.ip())) {
+            return Some(SocketAddr::new(seen, bound.port()));
+        }
         if !bound.ip().is_unspecified() || bound.port() == 0 {
             return None;
         }
@@ -188,9 +197,6 @@ fn checks(turn: &Turn) -> Result<(), Fault> {
     let limits = &turn.limits;
     if !CREDENTIAL_LIFE_S.contains(&limits.credential_life_s) {
         return Err(bad("turn.limits.credential_life_s lies between 30 and 240"));
-    }
-    if limits.allocations > ALLOCATIONS_MAX {
-        return Err(bad(format!("turn.limits.allocations is at most {ALLOCATIONS_MAX}")));
     }
     for (key, value) in [
         ("allocations_per_leg", limits.allocations_per_leg),
@@ -427,7 +433,6 @@ mod tests {
         assert!(refusal(|s| s.turn.udp_workers = Some(0)).contains("turn.udp_workers"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 241).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 29).contains("credential_life_s"));
-        assert!(refusal(|s| s.turn.limits.allocations = ALLOCATIONS_MAX + 1).contains("limits.allocations"));
         assert!(refusal(|s| s.turn.more_urls = vec!["https://x".to_owned()]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.more_urls = vec!["turn:x".to_owned(); URLS_MAX + 1]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.limits.uplink_pps = 0).contains("uplink_pps"));
@@ -467,7 +472,6 @@ mod tests {
             s.turn.secret = Some("s".repeat(SECRET_BYTES_MIN));
             s.turn.udp_workers = Some(UDP_WORKERS_MAX);
             s.turn.limits.credential_life_s = 240;
-            s.turn.limits.allocations = ALLOCATIONS_MAX;
             s.turn.external.life_s = 172_800;
             s.turn.mode = Mode::Allowlist;
             s.turn.peers = vec!["192.0.2.1:7".to_owned(), "2001:db8::1".to_owned()];

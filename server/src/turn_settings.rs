@@ -57,6 +57,16 @@ pub(crate) struct Turn {
     #[config(env = "HELPLINE_TURN_BIND", parse_env = confique::env::parse::list_by_comma)]
     pub(crate) bind: Option<Vec<IpAddr>>,
 
+    /// A second address of this machine for STUN and TURN, with the same two ports; `bind` must then name one address of
+    /// that family and not all. With it clients can find out what kind of NAT they are behind (RFC 5780); an answer to
+    /// STUN takes 68 bytes then instead of 32.
+    #[config(env = "HELPLINE_TURN_ALTERNATE_IP")]
+    pub(crate) alternate_ip: Option<IpAddr>,
+
+    /// `alternate_ip` as clients see it, where 1:1 NAT makes that another one.
+    #[config(env = "HELPLINE_TURN_ALTERNATE_PUBLIC_IP")]
+    pub(crate) alternate_public_ip: Option<IpAddr>,
+
     /// Ports, UDP and TCP: STUN and TURN on both, `turns:` URLs name the second one. An empty list switches both off.
     /// Default: 3478 and 3479.
     #[config(env = "HELPLINE_TURN_PORTS", parse_env = confique::env::parse::list_by_comma)]
@@ -92,6 +102,15 @@ pub(crate) struct Turn {
     /// Addresses `ip:port` that may be sent to in the mode `allowlist`.
     #[config(env = "HELPLINE_TURN_PEERS", parse_env = confique::env::parse::list_by_comma, default = [])]
     pub(crate) peers: Vec<String>,
+
+    /// IPs of relayed addresses beside the first one that media advertises, 15 at most: further addresses of this node, so
+    /// that nobody else has them. Nothing is bound there. For more than 16,384 allocations at a time.
+    #[config(env = "HELPLINE_TURN_RELAYED_IPS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) relayed_ips: Vec<IpAddr>,
+
+    /// First port of relayed addresses, 1024 to 49152. With 49152 an IP has 16,384 of them, with 1024 it has 64,512.
+    #[config(env = "HELPLINE_TURN_RELAYED_PORT_FIRST", default = 49152)]
+    pub(crate) relayed_port_first: u16,
 
     /// Threads that read UDP, 1 to 4. One is enough for some thousand relayed calls. 0: none of its own, the thread of
     /// the only shard does it, which costs less than two threads that wake each other. Default: 0 where `media.shards`
@@ -142,7 +161,8 @@ pub(crate) struct Limits {
     #[config(env = "HELPLINE_TURN_LIMITS_ALLOCATIONS_PER_PREFIX", default = 4096)]
     pub(crate) allocations_per_prefix: u32,
 
-    /// Allocations in all; 16,384 is as many as there are relayed ports.
+    /// Allocations in all, at most as many as there are relayed addresses: 16,384 unless `relayed_ips` or
+    /// `relayed_port_first` make more. The threads that read UDP and the one of TCP and TLS share them in equal parts.
     #[config(env = "HELPLINE_TURN_LIMITS_ALLOCATIONS", default = 16384)]
     pub(crate) allocations: u32,
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use stun::{Class, Message, Writer, method};
+use stun::{Class, Message, Writer, attribute, method};
 use turn_relay::client::{CHANNEL_FIRST, Client, Credentials, Event, is_timeout};
 
 use super::certificate::{Judge, Judged, in_words};
@@ -50,14 +50,46 @@ impl Target {
     }
 }
 
-/// STUN over UDP on both ports.
+/// STUN over UDP on both ports, and at the second address if the server names one.
 pub(super) fn stun(target: &Target, report: &mut Report) {
+    let mut other = None;
     for (check, port) in [("stun-udp", target.port), ("stun-udp-second", target.tls_port)] {
         report.push(match binding(target.at(port), target.limit) {
-            Ok(seen) => Line::ok(check, format!("port {port} sees this machine as {seen}")),
+            Ok(seen) => {
+                // Asked on the first port, the server names the second one of the other address; each covers one.
+                other = other.or(seen.other);
+                Line::ok(check, format!("port {port} sees this machine as {}", seen.client))
+            }
             Err(fault) => failed(check, &format!("UDP port {port}"), &fault),
         });
     }
+    if let Some(other) = other {
+        report.push(second_address(target, other));
+    }
+}
+
+/// What a server with two addresses (RFC 5780) says of its other one: clients ask there, so it must be reachable.
+fn second_address(target: &Target, other: SocketAddr) -> Line {
+    let check = "stun-udp-other-ip";
+    if other.ip() == target.address {
+        return Line::failed(
+            check,
+            format!("the server names {other} as its other address, which is the one that was asked"),
+            "set [turn] alternate_public_ip to the second public address",
+        );
+    }
+    match binding(other, target.limit) {
+        Ok(seen) => Line::ok(check, format!("{other} sees this machine as {}", seen.client)),
+        Err(fault) => failed(check, &format!("the other address, UDP {other},"), &fault),
+    }
+}
+
+/// What a Binding success says.
+struct Seen {
+    /// This machine's address.
+    client: SocketAddr,
+    /// The server's other address and port.
+    other: Option<SocketAddr>,
 }
 
 /// Why a try came to nothing.
@@ -79,7 +111,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn binding(to: SocketAddr, limit: Duration) -> Result<SocketAddr, Failure> {
+fn binding(to: SocketAddr, limit: Duration) -> Result<Seen, Failure> {
     let mut line = wire::udp(to, limit)?;
     let transaction = id();
     let mut request = [0; 32];
@@ -93,7 +125,10 @@ fn binding(to: SocketAddr, limit: Duration) -> Result<SocketAddr, Failure> {
         };
         let answer = Message::parse(&answer).map_err(|_| Failure::Nonsense)?;
         if answer.transaction() == transaction {
-            return answer.xor_mapped_address().ok_or(Failure::Nonsense);
+            return Ok(Seen {
+                client: answer.xor_mapped_address().ok_or(Failure::Nonsense)?,
+                other: answer.address(attribute::OTHER_ADDRESS),
+            });
         }
     }
     Err(Failure::Silence)
