@@ -38,6 +38,11 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     need("prometheus", "prometheus", "checks metrics and dashboards"),
     need("strace", "strace", "sees whom the relay sends to"),
     need("turnutils_uclient", "coturn", "a foreign TURN client and server"),
+    need(
+        "haproxy",
+        "haproxy",
+        "leads pages and TURN from one port to their servers",
+    ),
 ];
 
 /// What `--long` takes beyond that.

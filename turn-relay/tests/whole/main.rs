@@ -9,6 +9,7 @@ mod control;
 mod foreign_client;
 mod guest;
 mod log;
+mod port_443;
 mod reach;
 mod streams;
 mod user;

@@ -135,14 +135,23 @@ impl User {
 /// # Errors
 /// What TLS or the socket says: the certificate is another one, the connection was closed.
 pub(crate) fn tls(to: SocketAddr, trust: &Trust) -> io::Result<Box<dyn Stream>> {
+    tls_naming(to, trust, &[])
+}
+
+/// As [`tls`], naming these protocols (ALPN); none: not a word about it, as browsers do it for TURN.
+///
+/// # Errors
+/// As there.
+pub(crate) fn tls_naming(to: SocketAddr, trust: &Trust, protocols: &[&str]) -> io::Result<Box<dyn Stream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trust.certificate.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(trust.name).expect("a name");
     let session = ClientConnection::new(Arc::new(config), name).expect("a session");
     let stream = TcpStream::connect(to).expect("it listens");
