@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use crate::account::Account;
 use crate::binaries::Binaries;
 use crate::process::{self, Watchdog};
+use crate::server::{Server, Stop};
 use crate::{APP_ROLE, DATABASE, Error, OWNER_ROLE};
 
 /// Longest path of a Unix socket in bytes: `sun_path` has 108, the last one is the terminating zero.
@@ -22,16 +23,12 @@ pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Name of the socket file PostgreSQL makes for its default port.
 const SOCKET_FILE: &str = ".s.PGSQL.5432";
 
-/// The server's data, the passwords and the server's own file about itself, below the folder and the data.
+/// The server's data and the passwords, below the folder.
 pub(crate) const DATA_FOLDER: &str = "cluster";
 pub(crate) const PASSWORDS_FILE: &str = "passwords";
-pub(crate) const PID_FILE: &str = "postmaster.pid";
 
 /// Seconds `pg_ctl` waits for a start: crash recovery after a power cut replays up to `max_wal_size` (1 GB).
 const START_SECONDS_MAX: u32 = 120;
-
-/// Seconds `pg_ctl` waits for a fast shutdown before it gives up.
-const STOP_SECONDS_MAX: u32 = 30;
 
 /// Attempts to start while the backends of a killed server still hold its shared memory; they notice within
 /// a second that their parent is gone.
@@ -121,7 +118,7 @@ impl Cluster {
     /// Stops and starts the server under the same address, for tests and drills of an absent database.
     pub async fn restart_after<F: Future<Output = ()>>(&mut self, while_away: F) -> Result<(), Error> {
         let parts = self.parts.clone();
-        tokio::task::spawn_blocking(move || parts.stop("fast"))
+        tokio::task::spawn_blocking(move || parts.server().stop(Stop::Fast))
             .await
             .map_err(|_| Error::Interrupted)??;
         while_away.await;
@@ -221,11 +218,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let mode = match self.parts.durability {
-            Durability::Kept => "fast",
-            Durability::Scratch => "immediate",
+        let how = match self.parts.durability {
+            Durability::Kept => Stop::Fast,
+            Durability::Scratch => Stop::Immediate,
         };
-        if let Err(error) = self.parts.stop(mode) {
+        if let Err(error) = self.parts.server().stop(how) {
             tracing::warn!(%error, "the private database did not stop in time");
         }
         if let Some(watchdog) = self.watchdog.take() {
@@ -241,6 +238,14 @@ impl Drop for Cluster {
 impl Parts {
     fn data(&self) -> PathBuf {
         self.folder.join(DATA_FOLDER)
+    }
+
+    fn server(&self) -> Server {
+        Server {
+            binaries: self.binaries.clone(),
+            account: self.account,
+            data: self.data(),
+        }
     }
 
     fn log(&self) -> PathBuf {
@@ -350,32 +355,18 @@ impl Parts {
 
     /// Ends a server that outlived its parent. Our lock proves that nobody else wants it.
     fn stop_orphan(&self) -> Result<(), Error> {
-        let Some(pid) = self.server_pid() else {
-            return Ok(());
-        };
-        if self.is_our_server(pid) {
+        let server = self.server();
+        if server.live().is_some() {
             tracing::info!("ending the database server that a crash left running");
-            return self.stop("fast");
+            server.stop(Stop::Fast)?;
         }
-        // The number belongs to somebody else by now. PostgreSQL would refuse to start if that is our own user.
-        let path = self.data().join(PID_FILE);
-        fs::remove_file(&path).map_err(Error::io(&path))
-    }
-
-    /// Process id in `postmaster.pid`, dead or alive.
-    fn server_pid(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.data().join(PID_FILE)).ok()?;
-        text.lines().next()?.trim().parse().ok()
-    }
-
-    /// Whether `pid` is a live server of exactly this folder.
-    fn is_our_server(&self, pid: u32) -> bool {
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
-            return false;
-        };
-        let folder = self.data();
-        line.split(|&b| b == 0)
-            .any(|argument| argument == folder.as_os_str().as_encoded_bytes())
+        // What is left names a dead process, a zombie, or somebody else by now, and PostgreSQL refuses to start beside the
+        // last two. Whether children of the dead one still hold its memory it finds out without the file.
+        let path = server.pid_file();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Starts the server and returns its process id.
@@ -407,7 +398,7 @@ impl Parts {
                 }
             }
         }
-        self.server_pid().ok_or_else(|| Error::Program {
+        self.server().pid().ok_or_else(|| Error::Program {
             program: "postgres",
             output: self.log_tail(),
         })
@@ -427,33 +418,6 @@ impl Parts {
         // An unreadable log only makes the message poorer.
         let _ = File::open(self.log()).and_then(|mut file| file.read_to_end(&mut bytes));
         process::tail(&bytes)
-    }
-
-    /// Stops the server of this folder; none running is fine.
-    fn stop(&self, mode: &str) -> Result<(), Error> {
-        match self.server_pid() {
-            Some(pid) if self.is_our_server(pid) => {}
-            _ => return Ok(()),
-        }
-        let mut pg_ctl = process::command(&self.binaries, self.account, "pg_ctl");
-        pg_ctl
-            .args([
-                "stop",
-                "-w",
-                "-s",
-                "-m",
-                mode,
-                "-t",
-                &STOP_SECONDS_MAX.to_string(),
-                "-D",
-            ])
-            .arg(self.data());
-        let stopped = process::run("pg_ctl", &mut pg_ctl);
-        match self.server_pid() {
-            // Gone between our look and the signal: that is what was asked for.
-            None => Ok(()),
-            Some(_) => stopped,
-        }
     }
 }
 
@@ -483,7 +447,7 @@ pub(crate) fn url(role: &str, password: &str, database: &str, folder: &Path) -> 
 }
 
 /// Blocks this (blocking) thread between two attempts.
-fn pause(length: Duration) {
+pub(crate) fn pause(length: Duration) {
     std::thread::park_timeout(length);
 }
 

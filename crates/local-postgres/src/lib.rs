@@ -15,6 +15,7 @@ mod cluster;
 mod error;
 mod process;
 mod running;
+mod server;
 pub mod testing;
 
 pub use cluster::{Cluster, Config, Durability};

@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cluster::{DATA_FOLDER, PASSWORDS_FILE, PID_FILE, Passwords, url};
+use crate::cluster::{DATA_FOLDER, PASSWORDS_FILE, Passwords, url};
+use crate::server::PID_FILE;
 use crate::{APP_ROLE, DATABASE, Error, OWNER_ROLE};
 
 /// Line of `postmaster.pid` with the folder of the socket, from 0: PostgreSQL writes pid, data folder, start time,
