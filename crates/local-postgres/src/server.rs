@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Error;
 use crate::account::Account;
@@ -105,13 +105,9 @@ impl Server {
             pg_ctl.args(["kill", how.signal(), &pid.to_string()]);
             // It may be gone between our look and the signal, so only one that stays makes this an error.
             refused = process::run("pg_ctl", &mut pg_ctl).err();
-            let deadline = Instant::now() + limit;
-            loop {
+            for _ in 0..=limit.as_millis() / LOOK.as_millis() {
                 if !self.runs_as(pid) {
                     return Ok(());
-                }
-                if Instant::now() >= deadline {
-                    break;
                 }
                 pause(LOOK);
             }
