@@ -10,6 +10,7 @@ mod caller;
 mod cookies;
 mod files;
 mod headers;
+mod if_match;
 mod limits;
 mod metrics;
 mod openapi;

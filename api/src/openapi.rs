@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, routes};
 
 /// Codes that only the API knows, beside those of the desk.
-const OWN_CODES: [&str; 10] = [
+const OWN_CODES: [&str; 9] = [
     "cross_site",
     "malformed",
     "malformed_json",
@@ -23,7 +23,6 @@ const OWN_CODES: [&str; 10] = [
     "storage",
     "too_large",
     "unsupported_media_type",
-    "version_mismatch",
 ];
 
 #[derive(OpenApi)]

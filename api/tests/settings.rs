@@ -24,7 +24,7 @@ async fn an_admin_reads_and_sets_and_a_wrong_value_is_named_with_its_limits() {
     wanted["lowMos"] = json!(3.1);
     let put = |body: Value| {
         let ask = server.ask("PUT", format!("{SETTINGS}/quality")).bearer(&admin);
-        async move { ask.json(&body).send().await }
+        async move { ask.header("if-match", "*").json(&body).send().await }
     };
     let done = put(wanted.clone()).await;
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
@@ -55,7 +55,7 @@ async fn an_admin_reads_and_sets_and_a_wrong_value_is_named_with_its_limits() {
 
     let supervision = |body: Value| {
         let ask = server.ask("PUT", format!("{SETTINGS}/supervision")).bearer(&admin);
-        async move { ask.json(&body).send().await }
+        async move { ask.header("if-match", "\"0\"").json(&body).send().await }
     };
     let told = json!({ "announce": "tone", "announceTo": "all" });
     let done = supervision(told.clone()).await;
@@ -69,7 +69,7 @@ async fn an_admin_reads_and_sets_and_a_wrong_value_is_named_with_its_limits() {
     let mut mail = now["mail"]["value"].clone();
     mail["qualityAlertRoles"] = json!(["team_lead"]);
     let ask = server.serve("PUT", format!("{SETTINGS}/mail"));
-    let done = ask.json(&mail).send().await;
+    let done = ask.header("if-match", "*").json(&mail).send().await;
     assert_eq!(done.json()["mail"]["value"]["qualityAlertRoles"], json!(["team_lead"]));
 }
 
@@ -89,5 +89,45 @@ async fn agents_and_supervisors_set_nothing() {
             (reply.status, reply.code().as_str()),
             (StatusCode::FORBIDDEN, "forbidden")
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_names_the_version_that_it_has_seen() {
+    let server = server!(false);
+    let read = || async { server.serve("GET", SETTINGS).send().await.json() };
+    for group in ["quality", "mail", "supervision"] {
+        let before = read().await;
+        let version = before[group]["version"].as_u64().expect("a number");
+        let mut wanted = before[group]["value"].clone();
+        match group {
+            "quality" => wanted["highRttMs"] = json!(300),
+            "mail" => wanted["notifyOnQualityAlert"] = json!(false),
+            _ => wanted["announce"] = json!("notice"),
+        }
+        let put = || server.serve("PUT", format!("{SETTINGS}/{group}")).json(&wanted);
+        let blind = put().send().await;
+        assert_eq!(
+            (blind.status.as_u16(), blind.code().as_str()),
+            (428, "precondition_required"),
+            "{group}"
+        );
+        for stale in [
+            format!("\"{}\"", version + 1),
+            format!("W/\"{version}\""),
+            version.to_string(),
+        ] {
+            let refused = put().header("if-match", stale).send().await;
+            assert_eq!(
+                (refused.status.as_u16(), refused.code().as_str()),
+                (412, "version_mismatch"),
+                "{group}"
+            );
+            assert!(refused.json()["detail"].as_str().unwrap().contains("Somebody else"));
+        }
+        assert_eq!(read().await, before);
+        let done = put().header("if-match", format!("\"{version}\"")).send().await;
+        assert_eq!(done.json()[group]["value"], wanted, "{done:?}");
+        assert_eq!(done.json()[group]["version"], json!(version + 1));
     }
 }

@@ -48,6 +48,22 @@ describe("settings", () => {
     expect(await field("lowMos").inputValue()).toBe("3.2");
   });
 
+  it("are not taken from one admin by another unasked", async () => {
+    const { quality } = await rest<Settings>(server, "GET", "/api/support/settings");
+    await field("highRttMs").fill("300");
+    const other = { ...quality.value, deadAirSeconds: 40 };
+    const seen = { "if-match": `"${quality.version}"` };
+    await rest(server, "PUT", "/api/support/settings/quality", other, seen);
+    await admin.page.getByTestId("settings-save").click();
+    await admin.page.getByText("Somebody else has changed these settings meanwhile").waitFor();
+    expect(await field("highRttMs").inputValue()).toBe("300");
+    await admin.page.getByTestId("settings-mine").click();
+    await admin.page.getByText("Saved", { exact: true }).waitFor();
+    const now = await rest<Settings>(server, "GET", "/api/support/settings");
+    expect(now.quality.value).toEqual({ ...other, highRttMs: 300 });
+    expect(now.quality.version).toBe(quality.version + 2);
+  });
+
   it("name who is mailed about calls that sound bad, and whether supervisors are announced", async () => {
     await admin.page.getByRole("link", { name: "Mails" }).click();
     await field("role-team_lead").check();

@@ -46,9 +46,14 @@ export class Api {
     return this.request<T>("POST", path, body);
   }
 
-  async request<T>(method: string, path: string, body?: unknown): Promise<Reply<T>> {
+  /** `headers` becomes the request's own. */
+  async request<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Reply<T>> {
     try {
-      const headers: Record<string, string> = {};
       if (body !== undefined) headers["Content-Type"] = "application/json";
       const token = await this.env.token?.();
       if (token) headers["Authorization"] = `Bearer ${token}`;

@@ -49,6 +49,7 @@ pub use commands::preflight::{
     PREFLIGHT_NOTE_CHARS_MAX, PREFLIGHT_REPORT_LIFE, PREFLIGHT_STEPS_MAX, PREFLIGHTS_PER_PAGE_MAX, Tester,
 };
 pub use commands::relay::{RELAY_ID_CHARS_MAX, RELAY_ROWS_MAX};
+pub use commands::settings::Known;
 pub use commands::start::{CONSENT_VERSION_CHARS_MAX, CUSTOMER_EMAIL_BYTES_MAX, CUSTOMER_NAME_CHARS_MAX};
 pub use facade::{DATABASE_SILENT_MAX, Desk, StartFault};
 pub use hub::{Audience, HubEvent, HubFeed, LAG_EVENTS_MAX, Missed};

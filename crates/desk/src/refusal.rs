@@ -27,6 +27,8 @@ pub enum Code {
     RateLimited,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
+    /// It is no longer what the caller has seen of it.
+    VersionMismatch,
     /// This node takes no new calls.
     Draining,
     /// Media is full.
@@ -51,7 +53,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 20] = [
+    pub const ALL: [Code; 21] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -62,6 +64,7 @@ impl Code {
         Code::Validation,
         Code::RateLimited,
         Code::IdempotencyMismatch,
+        Code::VersionMismatch,
         Code::Draining,
         Code::MediaFull,
         Code::MediaUnavailable,
@@ -87,6 +90,7 @@ impl Code {
             Code::Validation => "validation",
             Code::RateLimited => "rate_limited",
             Code::IdempotencyMismatch => "idempotency_mismatch",
+            Code::VersionMismatch => "version_mismatch",
             Code::Draining => "draining",
             Code::MediaFull => "media_full",
             Code::MediaUnavailable => "media_unavailable",

@@ -8,7 +8,7 @@
 mod scene;
 
 use call_model::{CallId, LegId};
-use desk::Caller;
+use desk::{Caller, Known};
 use ports::{Cause, Direction, EventKind, Flag, Part};
 use scene::{Eye, Node, database, service};
 use serde_json::Value;
@@ -81,7 +81,7 @@ async fn a_flag_that_stays_is_mailed_to_those_who_lead_and_tells_nothing_of_the_
         quality_alert_after_seconds: 600,
         ..usual.clone()
     };
-    node.desk.set_mail(&service(), patient).await.unwrap();
+    node.desk.set_mail(&service(), patient, Known::Any).await.unwrap();
     Story(&node).flags(young, Flag::LowMos, true).await;
     a_minute_passes(&mut eye).await;
     // The room's own condition has no leg.
@@ -108,7 +108,7 @@ async fn a_flag_that_stays_is_mailed_to_those_who_lead_and_tells_nothing_of_the_
     assert_eq!(eye.texts(told).await, ["esther"]);
 
     eye.run("delete from outbox").await;
-    node.desk.set_mail(&service(), usual).await.unwrap();
+    node.desk.set_mail(&service(), usual, Known::Any).await.unwrap();
     eye.until(MAILS, 1).await;
     assert_eq!(
         eye.texts(told).await,
@@ -248,7 +248,7 @@ async fn a_house_that_wants_no_mail_or_names_nobody_gets_none() {
         notify_on_quality_alert: false,
         ..usual.clone()
     };
-    node.desk.set_mail(&service(), off).await.unwrap();
+    node.desk.set_mail(&service(), off, Known::Any).await.unwrap();
     Story(&node).flags(call, Flag::LowMos, true).await;
     a_minute_passes(&mut eye).await;
     two_looks(&node, &mut eye).await;
@@ -256,12 +256,12 @@ async fn a_house_that_wants_no_mail_or_names_nobody_gets_none() {
         quality_alert_roles: Vec::new(),
         ..usual.clone()
     };
-    node.desk.set_mail(&service(), nobody).await.unwrap();
+    node.desk.set_mail(&service(), nobody, Known::Any).await.unwrap();
     two_looks(&node, &mut eye).await;
     assert_eq!(eye.count(MAILS).await, 0);
     assert_eq!(eye.count("select count(*) from quality_quiet").await, 0);
 
-    node.desk.set_mail(&service(), usual).await.unwrap();
+    node.desk.set_mail(&service(), usual, Known::Any).await.unwrap();
     eye.until(MAILS, 1).await;
     node.stop().await;
 }

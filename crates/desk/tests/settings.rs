@@ -5,7 +5,9 @@
 mod scene;
 
 use call_model::StaffId;
-use desk::{ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX, ALERT_QUIET_MINUTES_MIN, Caller, Code};
+use desk::{
+    ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX, ALERT_QUIET_MINUTES_MIN, Caller, Code, Known,
+};
 use ports::Thresholds;
 use scene::{Eye, Node, PATIENCE, customer, database, service, staff_id};
 use tokio::time::{sleep, timeout};
@@ -45,14 +47,20 @@ async fn admins_and_services_set_and_nobody_else_and_media_is_told_at_once() {
     for nobody in [&agent, &customer("u1"), &Caller::Demo] {
         let refused = [
             node.desk.settings(nobody).await.unwrap_err(),
-            node.desk.set_quality(nobody, wanted.clone()).await.unwrap_err(),
-            node.desk.set_mail(nobody, set.mail.value.clone()).await.unwrap_err(),
+            node.desk
+                .set_quality(nobody, wanted.clone(), Known::Any)
+                .await
+                .unwrap_err(),
+            node.desk
+                .set_mail(nobody, set.mail.value.clone(), Known::Any)
+                .await
+                .unwrap_err(),
         ];
         assert!(refused.iter().all(|refused| refused.code == Code::Forbidden));
     }
     assert_eq!(*node.media.thresholds.lock().unwrap(), None);
 
-    let after = node.desk.set_quality(&admin, wanted.clone()).await.unwrap();
+    let after = node.desk.set_quality(&admin, wanted.clone(), Known::Any).await.unwrap();
     assert_eq!(
         (&after.quality.value, &after.quality.usual),
         (&wanted, &set.quality.usual)
@@ -66,7 +74,7 @@ async fn admins_and_services_set_and_nobody_else_and_media_is_told_at_once() {
         }
     );
     // Twice is once.
-    node.desk.set_quality(&service(), wanted).await.unwrap();
+    node.desk.set_quality(&service(), wanted, Known::Any).await.unwrap();
     let said = "select subject_id || ':' || actor_role from support_activity_logs where action = 'settings.changed'";
     assert_eq!(eye.texts(said).await, ["quality:admin"]);
     assert_eq!(
@@ -106,7 +114,11 @@ async fn each_threshold_is_taken_at_its_limits_and_refused_by_name_beyond() {
         assert!(min < max, "{leaf}");
         for limit in [min, max] {
             let wanted = with(&set.usual, leaf, limit);
-            let taken = node.desk.set_quality(&service(), wanted.clone()).await.unwrap();
+            let taken = node
+                .desk
+                .set_quality(&service(), wanted.clone(), Known::Any)
+                .await
+                .unwrap();
             assert_eq!(taken.quality.value, wanted, "{leaf} at {limit}");
         }
         let step = if set.min.low_mos == min || leaf.ends_with("Percent") {
@@ -116,7 +128,10 @@ async fn each_threshold_is_taken_at_its_limits_and_refused_by_name_beyond() {
         };
         let step = if leaf == "clippingPercent" { 1.0 } else { step };
         for beyond in [min - step, max + step] {
-            let refused = node.desk.set_quality(&service(), with(&set.usual, leaf, beyond)).await;
+            let refused = node
+                .desk
+                .set_quality(&service(), with(&set.usual, leaf, beyond), Known::Any)
+                .await;
             let refused = refused.unwrap_err();
             assert_eq!(refused.code, Code::Validation, "{leaf} of {beyond}");
             assert_eq!(refused.fields.len(), 1);
@@ -130,7 +145,11 @@ async fn each_threshold_is_taken_at_its_limits_and_refused_by_name_beyond() {
         ..set.usual
     };
     assert_eq!(
-        node.desk.set_quality(&service(), odd).await.unwrap_err().code,
+        node.desk
+            .set_quality(&service(), odd, Known::Any)
+            .await
+            .unwrap_err()
+            .code,
         Code::Validation
     );
 }
@@ -155,7 +174,7 @@ async fn mails_are_set_within_their_limits_and_leave_the_guide_s_other_leaves_al
         (ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MIN - 1, false),
         (ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES_MAX + 1, false),
     ] {
-        let done = node.desk.set_mail(&service(), with(after, quiet)).await;
+        let done = node.desk.set_mail(&service(), with(after, quiet), Known::Any).await;
         assert_eq!(done.is_ok(), is_taken, "{after} s, {quiet} min");
     }
     let value = node.desk.settings(&service()).await.unwrap().mail.value;
@@ -205,13 +224,17 @@ async fn supervisors_are_announced_only_once_an_admin_says_so_and_odd_words_of_o
         announce_to: AnnounceTo::All,
     };
     for nobody in [&agent, &customer("u1"), &Caller::Demo] {
-        let refused = node.desk.set_supervision(nobody, all.clone()).await.unwrap_err();
+        let refused = node
+            .desk
+            .set_supervision(nobody, all.clone(), Known::Any)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, Code::Forbidden);
     }
     for _ in 0..2 {
         let set = node
             .desk
-            .set_supervision(&admin, all.clone())
+            .set_supervision(&admin, all.clone(), Known::Any)
             .await
             .unwrap()
             .supervision;
@@ -232,4 +255,82 @@ async fn supervisors_are_announced_only_once_an_admin_says_so_and_odd_words_of_o
     )
     .await;
     assert_eq!(node.desk.settings(&admin).await.unwrap().supervision.value, off);
+}
+
+#[tokio::test]
+async fn a_change_that_has_not_seen_the_one_before_it_changes_nothing_and_another_group_has_its_own_version() {
+    let Some((node, mut eye)) = scene().await else { return };
+    let at = |versions: &[i64]| Known::Versions(versions.to_vec());
+    let set = node.desk.settings(&service()).await.unwrap();
+    assert_eq!(
+        (set.quality.version, set.supervision.version, set.mail.version),
+        (0, 0, 1),
+        "the mails were set by the migration"
+    );
+    let mos = |low_mos| QualityThresholds {
+        low_mos,
+        ..set.quality.usual.clone()
+    };
+    let first = node.desk.set_quality(&service(), mos(3.0), at(&[0])).await.unwrap();
+    assert_eq!((first.quality.version, first.mail.version), (1, 1));
+    for stale in [at(&[0]), at(&[2, 7]), at(&[])] {
+        let refused = node.desk.set_quality(&service(), mos(3.1), stale).await.unwrap_err();
+        assert_eq!(refused.code, Code::VersionMismatch);
+        assert!(refused.detail.is_some());
+    }
+    assert_eq!(
+        node.desk.settings(&service()).await.unwrap(),
+        first,
+        "a refusal changes nothing"
+    );
+
+    // The answer was lost, the same is asked once more.
+    let again = node.desk.set_quality(&service(), mos(3.0), at(&[0])).await.unwrap();
+    assert_eq!(again.quality.version, 1);
+    let second = node.desk.set_quality(&service(), mos(3.1), at(&[7, 1])).await.unwrap();
+    assert_eq!((second.quality.version, second.quality.value.low_mos), (2, 3.1));
+    let third = node.desk.set_quality(&service(), mos(3.2), Known::Any).await.unwrap();
+    assert_eq!((third.quality.version, third.quality.value.low_mos), (3, 3.2));
+    eye.run("delete from public.support_settings where key = 'quality'")
+        .await;
+    let refused = node.desk.set_quality(&service(), mos(3.3), at(&[3])).await.unwrap_err();
+    assert_eq!(refused.code, Code::VersionMismatch, "what is gone is not what was seen");
+
+    let mail = MailSettings {
+        notify_on_quality_alert: false,
+        ..set.mail.value.clone()
+    };
+    let refused = node
+        .desk
+        .set_mail(&service(), mail.clone(), at(&[0]))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, Code::VersionMismatch);
+    let done = node.desk.set_mail(&service(), mail, at(&[1])).await.unwrap();
+    assert_eq!((done.mail.version, done.supervision.version), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_have_seen_the_same_version_one_wins() {
+    let Some((node, mut eye)) = scene().await else { return };
+    let set = node.desk.settings(&service()).await.unwrap();
+    // The first round inserts the row, the second one updates it.
+    for version in [0, 1] {
+        let mut racers = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let desk = node.desk.clone();
+            let wanted = QualityThresholds {
+                high_rtt_ms: 300 + 10 * u32::try_from(version).unwrap() + n,
+                ..set.quality.usual.clone()
+            };
+            let known = Known::Versions(vec![version]);
+            racers.spawn(async move { desk.set_quality(&service(), wanted, known).await });
+        }
+        let done = racers.join_all().await;
+        assert_eq!(done.iter().filter(|one| one.is_ok()).count(), 1, "{done:?}");
+        let mut lost = done.iter().filter_map(|one| one.as_ref().err());
+        assert!(lost.all(|one| one.code == Code::VersionMismatch), "{done:?}");
+    }
+    let kept = "select count(*)::text from settings_history where key = 'quality'";
+    assert_eq!(eye.texts(kept).await, ["2"]);
 }

@@ -49,6 +49,9 @@ wire! {
 wire! {
     /// The thresholds with what may be set.
     pub struct QualitySettings {
+        /// Which version this is, for `If-Match` of a change; 0 where nothing was set.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub version: u64,
         /// What holds now.
         pub value: QualityThresholds,
         /// What holds where nothing was set.
@@ -63,6 +66,9 @@ wire! {
 wire! {
     /// The mails with what may be set.
     pub struct MailSettingsView {
+        /// Which version this is, for `If-Match` of a change; 0 where nothing was set.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub version: u64,
         /// What holds now.
         pub value: MailSettings,
         /// What holds where nothing was set.
@@ -114,6 +120,9 @@ wire! {
 wire! {
     /// The same with what holds where nothing was set.
     pub struct SupervisionSettingsView {
+        /// Which version this is, for `If-Match` of a change; 0 where nothing was set.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub version: u64,
         /// What holds now.
         pub value: SupervisionSettings,
         /// What holds where nothing was set.

@@ -111,10 +111,16 @@ export function account(server: Addresses, role: string): Account {
 }
 
 /** One request with the demo's service key; throws on anything but success. */
-export async function rest<T>(server: Addresses, method: string, path: string, body?: unknown): Promise<T> {
+export async function rest<T>(
+  server: Addresses,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<T> {
   const answer = await fetch(`http://${server.http}${path}`, {
     method,
-    headers: { authorization: `Bearer ${server.serviceKey}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${server.serviceKey}`, "content-type": "application/json", ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);

@@ -6,6 +6,10 @@ import type { MailSettings } from "./MailSettings";
  */
 export type MailSettingsView = { 
 /**
+ * Which version this is, for `If-Match` of a change; 0 where nothing was set.
+ */
+version: number, 
+/**
  * What holds now.
  */
 value: MailSettings, 

@@ -6,6 +6,10 @@ import type { SupervisionSettings } from "./SupervisionSettings";
  */
 export type SupervisionSettingsView = { 
 /**
+ * Which version this is, for `If-Match` of a change; 0 where nothing was set.
+ */
+version: number, 
+/**
  * What holds now.
  */
 value: SupervisionSettings, 

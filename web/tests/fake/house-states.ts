@@ -1,5 +1,6 @@
 // Settings, and the list of line tests.
 
+import type { Page } from "playwright-core";
 import type { Preflight } from "../../shared/gen/Preflight.ts";
 import type { PreflightStepResult } from "../../shared/gen/PreflightStepResult.ts";
 import type { QualityThresholds } from "../../shared/gen/QualityThresholds.ts";
@@ -31,6 +32,7 @@ export const houseSettings = (): Settings => {
   };
   return {
     quality: {
+      version: 3,
       value: { ...usual, lowMos: 3.2, deadAirSeconds: 20 },
       usual,
       min: {
@@ -57,6 +59,7 @@ export const houseSettings = (): Settings => {
       },
     },
     mail: {
+      version: 1,
       value: mail,
       usual: mail,
       afterSecondsMin: 5,
@@ -65,6 +68,7 @@ export const houseSettings = (): Settings => {
       quietMinutesMax: 1440,
     },
     supervision: {
+      version: 2,
       value: { announce: "notice", announceTo: "agent" },
       usual: { announce: "off", announceTo: "agent" },
     },
@@ -160,13 +164,30 @@ function signedIn(permissions: string[]) {
 function admin(fake: FakeServer): void {
   signedIn(ADMIN)(fake);
   let settings = houseSettings();
+  const set = (group: "quality" | "mail" | "supervision", value: unknown): void => {
+    settings = { ...settings, [group]: { ...settings[group], version: settings[group].version + 1, value } };
+  };
   fake.on("GET /api/support/settings", () => ({ body: settings }));
   for (const group of ["quality", "mail", "supervision"] as const) {
-    fake.on(`PUT /api/support/settings/${group}`, ({ body }: { body: unknown }) => {
-      settings = { ...settings, [group]: { ...settings[group], value: body } };
+    fake.on(`PUT /api/support/settings/${group}`, ({ body, ifMatch }: { body: unknown; ifMatch?: string }) => {
+      if (ifMatch !== `"${settings[group].version}"`) return problem(412, "version_mismatch");
+      set(group, body);
       return { body: settings };
     });
   }
+  // Another admin, whom a page's own requests never meet.
+  fake.on("POST /other-admin", () => {
+    set("quality", { ...settings.quality.value, lowMos: 2.9, highRttMs: 500 });
+    return { body: settings };
+  });
+}
+
+/** The other admin saves thresholds while this one has typed his. */
+async function overtaken(page: Page, fake: FakeServer): Promise<void> {
+  await id(page, "set-highRttMs").fill("300");
+  fake.routes.get("POST /other-admin")?.({ url: new URL(fake.origin), body: undefined });
+  await id(page, "settings-save").click();
+  await page.getByText("Somebody else has changed these settings meanwhile").waitFor();
 }
 
 function support(fake: FakeServer): void {
@@ -205,6 +226,36 @@ export const HOUSE: PageState[] = [
       await page.getByText("2 changes not saved").waitFor();
       await id(page, "settings-save").click();
       await page.getByText("Saved", { exact: true }).waitFor();
+    },
+  },
+  { name: "settings-behind", path: "/admin/settings", prepare: admin, reach: overtaken },
+  {
+    name: "settings-behind-mine",
+    path: "/admin/settings",
+    prepare: admin,
+    reach: async (page, fake) => {
+      await overtaken(page, fake);
+      // What was typed stands until it is decided about, and the key that saved overwrites nothing.
+      await page.waitForFunction("document.activeElement?.dataset.testid === 'settings-theirs'");
+      if ((await id(page, "set-highRttMs").inputValue()) !== "300") throw new Error("what was typed is gone");
+      await id(page, "settings-mine").click();
+      await page.getByText("Saved", { exact: true }).waitFor();
+      await page.waitForFunction(
+        "document.querySelector('#set-highRttMs').value === '300' && document.querySelector('#set-lowMos').value === '2.9'",
+      );
+    },
+  },
+  {
+    name: "settings-behind-theirs",
+    path: "/admin/settings",
+    prepare: admin,
+    reach: async (page, fake) => {
+      await overtaken(page, fake);
+      await id(page, "settings-theirs").click();
+      await page.waitForFunction(
+        "document.querySelector('#set-highRttMs').value === '500' && document.querySelector('#set-lowMos').value === '2.9'",
+      );
+      await id(page, "settings-save").waitFor();
     },
   },
   {

@@ -32,7 +32,7 @@ export interface Answer {
   type?: string;
 }
 
-export type Handler = (request: { url: URL; body: unknown }) => Answer | undefined;
+export type Handler = (request: { url: URL; body: unknown; ifMatch?: string }) => Answer | undefined;
 
 export class FakeServer {
   /** `METHOD /path` to a reply; a path ends before the question mark. */
@@ -115,7 +115,8 @@ export class FakeServer {
     // An SDP offer is text.
     const isJson = request.headers["content-type"]?.startsWith("application/json");
     const body: unknown = text && isJson ? JSON.parse(text) : text || undefined;
-    const answer = handler?.({ url, body }) ?? problem(404, "not_found");
+    const ifMatch = request.headers["if-match"];
+    const answer = handler?.({ url, body, ...(ifMatch ? { ifMatch } : {}) }) ?? problem(404, "not_found");
     response.statusCode = answer.status ?? 200;
     response.setHeader("Content-Type", answer.type ?? "application/json");
     if (answer.bytes) return this.#bytes(request, response, answer.bytes);

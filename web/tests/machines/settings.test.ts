@@ -5,6 +5,7 @@ import {
   ANNOUNCED,
   MailForm,
   numberOf,
+  over,
   QualityForm,
   SupervisionForm,
   THRESHOLDS,
@@ -87,6 +88,18 @@ test("supervisors are announced as chosen, and undone before it is saved", () =>
   expect([form.changes, form.savable, form.value]).toEqual([2, true, { announce: "tone", announceTo: "all" }]);
   form.undo();
   expect([form.changes, form.value]).toEqual([0, form.settings.value]);
+});
+
+test("what was typed goes over what somebody else has set, leaf by leaf", () => {
+  const { value: before } = houseSettings().quality;
+  const mine = { ...before, highRttMs: 300, lowMos: 3.4 };
+  const theirs = { ...before, highRttMs: 500, deadAirSeconds: 40 };
+  expect(over(mine, before, theirs)).toEqual({ ...before, highRttMs: 300, lowMos: 3.4, deadAirSeconds: 40 });
+  expect(over(before, before, theirs)).toEqual(theirs);
+  const { value: mail } = houseSettings().mail;
+  const roles = { ...mail, qualityAlertRoles: ["admin"] } as typeof mail;
+  const quiet = { ...mail, qualityAlertQuietMinutes: 30 };
+  expect(over(roles, mail, quiet)).toEqual({ ...quiet, qualityAlertRoles: ["admin"] });
 });
 
 describe("a line test in short", () => {

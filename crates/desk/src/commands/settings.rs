@@ -23,6 +23,24 @@ use crate::store::events::{self, Audit};
 use crate::store::settings as store;
 use crate::tx::Tx;
 
+/// What a change of settings may replace: an admin who has not seen what another one set does not undo it unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Whatever is set.
+    Any,
+    /// One of these versions of the group; 0 stands for one that was never set.
+    Versions(Vec<i64>),
+}
+
+impl Known {
+    fn versions(&self) -> Option<&[i64]> {
+        match self {
+            Known::Any => None,
+            Known::Versions(versions) => Some(versions),
+        }
+    }
+}
+
 impl Desk {
     /// What is set, and what may be.
     ///
@@ -35,33 +53,40 @@ impl Desk {
     /// Sets from where on sound counts as bad; holds for running calls from their next second on.
     ///
     /// # Errors
-    /// `forbidden`, `validation` beyond a limit, `database`.
+    /// `forbidden`, `validation` beyond a limit, `version_mismatch`, `database`.
     pub async fn set_quality(
         &self,
         caller: &Caller,
         set: QualityThresholds,
+        known: Known,
     ) -> Result<wire::settings::Settings, Refused> {
-        self.told(set_quality(self.core(), caller, set).await)
+        self.told(set_quality(self.core(), caller, set, known).await)
     }
 
     /// Sets which mails are sent.
     ///
     /// # Errors
-    /// `forbidden`, `validation` beyond a limit, `database`.
-    pub async fn set_mail(&self, caller: &Caller, set: MailSettings) -> Result<wire::settings::Settings, Refused> {
-        self.told(set_mail(self.core(), caller, set).await)
+    /// `forbidden`, `validation` beyond a limit, `version_mismatch`, `database`.
+    pub async fn set_mail(
+        &self,
+        caller: &Caller,
+        set: MailSettings,
+        known: Known,
+    ) -> Result<wire::settings::Settings, Refused> {
+        self.told(set_mail(self.core(), caller, set, known).await)
     }
 
     /// Sets whether supervisors are announced; holds for running calls from the next change in them on.
     ///
     /// # Errors
-    /// `forbidden`, `database`.
+    /// `forbidden`, `version_mismatch`, `database`.
     pub async fn set_supervision(
         &self,
         caller: &Caller,
         set: SupervisionSettings,
+        known: Known,
     ) -> Result<wire::settings::Settings, Refused> {
-        self.told(set_supervision(self.core(), caller, set).await)
+        self.told(set_supervision(self.core(), caller, set, known).await)
     }
 }
 
@@ -84,6 +109,7 @@ async fn set_quality(
     core: &Arc<Core>,
     caller: &Caller,
     set: QualityThresholds,
+    known: Known,
 ) -> Result<wire::settings::Settings, Refused> {
     allow(caller)?;
     check(&set)?;
@@ -91,7 +117,7 @@ async fn set_quality(
     let caller = caller.clone();
     core.write("settings", move |tx| {
         Box::pin(async move {
-            put(tx, &caller, QUALITY, &leaves).await?;
+            put(tx, &caller, QUALITY, &leaves, &known).await?;
             let view = view(tx).await?;
             let set = settings::Settings::thresholds(tx.conn()).await?;
             tx.after.push(After::Thresholds(set));
@@ -105,6 +131,7 @@ async fn set_mail(
     core: &Arc<Core>,
     caller: &Caller,
     mut set: MailSettings,
+    known: Known,
 ) -> Result<wire::settings::Settings, Refused> {
     allow(caller)?;
     within(
@@ -130,7 +157,7 @@ async fn set_mail(
     let caller = caller.clone();
     core.write("settings", move |tx| {
         Box::pin(async move {
-            put(tx, &caller, NOTIFICATIONS, &leaves).await?;
+            put(tx, &caller, NOTIFICATIONS, &leaves, &known).await?;
             view(tx).await
         })
     })
@@ -141,29 +168,39 @@ async fn set_supervision(
     core: &Arc<Core>,
     caller: &Caller,
     set: SupervisionSettings,
+    known: Known,
 ) -> Result<wire::settings::Settings, Refused> {
     allow(caller)?;
     let leaves = serde_json::to_value(set).map_err(|_| Refused::new(Code::Internal))?;
     let caller = caller.clone();
     core.write("settings", move |tx| {
         Box::pin(async move {
-            put(tx, &caller, SUPERVISION, &leaves).await?;
+            put(tx, &caller, SUPERVISION, &leaves, &known).await?;
             view(tx).await
         })
     })
     .await
 }
 
-/// Writes leaves of a group, if they change anything, with a line in the audit log.
-async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value) -> Result<(), Refused> {
-    let before = store::get(tx.conn(), group).await?.unwrap_or_else(|| json!({}));
+/// Writes leaves of a group, if they change anything, with a line in the audit log. What is set already needs no version:
+/// the answer to the same request may have been lost (RFC 9110 §13.1.1).
+async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value, known: &Known) -> Result<(), Refused> {
+    let (before, version) = store::read(tx.conn(), group).await?;
+    let before = before.unwrap_or_else(|| json!({}));
     let changed: Vec<_> = leaves.as_object().into_iter().flatten().collect();
     let changed = changed.iter().any(|(name, value)| before.get(name) != Some(*value));
     if !changed {
         return Ok(());
     }
     let act = Act::now(Actor::of(tx, caller).await?);
-    store::put(tx.conn(), group, leaves, &act.actor.id).await?;
+    let versions = known.versions();
+    // The second look is the one that counts: somebody may come in between.
+    if versions.is_some_and(|versions| !versions.contains(&version))
+        || !store::put(tx.conn(), group, leaves, &act.actor.id, versions).await?
+    {
+        let why = "Somebody else has changed these settings meanwhile. Read them again.";
+        return Err(Refused::because(Code::VersionMismatch, why));
+    }
     let now = tx.now;
     let entry = Audit {
         actor_id: &act.actor.id,
@@ -177,17 +214,19 @@ async fn put(tx: &mut Tx, caller: &Caller, group: &str, leaves: &Value) -> Resul
 }
 
 async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
-    let quality = store::get(tx.conn(), QUALITY).await?;
-    let mail = store::get(tx.conn(), NOTIFICATIONS).await?;
-    let supervision = store::get(tx.conn(), SUPERVISION).await?;
+    let (quality, quality_version) = store::read(tx.conn(), QUALITY).await?;
+    let (mail, mail_version) = store::read(tx.conn(), NOTIFICATIONS).await?;
+    let (supervision, supervision_version) = store::read(tx.conn(), SUPERVISION).await?;
     Ok(wire::settings::Settings {
         quality: QualitySettings {
+            version: quality_version.unsigned_abs(),
             value: shown(&settings::thresholds_of(quality.as_ref())),
             usual: shown(&Thresholds::of(|bounds| bounds.usual)),
             min: shown(&Thresholds::of(|bounds| bounds.min)),
             max: shown(&Thresholds::of(|bounds| bounds.max)),
         },
         mail: MailSettingsView {
+            version: mail_version.unsigned_abs(),
             value: mails(mail.as_ref()),
             usual: mails(None),
             after_seconds_min: ALERT_AFTER_S_MIN,
@@ -196,6 +235,7 @@ async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
             quiet_minutes_max: ALERT_QUIET_MINUTES_MAX,
         },
         supervision: SupervisionSettingsView {
+            version: supervision_version.unsigned_abs(),
             value: supervised(supervision.as_ref()),
             usual: supervised(None),
         },

@@ -37,6 +37,16 @@ const FRACTIONS: readonly Leaf[] = ["lowMos", "highLossPercent"];
 /** The roles that may be told, least first. */
 export const ROLES: readonly StaffRole[] = ["agent", "team_lead", "supervisor", "admin", "super_admin"];
 
+/**
+ * What was typed over what somebody else has set meanwhile: leaves that are new here stay, the others are theirs.
+ * `before`: what both began with.
+ */
+export function over<T extends object>(mine: T, before: T, theirs: T): T {
+  const isNew = (leaf: keyof T): boolean => JSON.stringify(mine[leaf]) !== JSON.stringify(before[leaf]);
+  const leaves = (Object.keys(theirs) as (keyof T)[]).map((leaf) => [leaf, (isNew(leaf) ? mine : theirs)[leaf]]);
+  return Object.fromEntries(leaves) as T;
+}
+
 /** A number as people write it, with a point or a comma; undefined for everything else. */
 export function numberOf(text: string): number | undefined {
   const plain = text.trim().replace(",", ".");

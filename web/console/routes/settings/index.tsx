@@ -2,7 +2,7 @@
 // Each setting says what happens.
 
 import type { ComponentChildren, TargetedEvent } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { alert, info } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
 import type { Settings } from "../../../shared/gen/Settings.ts";
@@ -12,6 +12,7 @@ import { oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import {
   ANNOUNCED,
   MailForm,
+  over,
   QualityForm,
   ROLES,
   SupervisionForm,
@@ -300,7 +301,13 @@ function ChoiceField(props: {
 }
 
 interface SavingProps {
-  form: { changes: number; savable: boolean; undo: () => void; value: unknown };
+  form: {
+    changes: number;
+    savable: boolean;
+    undo: () => void;
+    value: object;
+    settings: { version: number; value: object };
+  };
   redraw: () => void;
   path: Tab;
   taken: (settings: Settings) => void;
@@ -310,11 +317,20 @@ interface SavingProps {
 /** The fields, and below them what is not saved yet. */
 function Saving({ form, redraw, path, taken, children }: SavingProps) {
   const [state, setState] = useState<"" | "saving" | "saved" | "failed">("");
-  const save = async (): Promise<void> => {
+  // What somebody else has set since the form was filled; what was typed stands until it is decided about.
+  const [theirs, setTheirs] = useState<Settings>();
+  const save = async (value: object, version: number): Promise<void> => {
     setState("saving");
-    const reply = await api.request<Settings>("PUT", `/api/support/settings/${path}`, form.value);
-    if (reply.ok) taken(reply.value);
-    setState(reply.ok ? "saved" : "failed");
+    const seen = { "If-Match": `"${version}"` };
+    const reply = await api.request<Settings>("PUT", `/api/support/settings/${path}`, value, seen);
+    if (reply.ok) {
+      setTheirs(undefined);
+      taken(reply.value);
+      return setState("saved");
+    }
+    const now = reply.status === 412 ? await api.get<Settings>("/api/support/settings") : undefined;
+    if (now?.ok) setTheirs(now.value);
+    setState(now?.ok ? "" : "failed");
   };
   const said =
     state === "failed"
@@ -329,33 +345,86 @@ function Saving({ form, redraw, path, taken, children }: SavingProps) {
       class="settings-form"
       onSubmit={(event) => {
         event.preventDefault();
-        if (form.savable && state !== "saving") void save();
+        if (form.savable && !theirs && state !== "saving") void save(form.value, form.settings.version);
       }}
     >
       <div class="settings-body">{children}</div>
+      {theirs && (
+        <div class="settings-behind">
+          <Notice kind="notice-warn" role="alert">
+            {h("settings.behind")}
+          </Notice>
+        </div>
+      )}
       <footer class="bar-foot">
         <span class={`settings-said small ${state === "failed" ? "is-bad" : ""}`} role="status">
           {said && <Icon d={info} small />}
           {said}
         </span>
-        <span class="end">
-          <button
-            type="button"
-            class="button button-quiet"
-            disabled={form.changes === 0}
-            onClick={() => {
-              form.undo();
+        {theirs ? (
+          <Behind
+            key="behind"
+            busy={state === "saving"}
+            savable={form.savable}
+            show={() => {
+              setTheirs(undefined);
               setState("");
-              redraw();
+              taken(theirs);
             }}
-          >
-            {h("settings.undo")}
-          </button>
-          <button class="button" data-testid="settings-save" disabled={!form.savable || state === "saving"}>
-            {h("settings.save")}
-          </button>
-        </span>
+            keep={() => {
+              const { value, version } = theirs[path];
+              void save(over(form.value, form.settings.value, value), version);
+            }}
+          />
+        ) : (
+          <span class="end" key="usual">
+            <button
+              type="button"
+              class="button button-quiet"
+              disabled={form.changes === 0}
+              onClick={() => {
+                form.undo();
+                setState("");
+                redraw();
+              }}
+            >
+              {h("settings.undo")}
+            </button>
+            <button class="button" data-testid="settings-save" disabled={!form.savable || state === "saving"}>
+              {h("settings.save")}
+            </button>
+          </span>
+        )}
       </footer>
     </form>
+  );
+}
+
+/** What may be done about another's change. The harmless one has the focus: the key that saved must not overwrite. */
+function Behind(props: { busy: boolean; savable: boolean; show: () => void; keep: () => void }) {
+  const harmless = useRef<HTMLButtonElement>(null);
+  useEffect(() => harmless.current?.focus(), []);
+  return (
+    <span class="end">
+      <button
+        type="button"
+        class="button button-quiet"
+        data-testid="settings-theirs"
+        ref={harmless}
+        disabled={props.busy}
+        onClick={props.show}
+      >
+        {h("settings.behind.theirs")}
+      </button>
+      <button
+        type="button"
+        class="button"
+        data-testid="settings-mine"
+        disabled={!props.savable || props.busy}
+        onClick={props.keep}
+      >
+        {h("settings.behind.mine")}
+      </button>
+    </span>
   );
 }
