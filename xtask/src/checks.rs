@@ -1,7 +1,7 @@
 //! Every check and test, cheapest first, with one closing line.
 
 use crate::{
-    foreign, rust, setup,
+    foreign, rust, scenarios, setup,
     shell::{self, Outcome},
     speech,
     tally::Tally,
@@ -45,9 +45,12 @@ pub(crate) fn end_to_end(arguments: &[&str]) -> Outcome {
         ["--only", name] => (Some(*name), true),
         _ => return Err("usage: cargo xtask e2e [--long | --only NAME]".to_owned()),
     };
+    let only = only.map(scenarios::file).transpose()?;
     let mut tally = Tally::default();
     if tally.check("tools", || install(long)) && tally.check("pages", web::build) {
-        tally.suite("end to end in real browsers", |tally| browsers(tally, only, long));
+        tally.suite("end to end in real browsers", |tally| {
+            browsers(tally, only.as_deref(), long)
+        });
     }
     tally.close()
 }
@@ -82,8 +85,8 @@ fn web_side(tally: &mut Tally) -> bool {
 fn browsers(tally: &mut Tally, only: Option<&str>, long: bool) -> Outcome {
     rust::binaries()?;
     let mut words = vec!["run", "--silent", "e2e"];
-    if let Some(name) = only {
-        words.extend(["--", "-t", name]);
+    if let Some(file) = only {
+        words.extend(["--", file]);
     }
     let mut npm = web::npm(&words)?;
     npm.env("HELPLINE_BIN_DIR", shell::root().join(rust::binaries_folder()));

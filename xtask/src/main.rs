@@ -9,6 +9,7 @@ mod checks;
 mod clock;
 mod foreign;
 mod rust;
+mod scenarios;
 mod setup;
 mod shell;
 mod speech;
@@ -23,7 +24,7 @@ const HELP: &str = "\
 cargo xtask up [--no-run]      install what is missing, build all, start the demo and print its addresses
 cargo xtask test [--quick]     every check and test; --quick leaves out browsers and installs nothing
                  [--long]      adds what is slow: Firefox, a foreign client, speech quality, long fuzzing, large repetitions
-cargo xtask e2e [--only NAME]  whole product in real browsers against the real binary
+cargo xtask e2e [--only NAME]  whole product in real browsers against the real binary; NAME.e2e.ts of web/e2e alone, at full length
 cargo xtask web                build the pages into web/dist
 cargo xtask bench              micro-benches and the kernel floor
 ";

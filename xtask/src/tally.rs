@@ -26,12 +26,16 @@ impl Tally {
         })
     }
 
-    /// Runs one suite that counts its own tests; a suite that fails counts one failure at least.
+    /// Runs one suite that counts its own tests; a suite that fails counts one failure at least, and one in which
+    /// nothing passed has failed: a name that matches no test must not look like success.
     pub(crate) fn suite(&mut self, name: &str, suite: impl FnOnce(&mut Tally) -> Outcome) -> bool {
         println!("\n== {name}");
-        let before = self.failed;
+        let (before, passed) = (self.failed, self.passed);
         let watch = Stopwatch::start();
-        let outcome = suite(self);
+        let mut outcome = suite(self);
+        if outcome.is_ok() && self.failed == before && self.passed == passed {
+            outcome = Err("nothing of it was run".to_owned());
+        }
         let time = seconds(watch.passed());
         if let Err(reason) = &outcome {
             if self.failed == before {
@@ -127,6 +131,17 @@ mod tests {
         tally.vitest_line("\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m2 failed\u{1b}[39m | \u{1b}[32m31 passed\u{1b}[39m (33)");
         tally.cargo_line("running 7 tests");
         assert_eq!((tally.passed, tally.failed, tally.skipped), (43, 5, 4));
+    }
+
+    #[test]
+    fn a_suite_of_which_nothing_ran_is_a_failure() {
+        let mut tally = Tally::default();
+        assert!(!tally.suite("a wrong name", |tally| {
+            tally.vitest_line("      Tests  1 skipped (1)");
+            Ok(())
+        }));
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (0, 1, 1));
+        assert!(tally.close().is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{assert_none, root};
 use std::{fs, path::Path, process::Command};
 
 /// Every text that git tracks: path, content.
-fn tracked() -> Vec<(String, String)> {
+pub(crate) fn tracked() -> Vec<(String, String)> {
     let output = Command::new("git")
         .args(["ls-files", "-z"])
         .current_dir(root())

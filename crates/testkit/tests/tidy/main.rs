@@ -2,6 +2,7 @@
 //!
 //! A convention without a check is a wish. Exceptions stand in these files by name, with a reason, and only get fewer.
 
+mod commands;
 mod documents;
 mod graph;
 mod sources;
