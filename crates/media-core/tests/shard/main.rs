@@ -13,6 +13,7 @@ mod legs;
 mod life;
 mod line;
 mod nonces;
+mod plans;
 mod preflight;
 mod relay;
 mod repair;
