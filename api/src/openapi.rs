@@ -13,16 +13,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, routes};
 
 /// Codes that only the API knows, beside those of the desk.
-const OWN_CODES: [&str; 9] = [
+const OWN_CODES: [&str; 11] = [
     "cross_site",
     "malformed",
     "malformed_json",
     "method_not_allowed",
     "precondition_required",
+    "recording_damaged",
     "refused",
     "storage",
     "too_large",
     "unsupported_media_type",
+    "waveform_busy",
 ];
 
 #[derive(OpenApi)]

@@ -208,6 +208,16 @@ async fn recordings(server: &mut Server, met: &mut Met) {
     *server.world.recordings.down.lock().unwrap() = true;
     met.meets(503, "storage", audio()).await;
     *server.world.recordings.down.lock().unwrap() = false;
+    let waveform = || {
+        server
+            .ask("GET", format!("/api/support/recordings/{ID}/waveform"))
+            .bearer(&token)
+    };
+    *server.world.recordings.undrawn.lock().unwrap() = Some(ports::WaveformFault::Busy);
+    met.meets(503, "waveform_busy", waveform()).await;
+    *server.world.recordings.undrawn.lock().unwrap() = Some(ports::WaveformFault::Damaged);
+    met.meets(500, "recording_damaged", waveform()).await;
+    *server.world.recordings.undrawn.lock().unwrap() = None;
     server.world.recordings.files.lock().unwrap().clear();
     met.meets(404, "recording_missing", audio()).await;
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use axum::http::StatusCode;
 use common::{BYTES, ID, sound, stored};
+use ports::{RecordingFault, WaveformFault};
 use serde_json::json;
 
 /// Headers of one request.
@@ -97,9 +98,36 @@ async fn peaks_are_for_a_span_and_a_number_of_points() {
         (&json!(500), &json!(700), &json!([-3, 4]))
     );
     assert_eq!(ask("?points=4096").send().await.status, StatusCode::OK);
+    for (fault, status, code) in [
+        (WaveformFault::Busy, 503, "waveform_busy"),
+        (RecordingFault::Store.into(), 503, "storage"),
+        (WaveformFault::Damaged, 500, "recording_damaged"),
+    ] {
+        *server.world.recordings.undrawn.lock().unwrap() = Some(fault);
+        let reply = ask("").send().await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (status, code));
+        assert_eq!(reply.header("retry-after") == "10", code == "waveform_busy", "{code}");
+    }
     for wrong in ["?points=0", "?points=4097", "?from=9&to=8", "?from=x", "?lane=1"] {
         assert_eq!(ask(wrong).send().await.code(), "validation", "{wrong}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peaks_that_are_still_being_drawn_are_to_be_asked_for_again() {
+    let mut server = server!(false);
+    let token = stored(&mut server).await;
+    let ask = || server.ask("GET", path("waveform")).bearer(&token);
+    *server.world.recordings.undrawn.lock().unwrap() = Some(WaveformFault::Drawing { percent: 40 });
+    let reply = ask().send().await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        (reply.header("retry-after"), reply.header("cache-control")),
+        ("1", "private, no-store")
+    );
+    assert_eq!(reply.json(), json!({ "percent": 40 }));
+    *server.world.recordings.undrawn.lock().unwrap() = None;
+    assert_eq!(ask().send().await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use recording::master::{Assembly, assemble};
+use recording::master::{Assembly, DURATION_MS_MAX, assemble};
 use recording::ogg::{Sides, Writer};
 use recording::opus_packet::parse;
-use recording::{Flags, Lane, Packet, Track, peaks};
+use recording::peaks::{self, Drawing};
+use recording::{Flags, Lane, Packet, Track};
 
 /// Packets of one side: ten minutes of 20 ms.
 const PACKETS: u32 = 30_000;
@@ -51,6 +52,13 @@ fn pages(tracks: &[Track; 2]) -> Vec<u8> {
     writer.finish(u64::from(PACKETS) * 960 - 312)
 }
 
+/// Peaks as somebody's question makes them.
+fn drawn(file: &[u8]) -> Option<Vec<u8>> {
+    let mut drawing = Drawing::new(DURATION_MS_MAX);
+    drawing.take(file).ok()?;
+    Some(peaks::file(drawing.finish().ok()?, None))
+}
+
 fn benches(criterion: &mut Criterion) {
     let tracks = [track(Lane::Customer), track(Lane::Agent)];
     let input = Assembly {
@@ -71,7 +79,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("master", |bench| bench.iter(|| assemble(black_box(&input))));
     let master = assemble(&input);
     group.sample_size(10);
-    group.bench_function("peaks", |bench| bench.iter(|| peaks::of(black_box(&master), true)));
+    group.bench_function("peaks", |bench| bench.iter(|| drawn(black_box(&master.audio))));
     group.finish();
 }
 

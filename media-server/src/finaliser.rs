@@ -1,7 +1,7 @@
 //! The finaliser: makes a stored recording of every finished call and tells the desk.
 //!
 //! ```text
-//! Job -> read the spool -> master, peaks, manifest -> store, read back -> journal "confirmed" -> step for the desk
+//! Job -> read the spool -> master, manifest -> store, read back -> journal "confirmed" -> step for the desk
 //! ```
 //!
 //! One thread of low priority. A failing store is tried again for ever, each call at its own pace; a call on which we
@@ -35,6 +35,7 @@ use crate::recorder::{self, Job, Ledger, read_call};
 use crate::storage::keys::Keys;
 use crate::storage::{Storage, StorageFault};
 use crate::threads;
+use crate::waveforms::Waveforms;
 use figures::Metrics;
 use make::Made;
 use note::{Facts, Note};
@@ -98,10 +99,12 @@ struct Waiting {
 pub struct Finaliser {
     stop: Arc<AtomicBool>,
     thread: threads::Started,
+    waveforms: Waveforms,
 }
 
 impl Finaliser {
-    /// Starts the thread. `jobs` is the recorder's other end; `recorder` tells its counters.
+    /// Starts the thread, and the one that draws waveforms. `jobs` is the recorder's other end; `recorder` tells its
+    /// counters.
     ///
     /// # Errors
     /// No thread is left, or a metric's name is taken.
@@ -115,7 +118,9 @@ impl Finaliser {
         registry: &prometheus::Registry,
     ) -> io::Result<(Finaliser, Arc<Stored>)> {
         let metrics = Metrics::new(registry).map_err(io::Error::other)?;
-        let stored = Arc::new(Stored::new(storage.clone(), Arc::clone(&ledger), clock));
+        let waveforms = Waveforms::start(storage.clone(), clock, registry)?;
+        let stored = Stored::new(storage.clone(), Arc::clone(&ledger), clock, waveforms.handle());
+        let stored = Arc::new(stored);
         let stop = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let worker = Worker {
@@ -133,15 +138,22 @@ impl Finaliser {
         };
         let told = Arc::clone(&stop);
         let thread = threads::start("hl-finaliser", move || worker.run(&jobs, &told))?;
-        Ok((Finaliser { stop, thread }, stored))
+        let finaliser = Finaliser {
+            stop,
+            thread,
+            waveforms,
+        };
+        Ok((finaliser, stored))
     }
 
-    /// Ends the thread after the job it is at; what waits stays in spool and journal for the next start.
+    /// Ends the thread after the job it is at; what waits stays in spool and journal for the next start. A waveform that
+    /// is being drawn is given up.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         if self.thread.handle.join().is_err() {
             tracing::error!("the finaliser panicked");
         }
+        self.waveforms.stop();
     }
 }
 
@@ -299,7 +311,6 @@ impl Worker {
             put(&self.storage, &mut objects, "audio_agent", keys.second(), second).await?;
         }
         put(&self.storage, &mut objects, "side", keys.side(), &made.side).await?;
-        let peaks = put(&self.storage, &mut objects, "peaks", keys.peaks(), &made.peaks).await?;
         let bytes = manifest::bytes(call, &made.master, &objects, &self.settings.node, reason);
         // Last: where a manifest lies, everything lies.
         let manifest = self.storage.put(&keys.manifest(), bytes.into()).await?;
@@ -310,7 +321,7 @@ impl Worker {
             reason: reason.to_owned(),
             degraded: call.degraded(),
         };
-        Ok(Note::new(audio, peaks, manifest, facts))
+        Ok(Note::new(audio, manifest, facts))
     }
 
     fn count(&self) {

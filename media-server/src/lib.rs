@@ -10,6 +10,7 @@
 //! | `hl-shard-K` | sockets and engine of shard K |
 //! | `hl-dtls-K` | its handshakes |
 //! | `hl-control` | events, seconds, metrics, time-outs of the asynchronous side |
+//! | `hl-waveform` | waveforms of stored recordings, when asked for |
 //! | recorder, finaliser | see there |
 //!
 //! Invariant: a full queue between two threads drops and counts, or is tried again; nothing blocks a shard.
@@ -37,6 +38,7 @@ mod start;
 pub mod storage;
 pub mod tap;
 mod threads;
+mod waveforms;
 pub mod worker;
 
 pub use config::Config;

@@ -1,6 +1,7 @@
 //! The store of finished recordings: objects that are put once, checked, and read by range.
 //!
-//! Never writes over an object and never believes a write: size and digest are read back.
+//! Never writes over an object of a recording and never believes a write: size and digest are read back. Only what was
+//! derived from such objects and can be made anew is put without either ([`Storage::keep`]).
 //!
 //! Invariant: a [`StoredFile`] was in the store, whole and durable, when it was handed out.
 
@@ -138,6 +139,29 @@ impl Storage {
         })
     }
 
+    /// Puts what was derived from a recording, over whatever lies there. Nothing is read back: whoever reads it later
+    /// checks it, and makes it anew if need be.
+    ///
+    /// # Errors
+    /// `Key`, `Store`.
+    pub async fn keep(&self, key: &str, bytes: Bytes) -> Result<(), StorageFault> {
+        let location = Self::location(key)?;
+        self.store.put(&location, PutPayload::from_bytes(bytes)).await?;
+        Ok(())
+    }
+
+    /// Takes away what [`Storage::keep`] put; what is not there is gone already.
+    ///
+    /// # Errors
+    /// `Key`, `Store`.
+    pub async fn forget(&self, key: &str) -> Result<(), StorageFault> {
+        let location = Self::location(key)?;
+        match self.store.delete(&location).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Digest of what lies in the store, read piece by piece.
     async fn digest(&self, location: &Location) -> Result<[u8; 32], StorageFault> {
         let mut stream = self.store.get(location).await?.into_stream();
@@ -245,6 +269,22 @@ mod tests {
             }
             assert_eq!(storage.read_all(KEY, 3).await.unwrap(), &b"abc"[..]);
             assert_eq!(storage.read_all(KEY, 2).await, Err(RecordingFault::Store));
+        });
+    }
+
+    #[test]
+    fn what_was_derived_is_put_over_what_was_there() {
+        both(async |storage| {
+            for bytes in [&b"abc"[..], b"longer", b""] {
+                storage.keep(KEY, Bytes::from_static(bytes)).await.unwrap();
+                assert_eq!(storage.read_all(KEY, 6).await.unwrap(), bytes);
+            }
+            for _ in 0..2 {
+                storage.forget(KEY).await.unwrap();
+                assert_eq!(storage.read_all(KEY, 6).await, Err(RecordingFault::Missing));
+            }
+            let elsewhere = storage.keep("elsewhere/a", Bytes::new()).await.unwrap_err();
+            assert!(matches!(elsewhere, StorageFault::Key), "{elsewhere}");
         });
     }
 

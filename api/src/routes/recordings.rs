@@ -13,11 +13,13 @@ use axum::{
 use call_model::RecordingId;
 use desk::{Code, Refused};
 use futures_util::stream;
-use ports::{RecordingFault, Recordings};
+use ports::{RecordingFault, Recordings, WaveformFault};
 use serde::Deserialize;
-use wire::{problem::Problem, recording::Waveform};
+use wire::{
+    problem::Problem,
+    recording::{Waveform, WaveformPending},
+};
 
-use super::Reply;
 use crate::{
     App,
     body::{Id, Query},
@@ -46,6 +48,34 @@ fn failure_of(fault: RecordingFault) -> Failure {
             "storage",
             "The store of recordings does not answer",
         ),
+    }
+}
+
+/// Seconds after which a waveform that is being drawn may be asked for again: the answer waits for it in any case.
+const DRAWING_RETRY_S: u32 = 1;
+
+/// Seconds after which a waveform may be asked for again when others filled the queue: by then one or two of them are
+/// drawn.
+const BUSY_RETRY_S: u32 = 10;
+
+/// Why there is no waveform, when it is not for being drawn.
+fn failure_of_waveform(fault: WaveformFault) -> Failure {
+    let busy = Failure {
+        retry_after_s: Some(BUSY_RETRY_S),
+        ..Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waveform_busy",
+            "Too many waveforms wait to be drawn",
+        )
+    };
+    match fault {
+        WaveformFault::Read(fault) => failure_of(fault),
+        WaveformFault::Damaged => Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "recording_damaged",
+            "The stored sound is damaged",
+        ),
+        WaveformFault::Busy | WaveformFault::Drawing { .. } => busy,
     }
 }
 
@@ -165,17 +195,18 @@ pub(crate) struct Span {
     points: Option<usize>,
 }
 
-/// Peaks of both sides over a span.
+/// Peaks of both sides over a span. Drawn at the first question; 202 says that this takes longer than an answer, and to
+/// ask again.
 #[utoipa::path(get, path = "/api/support/recordings/{id}/waveform", tag = "qa",
     params(("id" = uuid::Uuid, Path), Span),
-    responses((status = 200, body = Waveform),
+    responses((status = 200, body = Waveform), (status = 202, body = WaveformPending),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn waveform(
     State(app): State<App>,
     Who(caller): Who,
     Id(id): Id,
     Query(span): Query<Span>,
-) -> Reply<Waveform> {
+) -> Result<Response, Failure> {
     let points = span.points.unwrap_or(POINTS);
     if !(1..=POINTS_MAX).contains(&points) {
         return Err(Failure::field("points", "must lie between 1 and 4096"));
@@ -190,12 +221,16 @@ pub(crate) async fn waveform(
     if from > to {
         return Err(Failure::field("from", "must not lie behind `to`"));
     }
-    let peaks = app
+    let drawn = app
         .desk()
         .recordings()
-        .waveform(playback.peaks_key, from..to, points)
-        .await
-        .map_err(failure_of)?;
+        .waveform(playback.audio_key, from..to, points)
+        .await;
+    let peaks = match drawn {
+        Ok(peaks) => peaks,
+        Err(WaveformFault::Drawing { percent }) => return Ok(pending(percent)),
+        Err(fault) => return Err(failure_of_waveform(fault)),
+    };
     let [customer, agent] = peaks
         .lanes
         .map(|lane| lane.into_iter().flat_map(|(low, high)| [low, high]).collect());
@@ -205,5 +240,15 @@ pub(crate) async fn waveform(
         to_ms: peaks.span_ms.end,
         customer,
         agent,
-    }))
+    })
+    .into_response())
+}
+
+/// It is still being drawn.
+fn pending(percent: u8) -> Response {
+    let headers = [
+        (header::RETRY_AFTER, HeaderValue::from(DRAWING_RETRY_S)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+    ];
+    (StatusCode::ACCEPTED, headers, Json(WaveformPending { percent })).into_response()
 }

@@ -252,9 +252,9 @@ pub async fn stored(server: &mut Server) -> String {
         .expect("the call is there");
     let insert =
         "insert into helpline.recordings (id, call_id, node_id, state, policy, started_at, ended_at, stored_at,
-            duration_ms, layout, audio_key, audio_size, audio_sha256, peaks_key, manifest_key)
+            duration_ms, layout, audio_key, audio_size, audio_sha256, manifest_key)
         select '00000000-0000-0000-0000-0000000000aa', id, 'n', 'stored', 'optional', now(), now(), now(),
-            2000, 'two_channel', 'a.ogg', 600000, decode(repeat('ab', 32), 'hex'), 'a.peaks', 'a.json'
+            2000, 'two_channel', 'a.ogg', 600000, decode(repeat('ab', 32), 'hex'), 'a.json'
         from public.voice_calls";
     server.world.run(insert).await;
     {
@@ -265,7 +265,6 @@ pub async fn stored(server: &mut Server) -> String {
             .lock()
             .expect("no test falls while it holds this");
         files.insert("a.ogg".to_owned(), sound());
-        files.insert("a.peaks".to_owned(), Vec::new());
     }
     server
         .promoted(

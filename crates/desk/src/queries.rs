@@ -70,8 +70,6 @@ pub struct Playback {
     pub recording: Recording,
     /// Key of the sound in the store.
     pub audio_key: String,
-    /// Key of the peaks in the store.
-    pub peaks_key: String,
     /// SHA-256 of the sound.
     pub sha256: [u8; 32],
     /// Bytes of the sound.
@@ -353,13 +351,9 @@ pub(crate) async fn playback(core: &Arc<Core>, caller: &Caller, id: RecordingId)
         Box::pin(async move {
             let row = recordings::get(tx.conn(), Uuid::from_u128(id.0)).await?;
             let row = row.ok_or(Refused::new(Code::NotFound))?;
-            let (Some(audio_key), Some(peaks_key), Some(size), Some(sha256), "stored") = (
-                &row.audio_key,
-                &row.peaks_key,
-                row.audio_size,
-                &row.audio_sha256,
-                row.state.as_str(),
-            ) else {
+            let (Some(audio_key), Some(size), Some(sha256), "stored") =
+                (&row.audio_key, row.audio_size, &row.audio_sha256, row.state.as_str())
+            else {
                 return Err(Refused::new(Code::RecordingMissing));
             };
             tx.become_desk().await?;
@@ -379,7 +373,6 @@ pub(crate) async fn playback(core: &Arc<Core>, caller: &Caller, id: RecordingId)
             Ok(Playback {
                 recording: views::recording(&row),
                 audio_key: audio_key.clone(),
-                peaks_key: peaks_key.clone(),
                 sha256: sha256.as_slice().try_into().map_err(|_| Refused::new(Code::Internal))?,
                 size: u64::try_from(size).unwrap_or(0),
             })

@@ -340,7 +340,6 @@ fn confirmed(leg: call_model::LegId) -> StepKind {
     };
     StepKind::Confirmed {
         audio: file("a.opus"),
-        peaks: file("a.peaks"),
         manifest: file("a.json"),
         duration_ms: 3_000,
         layout: Layout::TwoChannel,

@@ -93,8 +93,6 @@ pub enum StepKind {
     Confirmed {
         /// The master.
         audio: StoredFile,
-        /// Peaks for the player.
-        peaks: StoredFile,
         /// The manifest.
         manifest: StoredFile,
         /// Milliseconds of sound.
@@ -177,6 +175,26 @@ pub enum RecordingFault {
     Store,
 }
 
+/// Why there is no waveform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaveformFault {
+    /// It is being drawn, or waits for its turn; to be asked for again.
+    #[error("the waveform is being drawn")]
+    Drawing {
+        /// How much of the sound was looked at, 0 to 99.
+        percent: u8,
+    },
+    /// So many others wait that this one was not taken; may be tried again.
+    #[error("too many waveforms wait to be drawn")]
+    Busy,
+    /// The sound is not as it was stored.
+    #[error("the recording is damaged")]
+    Damaged,
+    /// The sound could not be read.
+    #[error(transparent)]
+    Read(#[from] RecordingFault),
+}
+
 /// Stored recordings, as the desk and the API see them.
 pub trait Recordings: Send + Sync + 'static {
     /// Up to `max` steps that are not yet acknowledged, oldest first.
@@ -194,9 +212,16 @@ pub trait Recordings: Send + Sync + 'static {
     /// `Missing`, `Range`, `Store`.
     fn read(&self, key: String, range: Range<u64>) -> Later<'_, Result<AudioSlice, RecordingFault>>;
 
-    /// At most `points` peaks per side over `span_ms`, from the object at `key`.
+    /// At most `points` peaks per side over `span_ms` of the recording whose master lies at `audio_key`. Drawn at the
+    /// first question, which may take longer than an answer should: then `Drawing` is the answer, and the next question
+    /// finds more of it done. Whoever goes away before the answer disturbs nobody.
     ///
     /// # Errors
-    /// `Missing`, `Store`.
-    fn waveform(&self, key: String, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, RecordingFault>>;
+    /// `Drawing`, `Busy`, `Damaged`, `Missing`, `Store`.
+    fn waveform(
+        &self,
+        audio_key: String,
+        span_ms: Range<u64>,
+        points: usize,
+    ) -> Later<'_, Result<Waveform, WaveformFault>>;
 }

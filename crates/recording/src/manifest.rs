@@ -15,7 +15,7 @@ pub const FORMAT: &str = "helpline-manifest-1";
 /// One stored object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Object {
-    /// What it is: `audio`, `audio_agent`, `side`, `peaks`.
+    /// What it is: `audio`, `audio_agent`, `side`. What is made anew at any time, as peaks, is no part of a recording.
     pub name: &'static str,
     /// Its key below the store's root.
     pub key: String,

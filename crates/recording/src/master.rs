@@ -21,6 +21,8 @@ use crate::packet::{Lane, Track};
 
 /// Longest recording: a day. A longer one is cut there, and the side data say so.
 pub const DURATION_MS_MAX: u64 = 24 * 3_600_000;
+/// Tag under which every file says who is heard on which side.
+pub const LAYOUT_TAG: &str = "HELPLINE_LAYOUT";
 /// Slot of a recording without packets: 20 ms, as nearly every sender uses.
 const EMPTY_SLOT: u32 = 960;
 /// How often the exact offset of a side is noted while nothing else happens: ten seconds in samples.
@@ -52,7 +54,7 @@ pub struct Assembly<'a> {
     pub customer_left: bool,
     /// Serial number of the Ogg stream.
     pub serial: u32,
-    /// Tags of the file; no names of persons.
+    /// Tags of the file, which adds [`LAYOUT_TAG`]; no names of persons.
     pub tags: &'a [(&'a str, &'a str)],
     /// Silences that are known from the call's events.
     pub explained: &'a [Explained],
@@ -365,6 +367,12 @@ fn write(
     laid: &[Laid<'_>; 2],
     fillers: &[Vec<Filler>; 2],
 ) -> (Vec<u8>, Option<Vec<u8>>) {
+    let layout_words = if input.customer_left {
+        "customer left, agent right"
+    } else {
+        "agent left, customer right"
+    };
+    let tags = [input.tags, &[(LAYOUT_TAG, layout_words)]].concat();
     let mut feeds = [
         Feed::new(&laid[0], &fillers[0], grids[0]),
         Feed::new(&laid[1], &fillers[1], grids[1]),
@@ -374,7 +382,7 @@ fn write(
     let end = samples + u64::from(PRE_SKIP);
     if layout == Layout::Split {
         let mut files = feeds.into_iter().map(|mut feed| {
-            let mut writer = Writer::new(Sides::One, input.serial, input.tags, room / 2);
+            let mut writer = Writer::new(Sides::One, input.serial, &tags, room / 2);
             while writer.samples() < end {
                 let (packet, lasts) = feed.at(writer.samples() / u64::from(feed.grid));
                 writer.packet(lasts, |body| body.extend_from_slice(packet));
@@ -387,7 +395,7 @@ fn write(
         feeds.reverse();
     }
     let [left, right] = &mut feeds;
-    let mut writer = Writer::new(Sides::Two, input.serial, input.tags, room);
+    let mut writer = Writer::new(Sides::Two, input.serial, &tags, room);
     for slot in 0..end.div_ceil(u64::from(grids[0])) {
         writer.packet(grids[0], |body| {
             let packet = opus_packet::parse_made(left.at(slot).0).expect("units and fillers are packets that parse");

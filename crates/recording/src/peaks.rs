@@ -1,36 +1,34 @@
-//! Peaks for a player's picture: lowest and highest sample of every 10 ms and side, from one pass of libopus.
+//! Peaks for a player's picture: lowest and highest sample of every 10 ms and side.
 //!
-//! Never plays and never keeps sound: a few bits of loudness are all that is left.
+//! Made from a stored master whenever somebody asks ([`Drawing`]), kept as long as it is convenient, and never a part of
+//! the recording. Never plays and never keeps sound: a few bits of loudness are all that is left.
 //!
 //! Invariant: the two sides always stand as customer, agent, whichever channel they are heard on.
 //!
-//! Form `HLPK`: magic, version u8, sides u8, step u16 (ms), duration u64 (ms), all little endian; then per step and
-//! side (i8 lowest, i8 highest).
+//! Form `HLPK` 2: magic, version u8, sides u8, step u16 (ms), duration u64 (ms), CRC-32C u32 over all other bytes, all
+//! little endian; then per step and side (i8 lowest, i8 highest).
 
-use std::io::Cursor;
 use std::ops::Range;
 
-use ::ogg::PacketReader;
-use opus::MSDecoder;
 use thiserror::Error;
 
-use crate::master::{Layout, Master};
-use crate::ogg::PRE_SKIP;
-use crate::opus_packet::{self, PACKET_SAMPLES_MAX, RATE};
+mod drawing;
+
+pub use drawing::{Drawing, DrawingFault, Drawn};
 
 /// Milliseconds of one step.
 pub const STEP_MS: u64 = 10;
 /// Most points that one question may ask: a wide screen has 4,000, a narrow mind asks for more.
 pub const POINTS_MAX: usize = 10_000;
-/// Rate of decoding: a picture needs no more than the band of a telephone, and it is the cheapest.
-const DECODE_RATE: u32 = 8_000;
-/// Samples of one step at that rate.
-const STEP_SAMPLES: usize = (DECODE_RATE as u64 * STEP_MS / 1_000) as usize;
 const MAGIC: &[u8; 4] = b"HLPK";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SIDES: usize = 2;
-const HEADER_BYTES: usize = 16;
-const STEP_BYTES: usize = SIDES * 2;
+/// Bytes before the check sum.
+const FIELDS_BYTES: usize = 16;
+/// Bytes before the first step.
+pub const HEADER_BYTES: usize = FIELDS_BYTES + 4;
+/// Bytes of one step.
+pub const STEP_BYTES: usize = SIDES * 2;
 
 /// Why peaks cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -41,6 +39,9 @@ pub enum PeaksFault {
     /// Shorter than its header says.
     #[error("the peaks end early")]
     Cut,
+    /// The check sum is wrong.
+    #[error("the peaks are not as they were written")]
+    Damaged,
 }
 
 /// Peaks of a span.
@@ -81,100 +82,61 @@ impl Extent {
     }
 }
 
-/// Decodes a master once and gives its peaks in the form `HLPK`. A packet that libopus refuses counts as silence.
+/// The peaks of a recording as a file of the form `HLPK`. `second`: the agent's own file, when the first holds the
+/// customer alone; without it his side is silent.
 #[must_use]
-pub fn of(master: &Master, customer_left: bool) -> Vec<u8> {
-    let steps = usize::try_from(master.duration_ms.div_ceil(STEP_MS)).unwrap_or(usize::MAX);
-    let mut sides = match (&master.second_file, master.layout) {
-        (Some(second), _) => {
-            [&master.audio, second].map(|file| lanes(file, 1, steps).pop().unwrap_or_else(|| vec![(0, 0); steps]))
-        }
-        (None, Layout::Empty) => [vec![(0, 0); steps], vec![(0, 0); steps]],
-        (None, _) => {
-            let mut both = lanes(&master.audio, SIDES, steps).into_iter();
-            [both.next(), both.next()].map(|side| side.unwrap_or_else(|| vec![(0, 0); steps]))
-        }
-    };
-    if !customer_left && master.second_file.is_none() {
-        sides.reverse();
-    }
+pub fn file(first: Drawn, second: Option<Drawn>) -> Vec<u8> {
+    let duration_ms = second
+        .as_ref()
+        .map_or(0, |drawn| drawn.duration_ms)
+        .max(first.duration_ms);
+    let steps = usize::try_from(duration_ms.div_ceil(STEP_MS)).unwrap_or(usize::MAX);
+    let [customer, agent] = sides(first, second);
+    let pair = |side: &[(i8, i8)], step: usize| side.get(step).copied().unwrap_or_default();
     let mut out = Vec::with_capacity(HEADER_BYTES + steps * STEP_BYTES);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[VERSION, SIDES as u8]);
     out.extend_from_slice(&(STEP_MS as u16).to_le_bytes());
-    out.extend_from_slice(&master.duration_ms.to_le_bytes());
-    let [customer, agent] = &sides;
-    for ((low, high), (low2, high2)) in customer.iter().zip(agent) {
+    out.extend_from_slice(&duration_ms.to_le_bytes());
+    out.extend_from_slice(&[0; HEADER_BYTES - FIELDS_BYTES]);
+    for step in 0..steps {
+        let ((low, high), (low2, high2)) = (pair(&customer, step), pair(&agent, step));
         out.extend([low, high, low2, high2].map(|v| v.to_le_bytes()[0]));
     }
+    let sum = checksum(&out);
+    out[FIELDS_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     out
 }
 
-/// Peaks of every channel of an Ogg Opus file of this crate; each has exactly `steps`.
-fn lanes(file: &[u8], channels: usize, steps: usize) -> Vec<Vec<(i8, i8)>> {
-    let mut peaks = vec![Vec::with_capacity(steps); channels];
-    let mapping: &[u8] = if channels == 1 { &[0] } else { &[0, 1] };
-    if let Ok(mut decoder) = MSDecoder::new(DECODE_RATE, channels as u8, 0, mapping) {
-        let mut reader = PacketReader::new(Cursor::new(file));
-        let mut pcm = vec![0i16; (PACKET_SAMPLES_MAX / (RATE / DECODE_RATE)) as usize * channels];
-        let mut skip = usize::from(PRE_SKIP) / (RATE / DECODE_RATE) as usize;
-        let mut extents = vec![Extent::NONE; channels];
-        let mut filled = 0;
-        let mut heads = 2;
-        while let Ok(Some(packet)) = reader.read_packet() {
-            if heads > 0 {
-                heads -= 1;
-                continue;
-            }
-            let samples = decoder.decode(&packet.data, &mut pcm, false).unwrap_or_else(|_| {
-                pcm.fill(0);
-                lasts(&packet.data, channels)
-            });
-            for frame in pcm.chunks_exact(channels).take(samples).skip(skip) {
-                frame
-                    .iter()
-                    .zip(&mut extents)
-                    .for_each(|(&sample, extent)| extent.take(sample.to_be_bytes()[0] as i8));
-                filled += 1;
-                if filled == STEP_SAMPLES {
-                    peaks
-                        .iter_mut()
-                        .zip(&mut extents)
-                        .for_each(|(lane, extent)| lane.push(extent.pair()));
-                    extents.fill(Extent::NONE);
-                    filled = 0;
-                }
-            }
-            skip = skip.saturating_sub(samples);
-        }
-        peaks
-            .iter_mut()
-            .zip(&extents)
-            .for_each(|(lane, extent)| lane.push(extent.pair()));
+/// Customer, agent.
+fn sides(first: Drawn, second: Option<Drawn>) -> [Vec<(i8, i8)>; 2] {
+    if first.is_one_side() {
+        return [Some(first), second].map(|drawn| {
+            drawn
+                .and_then(|drawn| drawn.lanes.into_iter().next())
+                .unwrap_or_default()
+        });
     }
-    // The last step may be short, and the decoder gives what the end trim cuts off.
-    peaks.iter_mut().for_each(|lane| lane.resize(steps, (0, 0)));
-    peaks
+    let customer_left = first.customer_left;
+    let mut lanes = first.lanes.into_iter();
+    let mut sides = [lanes.next(), lanes.next()].map(Option::unwrap_or_default);
+    if !customer_left {
+        sides.reverse();
+    }
+    sides
 }
 
-/// Samples at the decoding rate of a packet that was refused.
-fn lasts(packet: &[u8], channels: usize) -> usize {
-    let first = if channels == 1 {
-        Ok(packet.to_vec())
-    } else {
-        opus_packet::split_self_delimited(packet).map(|s| s.0)
-    };
-    let samples = first
-        .and_then(|bytes| opus_packet::parse_made(&bytes).map(|p| p.samples()))
-        .unwrap_or(0);
-    (samples / (RATE / DECODE_RATE)) as usize
+/// CRC-32C of a file without its own field; `file` is at least a header.
+fn checksum(file: &[u8]) -> u32 {
+    let (fields, rest) = file.split_at(FIELDS_BYTES);
+    crc32c::crc32c_append(crc32c::crc32c(fields), &rest[HEADER_BYTES - FIELDS_BYTES..])
 }
 
 /// At most `points` peaks a side over `span_ms`, each the extent of its share of the span. The span is cut to the
 /// recording, and `points` to [`POINTS_MAX`].
 ///
 /// # Errors
-/// `Unknown`, `Cut`.
+/// `Unknown`, `Cut`, `Damaged`.
 pub fn read(bytes: &[u8], span_ms: Range<u64>, points: usize) -> Result<View, PeaksFault> {
     let header = bytes.get(..HEADER_BYTES).ok_or(PeaksFault::Cut)?;
     let known = header.starts_with(MAGIC)
@@ -184,7 +146,7 @@ pub fn read(bytes: &[u8], span_ms: Range<u64>, points: usize) -> Result<View, Pe
     if !known {
         return Err(PeaksFault::Unknown);
     }
-    let duration_ms = header[8..]
+    let duration_ms = header[8..FIELDS_BYTES]
         .iter()
         .rev()
         .fold(0u64, |value, &byte| value << 8 | u64::from(byte));
@@ -192,6 +154,9 @@ pub fn read(bytes: &[u8], span_ms: Range<u64>, points: usize) -> Result<View, Pe
     let body = &bytes[HEADER_BYTES..];
     if body.len() / STEP_BYTES < all {
         return Err(PeaksFault::Cut);
+    }
+    if checksum(bytes).to_le_bytes() != header[FIELDS_BYTES..] {
+        return Err(PeaksFault::Damaged);
     }
     let from = usize::try_from(span_ms.start / STEP_MS).unwrap_or(all).min(all);
     let until = usize::try_from(span_ms.end.div_ceil(STEP_MS))
@@ -226,15 +191,51 @@ pub fn read(bytes: &[u8], span_ms: Range<u64>, points: usize) -> Result<View, Pe
 mod tests {
     use super::*;
 
-    fn file(steps: &[[i8; 4]], duration_ms: u64) -> Vec<u8> {
-        let mut out = [MAGIC.as_slice(), &[VERSION, 2, 10, 0], &duration_ms.to_le_bytes()].concat();
+    fn written(steps: &[[i8; 4]], duration_ms: u64) -> Vec<u8> {
+        let fields = [
+            MAGIC.as_slice(),
+            &[VERSION, 2, 10, 0],
+            &duration_ms.to_le_bytes(),
+            &[0; 4],
+        ];
+        let mut out = fields.concat();
         out.extend(steps.iter().flatten().map(|&v| v as u8));
+        let sum = checksum(&out);
+        out[FIELDS_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
         out
+    }
+
+    fn drawn(lanes: &[&[(i8, i8)]], customer_left: bool) -> Drawn {
+        Drawn {
+            duration_ms: 10 * lanes[0].len() as u64,
+            customer_left,
+            lanes: lanes.iter().map(|lane| lane.to_vec()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_customer_comes_first_wherever_he_is_heard() {
+        let (one, two): (&[_], &[_]) = (&[(-1, 1), (-2, 2)], &[(-3, 3), (-4, 4)]);
+        let lanes = |file: &[u8]| read(file, 0..u64::MAX, 9).unwrap().lanes;
+        let both = [one.to_vec(), two.to_vec()];
+        assert_eq!(lanes(&file(drawn(&[one, two], true), None)), both);
+        assert_eq!(lanes(&file(drawn(&[two, one], false), None)), both);
+        for left in [true, false] {
+            assert_eq!(
+                lanes(&file(drawn(&[one], left), Some(drawn(&[two], left)))),
+                both,
+                "a file a side"
+            );
+        }
+        let longer: &[_] = &[(-3, 3), (-4, 4), (-5, 5)];
+        let silent = lanes(&file(drawn(&[one], true), Some(drawn(&[longer], true))));
+        assert_eq!(silent, [vec![(-1, 1), (-2, 2), (0, 0)], longer.to_vec()]);
+        assert_eq!(lanes(&file(drawn(&[one], true), None)), [one.to_vec(), vec![(0, 0); 2]]);
     }
 
     #[test]
     fn a_point_is_the_extent_of_its_share() {
-        let bytes = file(
+        let bytes = written(
             &[
                 [-1, 1, -5, 5],
                 [-2, 9, 0, 0],
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn points_are_given_up_to_their_limit() {
-        let bytes = file(&vec![[0, 1, 0, 1]; POINTS_MAX + 1], (POINTS_MAX as u64 + 1) * STEP_MS);
+        let bytes = written(&vec![[0, 1, 0, 1]; POINTS_MAX + 1], (POINTS_MAX as u64 + 1) * STEP_MS);
         for (asked, given) in [(POINTS_MAX, POINTS_MAX), (POINTS_MAX + 1, POINTS_MAX), (0, 0)] {
             assert_eq!(read(&bytes, 0..u64::MAX, asked).unwrap().lanes[0].len(), given);
         }
@@ -263,14 +264,19 @@ mod tests {
 
     #[test]
     fn what_is_no_file_of_peaks_is_refused() {
-        let bytes = file(&[[0; 4]; 3], 30);
-        assert_eq!(read(&bytes[..27], 0..30, 3), Err(PeaksFault::Cut));
+        let bytes = written(&[[0; 4]; 3], 30);
+        assert_eq!(read(&bytes[..HEADER_BYTES + 11], 0..30, 3), Err(PeaksFault::Cut));
         assert_eq!(read(&bytes[..9], 0..30, 3), Err(PeaksFault::Cut));
-        assert_eq!(read(&file(&[], u64::MAX), 0..30, 3), Err(PeaksFault::Cut));
+        assert_eq!(read(&written(&[], u64::MAX), 0..30, 3), Err(PeaksFault::Cut));
         for at in [0, 4, 5, 6] {
             let mut other = bytes.clone();
             other[at] ^= 0x55;
             assert_eq!(read(&other, 0..30, 3), Err(PeaksFault::Unknown));
+        }
+        for at in [FIELDS_BYTES, HEADER_BYTES, bytes.len() - 1] {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert_eq!(read(&other, 0..30, 3), Err(PeaksFault::Damaged));
         }
     }
 }

@@ -68,6 +68,14 @@ wire! {
 }
 
 wire! {
+    /// `GET /api/support/recordings/{id}/waveform` with status 202: it is still being drawn.
+    pub struct WaveformPending {
+        /// How much of the sound was looked at, 0 to 99.
+        pub percent: u8,
+    }
+}
+
+wire! {
     /// `GET /api/support/recordings/{id}/waveform`.
     pub struct Waveform {
         /// Milliseconds of sound in all.

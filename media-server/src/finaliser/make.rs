@@ -1,4 +1,4 @@
-//! Makes everything that is stored of a call from what the spool holds of it: master, side data, peaks, quality.
+//! Makes everything that is stored of a call from what the spool holds of it: master, side data, quality.
 //!
 //! Never touches a file: bytes come from the recorder's reader and go to the store.
 //!
@@ -8,9 +8,9 @@ use bytes::Bytes;
 use call_model::LegId;
 use ports::{QualitySecond, QualityTrack};
 use recording::Lane;
+use recording::manifest;
 use recording::master::{self, Assembly, Cause, Explained, Master};
 use recording::spool::{EventKind, Part, QualityRun, RecordedCall};
-use recording::{manifest, peaks};
 
 use crate::convert;
 
@@ -20,18 +20,12 @@ pub(super) struct Made {
     pub(super) audio: Bytes,
     pub(super) second: Option<Bytes>,
     pub(super) side: Bytes,
-    pub(super) peaks: Bytes,
 }
 
-/// Makes a recording. Takes some seconds of a core per hour of call: the peaks are decoded.
+/// Makes a recording. Nothing is decoded.
 pub(super) fn make(call: &RecordedCall) -> Made {
     let recording = manifest::uuid(call.recording.unwrap_or(0));
     let id = manifest::uuid(call.call);
-    let layout = if call.customer_left {
-        "customer left, agent right"
-    } else {
-        "agent left, customer right"
-    };
     let explained = explained(call);
     let mut master = master::assemble(&Assembly {
         tracks: &call.tracks,
@@ -39,14 +33,9 @@ pub(super) fn make(call: &RecordedCall) -> Made {
         end_ns: call.audio_end_ns(),
         customer_left: call.customer_left,
         serial: serial(call.recording.unwrap_or(call.call)),
-        tags: &[
-            ("HELPLINE_RECORDING", &recording),
-            ("HELPLINE_CALL", &id),
-            ("HELPLINE_LAYOUT", layout),
-        ],
+        tags: &[("HELPLINE_RECORDING", &recording), ("HELPLINE_CALL", &id)],
         explained: &explained,
     });
-    let peaks = peaks::of(&master, call.customer_left).into();
     let side = serde_json::to_vec(&master.side)
         .expect("plain values always serialise")
         .into();
@@ -57,7 +46,6 @@ pub(super) fn make(call: &RecordedCall) -> Made {
         audio,
         second,
         side,
-        peaks,
     }
 }
 

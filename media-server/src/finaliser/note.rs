@@ -12,11 +12,10 @@ struct File {
     sha256: [u8; 32],
 }
 
-/// The stored files and facts of one recording.
+/// The stored files and facts of one recording. A former version noted a file of peaks as well, which is passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Note {
     audio: File,
-    peaks: File,
     manifest: File,
     duration_ms: u64,
     layout: String,
@@ -25,7 +24,7 @@ pub(super) struct Note {
     degraded: bool,
 }
 
-/// What is known beside the three files.
+/// What is known beside the files.
 pub(super) struct Facts {
     pub(super) duration_ms: u64,
     pub(super) layout: Layout,
@@ -55,10 +54,9 @@ impl From<File> for StoredFile {
 }
 
 impl Note {
-    pub(super) fn new(audio: StoredFile, peaks: StoredFile, manifest: StoredFile, facts: Facts) -> Note {
+    pub(super) fn new(audio: StoredFile, manifest: StoredFile, facts: Facts) -> Note {
         Note {
             audio: audio.into(),
-            peaks: peaks.into(),
             manifest: manifest.into(),
             duration_ms: facts.duration_ms,
             layout: facts.layout.word().to_owned(),
@@ -83,7 +81,6 @@ impl Note {
     pub(super) fn step(self, quality: Vec<QualityTrack>) -> StepKind {
         StepKind::Confirmed {
             audio: self.audio.into(),
-            peaks: self.peaks.into(),
             manifest: self.manifest.into(),
             duration_ms: self.duration_ms,
             layout: layout(&self.layout).unwrap_or(Layout::TwoChannel),
@@ -120,14 +117,13 @@ mod tests {
                 reason: "hangup".into(),
                 degraded: true,
             };
-            let note = Note::new(file("a"), file("b"), file("c"), facts);
+            let note = Note::new(file("a"), file("c"), facts);
             assert_eq!(Note::read(&note.write()), Some(note.clone()));
             assert!(matches!(note.step(Vec::new()), StepKind::Confirmed { layout: l, .. } if l == layout));
         }
         assert_eq!(Note::read(&serde_json::json!({"duration_ms": 3})), None);
         let mut other = Note::new(
             file("a"),
-            file("b"),
             file("c"),
             Facts {
                 duration_ms: 7,
@@ -139,5 +135,29 @@ mod tests {
         );
         other.layout = "quadrophonic".into();
         assert_eq!(Note::read(&other.write()), None);
+    }
+
+    #[test]
+    fn a_note_of_the_version_that_stored_peaks_is_read() {
+        let file = |key: &str| serde_json::json!({ "key": key, "size": 3, "sha256": vec![7; 32] });
+        let old = serde_json::json!({
+            "audio": file("a"), "peaks": file("p"), "manifest": file("m"), "duration_ms": 4_000, "layout": "split",
+            "coverage": [1.0, 0.5], "reason": "hangup", "degraded": false,
+        });
+        let StepKind::Confirmed {
+            audio,
+            manifest,
+            duration_ms,
+            layout,
+            ..
+        } = Note::read(&old).expect("a note").step(Vec::new())
+        else {
+            panic!("another step");
+        };
+        assert_eq!(
+            (audio.key.as_str(), manifest.key.as_str(), audio.sha256),
+            ("a", "m", [7; 32])
+        );
+        assert_eq!((duration_ms, layout), (4_000, Layout::Split));
     }
 }

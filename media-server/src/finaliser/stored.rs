@@ -9,16 +9,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use call_model::{CallId, RecordingId};
-use ports::{AudioSlice, Later, RecordingFault, RecordingStep, Recordings, StepKind, Waveform};
-use recording::peaks;
+use ports::{AudioSlice, Later, RecordingFault, RecordingStep, Recordings, StepKind, Waveform, WaveformFault};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::recorder::{CallKey, Ledger};
 use crate::storage::Storage;
-
-/// Largest file of peaks that is read, in bytes: a day of both sides.
-const PEAKS_BYTES_MAX: u64 = 36 << 20;
+use crate::waveforms;
 
 /// A step that the desk has not acknowledged.
 #[derive(Clone, Debug)]
@@ -36,16 +33,18 @@ pub struct Stored {
     storage: Storage,
     ledger: Arc<Ledger>,
     clock: Clock,
+    waveforms: waveforms::Handle,
     waiting: Mutex<VecDeque<Waiting>>,
     changed: Notify,
 }
 
 impl Stored {
-    pub(super) fn new(storage: Storage, ledger: Arc<Ledger>, clock: Clock) -> Stored {
+    pub(super) fn new(storage: Storage, ledger: Arc<Ledger>, clock: Clock, waveforms: waveforms::Handle) -> Stored {
         Stored {
             storage,
             ledger,
             clock,
+            waveforms,
             waiting: Mutex::default(),
             changed: Notify::new(),
         }
@@ -75,19 +74,6 @@ impl Stored {
     pub(super) fn oldest_ns(&self) -> u64 {
         let oldest = self.waiting().iter().map(|w| w.at_ns).min();
         oldest.map_or(0, |at| self.clock.now_ns().saturating_sub(at))
-    }
-
-    async fn peaks(&self, key: String, span_ms: Range<u64>, points: usize) -> Result<Waveform, RecordingFault> {
-        let bytes = self.storage.read_all(&key, PEAKS_BYTES_MAX).await?;
-        let view = peaks::read(&bytes, span_ms, points).map_err(|fault| {
-            tracing::warn!(%fault, "stored peaks cannot be read");
-            RecordingFault::Store
-        })?;
-        Ok(Waveform {
-            duration_ms: view.duration_ms,
-            span_ms: view.span_ms,
-            lanes: view.lanes,
-        })
     }
 }
 
@@ -128,7 +114,12 @@ impl Recordings for Stored {
         Box::pin(async move { self.storage.read(&key, range).await })
     }
 
-    fn waveform(&self, key: String, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, RecordingFault>> {
-        Box::pin(self.peaks(key, span_ms, points))
+    fn waveform(
+        &self,
+        audio_key: String,
+        span_ms: Range<u64>,
+        points: usize,
+    ) -> Later<'_, Result<Waveform, WaveformFault>> {
+        Box::pin(self.waveforms.ask(audio_key, span_ms, points))
     }
 }

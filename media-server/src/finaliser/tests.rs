@@ -192,7 +192,6 @@ fn a_finished_call_is_stored_told_and_released() {
     assert_eq!(words(&steps), ["ended", "confirmed"]);
     let StepKind::Confirmed {
         audio,
-        peaks,
         manifest,
         duration_ms,
         layout,
@@ -209,7 +208,7 @@ fn a_finished_call_is_stored_told_and_released() {
         (4_000, ports::Layout::TwoChannel, "hangup", false)
     );
     assert!(coverage.iter().all(|&c| c > 0.99), "{coverage:?}");
-    for file in [&audio, &peaks, &manifest] {
+    for file in [&audio, &manifest] {
         let bytes = std::fs::read(lab.folder.path().join("store").join(&file.key)).unwrap();
         assert_eq!(
             (bytes.len() as u64, crate::storage::sha256(&bytes)),
@@ -219,18 +218,35 @@ fn a_finished_call_is_stored_told_and_released() {
     assert!(audio.key.starts_with("recordings/2023/11/14/"), "{}", audio.key);
     let slice = lab.runtime.block_on(lab.stored.read(audio.key.clone(), 0..4)).unwrap();
     assert_eq!((&slice.bytes[..], slice.total), (&b"OggS"[..], audio.size));
+    let manifest = std::fs::read(lab.folder.path().join("store").join(&manifest.key)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let objects: Vec<_> = manifest["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| &o["name"])
+        .collect();
+    assert_eq!(objects, ["audio", "side"], "what is derived is no part of a recording");
+    let derived = lab
+        .folder
+        .path()
+        .join("store")
+        .join(&audio.key)
+        .with_file_name("derived");
+    assert!(!derived.exists(), "nothing is drawn before somebody asks");
     let picture = lab
         .runtime
-        .block_on(lab.stored.waveform(peaks.key, 0..4_000, 100))
+        .block_on(lab.stored.waveform(audio.key, 0..4_000, 100))
         .unwrap();
+    assert!(derived.exists());
     assert_eq!(
         (picture.duration_ms, picture.lanes[0].len(), picture.lanes[1].len()),
         (4_000, 100, 100)
     );
     let missing = lab
         .runtime
-        .block_on(lab.stored.waveform("recordings/x".into(), 0..1, 1));
-    assert_eq!(missing.unwrap_err(), RecordingFault::Missing);
+        .block_on(lab.stored.waveform("recordings/x/audio.opus".into(), 0..1, 1));
+    assert_eq!(missing.unwrap_err(), RecordingFault::Missing.into());
     lab.stored.acknowledge_step(steps[0].recording, "ended");
     assert_eq!(words(&lab.stored.steps(9)), ["confirmed"]);
     lab.stored.acknowledge_step(steps[1].recording, "confirmed");
@@ -310,12 +326,13 @@ fn worker(folder: &Folder, make: fn(&RecordedCall) -> Made) -> Worker {
     let storage = Storage::local(&folder.path().join("store")).unwrap();
     let ledger = Arc::new(Ledger::open(folder.path(), 0).unwrap());
     let clock = Clock::start();
+    let waveforms = Waveforms::start(storage.clone(), clock, &prometheus::Registry::new()).unwrap();
     Worker {
         settings: settings(),
         clock,
         storage: storage.clone(),
         ledger: Arc::clone(&ledger),
-        stored: Arc::new(Stored::new(storage, ledger, clock)),
+        stored: Arc::new(Stored::new(storage, ledger, clock, waveforms.handle())),
         metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
         recorder: recorder::Handle::new(),
         runtime: runtime(),
@@ -375,7 +392,7 @@ fn a_call_without_packets_is_stored_as_a_silent_one() {
         (made.master.layout, made.master.duration_ms),
         (master::Layout::Empty, 7_000)
     );
-    assert!(made.audio.starts_with(b"OggS") && made.peaks.starts_with(b"HLPK"));
+    assert!(made.audio.starts_with(b"OggS"));
     assert_eq!(
         made.audio,
         make::make(&call(3, Some(4), 7)).audio,

@@ -1,4 +1,5 @@
-//! Where a recording's objects lie: `recordings/YYYY/MM/DD/<recording>/<object>`, the day in UTC.
+//! Where a recording's objects lie: `recordings/YYYY/MM/DD/<recording>/<object>`, the day in UTC. What was derived from
+//! them lies in the same folder, so whoever erases a recording by its folder erases that as well.
 //!
 //! Never holds anything of the call but the recording's id and the day.
 
@@ -6,6 +7,11 @@
 pub(crate) const ROOT: &str = "recordings";
 /// Longest key that is looked at, in bytes: ours have 76 at most, and a longer one is somebody else's.
 pub const KEY_BYTES_MAX: usize = 128;
+
+/// Name of the agent's side of a split recording.
+pub const SECOND: &str = "audio-agent.opus";
+/// Name of the peaks: what lies under `derived` can be made anew from the rest and may be deleted at any time.
+pub const PEAKS: &str = "derived/peaks";
 
 /// The objects of one recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ impl Keys {
     /// The agent's side of a split recording.
     #[must_use]
     pub fn second(&self) -> String {
-        self.object("audio-agent.opus")
+        self.object(SECOND)
     }
 
     /// What the master cannot say.
@@ -54,17 +60,19 @@ impl Keys {
         self.object("side.json")
     }
 
-    /// Peaks for the player.
-    #[must_use]
-    pub fn peaks(&self) -> String {
-        self.object("peaks")
-    }
-
     /// The manifest.
     #[must_use]
     pub fn manifest(&self) -> String {
         self.object("manifest.json")
     }
+}
+
+/// The key of the object `name` of the recording whose master lies at `audio`; `None` when that is no key of ours.
+#[must_use]
+pub fn beside(audio: &str, name: &str) -> Option<String> {
+    let (folder, _) = audio.rsplit_once('/')?;
+    let key = format!("{folder}/{name}");
+    is_ours(&key).then_some(key)
 }
 
 /// True when a key may name an object of ours: no way out of the folder, nothing but plain characters.
@@ -120,8 +128,13 @@ mod tests {
             "recordings/2026/11/24/00000000-0000-0000-0000-000000000001/audio.opus"
         );
         assert_ne!(Keys::new(1, 0, 1), Keys::new(1, 0, 2));
-        for key in [keys.audio(), keys.second(), keys.side(), keys.peaks(), keys.manifest()] {
+        let peaks = beside(&keys.audio(), PEAKS).unwrap();
+        for key in [keys.audio(), keys.second(), keys.side(), peaks, keys.manifest()] {
             assert!(is_ours(&key) && key.len() <= 76 + 16, "{key}");
+        }
+        assert_eq!(beside(&keys.audio(), SECOND), Some(keys.second()));
+        for audio in ["a.opus", "elsewhere/a.opus", "recordings/../a.opus", ""] {
+            assert_eq!(beside(audio, PEAKS), None, "{audio}");
         }
         for key in [
             "",

@@ -61,7 +61,12 @@ async fn talk(desk: &Desk, agent: &Agent) {
     for voice in voices {
         voice.stop().expect("a voice that spoke");
     }
-    stored(desk, joined.call).await;
+    let recording = stored(desk, joined.call).await;
+    let drawn = desk.waveform(recording).await.expect("a waveform");
+    assert!(
+        drawn.customer.iter().any(|&peak| peak != 0),
+        "ten seconds of sound have peaks"
+    );
 }
 
 async fn ring(desk: &Desk, agent: &Agent, user: &str) -> Joined {
@@ -77,12 +82,14 @@ async fn attach(desk: &Desk, grant: &str, seed: u32, salt: u8) -> Voice {
     Voice::start(peer, spurt(salt)).expect("a socket")
 }
 
-async fn stored(desk: &Desk, call: Uuid) {
+/// The stored recording of a call.
+async fn stored(desk: &Desk, call: Uuid) -> Uuid {
     until("the recording is stored", STORED_LIMIT, async || {
         let all = desk.recordings(call).await.expect("recordings").recordings;
-        all.iter().any(|one| one.state == RecordingState::Stored).then_some(())
+        let stored = all.iter().find(|one| one.state == RecordingState::Stored);
+        stored.map(|one| one.recording_id)
     })
-    .await;
+    .await
 }
 
 /// Nothing in these calls needs a person: nothing was logged above the level of information, and something was logged.

@@ -83,6 +83,7 @@ impl Exposition {
         let at_least = [
             // The call that was heard; one that nobody ever joined may have been ordered to be recorded as well.
             ("helpline_recording_finalise_seconds_count", "", 1.0),
+            ("helpline_recording_waveform_seconds_count", "", 1.0),
             ("helpline_ice_failures_total", "reason=\"gave_up\"", 1.0),
             ("helpline_desk_transitions_total", "state=\"abandoned\"", 1.0),
             ("helpline_desk_offer_ends_total", "reason=\"accepted\"", 1.0),

@@ -17,3 +17,4 @@ mod speech;
 mod turn_check;
 mod users;
 mod waiting;
+mod waveform;

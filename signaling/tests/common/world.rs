@@ -21,7 +21,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local_postgres::testing::{self, Database};
 use ports::{
     Answer, AudioSlice, Cause, EventKind, Later, LegGrant, LegSummary, Load, MediaEvent, Part, Plan, RecordCommand,
-    RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform,
+    RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform, WaveformFault,
 };
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -280,6 +280,8 @@ pub struct FakeRecordings {
     pub files: Mutex<HashMap<String, Vec<u8>>>,
     /// True: the store does not answer.
     pub down: Mutex<bool>,
+    /// Why no waveform can be drawn.
+    pub undrawn: Mutex<Option<WaveformFault>>,
 }
 
 impl ports::Recordings for FakeRecordings {
@@ -315,7 +317,10 @@ impl ports::Recordings for FakeRecordings {
         Box::pin(async { slice })
     }
 
-    fn waveform(&self, key: String, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, RecordingFault>> {
+    fn waveform(&self, key: String, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
+        if let Some(fault) = *self.undrawn.lock().unwrap() {
+            return Box::pin(async move { Err(fault) });
+        }
         let known = self.files.lock().unwrap().contains_key(&key);
         let lane = vec![(-3, 4); points.min(2)];
         let waveform = Waveform {
@@ -323,7 +328,7 @@ impl ports::Recordings for FakeRecordings {
             span_ms,
             lanes: [lane.clone(), lane],
         };
-        Box::pin(async move { known.then_some(waveform).ok_or(RecordingFault::Missing) })
+        Box::pin(async move { known.then_some(waveform).ok_or(RecordingFault::Missing.into()) })
     }
 }
 

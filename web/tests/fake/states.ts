@@ -364,6 +364,8 @@ const AGENT: PageState[] = [
   },
 ];
 
+const WAVEFORM = `GET /api/support/recordings/${data.RECORDING}/waveform`;
+
 function review(fake: FakeServer): void {
   staff("online")(fake);
   const base = `/api/support/call/${data.CALL}`;
@@ -374,7 +376,7 @@ function review(fake: FakeServer): void {
     heard: [data.heardTrack("customer"), data.heardTrack("agent")],
   });
   fake.on(`GET ${base}/recordings`, { recordings: [data.recording()] });
-  fake.on(`GET /api/support/recordings/${data.RECORDING}/waveform`, ({ url }: { url: URL }) => ({
+  fake.on(WAVEFORM, ({ url }: { url: URL }) => ({
     body: data.waveform(Number(url.searchParams.get("points") ?? 1000)),
   }));
   const sound = data.wav();
@@ -414,6 +416,51 @@ const QA: PageState[] = [
       for (let n = 0; n < 16; n++) await id(page, "qa-axis").press("PageDown");
       await id(page, "qa-reading").getByText("5:35").waitFor();
     },
+  },
+  {
+    name: "qa-call-drawing",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: (fake) => {
+      review(fake);
+      fake.on(WAVEFORM, () => ({ status: 202, body: { percent: 40 } }));
+    },
+    reach: async (page) => {
+      await page.locator(".wave-note").getByText("40 %").waitFor();
+      await id(page, "qa-play").click();
+      await page.locator(`[data-testid="qa-player"][data-state="playing"]`).waitFor();
+    },
+  },
+  {
+    name: "qa-call-drawn-later",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: (fake) => {
+      review(fake);
+      let asked = 0;
+      fake.on(WAVEFORM, () => {
+        asked += 1;
+        if (asked === 1) return { status: 202, body: { percent: 7 } };
+        if (asked === 2) return { status: 500, body: { code: "recording_damaged" }, type: "application/problem+json" };
+        return { body: data.waveform(1000) };
+      });
+    },
+    reach: async (page) => {
+      await id(page, "qa-wave-failed").getByRole("button", { name: "Try again" }).click();
+      await page.locator(".wave-customer").first().waitFor({ state: "attached" });
+      await id(page, "qa-wave-failed").waitFor({ state: "detached" });
+    },
+  },
+  {
+    name: "qa-call-undrawn",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: (fake) => {
+      review(fake);
+      fake.on(WAVEFORM, () => ({
+        status: 500,
+        body: { code: "recording_damaged" },
+        type: "application/problem+json",
+      }));
+    },
+    reach: (page) => id(page, "qa-wave-failed").waitFor(),
   },
   {
     name: "qa-call-unrecorded",

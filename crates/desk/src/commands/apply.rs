@@ -461,7 +461,6 @@ async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, fi
         audio_key: None,
         audio_size: None,
         audio_sha256: None,
-        peaks_key: None,
     };
     let consent = work.row.consent_version.as_deref();
     recordings::insert(tx.conn(), &row, &work.row.node_id, &work.queue.recording, consent).await

@@ -55,7 +55,6 @@ async fn store(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, kind: StepKind,
         }
         StepKind::Confirmed {
             audio,
-            peaks,
             manifest,
             duration_ms,
             layout,
@@ -68,7 +67,6 @@ async fn store(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, kind: StepKind,
             ensure(tx, row, id, node, began).await?;
             let files = Confirmed {
                 audio: &audio,
-                peaks: &peaks,
                 manifest: &manifest,
                 duration_ms,
                 layout: layout.word(),
@@ -107,7 +105,6 @@ async fn ensure(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, began: Timesta
         audio_key: None,
         audio_size: None,
         audio_sha256: None,
-        peaks_key: None,
     };
     recordings::insert(tx.conn(), &fresh, node, "optional", row.consent_version.as_deref()).await
 }

@@ -1,4 +1,7 @@
 //! `recordings`, `recording_steps`: what is kept of a call's sound.
+//!
+//! The columns `peaks_*` are of a former version, which stored peaks with every recording. Nothing reads or writes them;
+//! they stay so that a node of that version still finds what it names while the nodes are renewed one by one.
 
 use call_model::Timestamp;
 use ports::StoredFile;
@@ -25,13 +28,11 @@ pub(crate) struct RecordingRow {
     pub(crate) audio_key: Option<String>,
     pub(crate) audio_size: Option<i64>,
     pub(crate) audio_sha256: Option<Vec<u8>>,
-    pub(crate) peaks_key: Option<String>,
 }
 
 /// What a confirmed recording consists of.
 pub(crate) struct Confirmed<'a> {
     pub(crate) audio: &'a StoredFile,
-    pub(crate) peaks: &'a StoredFile,
     pub(crate) manifest: &'a StoredFile,
     pub(crate) duration_ms: u64,
     pub(crate) layout: &'static str,
@@ -41,10 +42,10 @@ pub(crate) struct Confirmed<'a> {
 }
 
 const GET: &str = "select id, call_id, state, customer_left, started_at, reason, duration_ms, layout,
-    coverage_customer, coverage_agent, degraded, audio_key, audio_size, audio_sha256, peaks_key
+    coverage_customer, coverage_agent, degraded, audio_key, audio_size, audio_sha256
     from recordings where id = $1";
 const OF_CALL: &str = "select id, call_id, state, customer_left, started_at, reason, duration_ms, layout,
-    coverage_customer, coverage_agent, degraded, audio_key, audio_size, audio_sha256, peaks_key
+    coverage_customer, coverage_agent, degraded, audio_key, audio_size, audio_sha256
     from recordings where call_id = $1 order by started_at, id";
 const INSERT: &str = "insert into recordings (id, call_id, node_id, policy, customer_left, consent_version, started_at)
     values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing";
@@ -53,8 +54,8 @@ const ENDED: &str = "update recordings set state = 'finalising', ended_at = grea
     where id = $1 and state = 'recording'";
 const CONFIRMED: &str = "update recordings set state = 'stored', stored_at = $2, ended_at = coalesce(ended_at, $2),
     duration_ms = $3, layout = $4, coverage_customer = $5, coverage_agent = $6, reason = $7, degraded = degraded or $8,
-    audio_key = $9, audio_size = $10, audio_sha256 = $11, peaks_key = $12, peaks_size = $13, peaks_sha256 = $14,
-    manifest_key = $15, manifest_size = $16, manifest_sha256 = $17
+    audio_key = $9, audio_size = $10, audio_sha256 = $11,
+    manifest_key = $12, manifest_size = $13, manifest_sha256 = $14
     where id = $1 and state in ('recording', 'finalising', 'failed')";
 const DEGRADED: &str =
     "update recordings set degraded = true where call_id = $1 and state in ('recording', 'finalising')";
@@ -133,9 +134,6 @@ pub(crate) async fn confirmed(
         .bind(&files.audio.key)
         .bind(size(files.audio.size))
         .bind(files.audio.sha256.as_slice())
-        .bind(&files.peaks.key)
-        .bind(size(files.peaks.size))
-        .bind(files.peaks.sha256.as_slice())
         .bind(&files.manifest.key)
         .bind(size(files.manifest.size))
         .bind(files.manifest.sha256.as_slice())

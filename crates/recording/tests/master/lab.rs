@@ -3,7 +3,8 @@
 //! Never uses the crate's own reader: files are read by another Ogg reader and by libopus.
 
 use opus::{Application, Bitrate, Channels, Encoder, MSDecoder};
-use recording::master::{Assembly, Master};
+use recording::master::{Assembly, DURATION_MS_MAX, Master};
+use recording::peaks::{self, Drawing};
 use recording::{Flags, Lane, Packet, Track};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -108,6 +109,24 @@ impl Sender {
 /// Jitter of up to `most` nanoseconds that is the same every time.
 pub(crate) fn jitter(i: usize, most: u64) -> u64 {
     ((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % most
+}
+
+/// The peaks of a master, its files read in pieces as a store gives them.
+pub(crate) fn drawn(master: &Master) -> Vec<u8> {
+    let draw = |file: &Vec<u8>| {
+        let mut drawing = Drawing::new(DURATION_MS_MAX);
+        for piece in file.chunks(1_000) {
+            drawing.take(piece).unwrap();
+        }
+        drawing.finish().unwrap()
+    };
+    let second = master.second_file.as_ref().map(draw);
+    let first = draw(&master.audio);
+    assert_eq!(
+        (first.duration_ms, first.is_one_side()),
+        (master.duration_ms, second.is_some())
+    );
+    peaks::file(first, second)
 }
 
 /// The assembly of the given tracks over `ms`.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::call::{CallStarted, CallView};
 use wire::leg::LegGrant;
 use wire::offer::{Offer, OfferAccepted};
-use wire::recording::Recordings;
+use wire::recording::{Recordings, Waveform};
 use wire::staff::{Me, Staff, StaffSession};
 
 /// How often a waiting agent looks for an offer.
@@ -19,6 +19,8 @@ const OFFER_POLL: Duration = Duration::from_millis(250);
 const OFFER_PATIENCE: Duration = Duration::from_secs(60);
 /// Longest time of one request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// Wait until a waveform that is being drawn is asked for again, unless the server says.
+const DRAWING_POLL: Duration = Duration::from_secs(1);
 /// Tries of a request that was told to come back later.
 const LIMITED_TRIES: u32 = 60;
 
@@ -328,6 +330,22 @@ impl Desk {
     /// [`Fault`].
     pub async fn recordings(&self, call: Uuid) -> Result<Recordings, Fault> {
         self.get(&format!("/api/support/call/{call}/recordings")).await
+    }
+
+    /// The peaks of a recording, waited for until they are drawn.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn waveform(&self, recording: Uuid) -> Result<Waveform, Fault> {
+        let path = format!("/api/support/recordings/{recording}/waveform");
+        loop {
+            let reply = self.request(Method::GET, &path, &self.key).send().await?;
+            let reply = reply.error_for_status()?;
+            if reply.status() != StatusCode::ACCEPTED {
+                return Ok(reply.json().await?);
+            }
+            tokio::time::sleep(retry_after(&reply).unwrap_or(DRAWING_POLL)).await;
+        }
     }
 
     /// The sound of a recording.

@@ -11,6 +11,7 @@ import type { Quality } from "../../../shared/gen/Quality.ts";
 import type { Recording } from "../../../shared/gen/Recording.ts";
 import type { Recordings } from "../../../shared/gen/Recordings.ts";
 import type { Waveform } from "../../../shared/gen/Waveform.ts";
+import type { WaveformPending } from "../../../shared/gen/WaveformPending.ts";
 import { api } from "../../state.ts";
 import { dayAndTime, oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import type { Both, Side } from "./charts.tsx";
@@ -20,6 +21,7 @@ import { Outcome } from "./list.tsx";
 import { Player, usePlayback, type Playback } from "./player.tsx";
 import { fileSize, heardOf, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
+import { meaning, type Wave } from "./wave.ts";
 
 /** Points per side of the wave: more than the widest column of pixels. */
 const WAVE_POINTS = 2000;
@@ -90,7 +92,7 @@ export function Review({ callId }: { callId: string }) {
 
 function CallPage({ call, events, quality, recording }: Loaded) {
   const ready = recording?.state === "stored";
-  const wave = useWave(ready ? recording.waveformUrl : undefined);
+  const [wave, drawAgain] = useWave(ready ? recording.waveformUrl : undefined);
   const playback = usePlayback(ready ? recording.audioUrl : undefined);
   const [side, setSide] = useState<Side>("customer");
   const samples = useMemo(() => ofBoth((one) => samplesOf(quality.tracks, one)), [quality]);
@@ -110,6 +112,16 @@ function CallPage({ call, events, quality, recording }: Loaded) {
             <div class="qa-message">
               <Notice kind="notice-warn" role="alert">
                 {t("qa.play_failed", { code: playback.fault })}
+              </Notice>
+            </div>
+          )}
+          {wave.at === "failed" && (
+            <div class="qa-message" data-testid="qa-wave-failed">
+              <Notice role="status">
+                {t("qa.wave_failed")}{" "}
+                <button class="button button-plain" onClick={drawAgain}>
+                  {t("qa.wave_again")}
+                </button>
               </Notice>
             </div>
           )}
@@ -167,30 +179,42 @@ function CallPage({ call, events, quality, recording }: Loaded) {
 
 const ofBoth = <T,>(make: (side: Side) => T): Both<T> => ({ customer: make("customer"), agent: make("agent") });
 
-function useWave(url: string | undefined): Waveform | undefined {
-  const [wave, setWave] = useState<Waveform>();
+/** The picture behind `url`, and how to ask for it once more after a failure. */
+function useWave(url: string | undefined): [wave: Wave, again: () => void] {
+  const [wave, setWave] = useState<Wave>({ at: "none" });
+  const [round, setRound] = useState(0);
   useEffect(() => {
     if (!url) return;
     let gone = false;
-    void api
-      .get<Waveform>(`${url}${url.includes("?") ? "&" : "?"}points=${WAVE_POINTS}`)
-      .then((reply) => reply.ok && !gone && setWave(reply.value));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ask = async (): Promise<void> => {
+      const reply = await api.get<Waveform | WaveformPending>(
+        `${url}${url.includes("?") ? "&" : "?"}points=${WAVE_POINTS}`,
+      );
+      if (gone) return;
+      const { wave, againS } = meaning(reply);
+      setWave(wave);
+      if (againS !== undefined) timer = setTimeout(() => void ask(), againS * 1000);
+    };
+    setWave({ at: "drawing", percent: 0 });
+    void ask();
     return () => {
       gone = true;
+      clearTimeout(timer);
     };
-  }, [url]);
-  return wave;
+  }, [url, round]);
+  return [wave, () => setRound((n) => n + 1)];
 }
 
 /** Length of the axis: the recording's, as exactly as it is known; the call's when there is none. */
 function lengthOf(
   call: CallView,
   recording: Recording | undefined,
-  wave: Waveform | undefined,
+  wave: Wave,
   played: number | undefined,
   samples: readonly Sample[],
 ): number {
-  if (wave && wave.durationMs > 0) return wave.durationMs;
+  if (wave.at === "drawn" && wave.wave.durationMs > 0) return wave.wave.durationMs;
   if (recording?.durationSeconds) return recording.durationSeconds * 1000;
   if (played) return played;
   if (call.answeredAt && call.endedAt) return Date.parse(call.endedAt) - Date.parse(call.answeredAt);

@@ -3,11 +3,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { offline } from "../../../shared/design/icons.ts";
 import { clock, firstName } from "../../../shared/format.ts";
-import type { Waveform } from "../../../shared/gen/Waveform.ts";
 import { t } from "../../words.ts";
 import { CHART, ChartLines, charts, SIDES, type Both, type Chart, type Side } from "./charts.tsx";
 import { Reading, READING_HEIGHT, spoken } from "./reading.tsx";
 import { nearest, outline, ticks, type Sample, type Span } from "./shape.ts";
+import type { Wave } from "./wave.ts";
 
 /** Heights of the drawing's rows, pixels; console.css has the same for the names beside them. */
 const AXIS = 24;
@@ -48,7 +48,7 @@ export interface TracksProps {
   positionMs: number;
   /** True when there is a recording, or one is being written. */
   sounds: boolean;
-  wave: Waveform | undefined;
+  wave: Wave;
   samples: Both<Sample[]>;
   /** What the clients say that they heard. */
   heard: Both<Sample[]>;
@@ -131,6 +131,9 @@ export function Tracks(props: TracksProps) {
           </svg>
         )}
       </div>
+      <span class="visually-hidden" role="status" data-testid="qa-drawing">
+        {props.wave.at === "drawing" && t("qa.wave_drawing")}
+      </span>
     </div>
   );
 }
@@ -241,13 +244,15 @@ function Axis(props: {
 }
 
 function Waves({ wave, width, rows, head }: StillProps & { head: number }) {
+  const drawn = wave.at === "drawn" ? wave.wave : undefined;
   const shapes = useMemo(
     () => ({
-      customer: outline(wave?.customer ?? [], width, rows.wave.customer + WAVE / 2, WAVE - 12),
-      agent: outline(wave?.agent ?? [], width, rows.wave.agent + WAVE / 2, WAVE - 12),
+      customer: outline(drawn?.customer ?? [], width, rows.wave.customer + WAVE / 2, WAVE - 12),
+      agent: outline(drawn?.agent ?? [], width, rows.wave.agent + WAVE / 2, WAVE - 12),
     }),
-    [wave, width],
+    [drawn, width],
   );
+  if (wave.at === "drawing") return <BeingDrawn percent={wave.percent} width={width} rows={rows} />;
   const paths = SIDES.map((side) => <path key={side} class={`wave-${side}`} d={shapes[side]} />);
   return (
     <>
@@ -263,6 +268,27 @@ function Waves({ wave, width, rows, head }: StillProps & { head: number }) {
       <g clip-path="url(#ahead)" class="is-ahead">
         {paths}
       </g>
+    </>
+  );
+}
+
+/** Where the waves will be: the line of silence, what is going on, and how much of it is done. */
+function BeingDrawn({ percent, width, rows }: { percent: number; width: number; rows: Rows }) {
+  const done = (width * percent) / 100;
+  return (
+    <>
+      {SIDES.map((side) => {
+        const y = rows.wave[side] + WAVE / 2;
+        return (
+          <g key={side}>
+            <line class="grid" x1="0" x2={width} y1={y} y2={y} />
+            <line class={`wave-done-${side}`} x1="0" x2={done} y1={y} y2={y} />
+          </g>
+        );
+      })}
+      <text class="wave-note" x={width / 2} y={rows.wave.agent + 4} text-anchor="middle">
+        {t("qa.wave_drawing")} {percent > 0 && `${percent} %`}
+      </text>
     </>
   );
 }
