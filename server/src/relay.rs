@@ -166,6 +166,7 @@ fn config(plan: &RelayPlan, turn: &Turn) -> Config {
         ..Limits::default()
     };
     config.stream_limits = StreamLimits {
+        head_start_ms: turn.limits.head_start_ms.into(),
         unauthenticated: turn.limits.streams_unverified,
         unauthenticated_per_prefix: turn.limits.streams_unverified_per_prefix,
         tls_handshakes_per_s: turn.limits.handshakes_per_s,

@@ -22,6 +22,8 @@ const UDP_WORKERS_MAX: u16 = 4;
 /// Life of a credential, seconds: a browser needs seconds, and what lives longer than the relay looks ahead (300 s) is
 /// refused as forged.
 const CREDENTIAL_LIFE_S: std::ops::RangeInclusive<u32> = 30..=240;
+/// Longest start of UDP over TCP and TLS, milliseconds: a connection that has said nothing after 5 s is closed.
+const HEAD_START_MS_MAX: u32 = 3_000;
 /// Life of a foreign service's credentials, seconds: two calls of five minutes to the longest that services give.
 const EXTERNAL_LIFE_S: std::ops::RangeInclusive<u32> = 600..=172_800;
 
@@ -197,6 +199,11 @@ fn checks(turn: &Turn) -> Result<(), Fault> {
     let limits = &turn.limits;
     if !CREDENTIAL_LIFE_S.contains(&limits.credential_life_s) {
         return Err(bad("turn.limits.credential_life_s lies between 30 and 240"));
+    }
+    if limits.head_start_ms > HEAD_START_MS_MAX {
+        return Err(bad(format!(
+            "turn.limits.head_start_ms is at most {HEAD_START_MS_MAX}: TCP has to come about as well"
+        )));
     }
     for (key, value) in [
         ("allocations_per_leg", limits.allocations_per_leg),
@@ -432,6 +439,7 @@ mod tests {
         assert!(refusal(|s| s.turn.udp_workers = Some(UDP_WORKERS_MAX + 1)).contains("turn.udp_workers"));
         assert!(refusal(|s| s.turn.udp_workers = Some(0)).contains("turn.udp_workers"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 241).contains("credential_life_s"));
+        assert!(refusal(|s| s.turn.limits.head_start_ms = 3_001).contains("head_start_ms"));
         assert!(refusal(|s| s.turn.limits.credential_life_s = 29).contains("credential_life_s"));
         assert!(refusal(|s| s.turn.more_urls = vec!["https://x".to_owned()]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.more_urls = vec!["turn:x".to_owned(); URLS_MAX + 1]).contains("turn.more_urls"));

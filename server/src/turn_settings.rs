@@ -189,6 +189,11 @@ pub(crate) struct Limits {
     /// TLS handshakes a second.
     #[config(env = "HELPLINE_TURN_LIMITS_HANDSHAKES_PER_S", default = 200)]
     pub(crate) handshakes_per_s: u32,
+
+    /// Milliseconds that a new connection over TCP or TLS waits before it is answered, 3,000 at most. A browser tries all
+    /// ways at once and keeps to the one it is connected by first; one lost datagram must not put a whole call on TCP.
+    #[config(env = "HELPLINE_TURN_LIMITS_HEAD_START_MS", default = 300)]
+    pub(crate) head_start_ms: u32,
 }
 
 /// See [`Turn::external`]. Exactly one way to its credentials: `username` with `credential`, `secret`, or `fetch_url`

@@ -42,6 +42,8 @@ pub(crate) fn for_tools(peers: Option<Vec<PeerRule>>, secret: &str, ports: [u16;
         ..Limits::default()
     };
     // Those who count connections are not what these tools ask about.
+    // Nobody here has the choice between two ways.
+    config.stream_limits.head_start_ms = 0;
     config.stream_limits.unauthenticated_per_prefix = config.stream_limits.unauthenticated;
     config
 }

@@ -23,12 +23,14 @@ pub(crate) fn shard() -> SocketAddr {
 pub(crate) fn start(certificate: &Certificate, change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = Config::new(Mode::Virtual, &[[127, 0, 0, 1].into()], &[0, 0], "localhost");
     config.tls = Some(certificate.files());
+    // Nobody here has the choice between two ways.
+    config.stream_limits.head_start_ms = 0;
     change(&mut config);
     Bench::start(config, &[vec![shard()]]).expect("free ports")
 }
 
 #[expect(clippy::disallowed_methods, reason = "real threads run in real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use ports::LegId;
 use stun::{Class, Message, Writer, method};
@@ -10,7 +11,7 @@ use turn_relay::core::Limits;
 
 use crate::bench::Bench;
 use crate::certificate::Certificate;
-use crate::control::{shard, start};
+use crate::control::{now, shard, start};
 use crate::user::{LIMIT, User, of_grant, rtp, tls};
 
 fn binding(transaction: [u8; 12]) -> Vec<u8> {
@@ -122,6 +123,28 @@ fn what_begins_with_neither_tls_nor_a_request_is_closed() {
     stream.write_all(&[0x16, 3, 1, 0, 4, 9, 9, 9, 9]).expect("sent");
     assert!(is_closed(&mut stream));
     assert!(closed_by_limits(&mut bench).ends_with(" 5"));
+}
+
+#[test]
+fn datagrams_have_a_start_over_connections() {
+    const HEAD_START: Duration = Duration::from_millis(300);
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |config| {
+        config.stream_limits.head_start_ms = HEAD_START.as_millis() as u64;
+    });
+    let begin = now();
+    let mut waits = connect(address(&bench));
+    waits.write_all(&binding([1; 12])).expect("sent");
+    // Those that have gone meanwhile harm nobody.
+    drop(connect(address(&bench)));
+    assert_eq!(answer(&mut waits), [1; 12]);
+    // The relay counts whole milliseconds.
+    assert!(now().duration_since(begin) + Duration::from_millis(1) >= HEAD_START);
+    waits.write_all(&binding([2; 12])).expect("sent");
+    assert_eq!(answer(&mut waits), [2; 12]);
+    let mut later = connect(address(&bench));
+    later.write_all(&binding([3; 12])).expect("sent");
+    assert_eq!(answer(&mut later), [3; 12]);
 }
 
 #[test]

@@ -11,6 +11,11 @@ use std::net::IpAddr;
 /// Limits of connections that have shown no credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
+    /// Milliseconds that a new connection waits before it is read: the start that datagrams have over it.
+    ///
+    /// A browser tries all ways at once and keeps to what carries its first check, for the whole call: Chromium throws away
+    /// whatever it gathers afterwards. One lost datagram is sent again after 250 ms, and must not put a call on TCP.
+    pub head_start_ms: u64,
     /// Of all networks together: what a burst of joins of a large floor opens at once.
     pub unauthenticated: u32,
     /// Of one IPv4 /24 or IPv6 /56: an office that reconnects after an outage of its line.
@@ -28,6 +33,7 @@ pub struct StreamLimits {
 impl Default for StreamLimits {
     fn default() -> StreamLimits {
         StreamLimits {
+            head_start_ms: 300,
             unauthenticated: 2_048,
             unauthenticated_per_prefix: 64,
             tls_handshakes_per_s: 200,

@@ -11,6 +11,7 @@ mod outbox;
 mod table;
 mod tls;
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::ops::Range;
@@ -54,6 +55,8 @@ pub(crate) struct StreamWorker<S: Side> {
     pub(crate) local: u8,
     pub(crate) tls: Option<Arc<Tls>>,
     connections: Table,
+    /// Numbers of connections that are not read yet, and from when they are, milliseconds; the first is the next.
+    fresh: VecDeque<(u64, u32)>,
     admission: Admission,
     dialect: Dialect,
     /// Connections that have something to send.
@@ -79,6 +82,7 @@ impl<S: Side> StreamWorker<S> {
             local,
             tls,
             connections: Table::default(),
+            fresh: VecDeque::new(),
             admission: Admission::new(config.stream_limits.clone(), now_ms),
             dialect: config.dialect,
             waiting: Vec::new(),
@@ -97,7 +101,7 @@ impl<S: Side> StreamWorker<S> {
         let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
         let mut busy = false;
         while !self.common.is_stopped() {
-            let ready = match self.common.wait(busy, SWEEP_MS) {
+            let ready = match self.common.wait(busy, self.longest_ms()) {
                 Ok(ready) => ready,
                 Err(fault) => {
                     tracing::error!(%fault, "the relay cannot wait for connections any more");
@@ -127,6 +131,7 @@ impl<S: Side> StreamWorker<S> {
             for shard in 0..self.common.rings.len() {
                 busy |= self.take_frames(shard, &mut frames);
             }
+            self.begin();
             self.common.tick();
             self.hand_out();
             self.sweep();
@@ -193,14 +198,37 @@ impl<S: Side> StreamWorker<S> {
                 self.common.edge.stream += 1;
                 continue;
             };
-            let added = self.connections.at(slot).is_some_and(|connection| {
-                self.common
-                    .poller
-                    .add(&connection.stream, u64::from(slot), Interest::Read)
-                    .is_ok()
-            });
-            if !added {
-                self.close(slot, End::Gone);
+            let number = self
+                .connections
+                .at(slot)
+                .map_or(0, |connection| connection.flow.connection);
+            let from_ms = now_ms + self.admission.limits().head_start_ms;
+            self.fresh.push_back((from_ms, number));
+        }
+    }
+
+    /// Milliseconds that may be slept: until the next look, or until a new connection is read.
+    fn longest_ms(&self) -> u64 {
+        let now_ms = self.common.clock.now_ms();
+        let next = self.fresh.front().map(|(from_ms, _)| from_ms.saturating_sub(now_ms));
+        next.map_or(SWEEP_MS, |ms| ms.min(SWEEP_MS))
+    }
+
+    /// Begins to read the connections whose time has come. What they sent meanwhile lies in the kernel.
+    fn begin(&mut self) {
+        let now_ms = self.common.clock.now_ms();
+        while let Some((_, number)) = self.fresh.pop_front_if(|(from_ms, _)| *from_ms <= now_ms) {
+            let Some(connection) = self.connections.of(number) else {
+                continue;
+            };
+            let token = u64::from(Table::slot(number));
+            if self
+                .common
+                .poller
+                .add(&connection.stream, token, Interest::Read)
+                .is_err()
+            {
+                self.close(Table::slot(number), End::Gone);
             }
         }
     }
