@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
+import { udpFirst } from "./harness/relay.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { pause, until } from "./harness/wait.ts";
@@ -48,6 +49,7 @@ describe("a call through the relay alone", () => {
       env: {
         HELPLINE_TURN_TRANSPORT_POLICY: "relay",
         HELPLINE_TURN_LIMITS_CREDENTIAL_LIFE_S: String(CREDENTIAL_S),
+        ...udpFirst,
       },
     });
     [agent, customer] = await Promise.all([person({ wav: down, ear: true }), person({ wav: up, ear: true })]);

@@ -43,6 +43,8 @@ pub(crate) const FOR_TESTS: &[Need] = &[
         "haproxy",
         "leads pages and TURN from one port to their servers",
     ),
+    need("ip", "iproute2", "networks of their own for tests"),
+    need("nft", "nftables", "drops packets in them"),
 ];
 
 /// What `--long` takes beyond that.

@@ -42,6 +42,12 @@ export function relaySettings(folder: string): { env: Record<string, string>; sp
   };
 }
 
+/**
+ * The longest start of UDP over TCP that can be set. A browser keeps to what it is connected by first, so on a busy machine
+ * the ordinary one leaves it to chance which way a call takes.
+ */
+export const udpFirst = { HELPLINE_TURN_LIMITS_HEAD_START_MS: "3000" };
+
 /** The relay's allocations, as an admin sees them. */
 export async function allocations(server: Server): Promise<Allocation[]> {
   const state = await rest<{ on: boolean; allocations: Allocation[] }>(server, "GET", "/api/support/relay");

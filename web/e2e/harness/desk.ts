@@ -1,0 +1,171 @@
+// A server with one agent who takes whatever comes, and what a call through it sounds like: for scenarios about the way
+// that the sound takes.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { person, type Person } from "./chromium.ts";
+import { hear } from "./ear.ts";
+import { type FirefoxPerson } from "./firefox.ts";
+import { artifacts } from "./paths.ts";
+import { allocations, type Line } from "./relay.ts";
+import { account, rest, serve, type Server } from "./server.ts";
+import { chirp, compare, decode, writeWav } from "./sound.ts";
+import { pause, until } from "./wait.ts";
+
+/** Least correlation, as the median of the windows, that counts as heard. */
+export const HEARD_MIN = 0.9;
+/** How long each side listens, milliseconds. */
+const LISTEN_MS = 6_000;
+/** How often they listen before it counts as not heard. */
+const LISTENS_MAX = 3;
+/** The first seconds of a connection are the browser's own jitter buffer settling. */
+const SETTLE_MS = 3_000;
+/** How soon after its end nothing of a call is left at the relay, milliseconds. */
+export const FREED_MS = 1_000;
+
+interface Call {
+  callId: string;
+  status: string;
+}
+
+/** A customer in whatever browser. */
+export interface Customer {
+  press(name: string): Promise<void>;
+  ended(): Promise<void>;
+  page: Parameters<typeof hear>[0];
+}
+
+/** A desk with one agent, who takes whatever comes over the network as it is. */
+export class Desk {
+  server!: Server;
+  agent!: Person;
+  #supervisor = "";
+  readonly folder: string;
+  readonly up: string;
+  readonly down: string;
+
+  constructor(readonly name: string) {
+    this.folder = artifacts(name);
+    this.up = join(this.folder, "customer.wav");
+    this.down = join(this.folder, "agent.wav");
+  }
+
+  async open(env: Record<string, string>): Promise<void> {
+    chirp("up", this.up);
+    chirp("down", this.down);
+    this.server = await serve(this.name, { env });
+    const { staff } = await rest<{ staff: { id: string; email: string }[] }>(this.server, "GET", "/api/support/staff");
+    const { id } = staff.find((one) => one.email === account(this.server, "supervisor").email)!;
+    const path = `/api/support/staff/${id}/sessions`;
+    this.#supervisor = (await rest<{ token: string }>(this.server, "POST", path, {})).token;
+    this.agent = await person({ wav: this.down, ear: true });
+    const { page } = this.agent;
+    const { email, password } = account(this.server, "agent");
+    await page.goto(`${this.server.url}/agent`);
+    await page.getByTestId("email").fill(email);
+    await page.getByTestId("password").fill(password);
+    await page.getByTestId("sign-in").click();
+    await page.getByTestId("online").click();
+    await page.getByTestId("microphone-checked").waitFor();
+  }
+
+  async close(): Promise<void> {
+    await this.agent?.close();
+    await this.server?.stop();
+  }
+
+  call = (id: string) => rest<Call>(this.server, "GET", `/api/support/call/${id}`);
+
+  /** Over what each side's sound goes, as a supervisor sees it. */
+  async lines(id: string): Promise<Line[]> {
+    const asStaff = { ...this.server, serviceKey: this.#supervisor };
+    return (await rest<{ lines?: Line[] }>(asStaff, "GET", `/api/support/call/${id}`)).lines ?? [];
+  }
+
+  /** Waits until the sound of both sides goes over one of these ways. */
+  settle(id: string, ways: string[]): Promise<Line[]> {
+    return until(`both go over ${ways.join(" or ")}`, async () => {
+      const lines = await this.lines(id);
+      return lines.length === 2 && lines.every(({ path }) => ways.includes(path)) && lines;
+    });
+  }
+
+  /** The customer calls, the agent accepts; the call once it is answered, and how long that took. */
+  async connect(customer: Customer): Promise<{ id: string; tookMs: number }> {
+    for (const control of ["launcher", "call-us", "call-now"]) await customer.press(control);
+    await this.agent.page.getByTestId("offer").waitFor();
+    const { calls } = await rest<{ calls: Call[] }>(this.server, "GET", "/api/support/calls");
+    const id = calls.find((one) => one.status === "ringing")!.callId;
+    await this.agent.page.getByTestId("offer-accept").click();
+    const accepted = Date.now();
+    await until("the call is answered", async () => (await this.call(id)).status === "answered", 40_000);
+    return { id, tookMs: Date.now() - accepted };
+  }
+
+  /** Both listen for a while, and again where a busy machine has spoilt what they heard; the medians. */
+  async listen(customer: Customer, name: string): Promise<{ byAgent: number; byCustomer: number }> {
+    for (let turn = 1; ; turn++) {
+      const heard = await this.#listenOnce(customer, name);
+      if (turn === LISTENS_MAX || Math.min(heard.byAgent, heard.byCustomer) >= HEARD_MIN) return heard;
+    }
+  }
+
+  async #listenOnce(customer: Customer, name: string): Promise<{ byAgent: number; byCustomer: number }> {
+    await pause(SETTLE_MS);
+    const [atCustomer, atAgent] = await Promise.all([hear(customer.page, LISTEN_MS), hear(this.agent.page, LISTEN_MS)]);
+    const wav = (who: string, { samples, rate }: Awaited<ReturnType<typeof hear>>): string =>
+      writeWav(join(this.folder, `${name}-heard-by-${who}.wav`), samples, rate);
+    return {
+      byAgent: compare(this.up, wav("agent", atAgent), 0, 1).median,
+      byCustomer: compare(this.down, wav("customer", atCustomer), 0, 1).median,
+    };
+  }
+
+  /** The customer hangs up; how long the relay kept something of the call after its end, milliseconds. */
+  async end(customer: Customer, id: string): Promise<number> {
+    await customer.press("hangup");
+    await until("the call is completed", async () => (await this.call(id)).status === "completed");
+    const over = Date.now();
+    const left = async (): Promise<boolean> => (await allocations(this.server)).some((one) => one.callId === id);
+    await until("the relay has freed the call", async () => !(await left()));
+    const tookMs = Date.now() - over;
+    await customer.ended();
+    await this.agent.page.getByTestId("wrapup-done").click();
+    return tookMs;
+  }
+
+  /** Both sides of the call's recording, by correlation. */
+  async recorded(id: string, name: string): Promise<[number, number]> {
+    const stored = await until(
+      "the recording is stored",
+      async () => {
+        const path = `/api/support/call/${id}/recordings`;
+        const { recordings } = await rest<{ recordings: { recordingId: string; state: string }[] }>(
+          this.server,
+          "GET",
+          path,
+        );
+        return recordings.find((one) => one.state === "stored");
+      },
+      60_000,
+    );
+    const audio = await fetch(`http://${this.server.http}/api/support/recordings/${stored.recordingId}/audio`, {
+      headers: { authorization: `Bearer ${this.server.serviceKey}` },
+    });
+    const file = join(this.folder, `${name}.opus`);
+    writeFileSync(file, Buffer.from(await audio.arrayBuffer()));
+    const wav = decode(file, join(this.folder, `${name}.wav`));
+    return [compare(this.up, wav, 0, 1).median, compare(this.down, wav, 1, 1).median];
+  }
+}
+
+export function inChromium(one: Person): Customer {
+  return {
+    page: one.page,
+    press: (name) => one.page.getByTestId(name).first().click(),
+    ended: () => one.page.getByTestId("ended").waitFor(),
+  };
+}
+
+export function inFirefox(one: FirefoxPerson): Customer {
+  return { page: one.page, press: one.press, ended: () => one.see("ended") };
+}
