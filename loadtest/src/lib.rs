@@ -24,6 +24,7 @@ mod options;
 mod pace;
 mod payload;
 mod progress;
+mod raw;
 mod recorded;
 mod relay;
 mod report;

@@ -27,8 +27,10 @@ const CLIENTS_MAX: i64 = 2_000;
 const RATE_MAX: i64 = 1_000;
 /// Bytes of a datagram: what tells one from another has room, and one Ethernet frame takes it.
 const DATAGRAM_BYTES: std::ops::RangeInclusive<i64> = 128..=1_200;
-/// Requests of a flood: each makes a socket, a million a minute.
-const FLOOD_MAX: i64 = 100_000_000;
+/// Requests of a flood: minutes by raw sockets, hours where each has a socket of its own.
+const FLOOD_MAX: i64 = 1_000_000_000;
+/// Requests a second: beyond what a core can send.
+const FLOOD_RATE_MAX: i64 = 10_000_000;
 /// Hours of a soak: a week.
 const HOURS_MAX: f64 = 168.0;
 
@@ -281,10 +283,17 @@ pub(crate) struct Turn {
     /// Our relay reads UDP in a thread of its own, as with several shards, instead of in that of the shard behind it.
     #[arg(long)]
     pub(crate) own_thread: bool,
-    /// So many requests without credentials at our relay instead, each from an address and port of its own, while the
-    /// clients speak.
+    /// So many requests without credentials at our relay instead, from as many addresses and ports, while the clients
+    /// speak. As root by a raw socket, otherwise by a socket for each, which is a hundred times slower.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=FLOOD_MAX))]
     pub(crate) flood: Option<u32>,
+    /// Requests of the flood a second; as many as go by default.
+    #[arg(long, requires = "flood", conflicts_with = "sockets",
+        value_parser = clap::value_parser!(u32).range(1..=FLOOD_RATE_MAX))]
+    pub(crate) flood_rate: Option<u32>,
+    /// The flood by a socket for each request, although a raw one could be had.
+    #[arg(long, requires = "flood")]
+    pub(crate) sockets: bool,
     #[command(flatten)]
     pub(crate) span: Span,
     #[command(flatten)]
@@ -341,6 +350,9 @@ mod tests {
         assert!(run(&["calls", "--profile", "rain=1%"]).is_err());
         assert!(parsed(&["joins", "--rate", "10", "--storm", "10"]).is_err());
         assert!(parsed(&["fanout", "--rooms", "513"]).is_err());
+        assert!(parsed(&["turn", "--flood-rate", "5"]).is_err());
+        assert!(parsed(&["turn", "--flood", "9", "--flood-rate", "10000001"]).is_err());
+        assert!(parsed(&["turn", "--flood", "9", "--flood-rate", "10000000"]).is_ok());
         assert!(parsed(&["soak", "--hours", "0"]).is_err());
         assert!(parsed(&["soak", "--hours", "0.01"]).is_ok());
     }

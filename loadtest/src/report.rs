@@ -430,7 +430,7 @@ fn side(side: &Side) -> Value {
 pub(crate) fn flood(options: &Turn, measured: &flood::Measured) -> Report {
     let seen = &measured.seen;
     let factor = |traffic: flood::Traffic| round(traffic.came as f64 / traffic.sent.max(1) as f64);
-    let (all, crowded) = (seen.all(), seen.crowded());
+    let (all, crowded) = (seen.all(), seen.crowded);
     let side = |window: &Window| {
         json!({
             "expected": window.expected,
@@ -444,8 +444,12 @@ pub(crate) fn flood(options: &Turn, measured: &flood::Measured) -> Report {
         "clients": options.clients,
         "rate": options.rate,
         "way": options.way.word(),
+        "raw_socket": measured.raw,
+        "sources": measured.sources(),
         "requests": seen.requests,
         "requests_per_second": round(seen.requests as f64 / seen.seconds),
+        "requests_overflowed": measured.overflowed,
+        "relay_busy": round(measured.relay_busy),
         "prefixes": seen.prefixes(),
         "answers": seen.answers,
         "bytes_in": all.sent,

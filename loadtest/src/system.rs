@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
@@ -56,6 +57,21 @@ pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
 /// Files that a process has open.
 pub(crate) fn open_files(pid: u32) -> io::Result<u64> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
+/// Datagrams that the UDP socket bound to an IPv4 address had no room for, since it was bound.
+pub(crate) fn overflowed(bound: SocketAddr) -> io::Result<u64> {
+    dropped(&fs::read_to_string("/proc/net/udp")?, bound).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The last column of a socket's line; addresses stand there as the machine keeps them, in hexadecimal.
+fn dropped(table: &str, bound: SocketAddr) -> Option<u64> {
+    let SocketAddr::V4(bound) = bound else { return None };
+    let address = u32::from_ne_bytes(bound.ip().octets());
+    let local = format!("{address:08X}:{:04X}", bound.port());
+    let of_socket = |line: &&str| line.split_ascii_whitespace().nth(1) == Some(&local);
+    let drops = |line: &str| line.split_ascii_whitespace().next_back()?.parse::<u64>().ok();
+    table.lines().filter(of_socket).map(drops).sum()
 }
 
 /// Lets this process have as many sockets as the system allows it: one per leg, and the usual 1,024 are soon used up.
@@ -142,5 +158,15 @@ mod tests {
         let stat = "7 (a) b (c) S 1 1 1 0 -1 4194304 1 0 0 0 123 45 0 0";
         assert_eq!(ticks(stat), Some((123, 45)));
         assert_eq!(ticks("7 no brackets"), None);
+    }
+
+    #[test]
+    fn what_a_socket_has_lost_is_found_by_its_address() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+            1000: 0100007F:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 17\n\
+            1001: 0100007F:0D97 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 5\n";
+        assert_eq!(dropped(table, "127.0.0.1:3478".parse().unwrap()), Some(17));
+        assert_eq!(dropped(table, "127.0.0.1:3480".parse().unwrap()), Some(0));
+        assert_eq!(dropped(table, "[::1]:3478".parse().unwrap()), None);
     }
 }

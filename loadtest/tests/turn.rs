@@ -31,11 +31,11 @@ fn every_datagram_comes_back_whatever_the_way() {
     }
 }
 
-#[test]
-fn a_flood_is_counted_by_prefix_and_answered_within_the_budget() {
-    let figures = run(&["--flood", "4000"]);
+/// What is true of a flood of 4,000, however it was sent.
+fn check_flood(figures: &Value) {
     let number = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("{name}: {figures}"));
     assert_eq!(number("requests"), 4_000);
+    assert!(number("sources") > 2_000, "{figures}");
     // Half of the sources are spread, nearly each in a prefix of its own.
     assert!(number("prefixes") > 1_500, "{figures}");
     assert!(number("answers") > 2_000, "{figures}");
@@ -44,4 +44,19 @@ fn a_flood_is_counted_by_prefix_and_answered_within_the_budget() {
     let budget = number("crowded_prefix_bytes_in") + 32 * 1_024;
     assert!(number("crowded_prefix_bytes_out") <= budget, "{figures}");
     assert!(figures["clients_during"]["expected"].as_u64() > Some(0), "{figures}");
+}
+
+#[test]
+fn a_flood_is_counted_by_prefix_and_answered_within_the_budget() {
+    let figures = run(&["--flood", "4000", "--sockets"]);
+    assert_eq!(figures["raw_socket"], false);
+    assert_eq!(figures["sources"], 4_000);
+    check_flood(&figures);
+}
+
+#[test]
+fn a_flood_by_a_raw_socket_is_counted_in_the_same_way() {
+    // Without the right to one it is sent by ordinary sockets, and says so.
+    let figures = run(&["--flood", "4000", "--flood-rate", "20000"]);
+    check_flood(&figures);
 }
