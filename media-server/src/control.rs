@@ -17,6 +17,7 @@ use media_core::quality::window::Scores;
 use ports::EventKind;
 
 use crate::admission::{Full, Look, Overload};
+use crate::certificates::Rotation;
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::plane::{Shared, lock};
@@ -44,11 +45,13 @@ pub(crate) struct Control {
     legs: HashMap<media_core::LegId, Box<[Scores; 2]>>,
     housekeeping_at: u64,
     overload: Overload,
+    rotation: Rotation,
 }
 
 impl Control {
     pub(crate) fn new(shared: Arc<Shared>, metrics: Metrics, busy: Vec<Busy>) -> Control {
         let shards = shared.shards.len();
+        let rotation = Rotation::new(shared.clock.now_ns());
         let last = vec![(Totals::default(), Gauges::default()); shards];
         Control {
             shared,
@@ -58,6 +61,7 @@ impl Control {
             legs: HashMap::new(),
             housekeeping_at: 0,
             overload: Overload::default(),
+            rotation,
         }
     }
 
@@ -294,6 +298,7 @@ impl Control {
         self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
         self.shed(busiest);
         self.close_drained(now);
+        self.rotation.look(now, &self.shared.certificate, &self.metrics);
         for (full, count) in Full::ALL.into_iter().zip(&self.shared.rooms_refused) {
             self.metrics.rooms_refused(full, count.load(Ordering::Relaxed));
         }

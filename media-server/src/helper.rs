@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use media_core::TransportId;
 use media_core::command::{Command, Failure, Report};
-use media_core::dtls::{self, Certificate, Fingerprint, Handshake, Output};
+use media_core::dtls::{self, Fingerprint, Handshake, Output};
 use media_core::shard::Job;
 
 use crate::clock::Clock;
@@ -24,7 +24,6 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The associations of one shard.
 pub struct Helper {
     clock: Clock,
-    certificate: Certificate,
     running: HashMap<TransportId, Box<Running>>,
     /// Deadlines in order; the one that counts stands in [`Running::due`].
     timers: BTreeSet<(u64, u64)>,
@@ -36,12 +35,11 @@ struct Running {
 }
 
 impl Helper {
-    /// Nothing runs yet; `certificate` is shown to every client.
+    /// Nothing runs yet.
     #[must_use]
-    pub fn new(clock: Clock, certificate: Certificate) -> Helper {
+    pub fn new(clock: Clock) -> Helper {
         Helper {
             clock,
-            certificate,
             running: HashMap::new(),
             timers: BTreeSet::new(),
         }
@@ -72,8 +70,12 @@ impl Helper {
 
     fn job(&mut self, job: Job, report: &mut impl FnMut(Command)) {
         match job {
-            Job::Start { transport, fingerprint } => {
-                let handshake = Handshake::server(&self.certificate, Fingerprint(fingerprint));
+            Job::Start {
+                transport,
+                fingerprint,
+                certificate,
+            } => {
+                let handshake = Handshake::server(&certificate, Fingerprint(fingerprint));
                 self.running
                     .insert(transport, Box::new(Running { handshake, due: None }));
             }

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod certificates;
 pub mod clock;
 pub mod config;
 mod control;

@@ -79,6 +79,7 @@ pub struct Metrics {
     delay: GaugeVec,
     rooms_refused: IntCounterVec,
     draining: IntGauge,
+    certificate_age: Gauge,
     relay: relay::Series,
 }
 
@@ -193,6 +194,10 @@ impl Metrics {
                 "reason",
             )?,
             draining: IntGauge::new("helpline_draining", "1 while the node is being emptied")?,
+            certificate_age: Gauge::new(
+                "helpline_media_certificate_age_seconds",
+                "Since when new answers announce the same DTLS certificate; it is replaced daily",
+            )?,
             relay: relay::Series::new(registry, shards)?,
         };
         metrics.register(registry)?;
@@ -237,6 +242,7 @@ impl Metrics {
         registry.register(Box::new(self.busy.clone()))?;
         registry.register(Box::new(self.delay.clone()))?;
         registry.register(Box::new(self.draining.clone()))?;
+        registry.register(Box::new(self.certificate_age.clone()))?;
         registry.register(Box::new(self.events_waiting.clone()))?;
         registry.register(Box::new(self.oldest_event.clone()))
     }
@@ -409,6 +415,11 @@ impl Metrics {
     /// Whether the node is being emptied.
     pub(crate) fn draining(&self, on: bool) {
         self.draining.set(i64::from(on));
+    }
+
+    /// How old the announced certificate is, seconds.
+    pub(crate) fn certificate_age(&self, seconds: f64) {
+        self.certificate_age.set(seconds);
     }
 
     /// Share of a core that a shard's thread used.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use call_model::{CallId, LegId};
 use media_core::command::{AddLeg, Command, IceCredentials, MediaParams, NewTransport, SlotParams};
+use media_core::dtls::{Certificate, Fingerprint};
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
@@ -79,7 +80,8 @@ impl ShardLink {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) fingerprint: [u8; 32],
+    /// What answers announce from now on; a transport keeps the one that its own answer announced.
+    pub(crate) certificate: Mutex<Certificate>,
     pub(crate) shards: Vec<ShardLink>,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) outbox: Mutex<Outbox>,
@@ -204,16 +206,19 @@ impl Shared {
         let (id, shard, leg) = registry.by_secret(&secret)?;
         self.may_go(way, &offer, leg.uplink)?;
         let announced = way.slots(&leg.slots);
+        let certificate = lock(&self.certificate).clone();
+        let shown = certificate.fingerprint();
         let slots = std::array::from_fn(|n| announced.get(n).copied());
         let media: MediaParams = offer.media_params(leg.uplink, convert::red(leg.red), slots);
         let transport = NewTransport {
             id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
             ice: ice.clone(),
             fingerprint: offer.fingerprint.0,
+            certificate,
             media,
         };
         let link = self.link(shard)?;
-        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, announced, link);
+        let answer = self.answer_text(&offer, &ice, shown, leg.uplink, leg.red, announced, link);
         let command = if leg.attached {
             Command::Attach {
                 leg: convert::leg(id),
@@ -236,6 +241,7 @@ impl Shared {
         };
         link.tell(command)?;
         leg.ice = Some(ice);
+        leg.shows(offer.fingerprint, shown);
         registry.attached(id, self.clock.now_ns());
         registry.used(&secret);
         Ok(Answer {
@@ -256,7 +262,9 @@ impl Shared {
             });
         }
         let link = self.link(shard)?;
-        let answer = self.answer_text(&offer, &ice, leg.uplink, leg.red, &leg.slots, link);
+        // The association stays, and with it the certificate.
+        let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::Unavailable)?;
+        let answer = self.answer_text(&offer, &ice, shown, leg.uplink, leg.red, &leg.slots, link);
         link.tell(Command::Restart {
             leg: convert::leg(id),
             fingerprint: Some(offer.fingerprint.0),
@@ -280,6 +288,7 @@ impl Shared {
         &self,
         offer: &sdp::Offer,
         ice: &IceCredentials,
+        fingerprint: Fingerprint,
         uplink: bool,
         red: ports::Red,
         slots: &[SlotParams],
@@ -288,7 +297,7 @@ impl Shared {
         let ours = sdp::Ours {
             ufrag: &ice.local_ufrag,
             pwd: &ice.local_pwd,
-            fingerprint: media_core::dtls::Fingerprint(self.fingerprint),
+            fingerprint,
             candidates: &link.candidates,
             session: self.next_transport.load(Ordering::Relaxed),
             red: convert::red(red),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use call_model::{CallId, LegId};
 use media_core::command::{IceCredentials, SlotParams};
+use media_core::dtls::Fingerprint;
 use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
 use ports::{Part, Red, Refusal};
 
@@ -19,6 +20,9 @@ pub type Digest = [u8; 32];
 
 /// Secrets that one leg may have at a time: the one in use, and renewed ones on their way.
 pub const SECRETS_PER_LEG_MAX: usize = 4;
+/// Pages of one leg whose certificate of ours is remembered: the engine has two transports of a leg at most, and the third
+/// may be refused after its answer.
+const PAGES_PER_LEG_MAX: usize = 4;
 /// Seconds after which a full node may be asked again: its figures are the mean of as many.
 const RETRY_AFTER_S: u32 = 5;
 /// Longest time in seconds until a grant's first offer, whatever the desk asks for.
@@ -49,7 +53,27 @@ pub struct Leg {
     pub first_offer_by: u64,
     /// The credentials of the transport that was made last.
     pub ice: Option<IceCredentials>,
+    /// By the fingerprint of a page: that of the certificate which its answer announced; oldest first.
+    shown: Vec<(Fingerprint, Fingerprint)>,
     secrets: Vec<Digest>,
+}
+
+impl Leg {
+    /// The answer to this page announced this certificate of ours.
+    pub fn shows(&mut self, page: Fingerprint, ours: Fingerprint) {
+        self.shown.retain(|(known, _)| *known != page);
+        if self.shown.len() >= PAGES_PER_LEG_MAX {
+            self.shown.remove(0);
+        }
+        self.shown.push((page, ours));
+    }
+
+    /// What the association of this page was answered with; of a page that is not known: the newest.
+    #[must_use]
+    pub fn shown_to(&self, page: Fingerprint) -> Option<Fingerprint> {
+        let own = self.shown.iter().find(|(known, _)| *known == page);
+        own.or(self.shown.last()).map(|(_, ours)| *ours)
+    }
 }
 
 /// What is still asked about a leg when its end is reported: its room may be gone by then.
@@ -171,6 +195,7 @@ impl Registry {
             was_up: false,
             first_offer_by: new.first_offer_by,
             ice: None,
+            shown: Vec::new(),
             secrets: vec![secret],
         };
         self.legs.insert(new.leg, leg);
@@ -442,6 +467,32 @@ mod tests {
         assert_eq!(registry.by_secret(&digest(2)).unwrap().0, LegId(1));
         registry.remove_leg(LegId(1));
         assert!(matches!(registry.by_secret(&digest(2)), Err(Refusal::UnknownGrant)));
+    }
+
+    #[test]
+    fn a_page_is_told_the_certificate_of_its_own_association() {
+        let print = |n| Fingerprint([n; 32]);
+        let mut registry = Registry::new(1, 100, 4);
+        registry.admit(new(1, 9), digest(1), any).unwrap();
+        let leg = registry.by_secret(&digest(1)).unwrap().2;
+        assert_eq!(leg.shown_to(print(1)), None);
+        leg.shows(print(1), print(101));
+        leg.shows(print(2), print(102));
+        assert_eq!(leg.shown_to(print(1)), Some(print(101)));
+        assert_eq!(leg.shown_to(print(9)), Some(print(102)), "the newest");
+        leg.shows(print(1), print(103));
+        assert_eq!(leg.shown_to(print(1)), Some(print(103)), "answered again");
+        for page in 3..2 + PAGES_PER_LEG_MAX as u8 {
+            leg.shows(print(page), print(100 + page));
+        }
+        assert_eq!(leg.shown.len(), PAGES_PER_LEG_MAX);
+        assert_eq!(
+            leg.shown_to(print(1)),
+            Some(print(103)),
+            "the last of those that are kept"
+        );
+        leg.shows(print(77), print(177));
+        assert_eq!(leg.shown_to(print(1)), Some(print(177)), "forgotten");
     }
 
     #[test]

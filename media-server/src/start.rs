@@ -138,7 +138,7 @@ impl MediaServer {
             registry,
         )?;
         let (reports_in, reports) = sync_channel(REPORTS_MAX);
-        let shared = Arc::new(share(config, clock, &certificate, links, handle));
+        let shared = Arc::new(share(config, clock, certificate, links, handle));
         // The recorder started before what it reports to; nothing can be degraded before the first call.
         let _ = late.set(Arc::downgrade(&shared));
         let stop = Arc::new(AtomicBool::new(false));
@@ -174,7 +174,7 @@ impl MediaServer {
             let started = threads::start(&format!("hl-shard-{number}"), move || worker.run())?;
             busy.push(Busy::new(started.account.clone()));
             running.push(started);
-            let helper = Helper::new(clock, certificate.clone());
+            let helper = Helper::new(clock);
             let to = Arc::clone(&shared);
             running.push(threads::start(&format!("hl-dtls-{number}"), move || {
                 helper.run(&jobs_out, |command| report_back(&to, number, command));
@@ -350,14 +350,14 @@ fn start_recorder(
 fn share(
     config: Config,
     clock: Clock,
-    certificate: &Certificate,
+    certificate: Certificate,
     shards: Vec<ShardLink>,
     recorder: recorder::Handle,
 ) -> Shared {
     let (shards_number, now) = (shards.len(), clock.now_ns());
     Shared {
         clock,
-        fingerprint: certificate.fingerprint().0,
+        certificate: Mutex::new(certificate),
         shards,
         registry: Mutex::new(Shared::registry_for(&config)),
         outbox: Mutex::new(Outbox::default()),

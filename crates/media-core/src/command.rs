@@ -2,6 +2,7 @@
 //!
 //! Everything secret or random in here was drawn by the caller.
 
+use crate::dtls::Certificate;
 use crate::event::Cause;
 use crate::limits::{REMOTE_UFRAG_BYTES_MAX, SLOTS_PER_LEG_MAX, UFRAG_BYTES_MAX};
 use crate::matrix::{Part, Plan};
@@ -86,6 +87,8 @@ pub struct NewTransport {
     pub ice: IceCredentials,
     /// SHA-256 of the certificate that the offer announced.
     pub fingerprint: [u8; 32],
+    /// Ours, whose fingerprint the answer announced; the handshake shows it, whatever later answers announce.
+    pub certificate: Certificate,
     /// What was negotiated.
     pub media: MediaParams,
 }

@@ -6,6 +6,7 @@
 
 use crate::TransportId;
 use crate::command::{MediaParams, NewTransport};
+use crate::dtls::Certificate;
 use crate::event::Cause;
 use crate::gate::{Gate, Rate};
 use crate::ice::Agent;
@@ -79,6 +80,8 @@ pub(crate) struct Transport {
     /// The helper has an association for it.
     pub(crate) helper: bool,
     pub(crate) fingerprint: [u8; 32],
+    /// What the handshake shows; kept with the transport, for it may begin the handshake again.
+    pub(crate) certificate: Certificate,
     rtcp: Gate,
     resends: Gate,
     dtls: Gate,
@@ -98,6 +101,7 @@ impl Transport {
             born: now,
             ice: Agent::new(&new.ice),
             fingerprint: new.fingerprint,
+            certificate: new.certificate.clone(),
             media: new.media,
             keys: None,
             heard_at: now,

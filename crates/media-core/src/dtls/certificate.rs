@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rtc_crypto::{HashAlgorithm, default_provider};
 
@@ -77,12 +77,32 @@ impl FromStr for Fingerprint {
 #[error("no certificate could be made")]
 pub struct CertificateFailed;
 
-/// A self-signed ECDSA P-256 certificate with its key: one for the whole process, shared by all legs. Running legs
-/// keep theirs when it is replaced.
+/// A self-signed ECDSA P-256 certificate with its key: one for the whole process, shared by all legs. A transport keeps
+/// the one that its answer announced when another takes its place for those who come later.
 #[derive(Clone)]
-pub struct Certificate {
-    inner: Arc<rtc_dtls::crypto::Certificate>,
+pub struct Certificate(Arc<Inner>);
+
+struct Inner {
+    certificate: rtc_dtls::crypto::Certificate,
     fingerprint: Fingerprint,
+}
+
+/// Tells whether anybody still has a certificate, without keeping it.
+#[derive(Clone)]
+pub struct Kept(Weak<Inner>);
+
+impl Kept {
+    /// False once nobody has it any more: its key is gone from memory.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({})", self.is_kept())
+    }
 }
 
 impl Certificate {
@@ -93,23 +113,29 @@ impl Certificate {
     pub fn generate() -> Result<Certificate, CertificateFailed> {
         let provider = default_provider().map_err(|_| CertificateFailed)?;
         let names = vec!["helpline".to_owned()];
-        let inner = rtc_dtls::crypto::Certificate::generate_self_signed(names, provider.crypto())
+        let certificate = rtc_dtls::crypto::Certificate::generate_self_signed(names, provider.crypto())
             .map_err(|_| CertificateFailed)?;
-        let fingerprint = Fingerprint::of(inner.certificate.first().ok_or(CertificateFailed)?);
-        Ok(Certificate {
-            inner: Arc::new(inner),
+        let fingerprint = Fingerprint::of(certificate.certificate.first().ok_or(CertificateFailed)?);
+        Ok(Certificate(Arc::new(Inner {
+            certificate,
             fingerprint,
-        })
+        })))
     }
 
     /// What the answer says about it.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.0.fingerprint
+    }
+
+    /// For whoever wants to know until when it is in use.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept(Arc::downgrade(&self.0))
     }
 
     pub(super) fn inner(&self) -> &rtc_dtls::crypto::Certificate {
-        &self.inner
+        &self.0.certificate
     }
 }
 
@@ -150,6 +176,17 @@ mod tests {
         for text in wrong {
             assert_eq!(text.parse::<Fingerprint>(), Err(MalformedFingerprint), "{text}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_gone_with_its_last_holder() {
+        let certificate = Certificate::generate().unwrap();
+        let kept = certificate.kept();
+        let holder = certificate.clone();
+        drop(certificate);
+        assert!(kept.is_kept());
+        drop(holder);
+        assert!(!kept.is_kept());
     }
 
     #[test]

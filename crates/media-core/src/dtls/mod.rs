@@ -33,7 +33,7 @@ use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
-pub use certificate::{Certificate, CertificateFailed, Fingerprint, MalformedFingerprint};
+pub use certificate::{Certificate, CertificateFailed, Fingerprint, Kept, MalformedFingerprint};
 
 use crate::limits::{DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX};
 use crate::srtp::{self, Keys, Profile};

@@ -175,6 +175,7 @@ impl Shard {
             transport.helper = self.out.job(Job::Start {
                 transport: id,
                 fingerprint: transport.fingerprint,
+                certificate: transport.certificate.clone(),
             });
         }
         let passed = transport.helper

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use crate::TransportId;
 use crate::counters::{Second, Totals};
+use crate::dtls::Certificate;
 use crate::event::Event;
 use crate::limits::{ARENA_BUFFERS_MAX, ARENA_RESERVE, BATCH_MAX, EVENTS_MAX, JOBS_MAX, SECONDS_MAX, SLOT_BYTES};
 use crate::origin::Destination;
@@ -44,6 +45,8 @@ pub enum Job {
         transport: TransportId,
         /// The fingerprint that the offer announced.
         fingerprint: [u8; 32],
+        /// What is shown to the client.
+        certificate: Certificate,
     },
     /// One datagram from an address that passed a check.
     Datagram {

@@ -153,10 +153,16 @@ fn handshake_datagrams_go_to_the_helper_up_to_their_limit() {
         (u64::from(DTLS_DATAGRAMS_MAX), 1)
     );
     assert_eq!(totals.accounted(), totals.datagrams);
-    let Some(Job::Start { transport, fingerprint }) = bed.shard.poll_job() else {
+    let Some(Job::Start {
+        transport,
+        fingerprint,
+        certificate,
+    }) = bed.shard.poll_job()
+    else {
         panic!("the association comes first")
     };
     assert_eq!((transport, fingerprint), (client.transport, [1; 32]));
+    assert_eq!(certificate.fingerprint(), testkit::bed::certificate().fingerprint());
     let mut jobs = 0;
     while let Some(job) = bed.shard.poll_job() {
         assert!(matches!(job, Job::Datagram { transport, .. } if transport == client.transport));

@@ -302,7 +302,7 @@ impl World {
         }
         let (leg, transport) = (
             client.leg,
-            Box::new(client.new_transport(self.certificate(client.certificate))),
+            Box::new(client.new_transport(self.certificate(client.certificate), &self.helper.certificate)),
         );
         if !self.judge.is_living(leg) {
             let refused = self.command(Command::Attach { leg, transport });

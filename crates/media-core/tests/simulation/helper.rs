@@ -36,8 +36,12 @@ impl Helper {
     /// Takes a job; what it makes the helper report, and when the transport wants to be woken.
     pub(crate) fn job(&mut self, job: Job) -> (Vec<Report>, Option<u64>) {
         match job {
-            Job::Start { transport, fingerprint } => {
-                let handshake = Handshake::server(&self.certificate, Fingerprint(fingerprint));
+            Job::Start {
+                transport,
+                fingerprint,
+                certificate,
+            } => {
+                let handshake = Handshake::server(&certificate, Fingerprint(fingerprint));
                 let before = self.running.insert(transport, handshake);
                 assert!(before.is_none(), "a transport starts once");
                 (Vec::new(), None)

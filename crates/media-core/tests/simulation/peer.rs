@@ -160,22 +160,24 @@ impl Peer {
         self.ice = ice;
     }
 
-    pub(crate) fn new_transport(&self, certificate: &Certificate) -> NewTransport {
+    /// `certificate`: what it announces; `ours`: what it is shown.
+    pub(crate) fn new_transport(&self, certificate: &Certificate, ours: &Certificate) -> NewTransport {
         NewTransport {
             id: self.transport,
             ice: credentials(self.transport.0 << 16),
             fingerprint: certificate.fingerprint().0,
+            certificate: ours.clone(),
             media: self.media.params,
         }
     }
 
-    pub(crate) fn add(&self, room: RoomId, certificate: &Certificate) -> AddLeg {
+    pub(crate) fn add(&self, room: RoomId, certificate: &Certificate, ours: &Certificate) -> AddLeg {
         AddLeg {
             room,
             leg: self.leg,
             part: self.part,
             tap: self.tap,
-            transport: self.new_transport(certificate),
+            transport: self.new_transport(certificate, ours),
         }
     }
 

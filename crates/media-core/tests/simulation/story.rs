@@ -253,7 +253,7 @@ impl World {
         }
         self.routes.insert(client.address, peer);
         let room = self.calls[call].room;
-        let add = client.add(room, self.certificate(client.certificate));
+        let add = client.add(room, self.certificate(client.certificate), &self.helper.certificate);
         self.peers.push(client);
         self.judge.leg_added(self.now, leg, room, begin.transport);
         self.command(Command::AddLeg(Box::new(add)))

@@ -390,7 +390,7 @@ impl World {
             return;
         }
         let client = &self.peers[party.peer];
-        let mut transport = client.new_transport(self.certificate(client.certificate + 4));
+        let mut transport = client.new_transport(self.certificate(client.certificate + 4), &self.helper.certificate);
         transport.id = self.new_transport();
         transport.ice = credentials(transport.id.0 << 16);
         self.judge.attached(self.now, party.leg, transport.id);

@@ -1,8 +1,10 @@
 //! One client of a bed: ICE controlling side, SRTP with the roles swapped, one voice with numbers of its own.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use media_core::command::{Command, IceCredentials, MediaParams, NewTransport, SlotParams};
+use media_core::dtls::Certificate;
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::matrix::Part;
 use media_core::origin::{Path, Relayed, Via};
@@ -231,6 +233,7 @@ impl Client {
             id: self.transport,
             ice: self.ice(),
             fingerprint: self.fingerprint(),
+            certificate: certificate(),
             media: MediaParams {
                 opus: self.numbers.opus,
                 red: self.numbers.red,
@@ -409,6 +412,17 @@ impl Client {
         };
         packets.into_iter().map(open).collect()
     }
+}
+
+/// What the engine's side shows to all clients: no bed ever shakes hands, so nothing depends on which it is.
+///
+/// # Panics
+/// Without a source of randomness.
+#[must_use]
+pub fn certificate() -> Certificate {
+    static ONE: OnceLock<Certificate> = OnceLock::new();
+    ONE.get_or_init(|| Certificate::generate().expect("the provider makes keys"))
+        .clone()
 }
 
 /// Keying material that is different for every client and transport, and no secret.

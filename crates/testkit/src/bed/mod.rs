@@ -19,7 +19,7 @@ use media_core::shard::{Config, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
 use media_core::{LegId, RoomId, TapId};
 
-pub use client::{Client, Heard, Numbers};
+pub use client::{Client, Heard, Numbers, certificate};
 
 /// Where the clock of a bed begins: not 0, for nothing real begins there.
 pub const BEGIN: u64 = 1_000 * SECOND;
