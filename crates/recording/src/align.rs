@@ -101,7 +101,7 @@ pub(crate) fn merged<'a>(runs: &[Run<'a>], samples: u32) -> Result<Vec<Unit<'a>>
             from += inside;
         }
     }
-    units.sort_by_key(|u| u.at);
+    in_order(&mut units);
     Ok(units)
 }
 
@@ -115,8 +115,15 @@ pub(crate) fn singles<'a>(runs: &[Run<'a>]) -> Vec<Unit<'a>> {
             .collect()
     };
     let mut units: Vec<Unit<'a>> = runs.iter().enumerate().flat_map(each).collect();
-    units.sort_by_key(|u| u.at);
+    in_order(&mut units);
     units
+}
+
+/// Sorts by time. Units of one run are in order already, and a sort would still take memory to move them in.
+fn in_order(units: &mut [Unit<'_>]) {
+    if !units.is_sorted_by_key(|unit| unit.at) {
+        units.sort_by_key(|unit| unit.at);
+    }
 }
 
 fn single<'a>(run: usize, at: usize, packet: &Timed<'a>) -> Unit<'a> {

@@ -103,11 +103,14 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn new(mut first: Timed<'a>) -> Self {
+    /// A run of `first` and, as far as one can tell, so many packets in all.
+    fn new(mut first: Timed<'a>, expected: usize) -> Self {
         first.ts = i64::from(first.packet.rtp_ts);
         let (seq, ts, arrival) = (first.packet.ext_seq, first.ts, first.arrival);
+        let mut packets = Vec::with_capacity(expected);
+        packets.push(first);
         Self {
-            run: Run { packets: vec![first] },
+            run: Run { packets },
             seq,
             ts,
             arrival,
@@ -153,7 +156,7 @@ pub fn runs(packets: &[Packet], start_ns: u64) -> (Vec<Run<'_>>, Rejects) {
             continue;
         };
         let Some(run) = current.as_mut() else {
-            current = Some(Open::new(next));
+            current = Some(Open::new(next, packets.len()));
             continue;
         };
         if let Some(ts) = run.explains(&next) {
@@ -175,10 +178,10 @@ pub fn runs(packets: &[Packet], start_ns: u64) -> (Vec<Run<'_>>, Rejects) {
                 }
                 None => {
                     rejects.timestamps += open.run.packets.len() as u64;
-                    Some((Open::new(next), 0))
+                    Some((Open::new(next, CONFIRM_PACKETS), 0))
                 }
             },
-            None => Some((Open::new(next), 0)),
+            None => Some((Open::new(next, CONFIRM_PACKETS), 0)),
         };
         if doubt
             .as_ref()
@@ -223,10 +226,15 @@ fn timed<'a>(packet: &'a Packet, start_ns: u64, rejects: &mut Rejects) -> Option
 impl<'a> Run<'a> {
     /// Sorts by sequence; drops duplicates (the first wins) and packets that lie over others.
     fn put_in_order(&mut self, rejects: &mut Rejects) {
+        let end = |p: &Timed<'_>| p.ts + i64::from(p.samples);
+        let follows = |a: &Timed<'_>, b: &Timed<'_>| a.packet.ext_seq < b.packet.ext_seq && end(a) <= b.ts;
+        // A quiet line needs no second look and no copy.
+        if self.packets.is_sorted_by(follows) {
+            return;
+        }
         self.packets.sort_by_key(|p| p.packet.ext_seq);
         let mut kept: Vec<Timed<'a>> = Vec::with_capacity(self.packets.len());
         for next in self.packets.drain(..) {
-            let end = |p: &Timed<'_>| p.ts + i64::from(p.samples);
             if kept
                 .last()
                 .is_some_and(|last| last.packet.ext_seq == next.packet.ext_seq)
