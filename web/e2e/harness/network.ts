@@ -12,6 +12,8 @@ export interface UdpProxy {
   rebind(): void;
   /** The ways of today lead nowhere any more, as when a network is left: the client must open another. */
   block(): void;
+  /** So many of the next datagrams to the server are lost. */
+  lose(count: number): void;
   close(): void;
 }
 
@@ -31,7 +33,11 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
     }
     return back;
   };
-  front.on("message", (bytes, from) => flow(from)?.send(bytes, port, LOOPBACK));
+  let losing = 0;
+  front.on("message", (bytes, from) => {
+    if (losing > 0) losing--;
+    else flow(from)?.send(bytes, port, LOOPBACK);
+  });
   await new Promise<void>((bound) => front.bind(0, LOOPBACK, bound));
   const rebind = (): void => {
     for (const back of flows.values()) back.close();
@@ -44,6 +50,7 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
       for (const key of flows.keys()) blocked.add(key);
       rebind();
     },
+    lose: (count) => void (losing = count),
     close: () => {
       rebind();
       front.close();

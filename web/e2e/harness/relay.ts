@@ -55,6 +55,29 @@ export async function allocations(server: Server): Promise<Allocation[]> {
   return state.allocations;
 }
 
+/** Runs in the page: nothing but the relay may be used, and over UDP it is reached by another port of this machine. */
+export function installRelayDetour(port: number): void {
+  const detour = (url: string): string =>
+    url.replace(/^turn:.*transport=udp$/, `turn:127.0.0.1:${String(port)}?transport=udp`);
+  const narrow = (configuration?: RTCConfiguration): RTCConfiguration => ({
+    ...configuration,
+    iceTransportPolicy: "relay",
+    iceServers: (configuration?.iceServers ?? []).map((server) => ({
+      ...server,
+      urls: [server.urls].flat().map(detour),
+    })),
+  });
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(configuration?: RTCConfiguration) {
+      super(narrow(configuration));
+    }
+    override setConfiguration(configuration?: RTCConfiguration): void {
+      super.setConfiguration(narrow(configuration));
+    }
+  };
+}
+
 /** Runs in the page: of the servers that it is told one way through the relay is left, and nothing else may be used. */
 export function installOnlyRelay(way: Way): void {
   const [scheme, transport] = way === "tls" ? ["turns:", "tcp"] : ["turn:", way];
