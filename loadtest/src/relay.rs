@@ -57,6 +57,8 @@ pub(crate) fn serve(own_thread: bool) -> Result<(), Fault> {
     config.limits.packets_per_s = LIMITLESS;
     config.limits.bits_per_s = LIMITLESS;
     config.udp_workers = usize::from(own_thread);
+    // Clients here come one after the other, and none has the choice between two ways.
+    config.stream_limits.head_start_ms = 0;
     let (batches, inbox) = sync_channel(BATCHES);
     let bell = Bell::new()?;
     let sink = |worker: usize| -> Box<dyn RelaySink> {
