@@ -374,11 +374,11 @@ impl<T: TapSink> Worker<T> {
 
 /// Sends what the engine has ready, each datagram by the socket of its family or by its way through the relay.
 fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut relay::Side, gauges: &mut Gauges) {
-    let transmissions = shard.transmissions();
     let behind_relay = shard.relay_bound();
     if behind_relay > 0 {
         flush_relay(batch, shard, relay);
     }
+    let transmissions = shard.transmissions();
     if behind_relay == transmissions.len() {
         shard.flushed();
         return;
@@ -406,8 +406,9 @@ fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut r
     shard.flushed();
 }
 
-/// Hands what is for clients behind the relay to its workers; each of them is woken at most once.
-fn flush_relay(batch: &Batch, shard: &Shard, relay: &mut relay::Side) {
+/// Hands what is for clients behind the relay to its workers; each of them is woken at most once. A way that is no more is
+/// not sent over again.
+fn flush_relay(batch: &Batch, shard: &mut Shard, relay: &mut relay::Side) {
     let (buffers, ways) = relay.parts();
     for transmission in shard.transmissions() {
         let Some(path) = transmission.to.path() else { continue };
@@ -421,4 +422,7 @@ fn flush_relay(batch: &Batch, shard: &Shard, relay: &mut relay::Side) {
         ways.send(path, shard.bytes(transmission, slot));
     }
     ways.flush();
+    for path in ways.take_gone() {
+        shard.path_gone(path);
+    }
 }

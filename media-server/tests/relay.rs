@@ -6,7 +6,7 @@ mod common;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -37,12 +37,15 @@ struct Egress {
     worker: u16,
     out: Sender<Vec<u8>>,
     gone: Arc<AtomicBool>,
+    /// Packets that it was handed since then.
+    after: Arc<AtomicU64>,
 }
 
 impl RelayEgress for Egress {
     fn transmit(&mut self, path: RelayPath, payload: &[u8]) -> Accepted {
         assert_eq!(path.worker, self.worker, "a worker is given what is for it");
         if path != PATH || self.gone.load(Ordering::Relaxed) {
+            self.after.fetch_add(1, Ordering::Relaxed);
             return Accepted::Gone;
         }
         self.out.send(payload.to_vec()).expect("the test listens");
@@ -83,6 +86,7 @@ struct Relay {
     inbox: Receiver<Vec<u8>>,
     out: Sender<Vec<u8>>,
     gone: Arc<AtomicBool>,
+    after: Arc<AtomicU64>,
     control: Arc<Control>,
     /// What is sent to it by.
     wire: UdpSocket,
@@ -106,6 +110,7 @@ impl Relay {
             inbox,
             out,
             gone: Arc::default(),
+            after: Arc::default(),
             control: Arc::default(),
             wire: UdpSocket::bind("127.0.0.1:0").expect("a port"),
             guest: None,
@@ -118,6 +123,7 @@ impl Relay {
                 worker,
                 out: self.out.clone(),
                 gone: Arc::clone(&self.gone),
+                after: Arc::clone(&self.after),
             }) as Box<dyn RelayEgress>
         };
         let media = server.server.as_ref().expect("it runs");
@@ -354,6 +360,42 @@ async fn what_finds_no_way_back_is_counted_and_a_way_that_comes_later_is_taken()
     let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
     agent.join(&*server.media, to_agent).await;
     until(&mut [&mut agent], "keys on the wire", |all| all[0].peer.is_up());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_sends_nothing_by_a_way_that_it_was_told_is_gone() {
+    let server = Server::start();
+    let relay = Relay::begin(&server);
+    relay.attach(&server);
+    let (gone, after) = (Arc::clone(&relay.gone), Arc::clone(&relay.after));
+    let (mut customer, mut agent) = (Behind::new(relay), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::Off);
+    customer.join(&server, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    both(&mut customer, &mut agent, "keys", |behind, direct| {
+        behind.peer.is_up() && direct.peer.is_up()
+    });
+    agent.say(&frame(0));
+    both(&mut customer, &mut agent, "sound through the relay", |behind, _| {
+        !behind.heard.is_empty()
+    });
+    // From here on the customer is silent, so that no check of his brings the way back.
+    gone.store(true, Ordering::Relaxed);
+    let handed = || after.load(Ordering::Relaxed);
+    agent.say(&frame(1));
+    until(&mut [&mut agent], "the way was tried", |_| handed() > 0);
+    let tried = handed();
+    let packets = || value(&server, "helpline_rtp_packets_total{dir=\"up\"}");
+    let before = packets();
+    for n in 2..52 {
+        agent.say(&frame(n));
+        agent.turn();
+    }
+    until(&mut [&mut agent], "fifty packets came", |_| packets() >= before + 50.0);
+    // What lay in the same flush as the first one was handed over as well.
+    assert!(handed() <= tried + 5, "{} packets for a way that is gone", handed());
 }
 
 /// R10, over real sockets: nobody binds a virtual address, but here somebody does, which is what a forged source looks

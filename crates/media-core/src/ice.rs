@@ -93,6 +93,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Learnt {
     /// Sending moved here from another address.
     pub(crate) moved: bool,
+    /// Sending begins here: there was no address before, or none any more.
+    pub(crate) begun: bool,
     /// A move was due and refused by its rate.
     pub(crate) move_refused: bool,
     /// The sender's address is new here, at this place of the table.
@@ -244,7 +246,7 @@ impl Agent {
         self.known.get(place)?.map(|known| known.heard_at)
     }
 
-    /// Forgets an address that another transport has proved to be its own.
+    /// Forgets an address that another transport has proved to be its own, or a path that is no more.
     pub(crate) fn forget(&mut self, place: usize) {
         if let Some(known) = self.known.get_mut(place) {
             *known = None;
@@ -280,7 +282,10 @@ impl Agent {
             });
         }
         match self.selected {
-            None => self.selected = Some(place),
+            None => {
+                self.selected = Some(place);
+                learnt.begun = true;
+            }
             Some(selected) if selected != place && (nominated || silent) => {
                 if self.moves.pass(now, 1, MOVES) {
                     // A second replayed check must not make the first one's address the one to go back to.

@@ -121,7 +121,8 @@ pub trait RelaySink: Send {
 /// Where a shard puts what is for clients behind one relay worker; made by the relay, one per shard and worker, owned by
 /// the shard.
 pub trait RelayEgress: Send {
-    /// Hands over one packet of 1 to 1,600 bytes for `path`, whose `worker` is the one this belongs to.
+    /// Hands over one packet of 1 to 1,600 bytes for `path`, whose `worker` is the one this belongs to. After
+    /// [`Accepted::Gone`] nothing more is handed over for this path until its client was heard through it again.
     fn transmit(&mut self, path: RelayPath, payload: &[u8]) -> Accepted;
 
     /// Ends a batch: wakes the worker, at most once, and only if it sleeps.

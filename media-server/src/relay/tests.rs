@@ -8,6 +8,7 @@ use media_core::limits::DATAGRAM_BYTES_MAX;
 use ports::{Accepted, FromRelay, RelayEgress, RelayPath, RelaySink, Via};
 use udp::{Bell, Socket};
 
+use super::ways::GONE_MAX;
 use super::*;
 use crate::clock::Clock;
 use crate::convert;
@@ -342,4 +343,25 @@ fn a_packet_goes_to_the_worker_of_its_path_and_each_worker_is_woken_once() {
     assert_eq!(flushes, [0, 1, 0, 0]);
     let counted = ways.counted();
     assert_eq!((counted.sent, counted.full, counted.gone, counted.no_way), (3, 1, 1, 2));
+}
+
+#[test]
+fn ways_that_are_gone_are_told_once_per_look_and_only_so_many_at_a_time() {
+    let mut ways = Ways::default();
+    let gone = Noted {
+        says: Some(Accepted::Gone),
+        ..Noted::default()
+    };
+    ways.attach(vec![Box::new(gone)]);
+    let way = |slot| convert::path(path(0, slot));
+    for slot in [7, 7, 8] {
+        ways.send(way(slot), b"gone");
+    }
+    assert_eq!(ways.take_gone().collect::<Vec<_>>(), [way(7), way(8)]);
+    assert_eq!(ways.take_gone().count(), 0);
+    for slot in 0..=GONE_MAX as u32 {
+        ways.send(way(slot), b"gone");
+    }
+    assert_eq!(ways.take_gone().count(), GONE_MAX);
+    assert_eq!(ways.counted().gone, 3 + GONE_MAX as u64 + 1);
 }

@@ -11,10 +11,21 @@ use crate::event::Kind;
 use crate::ice::{self, Learnt, Verdict};
 use crate::leg;
 use crate::limits::{ADDRESS_SILENT, HEADROOM_BYTES};
-use crate::origin::{Destination, Sender};
+use crate::origin::{Destination, Path, Sender};
 use crate::transport::{State, Transport};
 
 impl Shard {
+    /// A way through the relay is no more. Its leg is sent nothing until a check comes by another way, and one by the same
+    /// way teaches it anew. Nothing happens with a way that nobody has.
+    pub fn path_gone(&mut self, path: Path) {
+        let Some(owner) = self.by_address.remove(&addr::Key::from(path)) else {
+            return;
+        };
+        if let Some(transport) = self.transports.get_mut(owner.transport) {
+            transport.ice.forget(owner.known());
+        }
+    }
+
     /// Answers a check in the same turn, or is silent.
     pub(super) fn stun(&mut self, now: u64, from: Sender, datagram: &[u8]) {
         let message = match Message::parse(datagram) {
@@ -110,6 +121,8 @@ impl Shard {
         self.out.totals.migrations_refused += u64::from(learnt.move_refused);
         if learnt.moved {
             self.moved(now, leg);
+        } else if learnt.begun {
+            self.tell_route(now, leg);
         }
         self.heard(now, place);
         if first {

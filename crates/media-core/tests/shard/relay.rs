@@ -182,6 +182,48 @@ fn a_later_allocation_in_the_same_place_is_another_way() {
 }
 
 #[test]
+fn nothing_is_sent_by_a_way_that_is_no_more_until_a_check_finds_another() {
+    let mut call = relayed_call(Via::Udp);
+    assert!(call.customer_is_heard());
+    let leg = call.customer.leg;
+    let gone = call.customer.path.expect("it is behind the relay");
+    call.bed.shard.path_gone(Path { end: 99, ..gone });
+    assert_eq!(way(&mut call).1, Some(gone), "another way of the same allocation");
+    call.bed.events();
+    assert_eq!(call.bed.shard.tables().addresses, 2);
+    for _ in 0..2 {
+        call.bed.shard.path_gone(gone);
+        assert_eq!(call.bed.shard.tables().addresses, 1);
+    }
+    let packet = call.agent.speak(b"to nobody");
+    assert!(call.bed.arrives(&call.agent, &packet).is_empty());
+    let late = call.customer.speak(b"late");
+    assert!(call.bed.arrives(&call.customer, &late).is_empty());
+    assert_eq!(call.bed.shard.totals().drop_relay_gate, 1);
+    let later = call.bed.advance(SECOND);
+    assert!(
+        later.iter().all(|sent| sent.path.is_none()),
+        "no report goes there either"
+    );
+    assert_eq!(kinds(&call.bed.events()), [], "the leg lives on");
+
+    // The client makes another allocation, over another way, and then finds the wire.
+    call.customer.go_behind_relay(Via::Tls, virtual_address(50_009));
+    call.bed.check(&mut call.customer);
+    assert_eq!(way(&mut call).1, call.customer.path);
+    assert!(call.customer_is_heard());
+    let route = Route::Relayed(Via::Tls);
+    assert_eq!(kinds(&call.bed.events()), [Kind::LegRoute { leg, route }]);
+    // The same way once more: who is heard through it is sent to through it.
+    let again = call.customer.path.expect("it is behind the relay");
+    call.bed.shard.path_gone(again);
+    call.bed.check(&mut call.customer);
+    assert_eq!(way(&mut call).1, Some(again));
+    let totals = call.bed.shard.totals();
+    assert_eq!(totals.accounted(), totals.datagrams);
+}
+
+#[test]
 fn a_client_moves_from_direct_to_relay_and_back_and_each_way_is_told() {
     let mut call = Call::new();
     let (home, leg) = (call.customer.address, call.customer.leg);
