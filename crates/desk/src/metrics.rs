@@ -11,6 +11,9 @@ pub(crate) const LIVE_STATES: [&str; 6] = ["initiated", "queued", "callback", "r
 /// States of a member of staff, as `reports::agents_by_state` tells them.
 pub(crate) const AGENT_STATES: [&str; 7] = ["idle", "reserved", "busy", "wrapping", "away", "offline", "lost"];
 
+/// Loops that look at everything by themselves, a second apart; one that stands still is an alert.
+pub(crate) const LOOPS: [&str; 2] = ["router", "timers"];
+
 /// Queues that get a series of their own; an operator has a handful, and labels must not grow without bound.
 pub(crate) const QUEUE_LABELS_MAX: usize = 64;
 
@@ -31,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) answered: IntCounter,
     pub(crate) poisoned: IntCounter,
     pub(crate) fenced_events: IntCounter,
+    /// By loop: looks at everything that came to their end. Tests that wait for nothing to happen count these.
+    pub(crate) turns: IntCounterVec,
 }
 
 impl Metrics {
@@ -79,6 +84,11 @@ impl Metrics {
                 "helpline_desk_fenced_events_total",
                 "Media reports of an earlier start that were set aside",
             )?,
+            turns: counters(
+                "helpline_desk_turns_total",
+                "Whole looks of the loops that route and that end what time has overtaken",
+                "loop",
+            )?,
         };
         for collector in metrics.collectors() {
             registry.register(collector)?;
@@ -101,6 +111,9 @@ impl Metrics {
         for word in offer_step::END_WORDS {
             self.offer_ends.with_label_values(&[word]).inc_by(0);
         }
+        for name in LOOPS {
+            self.turns.with_label_values(&[name]).inc_by(0);
+        }
         for code in Code::ALL {
             self.refusals.with_label_values(&[code.word()]).inc_by(0);
         }
@@ -122,6 +135,7 @@ impl Metrics {
             Box::new(self.answered.clone()),
             Box::new(self.poisoned.clone()),
             Box::new(self.fenced_events.clone()),
+            Box::new(self.turns.clone()),
         ]
     }
 }

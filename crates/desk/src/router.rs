@@ -78,6 +78,10 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
                     }
                     pass(&core, &queue, wait).await;
                 }
+                // A wake looks at some queues only.
+                if wait == Wait::No {
+                    core.metrics.turns.with_label_values(&["router"]).inc();
+                }
             }
             // The tick looks again.
             Err(refused) => note("router", &refused),

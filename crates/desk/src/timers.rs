@@ -85,6 +85,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
             continue;
         }
         reap(&core).await;
+        core.metrics.turns.with_label_values(&["timers"]).inc();
         if Instant::now() >= forget_at {
             forget_at = Instant::now() + FORGET;
             heed("forget", forget(&core).await);

@@ -19,8 +19,8 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// How far the written time of a fact may lie from the fact, seconds: the reports count milliseconds, the commit takes
 /// a few.
 const TIME_ERROR_S: f64 = 0.1;
-/// Some looks of the reaper.
-const LOOKS: Duration = Duration::from_millis(3_500);
+/// Looks of the reaper, for what must not happen.
+const LOOKS: u64 = 3;
 
 /// Agents of one slot each, offline: each comes online for the call that is meant for him.
 async fn agents(node: &Node, n: usize) -> Vec<Caller> {
@@ -137,7 +137,7 @@ async fn a_dead_node_is_closed_by_another_after_its_lease_and_not_before() {
     one.crash().await;
     two.age(Duration::from_secs(17)).await;
     two.run();
-    sleep(LOOKS).await;
+    two.after_looks(LOOKS).await;
     assert_eq!(
         eye.count("select count(*) from voice_calls where ended_at is null")
             .await,
@@ -251,7 +251,7 @@ async fn live_calls_survive_an_absent_database_and_tell_it_afterwards() {
     assert_eq!(eye.events_of(leaving, "call.completed").await, 1);
 
     // Nobody is reaped because of the outage: neither the waiting customer, nor the agents' calls, nor the set-up.
-    sleep(LOOKS).await;
+    node.after_looks(LOOKS).await;
     assert_eq!(
         eye.texts("select user_id || ' ' || status from voice_calls order by user_id")
             .await,

@@ -12,12 +12,11 @@ use call_model::CallId;
 use desk::Caller;
 use ports::{EventKind, Part};
 use scene::{Eye, Node, customer, database};
-use tokio::time::sleep;
 
 /// Longer than every amnesty: twice the presence lease of 30 s.
 const LONG_UNBROKEN: Duration = Duration::from_secs(61);
-/// Three looks of the reaper, for what must not happen.
-const THREE_LOOKS: Duration = Duration::from_millis(3_500);
+/// Looks of the reaper, for what must not happen.
+const LOOKS: u64 = 3;
 
 /// A node on a fresh database, not running, with one agent of two slots online.
 async fn scene() -> Option<(Node, Eye, Caller)> {
@@ -121,7 +120,7 @@ async fn a_wait_ends_at_its_time_out_and_a_ringing_call_goes_on() {
     node.offer(&agent).await;
     eye.run("update call_queue set enqueued_at = clock_timestamp() - interval '1 hour' where left_at is null")
         .await;
-    sleep(THREE_LOOKS).await;
+    node.after_looks(LOOKS).await;
     node.until_status("u2", not_yet, "ringing").await;
     node.stop().await;
 }
@@ -138,7 +137,7 @@ async fn a_call_given_back_after_long_talk_has_not_waited_for_that_long() {
     let leg = node.media.leg(call, Part::Agent).unwrap();
     node.media.lose(call, leg, ports::Cause::Lost);
     node.until_applied().await;
-    sleep(THREE_LOOKS).await;
+    node.after_looks(LOOKS).await;
     assert_eq!(
         eye.texts("select status from voice_calls where ended_at is null")
             .await
@@ -212,7 +211,7 @@ async fn a_customer_who_is_gone_leaves_the_queue_but_not_because_of_an_outage() 
     .await;
     // The process has seen the database for a moment only: it cannot know whose fault the silence is.
     node.run();
-    sleep(THREE_LOOKS).await;
+    node.after_looks(LOOKS).await;
     node.until_status("u1", gone, "queued").await;
     // Nor is he offered to anybody: the one behind him is, although he came later.
     node.online(&agent).await;
@@ -237,7 +236,7 @@ async fn what_rings_at_an_empty_chair_goes_back_without_a_strike() {
     node.offer(&agent).await;
     eye.run("update staff_presence set lease_until = clock_timestamp()")
         .await;
-    sleep(THREE_LOOKS).await;
+    node.after_looks(LOOKS).await;
     node.until_status("u1", call, "ringing").await;
     node.age(LONG_UNBROKEN).await;
     node.until_status("u1", call, "queued").await;
@@ -293,7 +292,7 @@ async fn a_forgotten_call_ends_after_four_hours() {
     let (call, _) = node.live_call("u1", &agent).await;
     eye.run("update voice_calls set answered_at = clock_timestamp() - interval '3 hours 59 minutes'")
         .await;
-    sleep(THREE_LOOKS).await;
+    node.after_looks(LOOKS).await;
     node.until_status("u1", call, "answered").await;
     eye.run("update voice_calls set answered_at = clock_timestamp() - interval '4 hours'")
         .await;

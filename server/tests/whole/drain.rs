@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::time::sleep;
 use wire::call::CallStatus;
 use wire::node::DrainState;
 
@@ -159,8 +158,11 @@ async fn signals_empty_the_node_serve_again_and_end_at_once() {
     not_ready(&binary).await;
     binary.signal(Signal::USR2);
     ready(&binary).await;
-    // Two of its looks, in which it must not end after all.
-    sleep(Duration::from_secs(2)).await;
+    // It says so at its next look, which is the one that would have ended it, and looks no more.
+    until("the process has looked", SOON, async || {
+        binary.log().contains("the emptying was undone").then_some(())
+    })
+    .await;
     ready(&binary).await;
     binary.signal(Signal::TERM);
     not_ready(&binary).await;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::calls::{Desk, client};
-use tokio::time::sleep;
 use wire::call::CallStatus;
 use wire::leg::LegGrant;
 use wire::staff::{Staff, StaffSession};
@@ -17,8 +16,8 @@ use crate::pair::{Pair, SALTS, attach};
 
 /// Longest time until something that takes a second or two has happened.
 const SOON: Duration = Duration::from_secs(15);
-/// Two looks of the router, in which nobody must be rung.
-const TWO_LOOKS: Duration = Duration::from_secs(2);
+/// Looks of the router in which nobody must be rung; the one that goes on when they are begun to be counted is no whole one.
+const LOOKS: f64 = 3.0;
 /// Legs of the node: one call, and no place for a second.
 const LEGS: &str = "3";
 
@@ -76,7 +75,17 @@ async fn a_full_node_refuses_new_rooms_keeps_who_waits_and_goes_on_when_there_is
 
     // Who waits keeps his place and is promised nothing, and nobody is rung for a room that is not there.
     desk.go_online(&second).await.expect("online");
-    sleep(TWO_LOOKS).await;
+    let looks = async || {
+        binary
+            .metrics()
+            .await
+            .sum("helpline_desk_turns_total", "loop=\"router\"")
+    };
+    let before = looks().await;
+    until("the router looks", SOON, async || {
+        (looks().await >= before + LOOKS).then_some(())
+    })
+    .await;
     assert!(desk.offers(&second).await.expect("his offers").is_empty());
     let waiting = desk.start("late").await.expect("his call is there").call_id;
     let view = desk.call(waiting).await.expect("his call");

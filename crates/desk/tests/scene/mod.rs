@@ -72,6 +72,7 @@ pub struct Node {
     pub store: Store,
     pub media: Arc<ScriptedMedia>,
     pub recordings: Arc<ScriptedRecordings>,
+    registry: prometheus::Registry,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -92,12 +93,13 @@ impl Node {
         let media = Arc::new(ScriptedMedia::new(epoch.epoch));
         let recordings = Arc::new(ScriptedRecordings::default());
         let seed = name.bytes().fold(epoch.epoch, |sum, byte| sum * 31 + u64::from(byte));
+        let registry = prometheus::Registry::new();
         let options = DeskOptions {
             random: Arc::new(Dice::new(seed)),
             ice: IceConfig::default(),
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: false,
-            registry: prometheus::Registry::new(),
+            registry: registry.clone(),
         };
         let auth = AuthConfig {
             customers: CustomerTokens::default(),
@@ -111,6 +113,7 @@ impl Node {
             store,
             media,
             recordings,
+            registry,
             running: None,
         }
     }
@@ -226,6 +229,28 @@ impl Node {
         tokio::time::pause();
         tokio::time::advance(span).await;
         tokio::time::resume();
+    }
+
+    /// Waits until the reaper has looked `looks` times from beginning to end, for what must not happen: however slow the
+    /// machine is, it had its chance.
+    pub async fn after_looks(&self, looks: u64) {
+        // The look that goes on at this moment may have passed what the test has just written.
+        let wanted = self.looks() + looks + 1;
+        let until = Instant::now() + PATIENCE;
+        while self.looks() < wanted {
+            assert!(Instant::now() < until, "the reaper looked {} times", self.looks());
+            sleep(LOOK).await;
+        }
+    }
+
+    fn looks(&self) -> u64 {
+        let families = self.registry.gather();
+        let turns = families
+            .iter()
+            .find(|family| family.name() == "helpline_desk_turns_total");
+        let of_reaper = turns.expect("the desk counts its looks").get_metric().iter();
+        let mut of_reaper = of_reaper.filter(|one| one.get_label().iter().any(|label| label.value() == "timers"));
+        of_reaper.next().expect("the reaper's").get_counter().get_value() as u64
     }
 
     /// Waits until media's reports are all applied.

@@ -45,6 +45,38 @@ const IMPURE: &[&str] = &[
 /// Impure words that stay for a reason: file, word, how often, why. The counts only fall.
 const IMPURE_ALLOWED: &[(&str, &str, usize, &str)] = &[];
 
+/// Sleeps in tests that stay: file, how many, why. A test never sleeps until something has happened, which may be too
+/// short, nor to show that nothing does, which a slow machine makes true: it looks for an event or counts turns of the
+/// loop (`helpline_desk_turns_total`).
+const SLEEPS: &[(&str, usize, &str)] = &[
+    (
+        "crates/desk/tests/outage.rs",
+        4,
+        "two between looks with a limit; two are the outage itself",
+    ),
+    (
+        "crates/desk/tests/race.rs",
+        1,
+        "somebody who acts again and again while the race lasts",
+    ),
+    ("crates/desk/tests/recorder.rs", 1, "between looks with a limit"),
+    ("crates/desk/tests/scene/eye.rs", 1, "between looks with a limit"),
+    ("crates/desk/tests/scene/mod.rs", 4, "between looks with a limit"),
+    ("crates/desk/tests/settings.rs", 1, "between looks with a limit"),
+    ("server/tests/panels/prometheus.rs", 1, "between looks with a limit"),
+    ("server/tests/whole/binary.rs", 1, "between looks with a limit: `until`"),
+    (
+        "server/tests/whole/crash.rs",
+        1,
+        "the moment of the crash, drawn by a seed",
+    ),
+    (
+        "server/tests/whole/outage.rs",
+        3,
+        "how long the database is away, and the talk before and after it",
+    ),
+];
+
 /// Every Rust source of the workspace: path from the root, text.
 fn sources() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
@@ -190,6 +222,41 @@ fn pure_crates_are_told_the_time_and_the_chance() {
         }
     }
     assert_none("A pure crate reads the world by itself:", &findings);
+}
+
+#[test]
+fn no_test_sleeps_to_wait() {
+    let mut findings = Vec::new();
+    let mut expected: BTreeMap<&str, usize> = SLEEPS.iter().map(|(path, count, _)| (*path, *count)).collect();
+    for (path, text) in sources() {
+        let tests = if is_test(&path) {
+            text.as_str()
+        } else {
+            text.strip_prefix(product(&text)).unwrap_or_default()
+        };
+        let code = tests.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let seen = code.map(sleeps).sum::<usize>();
+        let allowed = expected.remove(path.as_str()).unwrap_or(0);
+        if seen != allowed {
+            findings.push(format!("{path}: {seen} times, {allowed} allowed"));
+        }
+    }
+    findings.extend(
+        expected
+            .keys()
+            .map(|path| format!("{path} is gone: take it off the list")),
+    );
+    assert_none("A test sleeps:", &findings);
+}
+
+/// Calls of a function `sleep`, `sleep_until` or `sleep_ms` in a line.
+fn sleeps(line: &str) -> usize {
+    let whole = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"');
+    ["sleep(", "sleep_until(", "sleep_ms("]
+        .iter()
+        .flat_map(|word| line.match_indices(word))
+        .filter(|(at, _)| whole(*at))
+        .count()
 }
 
 #[test]
