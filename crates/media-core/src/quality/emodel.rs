@@ -62,12 +62,6 @@ pub fn mouth_to_ear_ms(rtt_speaker_ms: f64, rtt_listener_ms: f64, jitter_ms: f64
     half(rtt_speaker_ms) + half(rtt_listener_ms) + buffer + DEVICES_MS
 }
 
-/// Loss from mouth to ear of two independent losses, 0 to 1.
-#[must_use]
-pub fn end_to_end_loss(up: f64, down: f64) -> f64 {
-    1.0 - (1.0 - clamp(up, 0.0, 1.0)) * (1.0 - clamp(down, 0.0, 1.0))
-}
-
 /// Like `f64::clamp`, but what is no number becomes the lower bound.
 fn clamp(value: f64, low: f64, high: f64) -> f64 {
     if value.is_nan() { low } else { value.clamp(low, high) }
@@ -113,7 +107,6 @@ mod tests {
         near(mouth_to_ear_ms(0.0, 0.0, 1.0, None), 60.0, 1e-9);
         near(mouth_to_ear_ms(0.0, 0.0, 500.0, None), 240.0, 1e-9);
         near(mouth_to_ear_ms(0.0, 0.0, 500.0, Some(70.0)), 110.0, 1e-9);
-        near(end_to_end_loss(0.1, 0.2), 0.28, 1e-9);
     }
 
     proptest! {

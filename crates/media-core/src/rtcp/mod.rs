@@ -10,7 +10,7 @@ mod xr;
 pub use nack::{Nack, Numbers, nack};
 pub use read::{Blocks, Bye, Compound, Malformed, PACKETS_MAX, Packet, SenderInfo, Sources, parse};
 pub use report::{BLOCKS_MAX, CNAME_BYTES_MAX, NoRoom, REPORT_BYTES_MAX, bye, receiver_report, sender_report};
-pub use xr::{Delay, Delays, Extended, ExtendedBlock, ExtendedBlocks, Voip, reference_answer, reference_time};
+pub use xr::{Delay, Delays, Extended, ExtendedBlock, ExtendedBlocks, reference_answer, reference_time};
 
 /// One report block (RFC 3550 §6.4.1): how a receiver gets one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

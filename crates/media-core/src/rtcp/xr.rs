@@ -14,12 +14,8 @@ pub(super) const EXTENDED_REPORT: u8 = 207;
 const REFERENCE: u8 = 4;
 /// Block type: delay since the last receiver reference time (RFC 3611 §4.5).
 const DELAY: u8 = 5;
-/// Block type: figures of a call (RFC 3611 §4.7).
-const VOIP: u8 = 7;
 /// Bytes of a block's header: type, what the type makes of it, length in words.
 const BLOCK_HEADER: usize = 4;
-/// Words of a VoIP block behind its header.
-const VOIP_BYTES: usize = 32;
 /// Bytes of one receiver's part of a [`DELAY`] block.
 const DELAY_BYTES: usize = 12;
 
@@ -38,9 +34,7 @@ pub enum ExtendedBlock<'a> {
     Reference(u64),
     /// How long the reporter kept the reference times of others.
     Delays(Delays<'a>),
-    /// How the reporter hears one stream.
-    Voip(Voip),
-    /// Anything else: passed over.
+    /// Anything else, such as the figures of a call (RFC 3611 §4.7): passed over.
     Other(u8),
 }
 
@@ -53,21 +47,6 @@ pub struct Delay {
     pub last_reference: u32,
     /// Time since it came, in 1/65,536 s.
     pub delay: u32,
-}
-
-/// The figures of a VoIP block that say something a report block does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Voip {
-    /// Whose stream.
-    pub ssrc: u32,
-    /// Share lost in the network, 1/256.
-    pub loss: u8,
-    /// Share thrown away by the jitter buffer, 1/256.
-    pub discard: u8,
-    /// Round trip, milliseconds; 0: unknown.
-    pub round_trip_ms: u16,
-    /// Delay within the reporter, milliseconds.
-    pub end_system_ms: u16,
 }
 
 impl<'a> Extended<'a> {
@@ -135,22 +114,9 @@ fn block(bytes: &[u8]) -> Option<(ExtendedBlock<'_>, &[u8])> {
         REFERENCE => ExtendedBlock::Reference(u64::from_be_bytes(body.try_into().ok()?)),
         DELAY if body.len().is_multiple_of(DELAY_BYTES) => ExtendedBlock::Delays(Delays { bytes: body }),
         DELAY => return None,
-        VOIP => ExtendedBlock::Voip(voip(body.try_into().ok()?)),
         other => ExtendedBlock::Other(other),
     };
     Some((block, rest))
-}
-
-/// RFC 3611 §4.7: SSRC, loss, discard, burst and gap densities, their durations, round trip, end system delay, …
-fn voip(body: &[u8; VOIP_BYTES]) -> Voip {
-    let [s0, s1, s2, s3, loss, discard, _, _, _, _, _, _, r0, r1, e0, e1, ..] = *body;
-    Voip {
-        ssrc: u32::from_be_bytes([s0, s1, s2, s3]),
-        loss,
-        discard,
-        round_trip_ms: u16::from_be_bytes([r0, r1]),
-        end_system_ms: u16::from_be_bytes([e0, e1]),
-    }
 }
 
 /// Writes an extended report with our clock at the start of `buffer`; returns its bytes.
@@ -219,20 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_of_a_call_are_read_and_unknown_blocks_passed_over() {
-        let mut bytes = vec![0x80, 207, 0, 11, 0, 0, 0, 7, 99, 0, 0, 0, 7, 0, 0, 8];
-        let mut body = [0; 32];
-        body[..6].copy_from_slice(&[0, 0, 0, 9, 26, 13]);
-        body[12..16].copy_from_slice(&[0, 80, 1, 4]);
-        bytes.extend_from_slice(&body);
-        let voip = Voip {
-            ssrc: 9,
-            loss: 26,
-            discard: 13,
-            round_trip_ms: 80,
-            end_system_ms: 260,
-        };
-        assert_eq!(read(&bytes), [ExtendedBlock::Other(99), ExtendedBlock::Voip(voip)]);
+    fn blocks_that_nobody_here_needs_are_passed_over() {
+        // An unknown one, and the figures of a call.
+        let mut bytes = vec![0x80, 207, 0, 14, 0, 0, 0, 7, 99, 0, 0, 0, 7, 0, 0, 8];
+        bytes.extend_from_slice(&[9; 32]);
+        bytes.extend_from_slice(&[4, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]);
+        let expected = [
+            ExtendedBlock::Other(99),
+            ExtendedBlock::Other(7),
+            ExtendedBlock::Reference(1 << 32 | 2),
+        ];
+        assert_eq!(read(&bytes), expected);
     }
 
     #[test]
@@ -241,7 +204,6 @@ mod tests {
             &[4, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0][..],
             &[4, 0, 0, 1, 0, 0, 0, 0],
             &[5, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0],
-            &[7, 0, 0, 1, 0, 0, 0, 0],
             &[99, 0, 0xFF, 0xFF],
         ] {
             let mut bytes = vec![0x80, 207, 0, 1 + block.len() as u8 / 4, 0, 0, 0, 7];

@@ -159,8 +159,8 @@ fn take_extended(leg: &mut Leg, report: Extended<'_>, now: u64, ntp: u64) {
                     }
                 }
             }
-            // What a leg hears is known from its report blocks, which every client sends.
-            ExtendedBlock::Voip(_) | ExtendedBlock::Other(_) => {}
+            // What a leg hears is known from its report blocks, which every client sends: VoIP metrics add nothing.
+            ExtendedBlock::Other(_) => {}
         }
     }
 }

@@ -127,7 +127,7 @@ pub fn rtcp(data: &[u8]) {
             Packet::Extended(report) => {
                 let parts = report.blocks().map(|block| match block {
                     ExtendedBlock::Delays(delays) => delays.count(),
-                    ExtendedBlock::Reference(_) | ExtendedBlock::Voip(_) | ExtendedBlock::Other(_) => 1,
+                    ExtendedBlock::Reference(_) | ExtendedBlock::Other(_) => 1,
                 });
                 assert!(parts.sum::<usize>() <= data.len() / 4);
                 0
