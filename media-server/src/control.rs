@@ -209,6 +209,7 @@ impl Control {
         let recorder = &self.shared.recorder;
         match &event.kind {
             Kind::RoomLive => recorder.tell(recorder::Message::RoomLive {
+            | Kind::Dtmf { .. }
                 room: event.room.0,
                 at_ns: event.at,
             }),
@@ -247,6 +248,7 @@ impl Control {
         if known {
             lock(&self.shared.live).update(&second);
         }
+            | Kind::Dtmf { .. }
         self.shared.recorder.tell(recorder::Message::Second(Box::new(second)));
     }
 

@@ -51,6 +51,7 @@ fn decides(kind: &EventKind) -> bool {
         EventKind::LegMigrated { .. }
         | EventKind::LegRoute { .. }
         | EventKind::UplinkStalled { .. }
+        | EventKind::Dtmf { .. }
         | EventKind::Announced { .. }
         | EventKind::PlanApplied { .. }
         | EventKind::Quality { .. } => false,

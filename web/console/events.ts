@@ -46,6 +46,7 @@ const ICONS = {
   "leg.away": offline,
   "leg.back": refresh,
   "leg.down": signal,
+  "leg.dtmf": phone,
   "leg.migrated": refresh,
   "leg.path": signal,
   "leg.up": signal,

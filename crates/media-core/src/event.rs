@@ -144,6 +144,11 @@ pub enum Kind {
         /// Which leg.
         leg: LegId,
     },
+    /// A key was pressed (RFC 4733); never which.
+    Dtmf {
+        /// Whose.
+        leg: LegId,
+    },
     /// A condition of the sound began or ended.
     Quality {
         /// Which leg; `None` for a condition of the room.

@@ -6,6 +6,7 @@
 
 use crate::command::AddLeg;
 use crate::counters::{Downlink, Uplink};
+use crate::dtmf::Keys;
 use crate::judge::Judge;
 use crate::limits::{
     AWAY, AWAY_WITHOUT_UPLINK, LEG_KEEP, LEGS_PER_ROOM_MAX, REPORT_EARLY, REPORT_FAST, REPORT_FIRST_MAX, REPORT_LOSS,
@@ -111,6 +112,8 @@ pub(crate) struct Leg {
     pub(crate) tone: Option<Tone>,
     /// By seat, of which supervisors it was told and how they take part.
     pub(crate) told: [Stance; LEGS_PER_ROOM_MAX],
+    /// Whether a packet tells of a key that is pressed anew.
+    pub(crate) keys: Keys,
 }
 
 /// Bytes at the start of a [`Leg`] that its own packets need.
@@ -154,6 +157,7 @@ impl Leg {
             route: None,
             tone: None,
             told: [Stance::Waiting; LEGS_PER_ROOM_MAX],
+            keys: Keys::default(),
         }
     }
 

@@ -55,6 +55,7 @@ pub mod command;
 pub mod counters;
 pub mod demux;
 pub mod dtls;
+mod dtmf;
 pub mod event;
 mod gate;
 mod ice;

@@ -39,6 +39,11 @@ pub const UPLINK_BURST_PACKETS_MAX: u32 = 200;
 pub const UPLINK_BYTES_PER_S_MAX: u32 = 32_000;
 /// Bytes a leg may bring at once after silence: two seconds' worth, so packet size never decides before count does.
 pub const UPLINK_BURST_BYTES_MAX: u32 = 64_000;
+/// Presses of keys that are told per second and leg once [`KEYS_BURST_MAX`] are used up; each becomes a row in the history
+/// of its call.
+pub const KEYS_PER_S_MAX: u32 = 1;
+/// Presses that are told at once after a pause: the longest account number (34), and what a hand adds to it.
+pub const KEYS_BURST_MAX: u32 = 40;
 /// RTCP packets per second and leg: browsers send one to five.
 pub const RTCP_PER_S_MAX: u32 = 50;
 

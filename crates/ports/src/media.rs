@@ -353,6 +353,11 @@ pub enum EventKind {
         /// Which leg.
         leg: LegId,
     },
+    /// A key was pressed; never which: digits are told nobody and kept nowhere.
+    Dtmf {
+        /// Whose.
+        leg: LegId,
+    },
     /// A supervisor has begun to take part, and these legs hear the tone that tells of it.
     Announced {
         /// The supervisor's leg.

@@ -73,6 +73,10 @@ impl Shard {
         let plain = &slot.packet()[..packet.opened.len];
         if let Some(primary) = packet.primary {
             let bundle = Bundle {
+        if packet.payload == Payload::Dtmf {
+            let event = &plain[header.len..header.len + packet.payload_bytes];
+            self.pressed(now, place, header.timestamp, header.marker, event);
+        }
                 header,
                 index,
                 plain: &plain[..header.len + packet.payload_bytes],
@@ -119,6 +123,16 @@ impl Shard {
 
     /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
     fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
+    /// The rare branch for telephone events: tells of a key that was pressed.
+    #[cold]
+    fn pressed(&mut self, now: u64, place: u32, timestamp: u32, marker: bool, payload: &[u8]) {
+        let Some(leg) = self.legs.get_mut(place) else { return };
+        if leg.keys.press(now, timestamp, marker, payload) {
+            let (room, leg) = (leg.room, leg.id);
+            self.event(now, room, Kind::Dtmf { leg });
+        }
+    }
+
         let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
             return;
         };
@@ -249,6 +263,7 @@ fn judge(
             leg.up.restart();
             leg.tap_from = 0;
             if let Some(missing) = &mut leg.missing {
+            leg.keys.restart();
                 missing.clear(transport.media.nack);
             }
         }

@@ -307,3 +307,33 @@ fn telephone_events_go_to_who_takes_them_and_never_to_the_tap() {
     assert!(event(&mut call).is_empty());
     assert_eq!(call.bed.shard.totals().drop_dtmf, 1);
 }
+
+#[test]
+fn a_pressed_key_is_told_once_also_when_nobody_may_hear_it() {
+    let mut call = Call::new();
+    assert!(call.customer_is_heard());
+    call.bed.events();
+    let customer = call.customer.leg;
+    let press = |call: &mut Call, digit: u8| {
+        call.customer.timestamp = call.customer.timestamp.wrapping_add(10_000);
+        for (end, duration) in [(0, 960u16), (0, 1_920), (0x80, 2_880), (0x80, 2_880), (0x80, 2_880)] {
+            let [high, low] = duration.to_be_bytes();
+            let kind = call.customer.numbers.dtmf.unwrap();
+            let packet = call.customer.packet(kind, &[digit, end, high, low]);
+            call.customer.index += 1;
+            call.bed.datagram(call.customer.address, &packet);
+        }
+        kinds(&call.bed.events())
+    };
+    let told = [Kind::Dtmf { leg: customer }];
+    assert_eq!(press(&mut call, 5), told);
+    assert_eq!(press(&mut call, 5), told, "the same key once more");
+    let (customer_leg, agent_leg) = (call.customer.leg, call.agent.leg);
+    call.bed
+        .plan(&[(customer_leg, Stance::Held), (agent_leg, Stance::Talk)], Tap::On);
+    call.bed.events();
+    let taped = call.bed.tape.records.len();
+    assert_eq!(press(&mut call, 11), told, "on hold");
+    assert_eq!(press(&mut call, 16), [], "a hook flash is no key");
+    assert_eq!(call.bed.tape.records.len(), taped);
+}
