@@ -79,10 +79,6 @@ pub struct QualityTrack {
 
 /// What happened to a recording; every step is idempotent at the desk, keyed by `(recording, kind)`.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful lives at a time; a box would only hide the fields"
-)]
 pub enum StepKind {
     /// Nothing more will be taken; the spool holds all of it.
     Ended {
