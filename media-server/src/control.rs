@@ -188,6 +188,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::Dtmf { .. }
             | Kind::Announced { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => None,
@@ -209,7 +210,6 @@ impl Control {
         let recorder = &self.shared.recorder;
         match &event.kind {
             Kind::RoomLive => recorder.tell(recorder::Message::RoomLive {
-            | Kind::Dtmf { .. }
                 room: event.room.0,
                 at_ns: event.at,
             }),
@@ -227,6 +227,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::Dtmf { .. }
             | Kind::Announced { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => {}
@@ -248,7 +249,6 @@ impl Control {
         if known {
             lock(&self.shared.live).update(&second);
         }
-            | Kind::Dtmf { .. }
         self.shared.recorder.tell(recorder::Message::Second(Box::new(second)));
     }
 

@@ -71,12 +71,12 @@ impl Shard {
         }
         let tapped = packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat));
         let plain = &slot.packet()[..packet.opened.len];
-        if let Some(primary) = packet.primary {
-            let bundle = Bundle {
         if packet.payload == Payload::Dtmf {
             let event = &plain[header.len..header.len + packet.payload_bytes];
             self.pressed(now, place, header.timestamp, header.marker, event);
         }
+        if let Some(primary) = packet.primary {
+            let bundle = Bundle {
                 header,
                 index,
                 plain: &plain[..header.len + packet.payload_bytes],
@@ -121,8 +121,6 @@ impl Shard {
         }
     }
 
-    /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
-    fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
     /// The rare branch for telephone events: tells of a key that was pressed.
     #[cold]
     fn pressed(&mut self, now: u64, place: u32, timestamp: u32, marker: bool, payload: &[u8]) {
@@ -133,6 +131,8 @@ impl Shard {
         }
     }
 
+    /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
+    fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
         let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
             return;
         };
@@ -261,9 +261,9 @@ fn judge(
         Latch::New => {
             leg.stream += 1;
             leg.up.restart();
+            leg.keys.restart();
             leg.tap_from = 0;
             if let Some(missing) = &mut leg.missing {
-            leg.keys.restart();
                 missing.clear(transport.media.nack);
             }
         }
