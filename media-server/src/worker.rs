@@ -426,3 +426,6 @@ fn flush_relay(batch: &Batch, shard: &mut Shard, relay: &mut relay::Side) {
         shard.path_gone(path);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,23 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The living leg that it is about, if it is about one.
+    pub(crate) const fn leg(&self) -> Option<LegId> {
+        match self {
+            Command::Attach { leg, .. }
+            | Command::Restart { leg, .. }
+            | Command::Part { leg, .. }
+            | Command::RemoveLeg { leg, .. } => Some(*leg),
+            Command::AddLeg(_)
+            | Command::Plan(_)
+            | Command::CloseRoom { .. }
+            | Command::Thresholds(_)
+            | Command::Handshake { .. } => None,
+        }
+    }
+}
+
 /// A new leg with its first transport.
 pub struct AddLeg {
     /// Which room.

@@ -7,6 +7,8 @@
 
 mod audio;
 mod control;
+#[cfg(feature = "faults")]
+mod fault;
 mod foresee;
 mod hold;
 mod ingress;
@@ -37,6 +39,8 @@ use crate::timer::Wheel;
 use crate::transport::Transport;
 use crate::{LegId, RoomId, TransportId, addr, demux};
 
+#[cfg(feature = "faults")]
+pub use fault::Stage;
 pub use foresee::{FORESEEN_MAX, Fetch};
 use outbox::Outbox;
 pub use outbox::{Job, Place, Transmission};
@@ -135,6 +139,8 @@ pub struct Shard {
     out: Outbox,
     /// The leg that is being worked on; it is still set after a panic.
     current: Option<u32>,
+    #[cfg(feature = "faults")]
+    fault: fault::Fault,
 }
 
 impl Shard {
@@ -160,11 +166,21 @@ impl Shard {
             thresholds: Thresholds::DEFAULT,
             out: Outbox::new(),
             current: None,
+            #[cfg(feature = "faults")]
+            fault: fault::Fault::default(),
         }
+    }
+
+    /// From now on there is a defect at this stage that strikes once, for tests.
+    #[cfg(feature = "faults")]
+    pub fn break_at(&mut self, stage: Stage, leg: LegId) {
+        self.fault.plan(stage, leg);
     }
 
     /// Takes one datagram of the wire. What it causes stands in [`Shard::transmissions`], the tap and the queues.
     pub fn datagram(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        #[cfg(feature = "faults")]
+        self.fault.enter(Stage::Datagram);
         let Some(protocol) = self.look_at(&mut slot) else {
             return;
         };
@@ -181,6 +197,8 @@ impl Shard {
     /// As [`Shard::datagram`], of what came through the relay. Until a check of exactly the leg whose credential opened
     /// the way was valid, nothing else is taken from it; and never anything of another leg.
     pub fn relayed(&mut self, now: u64, from: Relayed, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+        #[cfg(feature = "faults")]
+        self.fault.enter(Stage::Relayed);
         let Some(protocol) = self.look_at(&mut slot) else {
             return;
         };
@@ -244,6 +262,8 @@ impl Shard {
 
     /// Runs timers. With [`Shard::must_flush`] afterwards: send, [`Shard::flushed`], and call again.
     pub fn tick(&mut self, now: u64) {
+        #[cfg(feature = "faults")]
+        self.fault.enter(Stage::Tick);
         while !self.must_flush() {
             let Some(timer) = self.wheel.pop_due(now) else { break };
             self.fire(now, timer);
@@ -361,10 +381,11 @@ impl Shard {
 
     /// After a caught panic: removes the leg that was being worked on, if there was one, and says which.
     ///
-    /// Its room and everybody else go on. The counts of this leg may be off by the packet that broke it.
+    /// Its room and everybody else go on. The counts of this leg may be off by the packet that broke it. Every panic
+    /// counts, also one that struck while nobody in particular was being worked on.
     pub fn remove_after_panic(&mut self, now: u64) -> Option<LegId> {
-        let place = self.current.take()?;
         self.out.totals.panics += 1;
+        let place = self.current.take()?;
         let id = self.legs.get(place)?.id;
         self.by_address
             .retain(|_, owner| self.transports.get(owner.transport).is_some_and(|t| t.leg != place));

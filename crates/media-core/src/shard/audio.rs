@@ -43,6 +43,8 @@ impl Shard {
         let Some(leg) = self.legs.get_mut(transport.leg) else {
             return;
         };
+        #[cfg(feature = "faults")]
+        self.fault.meet(leg.id);
         let Some(opened) = open(now, transport, leg, &mut self.out.totals, &mut slot) else {
             return;
         };

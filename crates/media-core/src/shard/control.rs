@@ -23,6 +23,12 @@ impl Shard {
     /// # Errors
     /// [`Refused`]; nothing was changed then. Commands race with time-outs, so a refusal is for the log.
     pub fn command(&mut self, now: u64, command: Command) -> Result<(), Refused> {
+        self.current = command.leg().and_then(|leg| self.by_leg.get(&leg).copied());
+        #[cfg(feature = "faults")]
+        {
+            self.fault.enter(super::Stage::Command);
+            command.leg().into_iter().for_each(|leg| self.fault.meet(leg));
+        }
         let result = match command {
             Command::AddLeg(add) => self.add_leg(now, &add),
             Command::Attach { leg, transport } => self.attach(now, leg, &transport),

@@ -72,6 +72,8 @@ impl Shard {
         self.current = Some(place);
         let worst = self.worst_downlink_of_listeners(place);
         let Some(leg) = self.legs.get_mut(place) else { return };
+        #[cfg(feature = "faults")]
+        self.fault.meet(leg.id);
         let transport = leg.transport.and_then(|place| self.transports.get_mut(place));
         let mut said = 0;
         if let Some(transport) = transport {

@@ -113,6 +113,35 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
+fn no_product_build_has_defects_on_purpose() {
+    let metadata = metadata();
+    let mut findings = Vec::new();
+    let mut in_tests = 0;
+    for package in list(&metadata, "packages") {
+        let enables = |dependency: &&Value| {
+            text(dependency, "name") == "media-core"
+                && list(dependency, "features").iter().any(|feature| feature == "faults")
+        };
+        for dependency in list(package, "dependencies").iter().filter(enables) {
+            if text(dependency, "kind") == "dev" {
+                in_tests += 1;
+            } else {
+                findings.push(format!("{} asks for media-core/faults", text(package, "name")));
+            }
+        }
+        // A feature of another crate could turn it on as well, and so could a default of its own.
+        for (name, parts) in package["features"].as_object().into_iter().flatten() {
+            let mut parts = parts.as_array().into_iter().flatten().filter_map(Value::as_str);
+            if parts.any(|part| part == "media-core/faults" || name == "default" && part == "faults") {
+                findings.push(format!("{}: feature {name}", text(package, "name")));
+            }
+        }
+    }
+    assert_none("Only tests may break the engine on purpose:", &findings);
+    assert!(in_tests > 0, "the feature is called otherwise now");
+}
+
+#[test]
 fn every_crate_uses_only_what_the_architecture_allows() {
     let table = table();
     let members = members(&metadata());
