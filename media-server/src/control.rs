@@ -19,7 +19,9 @@ use ports::EventKind;
 use crate::admission::{Full, Look, Overload};
 use crate::certificates::Rotation;
 use crate::convert;
+use crate::drain;
 use crate::metrics::Metrics;
+use crate::panics::Panics;
 use crate::plane::{Shared, lock};
 use crate::preflight;
 use crate::recorder;
@@ -46,6 +48,7 @@ pub(crate) struct Control {
     housekeeping_at: u64,
     overload: Overload,
     rotation: Rotation,
+    panics: Panics,
 }
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
             housekeeping_at: 0,
             overload: Overload::default(),
             rotation,
+            panics: Panics::default(),
         }
     }
 
@@ -88,6 +92,8 @@ impl Control {
             Report::Second(second) => self.second(second),
             Report::Totals(totals, gauges) => {
                 self.beat(shard, &totals, gauges);
+                let before = self.last.get(shard).map_or(0, |last| last.0.panics);
+                self.count_panics(totals.panics.saturating_sub(before));
                 if let Some(last) = self.last.get_mut(shard) {
                     self.metrics.totals(&last.0, &totals, last.1, gauges);
                     self.metrics.relayed(shard, last.1, gauges);
@@ -119,6 +125,21 @@ impl Control {
         if let Some(budget) = lock(&self.shared.budgets).get_mut(shard) {
             budget.look(now, look);
         }
+    }
+
+    /// A shard's thread has contained this many defects since its last report.
+    fn count_panics(&mut self, new: u64) {
+        let now = self.shared.clock.now_ns();
+        if !self.panics.count(now, new) {
+            return;
+        }
+        self.metrics.panic_drain();
+        let mut drain = lock(&self.shared.drain);
+        // Who empties it already has said until when.
+        if !drain.is_on() {
+            drain.begin(now, drain::DRAIN_S);
+        }
+        tracing::error!(seconds = ?drain.left_s(now), "too many defects: the node is being emptied");
     }
 
     /// Past the deadline of an emptying: what lives is closed.
@@ -331,14 +352,59 @@ mod tests {
         media.admit(grant).await.expect("there is room");
     }
 
-    #[tokio::test]
-    async fn listeners_go_at_the_second_look_and_nobody_who_may_speak() {
-        let folder = std::env::temp_dir().join(format!("helpline-listeners-{}", std::process::id()));
+    /// A server with a folder and a free port of its own, and a control beside its own whose figures nobody sees.
+    fn running(name: &str) -> (std::path::PathBuf, crate::MediaServer, Control) {
+        let folder = std::env::temp_dir().join(format!("helpline-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
         let mut config = crate::Config::new(folder.clone(), "test".to_owned(), 1, here.clone(), here);
         config.base_port = 0;
         let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
+        let metrics = Metrics::new(&prometheus::Registry::new(), 1).expect("a registry of its own");
+        let control = Control::new(Arc::clone(server.shared()), metrics, Vec::new());
+        (folder, server, control)
+    }
+
+    #[tokio::test]
+    async fn ten_defects_in_a_minute_empty_the_node_and_nine_do_not() {
+        let (folder, server, mut control) = running("defects");
+        let media = server.media();
+        admit(&*media, 1, 1, Part::Customer, true).await;
+        let mut report = |panics| {
+            let totals = Totals {
+                panics,
+                ..Totals::default()
+            };
+            control.take(0, Report::Totals(Box::new(totals), Gauges::default()));
+            control.metrics.clone()
+        };
+        report(9);
+        assert!(media.draining().is_none());
+        let metrics = report(10);
+        let draining = media.draining().expect("the node empties itself");
+        assert_eq!(metrics.panic_drains(), 1);
+        assert!(
+            u64::from(draining.closes_in_s) > drain::DRAIN_S - 60,
+            "calls may end by themselves"
+        );
+        assert_eq!(media.load().legs, 1, "who is in stays in");
+        assert!(media.load().draining, "and the desk takes no new call here");
+
+        // Undone, it takes another ten; and an emptying that somebody else has begun keeps its deadline.
+        media.drain(None);
+        report(19);
+        assert!(media.draining().is_none());
+        media.drain(Some(7));
+        assert_eq!(report(20).panic_drains(), 2);
+        assert!(media.draining().is_some_and(|draining| draining.closes_in_s <= 7));
+        server.stop();
+        // What stays in the temporary folder costs disk, not a test.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[tokio::test]
+    async fn listeners_go_at_the_second_look_and_nobody_who_may_speak() {
+        let (folder, server, mut control) = running("listeners");
         let media = server.media();
         for (n, part, uplink) in [
             (1, Part::Customer, true),
@@ -349,8 +415,6 @@ mod tests {
             admit(&*media, n, 1, part, uplink).await;
         }
         admit(&*media, 5, 2, Part::Preflight, true).await;
-        let metrics = Metrics::new(&prometheus::Registry::new(), 1).expect("a registry of its own");
-        let mut control = Control::new(Arc::clone(server.shared()), metrics, Vec::new());
 
         control.shed(BUSY_SHED - 0.01);
         assert_eq!(media.load().legs, 5);

@@ -7,6 +7,9 @@
 /// Longest time in seconds that an emptying may last: a day, so that a wrong figure does not mean "never".
 pub const DRAIN_S_MAX: u64 = 24 * 3_600;
 
+/// How long an emptying lasts that the node begins by itself, seconds: longer than nearly every call.
+pub const DRAIN_S: u64 = 15 * 60;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// See the top of this file.

@@ -30,6 +30,7 @@ pub mod helper;
 pub mod live;
 mod metrics;
 mod music;
+pub mod panics;
 mod plane;
 pub mod preflight;
 pub mod recorder;

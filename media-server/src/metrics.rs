@@ -71,6 +71,7 @@ pub struct Metrics {
     forwarded: IntCounter,
     migrations: IntCounter,
     panics: IntCounter,
+    panic_drains: IntCounter,
     send_refused: IntCounter,
     busy: GaugeVec,
     events_waiting: IntGauge,
@@ -173,6 +174,10 @@ impl Metrics {
             forwarded: IntCounter::new("helpline_rtp_forwarded_total", "Packets sent to listeners")?,
             migrations: IntCounter::new("helpline_leg_migrations_total", "Changes of a leg's address")?,
             panics: IntCounter::new("helpline_media_panics_total", "Legs ended by a defect of ours")?,
+            panic_drains: IntCounter::new(
+                "helpline_media_panic_drains_total",
+                "Times that the node began to empty itself because defects ended ten legs in a minute",
+            )?,
             send_refused: IntCounter::new("helpline_media_send_refused_total", "Datagrams the kernel refused")?,
             busy: GaugeVec::new(
                 Opts::new("helpline_shard_busy_ratio", "Share of a core, last 5 s"),
@@ -234,6 +239,7 @@ impl Metrics {
             &self.forwarded,
             &self.migrations,
             &self.panics,
+            &self.panic_drains,
             &self.send_refused,
             &self.offers_refused,
         ] {
@@ -410,6 +416,16 @@ impl Metrics {
     pub(crate) fn rooms_refused(&self, full: Full, total: u64) {
         let counter = self.rooms_refused.with_label_values(&[full.word()]);
         counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Defects have emptied the node.
+    pub(crate) fn panic_drain(&self) {
+        self.panic_drains.inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn panic_drains(&self) -> u64 {
+        self.panic_drains.get()
     }
 
     /// Whether the node is being emptied.
