@@ -194,7 +194,19 @@ impl Desk {
     /// # Errors
     /// [`Fault`].
     pub async fn go_online(&self, agent: &Agent) -> Result<(), Fault> {
-        let body = json!({ "status": "online", "mediaChecked": true });
+        self.set_status(agent, "online").await
+    }
+
+    /// Takes an agent offline: he is asked for no further call.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn go_offline(&self, agent: &Agent) -> Result<(), Fault> {
+        self.set_status(agent, "offline").await
+    }
+
+    async fn set_status(&self, agent: &Agent, status: &str) -> Result<(), Fault> {
+        let body = json!({ "status": status, "mediaChecked": true });
         let path = "/api/support/staff/me/status";
         let _: Me = self.ask(Method::PUT, path, &agent.token, Some(&body)).await?;
         Ok(())
