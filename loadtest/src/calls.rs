@@ -1,9 +1,11 @@
 //! Calls through a running server: made over REST, joined by `POST /api/rtc`, spoken from the generator's own thread,
 //! measured step by step, and compared with their recordings in the end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::faults::Faults;
 use crate::floor::{self, Floor};
 use crate::generator::Window;
 use crate::making::{Call, Maker};
@@ -22,6 +24,8 @@ use crate::{Fault, WARM, clock, report, system};
 const FIRST: u32 = 20;
 /// Time between two looks at the server.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Times that calls in which somebody hears nobody are made anew.
+const HEARING_TRIES: u32 = 2;
 /// Measured time after a hold.
 const AFTER_HOLD: Duration = Duration::from_secs(5);
 
@@ -46,6 +50,8 @@ pub(crate) struct Run {
 /// One load and what it cost.
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// Calls that were to be made, and those that were.
+    pub(crate) asked: u32,
     pub(crate) pairs: u32,
     pub(crate) seconds: u64,
     /// From the first request of the step to the last leg that hears.
@@ -87,7 +93,13 @@ pub(crate) struct Measured {
     pub(crate) steps: Vec<Step>,
     pub(crate) held: Option<Held>,
     pub(crate) check: Option<Check>,
-    pub(crate) finalising: Finalising,
+    pub(crate) finalising: Option<Finalising>,
+    /// Calls that failed while they were made, and were made again.
+    pub(crate) remade: Faults,
+    /// Why the run ended before its last step.
+    pub(crate) ended: Option<String>,
+    /// What else went wrong; what it belonged to is missing from the figures.
+    pub(crate) trouble: Faults,
     pub(crate) samples: Vec<Sample>,
     pub(crate) pace: Pace,
     pub(crate) switch: bool,
@@ -97,15 +109,30 @@ pub(crate) struct Measured {
 /// Makes the calls, measures them, ends them, and measures the floor.
 pub(crate) fn run(run: &Run, server: &Server, core: usize) -> Result<report::Report, Fault> {
     let shards = server.shards()?;
+    // Requests are load too: they keep off the shard's core.
+    system::keep_off(0)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut measured = runtime.block_on(measure(run, server, &shards, core))?;
     drop(runtime);
     system::pin(None, core)?;
     for step in &mut measured.steps {
         eprintln!("the floor under {} calls, {} s", step.pairs, step.seconds);
-        step.floor = Some(floor::measure(step.pairs, run.time, run.pace)?);
+        match floor::measure(step.pairs, run.time, run.pace) {
+            Ok(floor) => step.floor = Some(floor),
+            Err(fault) => measured.trouble.note(&format!("no floor: {fault}")),
+        }
     }
     Ok(report::calls(&measured))
+}
+
+/// What a run has reached so far.
+#[derive(Default)]
+struct Reached {
+    calls: Vec<Call>,
+    steps: Vec<Step>,
+    remade: Faults,
+    ended: Option<String>,
+    trouble: Faults,
 }
 
 async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Result<Measured, Fault> {
@@ -113,10 +140,13 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     let first = Arc::new(Speaking::start(core, Pace::steady(run.pace.seed), Rank::First)?);
     let maker = Maker::new(desk.clone(), Arc::clone(&first))?;
     let most = run.steps.last().copied().unwrap_or_default();
-    let calls = maker.many(FIRST.min(most)).await?;
-    first.wait_until_heard(calls.len() * 2).await?;
+    let made = maker.many(FIRST.min(most)).await?;
+    if made.calls.is_empty() {
+        return Err(made.ended.unwrap_or_else(|| "no call could be made".to_owned()).into());
+    }
+    first.wait_until_heard(made.calls.len() * 2).await?;
     tokio::time::sleep(WARM).await;
-    maker.hang_up(&calls).await?;
+    maker.hang_up(&made.calls).await;
     drop(maker);
     stop(first)?;
     server.wait_until_idle().await?;
@@ -126,47 +156,79 @@ async fn measure(run: &Run, server: &Server, shards: &[u32], core: usize) -> Res
     let idle = system::resident_bytes(server.pid)?;
     let taken = server.gauge("helpline_recording_packets_total").await?;
     let sampler = Sampler::start(server.pid, shards.to_vec(), SAMPLE);
-    let mut calls: Vec<Call> = Vec::new();
-    let mut steps = Vec::new();
+    let mut reached = Reached::default();
     for pairs in &run.steps {
-        let step = step(run, *pairs, server, shards, &maker, &mut calls, idle).await?;
-        steps.push(step);
+        step(run, *pairs, server, shards, &maker, &mut reached, idle).await?;
+        if let Some(why) = &reached.ended {
+            eprintln!("no more than {} calls: {why}", reached.calls.len());
+            break;
+        }
     }
     let held = match run.hold_packets {
-        Some(packets) => Some(hold(packets, &maker, &calls).await?),
+        Some(packets) => {
+            let held = hold(packets, &maker, &reached.calls, &mut reached.trouble).await;
+            kept(held, "hold", &mut reached.trouble)
+        }
         None => None,
     };
     let samples = sampler.samples();
     drop(sampler);
-    let before = Used::now(server.pid, shards)?;
-    let finished = server.finished().await?;
-    maker.hang_up(&calls).await?;
-    let legs = calls.iter().flat_map(|call| call.legs).collect();
+    let ended = end(server, shards, &maker, &mut reached, taken).await;
+    let finalising = kept(ended, "finalising", &mut reached.trouble);
+    let legs = reached.calls.iter().flat_map(|call| call.legs).collect();
     let ledgers = speaking.remove(legs).await?;
-    // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
-    if steps.iter().all(|step| step.recorded) {
-        server.wait_until_finished(finished + calls.len() as u64).await?;
-    }
-    server.wait_until_stored().await?;
-    let finalising = Finalising {
-        used: Used::now(server.pid, shards)?.since(before),
-        packets: server.gauge("helpline_recording_packets_total").await? - taken,
-    };
     let check = match run.compare {
-        true => Some(recorded::check(&desk, &calls, ledgers, run.pace.seed).await?),
+        true => {
+            let check = recorded::check(&desk, &reached.calls, ledgers, run.pace.seed, &mut reached.trouble).await;
+            kept(check, "comparison", &mut reached.trouble)
+        }
         false => None,
     };
     drop(maker);
     stop(speaking)?;
     Ok(Measured {
-        steps,
+        steps: reached.steps,
         held,
         check,
         finalising,
+        remade: reached.remade,
+        ended: reached.ended,
+        trouble: reached.trouble,
         samples,
         pace: run.pace,
         switch: run.switch,
         relay: run.relay,
+    })
+}
+
+/// What was found, or `None` and a note of why not: what was measured before is worth no less for it.
+fn kept<T>(found: Result<T, Fault>, what: &str, trouble: &mut Faults) -> Option<T> {
+    found
+        .inspect_err(|fault| trouble.note(&format!("no {what}: {fault}")))
+        .ok()
+}
+
+/// Ends the calls, and waits until their recordings are stored.
+async fn end(
+    server: &Server,
+    shards: &[u32],
+    maker: &Maker,
+    reached: &mut Reached,
+    taken: u64,
+) -> Result<Finalising, Fault> {
+    let before = Used::now(server.pid, shards)?;
+    let finished = server.finished().await?;
+    reached.trouble.add(&maker.hang_up(&reached.calls).await);
+    // The floor comes next, and finishing hundreds of recordings beside it would be counted as the kernel's work.
+    if reached.steps.iter().all(|step| step.recorded) {
+        server
+            .wait_until_finished(finished + reached.calls.len() as u64)
+            .await?;
+    }
+    server.wait_until_stored().await?;
+    Ok(Finalising {
+        used: Used::now(server.pid, shards)?.since(before),
+        packets: server.gauge("helpline_recording_packets_total").await? - taken,
     })
 }
 
@@ -176,26 +238,39 @@ pub(crate) fn stop(speaking: Arc<Speaking>) -> Result<(), Fault> {
     Ok(speaking.stop()?)
 }
 
+/// Adds calls until there are `pairs`, and measures them. While calls are made the others only let know that they are
+/// there: what is measured is how many calls are carried, and making them takes its own part of generator and server.
 async fn step(
     run: &Run,
     pairs: u32,
     server: &Server,
     shards: &[u32],
     maker: &Maker,
-    calls: &mut Vec<Call>,
+    reached: &mut Reached,
     idle: u64,
-) -> Result<Step, Fault> {
+) -> Result<(), Fault> {
     let speaking = &maker.speaking;
     let begin = clock::now();
-    let more = maker.many(pairs.saturating_sub(calls.len() as u32)).await?;
-    let fresh = calls.len();
-    calls.extend(more);
-    speaking.wait_until_heard(calls.len() * 2).await?;
+    speaking.hush(true)?;
+    let fresh = reached.calls.len();
+    make(maker, pairs, reached).await?;
+    hear_all(maker, pairs, reached).await?;
     let setup_s = clock::now().duration_since(begin).as_secs_f64();
+    if reached.calls.is_empty() {
+        let why = reached.ended.take();
+        return Err(why.unwrap_or_else(|| "no call could be made".to_owned()).into());
+    }
+    speaking.hush(false)?;
     tokio::time::sleep(WARM).await;
     let mut recorded = true;
-    for call in &calls[fresh..] {
-        recorded &= maker.desk.call(call.id).await?.recorded;
+    for call in reached.calls.iter().skip(fresh) {
+        match maker.desk.call(call.id).await {
+            Ok(call) => recorded &= call.recorded,
+            Err(fault) => {
+                recorded = false;
+                reached.trouble.note(&fault.to_string());
+            }
+        }
     }
     let grown_bytes = system::resident_bytes(server.pid)?.saturating_sub(idle);
     let buffers_bytes = server.gauge("helpline_recording_buffer_bytes").await?;
@@ -210,8 +285,9 @@ async fn step(
     let window = speaking.measure(run.time).await?;
     let used = Used::now(server.pid, shards)?.since(before);
     let relay = system::thread_cpu(server.pid, &relay)?.since(relay_before);
-    Ok(Step {
-        pairs,
+    reached.steps.push(Step {
+        asked: pairs,
+        pairs: reached.calls.len() as u32,
         seconds,
         setup_s,
         recorded,
@@ -221,12 +297,48 @@ async fn step(
         grown_bytes,
         buffers_bytes,
         floor: None,
-    })
+    });
+    Ok(())
+}
+
+/// Makes what is missing of `pairs` calls.
+async fn make(maker: &Maker, pairs: u32, reached: &mut Reached) -> Result<(), Fault> {
+    let made = maker.many(pairs.saturating_sub(reached.calls.len() as u32)).await?;
+    reached.calls.extend(made.calls);
+    reached.remade.add(&made.failed);
+    reached.ended = reached.ended.take().or(made.ended);
+    Ok(())
+}
+
+/// Waits until everybody hears the other side; calls in which somebody does not are made again.
+async fn hear_all(maker: &Maker, pairs: u32, reached: &mut Reached) -> Result<(), Fault> {
+    for left in (0..=HEARING_TRIES).rev() {
+        let heard = maker.speaking.wait_until_heard(reached.calls.len() * 2).await;
+        let Err(fault) = heard else { return Ok(()) };
+        let deaf: HashSet<u32> = maker.speaking.deaf().await?.into_iter().collect();
+        let all = std::mem::take(&mut reached.calls);
+        let (broken, whole): (Vec<Call>, Vec<Call>) = all
+            .into_iter()
+            .partition(|call| call.legs.iter().any(|leg| deaf.contains(leg)));
+        reached.calls = whole;
+        for _ in &broken {
+            reached.remade.note("somebody heard nobody");
+        }
+        reached.trouble.add(&maker.hang_up(&broken).await);
+        let legs = broken.iter().flat_map(|call| call.legs).collect();
+        maker.speaking.remove(legs).await?;
+        if left == 0 {
+            reached.ended.get_or_insert_with(|| fault.to_string());
+        } else if reached.ended.is_none() {
+            make(maker, pairs, reached).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Both sides send `packets` packets while nobody hears them, and ought to be heard at once afterwards.
-async fn hold(packets: u32, maker: &Maker, calls: &[Call]) -> Result<Held, Fault> {
-    maker.hold(calls).await?;
+async fn hold(packets: u32, maker: &Maker, calls: &[Call], trouble: &mut Faults) -> Result<Held, Fault> {
+    trouble.add(&maker.hold(calls).await);
     tokio::time::sleep(WARM).await;
     maker.speaking.speak_in(FRAMES_5_MS)?;
     let time = FRAMES_5_MS.time * packets;
@@ -243,7 +355,7 @@ async fn hold(packets: u32, maker: &Maker, calls: &[Call]) -> Result<Held, Fault
     drop(progress);
     maker.speaking.speak_in(FRAMES_20_MS)?;
     tokio::time::sleep(WARM).await;
-    maker.resume(calls).await?;
+    trouble.add(&maker.resume(calls).await);
     tokio::time::sleep(WARM).await;
     let window = maker.speaking.measure(AFTER_HOLD).await?;
     Ok(Held { packets, window })

@@ -1,20 +1,23 @@
 //! One speaker and seven listeners a room, as many rooms as the shard carries: for comparison with published figures of
 //! fan-out, which count packets that leave.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use media_core::dtls::Certificate;
 
 use crate::child::Media;
 use crate::client::Client;
-use crate::generator::{Seat, Window};
+use crate::faults::{Faults, Patience};
+use crate::generator::Window;
 use crate::joins::LISTENERS;
 use crate::options::Fanout;
 use crate::pace::{FRAME, Pace};
 use crate::progress::Progress;
+use crate::road::Road;
 use crate::sampler::{Sample, Sampler};
 use crate::server::Used;
-use crate::speaking::{Rank, Speaking};
+use crate::speaking::{Guest, Rank, Speaking};
 use crate::{Fault, WARM, clock, report, system};
 
 /// Time between two looks at the media process.
@@ -61,6 +64,10 @@ impl Step {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) steps: Vec<Step>,
+    /// Rooms in which somebody was not connected, and that were filled again.
+    pub(crate) refilled: Faults,
+    /// Why the run ended before its last step.
+    pub(crate) ended: Option<String>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -82,7 +89,7 @@ async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
     system::keep_off(0)?;
     let sampler = Sampler::start(pid, shards.clone(), SAMPLE);
     let mut steps: Vec<Step> = Vec::new();
-    let mut seated = 0;
+    let (mut seated, mut refilled, mut ended) = (0, Faults::default(), None);
     loop {
         let rooms = match (options.rooms.get(steps.len()), steps.last()) {
             (Some(rooms), _) => *rooms,
@@ -93,13 +100,14 @@ async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
                 None => break,
             },
         };
-        if let Err(fault) = seat(&media, &certificate, &speaking, seated, rooms).await {
+        if let Err(fault) = seat(&media, &certificate, &speaking, seated..rooms, &mut refilled).await {
             // Media takes no more rooms at once than it has measured it can carry: that is where a search ends.
-            if options.rooms.is_empty() && !steps.is_empty() {
-                eprintln!("the search ends at {rooms} rooms: {fault}");
-                break;
+            if steps.is_empty() {
+                return Err(fault);
             }
-            return Err(fault);
+            eprintln!("the run ends at {rooms} rooms: {fault}");
+            ended = Some(fault.to_string());
+            break;
         }
         seated = rooms;
         tokio::time::sleep(WARM).await;
@@ -120,7 +128,12 @@ async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
     let samples = sampler.samples();
     drop(sampler);
     speaking.stop()?;
-    Ok(Measured { steps, samples })
+    Ok(Measured {
+        steps,
+        refilled,
+        ended,
+        samples,
+    })
 }
 
 /// Rooms of the next step of a search; `None` when it is over.
@@ -132,25 +145,61 @@ fn next(last: &Step) -> Option<u32> {
     Some(((f64::from(last.rooms) * growth).ceil() as u32).min(ROOMS_MAX))
 }
 
-/// Fills rooms `from` to `to`.
-async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, from: u32, to: u32) -> Result<(), Fault> {
-    let progress = Progress::start("rooms", u64::from(to - from));
-    for room in from..to {
-        let mut speaker = None;
-        for place in 0..=LISTENERS {
-            let number = room * (LISTENERS + 1) + place;
-            let (peer, offer) = Client::offering(certificate, number);
-            let (_, answer) = media.join(u64::from(room), place == 0, offer).await?;
-            let seat = Seat {
-                speaks: place == 0,
-                hears: speaker,
-            };
-            let leg = speaking.add(Client::answered(peer, &answer)?, seat).await?;
-            speaker.get_or_insert(leg);
+/// Fills rooms.
+async fn seat(
+    media: &Media,
+    certificate: &Certificate,
+    speaking: &Speaking,
+    rooms: Range<u32>,
+    refilled: &mut Faults,
+) -> Result<(), Fault> {
+    let progress = Progress::start("rooms", u64::from(rooms.end - rooms.start));
+    let mut patience = Patience::of(u64::from(rooms.end - rooms.start));
+    for room in rooms.clone() {
+        while let Err(fault) = fill(media, certificate, speaking, room).await {
+            patience.failed(&fault.to_string());
+            if patience.is_over() {
+                return Err(fault);
+            }
         }
-        progress.at(u64::from(room - from + 1));
+        progress.at(u64::from(room - rooms.start + 1));
         // A frame's time per room: handshakes of all rooms at once are what `joins` measures.
         tokio::time::sleep(FRAME).await;
     }
-    speaking.wait_until_heard((to * LISTENERS) as usize).await
+    refilled.add(&patience.into_parts().0);
+    speaking.wait_until_heard((rooms.end * LISTENERS) as usize).await
+}
+
+/// Puts a speaker and his listeners in a room; nobody if that fails.
+async fn fill(media: &Media, certificate: &Certificate, speaking: &Speaking, room: u32) -> Result<(), Fault> {
+    let (mut guests, mut seats) = (Vec::new(), Vec::new());
+    let mut filled = Ok(());
+    for place in 0..=LISTENERS {
+        let number = room * (LISTENERS + 1) + place;
+        let (peer, offer) = Client::offering(certificate, number);
+        match media.join(u64::from(room), place == 0, offer).await {
+            Ok((seat, answer)) => {
+                seats.push(seat);
+                guests.push(Guest {
+                    client: Client::answered(peer, &answer)?,
+                    road: Road::Direct,
+                    speaks: place == 0,
+                    hears: (place > 0).then_some(0),
+                });
+            }
+            Err(fault) => {
+                filled = Err(fault);
+                break;
+            }
+        }
+    }
+    if filled.is_ok() {
+        filled = speaking.seat(guests).await.map(drop);
+    }
+    if filled.is_err() {
+        for seat in seats {
+            media.leave(seat).await?;
+        }
+    }
+    filled
 }

@@ -181,6 +181,7 @@ pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace) -> io::Result<Floo
     let reflector = Reflector::start(0)?;
     let to = reflector.address();
     let mut generator = Generator::new(pace)?;
+    generator.come_first();
     for leg in 0..pairs * 2 {
         let plain = Plain {
             call: leg / 2,

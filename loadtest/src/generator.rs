@@ -1,9 +1,20 @@
-//! The generator's thread: one socket per leg, a packet per frame each, spread evenly over its time.
+//! The generator's thread: legs that send a packet per frame each, spread evenly over its time.
 //!
-//! Every packet carries who sent it and when, so the thread that receives it knows how long it was under way.
-//! Invariant: a packet counts as sent or as delivered only inside the measured window it was sent in.
+//! It goes by the clock alone: at each turn it sends what is due, reads what came, and sleeps until the next. Nothing
+//! wakes it, so a server does not pay for its wake-ups, and it leaves the core to others in between. What it reads late
+//! does no harm: the kernel says when each packet arrived.
+//!
+//! Every packet carries who sent it and which of his it is, so the thread that receives it knows how long it was under
+//! way. Invariants: a packet counts as sent or as delivered only inside the measured window it was sent in; what goes
+//! wrong with one leg ends that leg and nothing else.
 
+mod harbour;
 mod line;
+mod reading;
+mod sending;
+#[cfg(test)]
+mod tests;
+mod turns;
 mod window;
 
 use std::cmp::Reverse;
@@ -12,26 +23,32 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
+use udp::Inbox;
 
 use crate::clock;
+use crate::faults::Faults;
 use crate::pace::{FRAMES_20_MS, Frames, Pace};
-use crate::payload;
+use crate::rank::{self, Granted};
 use crate::road::Road;
-use line::Line;
+use harbour::{Harbour, Mark};
+use line::{Line, Lot, Way, Words};
 
-pub(crate) use line::{Leg, Seat};
+pub(crate) use line::{Leg, Seat, Standing};
 pub(crate) use window::Window;
 
 /// Packets that are still under way after the window have this long to arrive.
 const DRAIN: Duration = Duration::from_millis(500);
 /// A leg's packets count from this long after it came up: the other side and the recorder have to be there as well.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Sockets' events taken per wait.
+/// Time between two turns. Longer: packets leave in longer bursts and wait for each other at the server. Shorter: the
+/// turns themselves take more of the core, about 8 us each.
+const TURN: Duration = Duration::from_micros(125);
+/// Datagrams read with one call: no more, so that what falls due meanwhile does not wait.
+const READ_TOGETHER: usize = 64;
+/// Relayed legs' events taken per turn.
 const EVENTS: usize = 1_024;
 /// Largest datagram expected, bytes.
 const DATAGRAM_BYTES: usize = 1_600;
-/// Longest wait, so that orders are looked at.
-const TICK: Duration = Duration::from_millis(1);
 
 /// Something that falls due for a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,32 +70,50 @@ pub(crate) struct Ledger {
     pub(crate) spans: Vec<u8>,
 }
 
-/// All legs and their sockets.
+/// The measured time.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    begin: Instant,
+    end: Instant,
+    /// Time of the thread on a core at the begin.
+    on_core: Duration,
+}
+
+/// All legs and their ways.
 pub(crate) struct Generator<L> {
     pace: Pace,
     frames: Frames,
+    /// Legs say only that they are there.
+    hush: bool,
+    granted: Granted,
     /// By number, never used twice; in boxes, for in hours most of them are empty.
     lines: Vec<Option<Box<Line<L>>>>,
+    harbour: Harbour,
+    /// Taken out while it is read from.
+    inbox: Option<Inbox>,
+    /// Of relayed legs, which have sockets of their own.
     poll: Poll,
     events: Events,
-    ready: Vec<usize>,
+    relayed: usize,
+    ready: Vec<u32>,
+    /// Legs that are to be asked what they want to send.
+    asked: Vec<u32>,
     due: BinaryHeap<Reverse<(Instant, u32, Due)>>,
     /// Packets that the profile delays: when, in which order, whose.
     held: BTreeMap<(Instant, u64), (u32, Vec<u8>)>,
     held_ever: u64,
-    /// Sockets that legs have left, kept so that no neighbour is given their ports: two telephones share no address, and
-    /// the server does not let one leg take over at once what another has just spoken from.
-    left: Vec<Road>,
+    buffer: Vec<u8>,
     origin: Instant,
-    /// When the last wait ended: what came since may lie unread.
+    /// When relayed legs were last read: what came since may lie unread.
     looked: Instant,
     span: u8,
     /// The time that is measured; packets sent in it carry its span.
-    counted: Option<(Instant, Instant)>,
+    counted: Option<Counted>,
     window: Window,
     /// Legs that heard somebody for the first time since somebody asked.
     first_heard: Vec<(u32, Instant)>,
     heard: usize,
+    fallen: Faults,
 }
 
 impl<L: Leg> Generator<L> {
@@ -88,14 +123,20 @@ impl<L: Leg> Generator<L> {
         Ok(Generator {
             pace,
             frames: FRAMES_20_MS,
+            hush: false,
+            granted: Granted::default(),
             lines: Vec::new(),
+            harbour: Harbour::new()?,
+            inbox: Some(Inbox::new(READ_TOGETHER)),
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
-            ready: Vec::with_capacity(EVENTS),
+            relayed: 0,
+            ready: Vec::new(),
+            asked: Vec::new(),
             due: BinaryHeap::new(),
             held: BTreeMap::new(),
             held_ever: 0,
-            left: Vec::new(),
+            buffer: vec![0; DATAGRAM_BYTES],
             origin,
             looked: origin,
             span: 0,
@@ -103,7 +144,13 @@ impl<L: Leg> Generator<L> {
             window: Window::new()?,
             first_heard: Vec::new(),
             heard: 0,
+            fallen: Faults::default(),
         })
+    }
+
+    /// Puts the calling thread, which is to be the generator's own, before the others of its core.
+    pub(crate) fn come_first(&mut self) {
+        self.granted = rank::come_first();
     }
 
     /// The number that the next leg will have.
@@ -111,16 +158,23 @@ impl<L: Leg> Generator<L> {
         self.lines.len() as u32
     }
 
-    /// Gives a leg a loopback socket and a place among the frames; its number.
+    /// Gives a leg an address and a place among the frames; its number.
     pub(crate) fn add(&mut self, leg: L, seat: Seat) -> io::Result<u32> {
-        self.add_over(leg, seat, Road::direct()?)
+        self.add_over(leg, seat, Road::Direct)
     }
 
     /// The same over a road that is there already.
-    pub(crate) fn add_over(&mut self, leg: L, seat: Seat, mut road: Road) -> io::Result<u32> {
+    pub(crate) fn add_over(&mut self, leg: L, seat: Seat, road: Road) -> io::Result<u32> {
         let number = self.next_number();
-        road.register(self.poll.registry(), number)?;
-        let line = Line::new(leg, road, seat, self.pace, number, clock::now());
+        let way = match road {
+            Road::Direct => Way::Direct(self.harbour.berth(number, turns::place(number, self.pace.seed))?),
+            Road::Relayed(mut relayed) => {
+                relayed.register(self.poll.registry(), number)?;
+                self.relayed += 1;
+                Way::Relayed(relayed)
+            }
+        };
+        let line = Line::new(leg, way, seat, self.pace, number, clock::now());
         self.lines.push(Some(Box::new(line)));
         self.poke(number)?;
         Ok(number)
@@ -130,15 +184,34 @@ impl<L: Leg> Generator<L> {
     pub(crate) fn remove(&mut self, number: u32) -> Option<Ledger> {
         let line = self.lines.get_mut(number as usize)?.take()?;
         self.heard -= usize::from(line.has_heard);
+        match &line.way {
+            Way::Direct(berth) => self.harbour.leave(*berth),
+            Way::Relayed(_) => self.relayed -= 1,
+        }
         Some(Ledger {
             leg: number,
             spans: line.spans,
         })
     }
 
+    /// How far a leg is.
+    pub(crate) fn standing(&self, number: u32) -> Standing {
+        let line = self.lines.get(number as usize).and_then(Option::as_ref);
+        line.map_or(Standing::Gone, |line| line.standing())
+    }
+
     /// Legs that have heard somebody.
     pub(crate) fn heard(&self) -> usize {
         self.heard
+    }
+
+    /// Legs that ought to hear somebody and have not.
+    pub(crate) fn deaf(&self) -> Vec<u32> {
+        let deaf = |line: &Line<L>| line.seat.hears.is_some() && !line.has_heard;
+        let lines = self.lines.iter().zip(0..);
+        lines
+            .filter_map(|(line, number)| line.as_ref().is_some_and(|line| deaf(line)).then_some(number))
+            .collect()
     }
 
     /// Legs that heard somebody for the first time since the last call, and when.
@@ -149,6 +222,11 @@ impl<L: Leg> Generator<L> {
     /// From now on legs send such frames.
     pub(crate) fn speak_in(&mut self, frames: Frames) {
         self.frames = frames;
+    }
+
+    /// From now on legs send a comfort frame now and then and nothing else, or speak.
+    pub(crate) fn hush(&mut self, hush: bool) {
+        self.hush = hush;
     }
 
     /// Every leg changes its address once within `time` from now, one after another.
@@ -174,21 +252,30 @@ impl<L: Leg> Generator<L> {
             line.begin();
         }
         let begin = clock::now();
-        self.counted = Some((begin, begin + time));
+        self.counted = Some(Counted {
+            begin,
+            end: begin + time,
+            on_core: clock::on_core(),
+        });
         Ok(())
     }
 
     /// The window, once its time is over and what was under way has had its moment to arrive.
     pub(crate) fn closed(&mut self) -> io::Result<Option<Window>> {
-        let Some((begin, end)) = self.counted else {
+        let Some(counted) = self.counted else {
             return Ok(None);
         };
-        if clock::now() < end + DRAIN {
+        let now = clock::now();
+        if now < counted.end + DRAIN {
             return Ok(None);
         }
         self.counted = None;
         let mut window = std::mem::replace(&mut self.window, Window::new()?);
-        self.close(begin, &mut window);
+        window.effort.granted = self.granted;
+        window.effort.on_core = clock::on_core().saturating_sub(counted.on_core);
+        window.effort.passed = now.duration_since(counted.begin);
+        window.fallen = self.fallen.clone();
+        self.close(counted.begin, &mut window);
         Ok(Some(window))
     }
 
@@ -200,7 +287,7 @@ impl<L: Leg> Generator<L> {
             if let Some(window) = self.closed()? {
                 return Ok(window);
             }
-            self.go_on(TICK)?;
+            self.go_on(TURN)?;
         }
     }
 
@@ -226,7 +313,8 @@ impl<L: Leg> Generator<L> {
             if now >= end {
                 return Ok(());
             }
-            self.release(now)?;
+            self.window.effort.turns += 1;
+            self.release(now);
             while let Some(Reverse((at, number, what))) = self.due.peek().copied()
                 && at <= now
             {
@@ -237,30 +325,25 @@ impl<L: Leg> Generator<L> {
                     Due::Move => self.change_address(number)?,
                 }
             }
-            let due = self.due.peek().map(|Reverse((at, ..))| *at);
-            let held = self.held.first_key_value().map(|((at, _), _)| *at);
-            let next = [due, held].into_iter().flatten().min().unwrap_or(end);
-            let pause = next.saturating_duration_since(clock::now()).min(TICK);
-            if let Err(fault) = self.poll.poll(&mut self.events, Some(pause))
-                && fault.kind() != io::ErrorKind::Interrupted
-            {
-                return Err(fault);
+            self.flush_all();
+            let more = self.receive()?;
+            self.flush_all();
+            if !more {
+                clock::sleep_until((now + TURN).min(end));
             }
-            self.receive()?;
         }
     }
 
-    /// Sends what the profile held back until now.
-    fn release(&mut self, now: Instant) -> io::Result<()> {
-        while let Some(entry) = self.held.first_entry()
-            && entry.key().0 <= now
+    /// A leg takes part no more.
+    fn fall(&mut self, number: u32, why: &impl std::fmt::Display) {
+        if let Some(line) = self.lines[number as usize].as_mut()
+            && line.fallen.is_none()
         {
-            let (number, bytes) = entry.remove();
-            if let Some(line) = self.lines[number as usize].as_mut() {
-                line.road.send(&bytes, line.leg.destination())?;
-            }
+            let why = why.to_string();
+            self.fallen.note(&why);
+            line.fallen = Some(why);
+            line.timer = None;
         }
-        Ok(())
     }
 
     fn timers(&mut self, at: Instant, number: u32) -> io::Result<()> {
@@ -274,18 +357,28 @@ impl<L: Leg> Generator<L> {
 
     /// Sends what a leg wants sent, and notes when it wants to be asked again.
     fn poke(&mut self, number: u32) -> io::Result<()> {
+        let now = clock::now();
+        loop {
+            let Some(line) = self.lines[number as usize]
+                .as_mut()
+                .filter(|line| line.fallen.is_none())
+            else {
+                return Ok(());
+            };
+            match line.leg.timers(now) {
+                Ok(Some(bytes)) => self.post(number, &bytes, None),
+                Ok(None) => break,
+                Err(fault) => self.fall(number, &fault),
+            }
+        }
         let Some(line) = self.lines[number as usize].as_mut() else {
             return Ok(());
         };
-        let now = clock::now();
-        while let Some(bytes) = line.leg.timers(now)? {
-            line.road.send(&bytes, line.leg.destination())?;
-        }
         if line.up_since.is_none() && line.leg.is_up() {
             line.up_since = Some(now);
             if line.seat.speaks {
-                let at = now + self.frames.time.mul_f64(place(number));
-                self.due.push(Reverse((at, number, Due::Speak)));
+                let at = turns::turn(now.duration_since(self.origin), self.frames.time, line.place);
+                self.due.push(Reverse((self.origin + at, number, Due::Speak)));
             }
         }
         let wake = line.leg.wake_at();
@@ -299,85 +392,71 @@ impl<L: Leg> Generator<L> {
     }
 
     fn speak(&mut self, at: Instant, number: u32) -> io::Result<()> {
-        let Some(line) = self.lines[number as usize].as_mut() else {
+        let Some(line) = self.lines[number as usize]
+            .as_mut()
+            .filter(|line| line.fallen.is_none())
+        else {
             return Ok(());
         };
         let now = clock::now();
         let settled = line.up_since.is_some_and(|since| now >= since + SETTLED);
-        let counts = settled && self.counted.is_some_and(|(_, end)| now < end);
-        let span = if counts { self.span } else { 0 };
+        let counts = settled && self.counted.is_some_and(|counted| now < counted.end);
+        let words = Words {
+            frames: self.frames,
+            seed: self.pace.seed,
+            span: if counts { self.span } else { 0 },
+            hush: self.hush,
+        };
         let sent_ns = nanos(self.origin, now);
-        let said = line.speak(number, self.frames, self.pace.seed, span, now, sent_ns)?;
-        if counts {
-            self.window.late(now.saturating_duration_since(at));
-            self.window.comfort += u64::from(said.comfort);
-            self.window.lost_on_purpose += u64::from(said.lost);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match line.speak(number, words, now, sent_ns, &mut buffer) {
+            Ok(said) => {
+                self.window.comfort += u64::from(counts && said.number.is_none());
+                self.window.lost_on_purpose += u64::from(counts && said.lot == Lot::Lost);
+                match said.lot {
+                    Lot::Leaves(len) => {
+                        let mark = said.number.map(|packet| Mark {
+                            leg: number,
+                            number: packet,
+                            due: at,
+                            counts,
+                        });
+                        self.post(number, &buffer[..len], mark);
+                    }
+                    Lot::Held(until, len) => {
+                        self.held
+                            .insert((until, self.held_ever), (number, buffer[..len].to_vec()));
+                        self.held_ever += 1;
+                        if counts {
+                            self.window.late(now.saturating_duration_since(at));
+                        }
+                    }
+                    Lot::Lost | Lot::Unsaid => {}
+                }
+                let next = at + self.frames.time * said.frames;
+                self.due.push(Reverse((next, number, Due::Speak)));
+            }
+            Err(fault) => self.fall(number, &fault),
         }
-        if let Some((at, bytes)) = said.held {
-            self.held.insert((at, self.held_ever), (number, bytes));
-            self.held_ever += 1;
-        }
-        let next = at + self.frames.time * said.frames;
-        self.due.push(Reverse((next, number, Due::Speak)));
+        self.buffer = buffer;
         Ok(())
     }
 
     fn change_address(&mut self, number: u32) -> io::Result<()> {
-        let mut road = Road::direct()?;
-        road.register(self.poll.registry(), number)?;
         if let Some(line) = self.lines[number as usize].as_mut() {
-            let mut old = std::mem::replace(&mut line.road, road);
+            let Way::Direct(berth) = &mut line.way else {
+                // It has no address of its own to change.
+                return Err(io::Error::other("a relayed leg does not change its address"));
+            };
+            let fresh = self.harbour.berth(number, line.place)?;
             // What is still on its way there is lost, as with a network that is gone.
-            old.deregister(self.poll.registry())?;
-            self.left.push(old);
+            self.harbour.leave(std::mem::replace(berth, fresh));
             line.leg.moved(clock::now());
         }
         self.poke(number)
-    }
-
-    fn receive(&mut self) -> io::Result<()> {
-        self.ready.clear();
-        self.ready.extend(self.events.iter().map(|event| event.token().0));
-        let mut buffer = [0; DATAGRAM_BYTES];
-        let looked = std::mem::replace(&mut self.looked, clock::now());
-        for index in 0..self.ready.len() {
-            let number = self.ready[index];
-            let mut asks = false;
-            let Some(line) = self.lines[number].as_mut() else {
-                continue;
-            };
-            while let Some(len) = line.road.receive(&mut buffer)? {
-                let now = clock::now();
-                let Some((from, to)) = line.leg.hear(now, &mut buffer[..len])? else {
-                    asks = true;
-                    continue;
-                };
-                // What comes before the other side's line is up is the server's music.
-                if !line.has_heard && payload::is_voice(&buffer[from..to]) {
-                    line.has_heard = true;
-                    self.heard += 1;
-                    self.first_heard.push((number as u32, now));
-                }
-                let unread_ns = nanos(looked, now);
-                if self.counted.is_some() {
-                    let at_ns = nanos(self.origin, now);
-                    line.hear(&buffer[from..to], self.span, at_ns, unread_ns, &mut self.window);
-                }
-            }
-            if asks {
-                self.poke(number as u32)?;
-            }
-        }
-        Ok(())
     }
 }
 
 fn nanos(from: Instant, to: Instant) -> u64 {
     to.saturating_duration_since(from).as_nanos() as u64
-}
-
-/// Where in a frame's time a leg sends, 0 to 1: spread evenly whatever their number.
-fn place(number: u32) -> f64 {
-    const GOLDEN: f64 = 0.618_033_988_749_895;
-    (f64::from(number) * GOLDEN).fract()
 }

@@ -32,6 +32,22 @@ const WORDS: &[(&str, &str)] = &[
         "time under way less that through the floor; below zero, the run was noisier than the server is slow",
     ),
     (
+        "latency_us",
+        "time under way: from the call that sent a packet to the kernel's stamp on its arrival",
+    ),
+    (
+        "latency_read_us",
+        "the same until the generator has read it, with what lay unread in its own sockets",
+    ),
+    (
+        "generator",
+        "what the generator itself did: if it was busy above 0.7, late or losing, the run is about it and not the server",
+    ),
+    (
+        "calls_remade",
+        "calls that failed while they were made, and were made again",
+    ),
+    (
         "gap_us",
         "what a listener notices beyond the speaker's own pauses; sure_max leaves out what may be the generator's late reading",
     ),

@@ -15,15 +15,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::child::{Media, Seated};
 use crate::client::Client;
+use crate::faults::{Faults, Patience};
 use crate::floor::{self, Floor};
-use crate::generator::{Seat, Window};
+use crate::generator::Window;
 use crate::options::Joins;
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::road::Road;
 use crate::sampler::{Sample, Sampler};
 use crate::server::Used;
-use crate::speaking::{Rank, Speaking};
+use crate::speaking::{Guest, Rank, Speaking};
 use crate::{Fault, WARM, calls, clock, report, system};
 
 /// Listeners of a room: eight legs less the one who speaks.
@@ -46,9 +47,9 @@ pub(crate) struct Measured {
     pub(crate) seconds: u64,
     /// Joins that were begun in the measured time.
     pub(crate) begun: u64,
-    pub(crate) failed: u64,
-    /// Why the first of them failed.
-    pub(crate) first_failure: Option<String>,
+    pub(crate) failed: Faults,
+    /// Legs of the calls that are watched which had to be connected again.
+    pub(crate) reseated: Faults,
     /// From the offer to the first packet of sound, us.
     pub(crate) join_us: Histogram<u64>,
     /// From the first offer to the last first packet, s.
@@ -99,7 +100,7 @@ async fn measure(options: &Joins, core: usize) -> Result<Measured, Fault> {
     let joins = options.storm.unwrap_or(options.rate);
     let share = if options.storm.is_some() { 1.0 } else { UNDER_WAY };
     let rooms = (f64::from(joins) * share / f64::from(LISTENERS)).ceil() as u32 + 1;
-    seat(&crowd, &watched, options.pairs, rooms).await?;
+    let reseated = seat(&crowd, &watched, options.pairs, rooms).await?;
     tokio::time::sleep(WARM).await;
 
     let sampler = Sampler::start(pid, shards.clone(), SAMPLE);
@@ -119,7 +120,7 @@ async fn measure(options: &Joins, core: usize) -> Result<Measured, Fault> {
         seconds: options.span.seconds,
         begun: joined.begun,
         failed: joined.failed,
-        first_failure: joined.first_failure,
+        reseated,
         join_us: joined.join_us,
         took_s: joined.took_s,
         quiet,
@@ -131,36 +132,32 @@ async fn measure(options: &Joins, core: usize) -> Result<Measured, Fault> {
     })
 }
 
-/// Puts the calls that are watched and the speakers of the others' rooms in their places.
-async fn seat(crowd: &Arc<Crowd>, watched: &Speaking, pairs: u32, rooms: u32) -> Result<(), Fault> {
+/// Puts the calls that are watched and the speakers of the others' rooms in their places; what had to be done again.
+async fn seat(crowd: &Arc<Crowd>, watched: &Speaking, pairs: u32, rooms: u32) -> Result<Faults, Fault> {
     let progress = Progress::start("legs in their rooms", u64::from(pairs * 2 + rooms));
-    for room in 0..pairs {
-        let first = crowd.attach(u64::from(room), true).await?.0;
-        let second = crowd.attach(u64::from(room), true).await?.0;
-        watched
-            .pair([(first, Road::direct()?), (second, Road::direct()?)])
-            .await?;
-        progress.at(u64::from(room * 2));
+    let mut patience = Patience::of(u64::from(pairs + rooms));
+    for room in 0..pairs + rooms {
+        let legs = if room < pairs { 2 } else { 1 };
+        while let Err(fault) = crowd.seat(watched, u64::from(room), legs).await {
+            patience.failed(&fault.to_string());
+            if patience.is_over() {
+                return Err(fault);
+            }
+        }
+        if legs == 1 {
+            let mut free = crowd.free.lock().unwrap_or_else(PoisonError::into_inner);
+            free.extend((0..LISTENERS).map(|_| u64::from(room)));
+        }
+        progress.at(u64::from(room + room.min(pairs)));
     }
-    for room in pairs..pairs + rooms {
-        let speaker = crowd.attach(u64::from(room), true).await?.0;
-        let seat = Seat {
-            speaks: true,
-            hears: None,
-        };
-        watched.add(speaker, seat).await?;
-        let mut free = crowd.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.extend((0..LISTENERS).map(|_| u64::from(room)));
-        progress.at(u64::from(pairs * 2 + room - pairs));
-    }
-    watched.wait_until_heard(pairs as usize * 2).await
+    watched.wait_until_heard(pairs as usize * 2).await?;
+    Ok(patience.into_parts().0)
 }
 
 /// What the joins did.
 struct Joined {
     begun: u64,
-    failed: u64,
-    first_failure: Option<String>,
+    failed: Faults,
     join_us: Histogram<u64>,
     took_s: f64,
 }
@@ -181,8 +178,7 @@ async fn storm_or_stream(options: &Joins, crowd: &Arc<Crowd>) -> Result<Joined, 
     let mut running = JoinSet::new();
     let mut joined = Joined {
         begun: 0,
-        failed: 0,
-        first_failure: None,
+        failed: Faults::default(),
         join_us: Histogram::new_with_max(JOIN_US_MAX, 3)?,
         took_s: 0.0,
     };
@@ -213,10 +209,7 @@ impl Joined {
     fn note(&mut self, done: Result<Duration, Fault>) {
         match done {
             Ok(time) => self.join_us.saturating_record(time.as_micros() as u64),
-            Err(fault) => {
-                self.failed += 1;
-                self.first_failure.get_or_insert_with(|| fault.to_string());
-            }
+            Err(fault) => self.failed.note(&fault.to_string()),
         }
     }
 }
@@ -228,6 +221,35 @@ impl Crowd {
         let (peer, offer) = Client::offering(&self.certificate, number);
         let (seat, answer) = self.media.join(room, speaks, offer).await?;
         Ok((Client::answered(peer, &answer)?, seat))
+    }
+
+    /// Two legs that hear each other, or one that only speaks, in a room; none of them if that fails.
+    async fn seat(&self, watched: &Speaking, room: u64, legs: usize) -> Result<(), Fault> {
+        let (mut guests, mut seats) = (Vec::with_capacity(legs), Vec::with_capacity(legs));
+        let mut seated = Ok(());
+        for place in 0..legs {
+            match self.attach(room, true).await {
+                Ok((client, seat)) => {
+                    seats.push(seat);
+                    guests.push(Guest {
+                        client,
+                        road: Road::Direct,
+                        speaks: true,
+                        hears: (legs == 2).then_some(1 - place.min(1)),
+                    });
+                }
+                Err(fault) => seated = Err(fault),
+            }
+        }
+        if seated.is_ok() {
+            seated = watched.seat(guests).await.map(drop);
+        }
+        if seated.is_err() {
+            for seat in seats {
+                self.media.leave(seat).await?;
+            }
+        }
+        seated
     }
 
     /// One join, from the offer to the first packet.

@@ -3,7 +3,6 @@
 //!
 //! A library with a thin binary, so that the tests of the whole product can run it against a server of theirs. Never
 //! asserts on a time: it prints figures.
-#![forbid(unsafe_code)]
 
 mod calls;
 mod chart;
@@ -13,6 +12,7 @@ mod clock;
 mod coturn;
 mod echo;
 mod fanout;
+mod faults;
 mod flood;
 mod floor;
 mod generator;
@@ -24,6 +24,7 @@ mod options;
 mod pace;
 mod payload;
 mod progress;
+mod rank;
 mod raw;
 mod recorded;
 mod relay;

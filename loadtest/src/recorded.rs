@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 use wire::recording::RecordingState;
 
+use crate::faults::Faults;
 use crate::generator::Ledger;
 use crate::making::Call;
 use crate::payload::{COMFORT_BYTES, genuine};
@@ -76,8 +77,15 @@ impl Check {
     }
 }
 
-/// Fetches the recordings of `calls` and compares them with what their legs sent.
-pub(crate) async fn check(desk: &Desk, calls: &[Call], ledgers: Vec<Ledger>, seed: u64) -> Result<Check, Fault> {
+/// Fetches the recordings of `calls` and compares them with what their legs sent. One that cannot be had is noted; what
+/// it ought to hold is missing.
+pub(crate) async fn check(
+    desk: &Desk,
+    calls: &[Call],
+    ledgers: Vec<Ledger>,
+    seed: u64,
+    trouble: &mut Faults,
+) -> Result<Check, Fault> {
     let mut ledgers: HashMap<u32, Ledger> = ledgers.into_iter().map(|ledger| (ledger.leg, ledger)).collect();
     let turns = Arc::new(Semaphore::new(WIDTH));
     let mut reading = JoinSet::new();
@@ -88,13 +96,21 @@ pub(crate) async fn check(desk: &Desk, calls: &[Call], ledgers: Vec<Ledger>, see
         let (desk, turns) = (desk.clone(), Arc::clone(&turns));
         reading.spawn(async move {
             let _turn = turns.acquire_owned().await?;
-            one(&desk, call.id, &[customer, agent], seed).await
+            let ledgers = [customer, agent];
+            let read = one(&desk, call.id, &ledgers, seed).await;
+            Ok::<_, Fault>(read.map_err(|fault| (expected(&ledgers), fault)))
         });
     }
     let progress = Progress::start("recordings compared", calls.len() as u64);
     let mut sum = Check::default();
     while let Some(read) = reading.join_next().await {
-        sum.add(read??);
+        match read?? {
+            Ok(check) => sum.add(check),
+            Err((missing, fault)) => {
+                trouble.note(&fault.to_string());
+                sum.add(missing);
+            }
+        }
         progress.at(sum.recordings);
     }
     Ok(sum)

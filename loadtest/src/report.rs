@@ -1,19 +1,20 @@
 //! The figures as they are printed, and what of them is drawn.
 
+mod relay;
+
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use crate::calls::{self, Step};
 use crate::chart::{Chart, Series};
 use crate::fanout;
-use crate::flood;
 use crate::floor::Floor;
 use crate::generator::Window;
 use crate::joins;
-use crate::options::Turn;
 use crate::sampler::{self, Sample, slope};
 use crate::soak;
-use crate::turn::{Round, Side};
+
+pub(crate) use relay::{flood, turn};
 
 /// Points of a drawn distribution.
 const QUANTILES: [f64; 22] = [
@@ -54,6 +55,27 @@ fn gaps(window: &Window) -> Value {
     })
 }
 
+/// What the generator itself did in a window: whether figures beside it are the server's.
+fn generator(window: &Window) -> Value {
+    let effort = &window.effort;
+    let each = |datagrams: u64, calls: u64| round(datagrams as f64 / calls.max(1) as f64);
+    json!({
+        "scheduling": effort.granted.word(),
+        "busy": round(effort.busy()),
+        "us_per_datagram": round(effort.on_core.as_secs_f64() * 1e6 / (effort.sent + effort.read).max(1) as f64),
+        "late_us": quantiles(&window.late_us),
+        "unread_us": quantiles(&window.unread_us),
+        "stamped_ratio": window.unread_us.len() as f64 / window.latency_us.len().max(1) as f64,
+        "sent_per_call": each(effort.sent, effort.send_calls),
+        "read_per_call": each(effort.read, effort.read_calls),
+        "turn_us": round(effort.passed.as_secs_f64() * 1e6 / effort.turns.max(1) as f64),
+        "not_sent": effort.refused,
+        "dropped_unread": effort.dropped,
+        "legs_fallen": window.fallen.count(),
+        "first_fall": window.fallen.first(),
+    })
+}
+
 /// The floor alone.
 pub(crate) fn floor(pairs: u32, seconds: u64, floor: &Floor) -> Report {
     let figures = json!({
@@ -64,7 +86,9 @@ pub(crate) fn floor(pairs: u32, seconds: u64, floor: &Floor) -> Report {
         "floor_us_per_packet": round(floor.us_per_packet),
         "floor_user_us_per_packet": round(floor.user_us_per_packet),
         "floor_latency_us": quantiles(&floor.window.latency_us),
+        "floor_latency_read_us": quantiles(&floor.window.latency_read_us),
         "floor_gap_us": gaps(&floor.window),
+        "generator": generator(&floor.window),
     });
     Report {
         title: "The kernel floor",
@@ -80,6 +104,7 @@ fn step(step: &Step) -> Value {
     let cpu = cpu_us(step);
     let pairs = u64::from(step.pairs);
     let mut figures = json!({
+        "asked": step.asked,
         "pairs": step.pairs,
         "seconds": step.seconds,
         "setup_seconds": round(step.setup_s),
@@ -96,14 +121,15 @@ fn step(step: &Step) -> Value {
         "rss_per_leg_bytes": step.grown_bytes.saturating_sub(step.buffers_bytes) / (pairs * 2),
         "rss_per_call_bytes": step.grown_bytes / pairs,
         "latency_us": quantiles(&window.latency_us),
+        "latency_read_us": quantiles(&window.latency_read_us),
         "gap_us": gaps(window),
         "generator_late_us": quantiles(&window.late_us),
+        "generator": generator(window),
     });
     if let (Some(floor), Some(all)) = (&step.floor, figures.as_object_mut()) {
-        // Signed: below zero says that the run was noisier than the server is slow, which a zero would hide.
-        let added = |quantile: f64| {
-            let floor = floor.window.latency_us.value_at_quantile(quantile);
-            window.latency_us.value_at_quantile(quantile).cast_signed() - floor.cast_signed()
+        let added = |of: fn(&Window) -> &Histogram<u64>| {
+            let at = |quantile| added(of(window), of(&floor.window), quantile);
+            json!({ "p50": at(0.5), "p99": at(0.99) })
         };
         let more = [
             ("floor_us_per_packet", json!(round(floor.us_per_packet))),
@@ -112,11 +138,20 @@ fn step(step: &Step) -> Value {
             ("ratio_to_floor", json!(round(cpu / floor.us_per_packet))),
             ("floor_latency_us", quantiles(&floor.window.latency_us)),
             ("floor_gap_us", gaps(&floor.window)),
-            ("added_latency_us", json!({ "p50": added(0.5), "p99": added(0.99) })),
+            ("floor_latency_read_us", quantiles(&floor.window.latency_read_us)),
+            ("floor_generator", generator(&floor.window)),
+            ("added_latency_us", added(|window| &window.latency_us)),
+            ("added_latency_read_us", added(|window| &window.latency_read_us)),
         ];
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
     figures
+}
+
+/// A quantile less the floor's. Signed: below zero says that the run was noisier than the server is slow, which a zero
+/// would hide.
+fn added(us: &Histogram<u64>, floor: &Histogram<u64>, quantile: f64) -> i64 {
+    us.value_at_quantile(quantile).cast_signed() - floor.value_at_quantile(quantile).cast_signed()
 }
 
 fn cpu_us(step: &Step) -> f64 {
@@ -142,15 +177,13 @@ pub(crate) fn calls(measured: &calls::Measured) -> Report {
         figures.insert("recorded_ratio".to_owned(), json!(check.ratio()));
         figures.insert("recordings".to_owned(), check.figures());
     }
-    let finalising = &measured.finalising;
-    let each = |us: f64| round(us / finalising.packets.max(1) as f64);
+    figures.insert("calls_remade".to_owned(), json!(measured.remade.count()));
+    figures.insert("calls_remade_because".to_owned(), measured.remade.figures());
+    figures.insert("ended".to_owned(), json!(measured.ended));
+    figures.insert("trouble".to_owned(), measured.trouble.figures());
     figures.insert(
         "finalising".to_owned(),
-        json!({
-            "packets": finalising.packets,
-            "us_per_packet": each(finalising.used.finaliser.run_ns as f64 / 1_000.0),
-            "process_us_per_packet": each(finalising.used.process_us as f64),
-        }),
+        json!(measured.finalising.as_ref().map(finalising)),
     );
     if let Some(held) = &measured.held {
         let after = json!({
@@ -168,6 +201,15 @@ pub(crate) fn calls(measured: &calls::Measured) -> Report {
         figures: Value::Object(figures),
         charts: call_charts(measured),
     }
+}
+
+fn finalising(finalising: &calls::Finalising) -> Value {
+    let each = |us: f64| round(us / finalising.packets.max(1) as f64);
+    json!({
+        "packets": finalising.packets,
+        "us_per_packet": each(finalising.used.finaliser.run_ns as f64 / 1_000.0),
+        "process_us_per_packet": each(finalising.used.process_us as f64),
+    })
 }
 
 fn call_charts(measured: &calls::Measured) -> Vec<Chart> {
@@ -217,6 +259,7 @@ pub(crate) fn joins(measured: &joins::Measured, floor: &Floor) -> Report {
             "gap_us": gaps(window),
             "latency_us": quantiles(&window.latency_us),
             "generator_late_us": quantiles(&window.late_us),
+            "generator": generator(window),
         })
     };
     let extra_us = measured
@@ -229,8 +272,10 @@ pub(crate) fn joins(measured: &joins::Measured, floor: &Floor) -> Report {
         "storm": measured.is_storm,
         "joins_begun": measured.begun,
         "joins": joined,
-        "joins_failed": measured.failed,
-        "first_failure": measured.first_failure,
+        "joins_failed": measured.failed.count(),
+        "joins_failed_because": measured.failed.figures(),
+        "first_failure": measured.failed.first(),
+        "legs_reseated": measured.reseated.count(),
         "took_seconds": round(measured.took_s),
         "joins_per_second": round(joined as f64 / measured.took_s),
         "join_to_sound_us": {
@@ -282,6 +327,7 @@ pub(crate) fn fanout(measured: &fanout::Measured) -> Report {
             "cpu_us_per_packet": round(step.used.shards.run_ns as f64 / 1_000.0 / step.window.delivered.max(1) as f64),
             "latency_us": quantiles(&step.window.latency_us),
             "generator_late_us": quantiles(&step.window.late_us),
+            "generator": generator(&step.window),
             "carried": step.is_carried(),
         })
     });
@@ -291,6 +337,9 @@ pub(crate) fn fanout(measured: &fanout::Measured) -> Report {
         "listeners_per_room": joins::LISTENERS,
         "busy_max": fanout::BUSY_MAX,
         "delivered_min": fanout::DELIVERED_MIN,
+        "rooms_refilled": measured.refilled.count(),
+        "rooms_refilled_because": measured.refilled.figures(),
+        "ended": measured.ended,
         "best_rooms": best.map(|step| step.rooms),
         "best_packets_per_second": best.map(|step| round(step.rate())),
         "steps": steps.collect::<Value>(),
@@ -343,8 +392,9 @@ pub(crate) fn soak(measured: &soak::Measured) -> Report {
         "hours": measured.hours,
         "seed": measured.seed,
         "calls": measured.calls,
-        "failures": measured.failed,
-        "first_failure": measured.first_failure,
+        "failures": measured.failed.count(),
+        "failures_because": measured.failed.figures(),
+        "first_failure": measured.failed.first(),
         "sent": window.sent,
         "delivered_ratio": window.delivered_ratio(),
         "latency_us": quantiles(&window.latency_us),
@@ -354,7 +404,8 @@ pub(crate) fn soak(measured: &soak::Measured) -> Report {
         "rss_mib_per_hour": per_hour(|sample| sample.rss_bytes as f64 / MIB),
         "files_per_hour": per_hour(|sample| sample.files as f64),
         "rooms_left": measured.rooms_left,
-        "process_cpu_seconds": measured.used.process_us / 1_000_000,
+        "process_cpu_seconds": measured.used.map(|used| used.process_us / 1_000_000),
+        "generator": generator(window),
         "samples": sampler::figures(&measured.samples),
     });
     let files = measured.samples.iter().map(|sample| (sample.at_s, sample.files as f64));
@@ -370,108 +421,6 @@ pub(crate) fn soak(measured: &soak::Measured) -> Report {
         title: "Soak",
         figures,
         charts,
-    }
-}
-
-/// Our relay beside coturn. Medians, and every round for whoever wants to see the noise.
-pub(crate) fn turn(options: &Turn, rounds: &[Round]) -> Report {
-    let middle = |figure: &dyn Fn(&Round) -> Option<f64>| {
-        let mut all: Vec<f64> = rounds.iter().filter_map(figure).collect();
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied()
-    };
-    let ours = middle(&|round| Some(round.ours.us));
-    let other = middle(&|round| round.coturn.as_ref().map(|side| side.us));
-    let behind = middle(&|round| Some(round.ours.behind_us));
-    let other_behind = middle(&|round| round.coturn.as_ref().map(|side| side.behind_us));
-    let ratio = |ours: Option<f64>, other: Option<f64>| Some(round(ours? / other?));
-    let sum = |relay: Option<f64>, behind: Option<f64>| Some(relay? + behind?);
-    let figures = json!({
-        "clients": options.clients,
-        "rate": options.rate,
-        "bytes": options.bytes,
-        "way": options.way.word(),
-        "seconds": options.span.seconds,
-        "rounds": rounds.len(),
-        "cpu_us_per_datagram": ours.map(round),
-        "behind_us_per_datagram": behind.map(round),
-        "coturn_cpu_us_per_datagram": other.map(round),
-        "coturn_behind_us_per_datagram": other_behind.map(round),
-        "ratio_to_coturn": ratio(ours, other),
-        "ratio_to_coturn_with_behind": ratio(sum(ours, behind), sum(other, other_behind)),
-        "each_round": rounds.iter().map(|round| json!({
-            "ours": side(&round.ours),
-            "coturn": round.coturn.as_ref().map(side),
-        })).collect::<Value>(),
-    });
-    let mut lines = Vec::new();
-    if let Some(last) = rounds.last() {
-        lines.push(("ours", &last.ours.window.latency_us));
-        lines.extend(last.coturn.as_ref().map(|side| ("coturn", &side.window.latency_us)));
-    }
-    Report {
-        title: "TURN",
-        figures,
-        charts: vec![latency_chart(&lines)],
-    }
-}
-
-fn side(side: &Side) -> Value {
-    json!({
-        "cpu_us_per_datagram": round(side.us),
-        "behind_us_per_datagram": round(side.behind_us),
-        "delivered_ratio": side.window.delivered_ratio(),
-        "latency_us": quantiles(&side.window.latency_us),
-        "generator_late_us": quantiles(&side.window.late_us),
-    })
-}
-
-/// Our relay under a flood.
-pub(crate) fn flood(options: &Turn, measured: &flood::Measured) -> Report {
-    let seen = &measured.seen;
-    let factor = |traffic: flood::Traffic| round(traffic.came as f64 / traffic.sent.max(1) as f64);
-    let (all, crowded) = (seen.all(), seen.crowded);
-    let side = |window: &Window| {
-        json!({
-            "expected": window.expected,
-            "lost_packets": window.expected.saturating_sub(window.delivered),
-            "delivered_ratio": window.delivered_ratio(),
-            "latency_us": quantiles(&window.latency_us),
-            "generator_late_us": quantiles(&window.late_us),
-        })
-    };
-    let figures = json!({
-        "clients": options.clients,
-        "rate": options.rate,
-        "way": options.way.word(),
-        "raw_socket": measured.raw,
-        "sources": measured.sources(),
-        "requests": seen.requests,
-        "requests_per_second": round(seen.requests as f64 / seen.seconds),
-        "requests_overflowed": measured.overflowed,
-        "relay_busy": round(measured.relay_busy),
-        "prefixes": seen.prefixes(),
-        "answers": seen.answers,
-        "bytes_in": all.sent,
-        "bytes_out": all.came,
-        "amplification": factor(all),
-        "crowded_prefix_bytes_in": crowded.sent,
-        "crowded_prefix_bytes_out": crowded.came,
-        "crowded_prefix_amplification": factor(crowded),
-        "rss_before_bytes": measured.rss_before,
-        "rss_after_bytes": measured.rss_after,
-        "rss_grown_bytes": measured.rss_after.cast_signed() - measured.rss_before.cast_signed(),
-        "clients_before": side(&measured.quiet),
-        "clients_during": side(&measured.busy),
-    });
-    let lines = [
-        ("before", &measured.quiet.latency_us),
-        ("during", &measured.busy.latency_us),
-    ];
-    Report {
-        title: "TURN under a flood",
-        figures,
-        charts: vec![latency_chart(&lines)],
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a leg's datagrams reach the server: from its own socket, or through a TURN relay.
+//! How a leg's datagrams reach the server: straight from an address of its own, or through a TURN relay.
 //!
 //! Invariant: a road that leads through a relay stands before its leg is added, so a leg never waits for it.
 
@@ -10,10 +10,9 @@ use std::net::{SocketAddr, TcpStream as StdStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use ports::Via;
-use socket::{Socket, skip_full, some};
+use socket::Socket;
 use turn_relay::client::{CHANNEL_FIRST, Client, Credentials, Event, Ids, Incoming, Line, Stream, Way};
 
 use wire::leg::IceServer;
@@ -107,16 +106,12 @@ impl Relay {
 
 /// See the top of this file.
 pub(crate) enum Road {
-    Direct(UdpSocket),
+    /// From an address that the generator gives it.
+    Direct,
     Relayed(Box<Relayed>),
 }
 
 impl Road {
-    /// A socket on the loopback.
-    pub(crate) fn direct() -> io::Result<Road> {
-        Ok(Road::Direct(UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?))
-    }
-
     /// Through `relay` to `peer`; blocks until the channel stands.
     pub(crate) fn relayed(relay: &Relay, peer: SocketAddr) -> Result<Road, Fault> {
         for _ in 0..PORTS_TRIED {
@@ -156,46 +151,6 @@ impl Road {
             ids: Ids::after(first),
             gone: false,
         }))))
-    }
-
-    pub(crate) fn register(&mut self, registry: &Registry, number: u32) -> io::Result<()> {
-        let token = Token(number as usize);
-        match self {
-            Road::Direct(socket) => registry.register(socket, token, Interest::READABLE),
-            Road::Relayed(relayed) => relayed.socket.register(registry, token),
-        }
-    }
-
-    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match self {
-            Road::Direct(socket) => registry.deregister(socket),
-            // It has no address of its own to change.
-            Road::Relayed(_) => Err(io::Error::other("a relayed leg does not change its address")),
-        }
-    }
-
-    /// Sends one datagram; what has no room is lost, as on a line.
-    pub(crate) fn send(&mut self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        match self {
-            Road::Direct(socket) => skip_full(socket.send_to(bytes, to)),
-            Road::Relayed(relayed) => relayed.send(bytes),
-        }
-    }
-
-    /// The next datagram into `buffer`; `None` when there is none.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self {
-            Road::Direct(socket) => some(socket.recv(buffer)),
-            Road::Relayed(relayed) => relayed.receive(buffer),
-        }
-    }
-
-    /// Renews what a relay forgets otherwise.
-    pub(crate) fn tick(&mut self, now: Instant) -> io::Result<()> {
-        match self {
-            Road::Direct(_) => Ok(()),
-            Road::Relayed(relayed) => relayed.tick(now),
-        }
     }
 }
 
@@ -242,7 +197,12 @@ impl Relayed {
         now.saturating_duration_since(self.begin).as_millis() as u64
     }
 
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, number: u32) -> io::Result<()> {
+        self.socket.register(registry, Token(number as usize))
+    }
+
+    /// Sends one datagram; what has no room is lost, as on a line.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut buffer = [0; WRAPPED_BYTES];
         let len = self.client.wrap(self.ids.draw(), self.peer, bytes, &mut buffer);
         let len = len.ok_or_else(|| io::Error::other("a datagram is too long for a relay"))?;
@@ -277,7 +237,8 @@ impl Relayed {
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// The next datagram into `buffer`; `None` when there is none.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let mut message = [0; WRAPPED_BYTES];
         loop {
             let Some(len) = self.take(&mut message)? else {
@@ -296,7 +257,8 @@ impl Relayed {
         }
     }
 
-    fn tick(&mut self, now: Instant) -> io::Result<()> {
+    /// Renews what the relay forgets otherwise.
+    pub(crate) fn tick(&mut self, now: Instant) -> io::Result<()> {
         let now_ms = self.now_ms(now);
         if !self.gone
             && self.client.wake_at().is_some_and(|at| at <= now_ms)
@@ -331,7 +293,7 @@ impl Drop for Relayed {
     }
 }
 
-/// A relay that renews no longer ends the run: what follows would be measured without it.
+/// A relay that renews no longer ends the leg: what follows would be measured without it.
 fn judged(event: &Event) -> io::Result<()> {
     match event {
         Event::Refused { .. } | Event::Silence { .. } | Event::Nonsense { .. } => Err(io::Error::other(format!(

@@ -44,11 +44,18 @@ impl Server {
         Ok(Desk::new(&format!("http://{}", self.http), &self.service_key)?)
     }
 
-    /// Its shard threads, each kept on core 0, away from the generator.
+    /// Its shard threads, each kept on core 0, away from the generator; and everything else of the server and its
+    /// database kept off that core, as on a machine that has cores for both.
     pub(crate) fn shards(&self) -> Result<Vec<u32>, Fault> {
         let shards = system::threads(self.pid, SHARDS)?;
         if shards.is_empty() {
             return Err("the server has no shard thread; is it another process than the file says?".into());
+        }
+        for process in std::iter::once(self.pid).chain(system::descendants(self.pid)?) {
+            for thread in system::threads(process, "").unwrap_or_default() {
+                // What ends meanwhile, or belongs to somebody else, stays where it is.
+                let _ = system::keep_thread_off(thread, 0);
+            }
         }
         for shard in &shards {
             system::pin(Some(*shard), 0)?;

@@ -10,6 +10,7 @@ use testkit::bad_line::Dice;
 use testkit::calls::Agent;
 use tokio::task::JoinSet;
 
+use crate::faults::Faults;
 use crate::generator::Window;
 use crate::making::{Call, Maker};
 use crate::options::Soak;
@@ -18,7 +19,7 @@ use crate::recorded::{self, Check};
 use crate::sampler::{Sample, Sampler};
 use crate::server::{Server, Used};
 use crate::speaking::{Rank, Speaking};
-use crate::{Fault, calls, clock, report};
+use crate::{Fault, calls, clock, report, system};
 
 /// Time of one window: long enough to count, short enough that calls which end in it are few.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -44,15 +45,15 @@ pub(crate) struct Measured {
     pub(crate) seed: u64,
     /// Calls that were made, and that could not be made.
     pub(crate) calls: u64,
-    pub(crate) failed: u64,
-    pub(crate) first_failure: Option<String>,
+    pub(crate) failed: Faults,
     pub(crate) check: Check,
     /// All windows together.
     pub(crate) window: Window,
-    pub(crate) used: Used,
+    /// `None`: the process was gone at the end.
+    pub(crate) used: Option<Used>,
     pub(crate) samples: Vec<Sample>,
-    /// Rooms that are left after the last hang-up; none, or something leaks.
-    pub(crate) rooms_left: u64,
+    /// Rooms that are left after the last hang-up; 0, or something leaks. `None`: the server did not say.
+    pub(crate) rooms_left: Option<u64>,
 }
 
 impl Measured {
@@ -73,6 +74,7 @@ struct Live {
 
 /// Runs it.
 pub(crate) fn run(options: &Soak, server: &Server, core: usize) -> Result<report::Report, Fault> {
+    system::keep_off(0)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(options, server, core))?;
     Ok(report::soak(&measured))
@@ -85,8 +87,7 @@ struct Churn {
     making: JoinSet<Result<(Call, Agent), Fault>>,
     reading: JoinSet<Result<Check, Fault>>,
     calls: u64,
-    failed: u64,
-    first_failure: Option<String>,
+    failed: Faults,
     told: Option<Instant>,
     check: Check,
 }
@@ -110,19 +111,25 @@ async fn measure(options: &Soak, server: &Server, core: usize) -> Result<Measure
         if passed >= time {
             break;
         }
-        churn.end_old(&maker, now, pace.seed).await?;
+        if let Err(fault) = churn.end_old(&maker, now, pace.seed).await {
+            churn.fault(&fault);
+        }
         churn.begin_new(&maker, options.pairs as usize);
         churn.settle(|| lasts(options.call_seconds, dice.share()));
         tokio::time::sleep(LOOK).await;
     }
     drop(progress);
     let window = windows.await??;
-    let used = Used::now(server.pid, &shards)?.since(before);
+    // What hours have shown is worth no less if the end is not as it ought to be.
+    let used = Used::now(server.pid, &shards).map(|used| used.since(before));
+    let used = churn.kept(used);
     let samples = sampler.samples();
     drop(sampler);
-    churn.end_all(&maker, pace.seed).await?;
-    server.wait_until_idle().await?;
-    let rooms_left = server.gauge("helpline_live_rooms").await?;
+    if let Err(fault) = churn.end_all(&maker, pace.seed).await {
+        churn.fault(&fault);
+    }
+    churn.kept(server.wait_until_idle().await);
+    let rooms_left = churn.kept(server.gauge("helpline_live_rooms").await);
     drop(maker);
     calls::stop(speaking)?;
     Ok(Measured {
@@ -131,7 +138,6 @@ async fn measure(options: &Soak, server: &Server, core: usize) -> Result<Measure
         seed: pace.seed,
         calls: churn.calls,
         failed: churn.failed,
-        first_failure: churn.first_failure,
         check: churn.check,
         window,
         used,
@@ -157,13 +163,17 @@ fn lasts(mean_s: u64, share: f64) -> Duration {
 
 impl Churn {
     fn fault(&mut self, fault: &Fault) {
-        self.failed += 1;
+        self.failed.note(&fault.to_string());
         let now = clock::now();
         if self.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
             self.told = Some(now);
             eprintln!("{fault}");
         }
-        self.first_failure.get_or_insert_with(|| fault.to_string());
+    }
+
+    /// What was found, or `None` and the fault among the others.
+    fn kept<T>(&mut self, found: Result<T, Fault>) -> Option<T> {
+        found.inspect_err(|fault| self.fault(fault)).ok()
     }
 
     /// Hangs up the calls whose time is over.

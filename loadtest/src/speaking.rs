@@ -10,22 +10,51 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::generator::{Generator, Ledger, Seat, Window};
+use crate::generator::{Generator, Ledger, Seat, Standing, Window};
 use crate::pace::{Frames, Pace};
 use crate::road::Road;
 use crate::{Fault, clock, system};
 
 /// How long the generator runs between two looks at its orders.
 const SLICE: Duration = Duration::from_millis(5);
+/// The same while somebody waits for a leg.
+const SHORT_SLICE: Duration = Duration::from_millis(1);
 /// Longest wait until everybody hears the other side.
 const HEARD_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait until a leg is connected: the server's own patience with a handshake, and half of it more.
+const CONNECTED_LIMIT: Duration = Duration::from_secs(15);
+
+/// A leg that is to be added, with others that it may hear.
+pub(crate) struct Guest {
+    pub(crate) client: Client,
+    pub(crate) road: Road,
+    pub(crate) speaks: bool,
+    /// Its speaker's place among those that are added with it.
+    pub(crate) hears: Option<usize>,
+}
+
+impl Guest {
+    /// Two who ought to hear each other.
+    pub(crate) fn pair(legs: [(Client, Road); 2]) -> Vec<Guest> {
+        let guest = |((client, road), other)| Guest {
+            client,
+            road,
+            speaks: true,
+            hears: Some(other),
+        };
+        legs.into_iter().zip([1, 0]).map(guest).collect()
+    }
+}
 
 /// What the thread is told.
 enum Order {
-    Add(Box<Client>, Seat, oneshot::Sender<u32>),
-    Pair(Box<[(Client, Road); 2]>, oneshot::Sender<[u32; 2]>),
+    /// Legs that belong together; who asked is told once all are connected, or that they are taken away again because
+    /// one of them is not.
+    Seat(Vec<Guest>, oneshot::Sender<Result<Vec<u32>, String>>),
     /// A leg that waits for its first packet; who asked is told when it came.
-    Await(Box<Client>, oneshot::Sender<(u32, Instant)>),
+    Await(Box<Client>, oneshot::Sender<Result<(u32, Instant), String>>),
+    Deaf(oneshot::Sender<Vec<u32>>),
+    Hush(bool),
     Remove(Vec<u32>, oneshot::Sender<Vec<Ledger>>),
     SpeakIn(Frames),
     Move(Duration),
@@ -63,7 +92,7 @@ impl Speaking {
                 if rank == Rank::Second {
                     system::give_way()?;
                 }
-                speak(&inbox, &told, pace)
+                speak(&inbox, &told, pace, rank)
             };
             work().inspect_err(|fault| forget(why.set(fault.to_string())))
         })?;
@@ -85,19 +114,24 @@ impl Speaking {
         answer.await.map_err(|_| self.ended())
     }
 
-    /// Gives a leg a socket; its number.
-    pub(crate) async fn add(&self, client: Client, seat: Seat) -> io::Result<u32> {
-        self.ask(|reply| Order::Add(Box::new(client), seat, reply)).await
-    }
-
-    /// Two legs that ought to hear each other; their numbers.
-    pub(crate) async fn pair(&self, legs: [(Client, Road); 2]) -> io::Result<[u32; 2]> {
-        self.ask(|reply| Order::Pair(Box::new(legs), reply)).await
+    /// Legs that belong together, once all are connected; their numbers. If one is not, none is left.
+    pub(crate) async fn seat(&self, guests: Vec<Guest>) -> Result<Vec<u32>, Fault> {
+        Ok(self.ask(|reply| Order::Seat(guests, reply)).await??)
     }
 
     /// A leg that says nothing: its number and the moment it heard its first packet.
-    pub(crate) async fn first_packet(&self, client: Client) -> io::Result<(u32, Instant)> {
-        self.ask(|reply| Order::Await(Box::new(client), reply)).await
+    pub(crate) async fn first_packet(&self, client: Client) -> Result<(u32, Instant), Fault> {
+        Ok(self.ask(|reply| Order::Await(Box::new(client), reply)).await??)
+    }
+
+    /// Legs that ought to hear somebody and do not yet.
+    pub(crate) async fn deaf(&self) -> io::Result<Vec<u32>> {
+        self.ask(Order::Deaf).await
+    }
+
+    /// From now on legs only let others know that they are there, or speak.
+    pub(crate) fn hush(&self, hush: bool) -> io::Result<()> {
+        self.order(Order::Hush(hush))
     }
 
     /// Takes legs away; what they sent.
@@ -155,60 +189,170 @@ impl Speaking {
     }
 }
 
-fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace) -> io::Result<()> {
+/// Legs that were added and somebody who waits for all of them.
+struct Coming {
+    numbers: Vec<u32>,
+    until: Instant,
+    reply: oneshot::Sender<Result<Vec<u32>, String>>,
+}
+
+/// What is to be said of legs that stand so; `None` while that is open.
+fn arrived(legs: impl Iterator<Item = Standing>, is_late: bool) -> Option<Result<(), String>> {
+    let mut all = true;
+    for standing in legs {
+        match standing {
+            Standing::Up => {}
+            Standing::Coming => all = false,
+            Standing::Fallen(why) => return Some(Err(why)),
+            Standing::Gone => return Some(Err("a leg was taken away".to_owned())),
+        }
+    }
+    match (all, is_late) {
+        (true, _) => Some(Ok(())),
+        (false, true) => Some(Err("a leg was not connected in time".to_owned())),
+        (false, false) => None,
+    }
+}
+
+/// Who waits for what.
+#[derive(Default)]
+struct Waiting {
+    measuring: Option<oneshot::Sender<Window>>,
+    coming: Vec<Coming>,
+    first: Vec<(u32, oneshot::Sender<Result<(u32, Instant), String>>)>,
+}
+
+fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace, rank: Rank) -> io::Result<()> {
     let mut generator = Generator::new(pace)?;
-    let mut measuring: Option<oneshot::Sender<Window>> = None;
-    let mut waiting: Vec<(u32, oneshot::Sender<(u32, Instant)>)> = Vec::new();
+    if rank == Rank::First {
+        generator.come_first();
+    }
+    let mut waiting = Waiting::default();
     loop {
         match inbox.try_recv() {
-            Ok(Order::Add(client, seat, reply)) => forget(reply.send(generator.add(*client, seat)?)),
-            Ok(Order::Pair(legs, reply)) => {
-                let [(first, first_road), (second, second_road)] = *legs;
-                // Numbers are given in order, so the second's is known before it is there.
-                let seat = |hears| Seat {
-                    speaks: true,
-                    hears: Some(hears),
-                };
-                let number = generator.next_number();
-                let numbers = [
-                    generator.add_over(first, seat(number + 1), first_road)?,
-                    generator.add_over(second, seat(number), second_road)?,
-                ];
-                forget(reply.send(numbers));
+            Ok(order) => waiting.take(order, &mut generator)?,
+            Err(TryRecvError::Empty) => generator.go_on(waiting.slice())?,
+            Err(TryRecvError::Disconnected) => return Ok(()),
+        }
+        waiting.tell(&mut generator)?;
+        heard.store(generator.heard(), Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    fn slice(&self) -> Duration {
+        if self.coming.is_empty() && self.first.is_empty() {
+            SLICE
+        } else {
+            SHORT_SLICE
+        }
+    }
+
+    fn take(&mut self, order: Order, generator: &mut Generator<Client>) -> io::Result<()> {
+        match order {
+            Order::Seat(guests, reply) => {
+                // Numbers are given in order, so a speaker's is known before he is there.
+                let first = generator.next_number();
+                let mut numbers = Vec::with_capacity(guests.len());
+                for guest in guests {
+                    let seat = Seat {
+                        speaks: guest.speaks,
+                        hears: guest.hears.map(|place| first + place as u32),
+                    };
+                    numbers.push(generator.add_over(guest.client, seat, guest.road)?);
+                }
+                let until = clock::now() + CONNECTED_LIMIT;
+                self.coming.push(Coming { numbers, until, reply });
             }
-            Ok(Order::Await(client, reply)) => {
+            Order::Await(client, reply) => {
                 let seat = Seat {
                     speaks: false,
                     hears: None,
                 };
-                waiting.push((generator.add(*client, seat)?, reply));
+                self.first.push((generator.add(*client, seat)?, reply));
             }
-            Ok(Order::Remove(numbers, reply)) => {
+            Order::Remove(numbers, reply) => {
                 let gone = numbers.into_iter().filter_map(|number| generator.remove(number));
                 forget(reply.send(gone.collect()));
             }
-            Ok(Order::SpeakIn(frames)) => generator.speak_in(frames),
-            Ok(Order::Move(time)) => generator.move_all(time),
-            Ok(Order::Measure(time, reply)) => {
+            Order::Deaf(reply) => forget(reply.send(generator.deaf())),
+            Order::Hush(hush) => generator.hush(hush),
+            Order::SpeakIn(frames) => generator.speak_in(frames),
+            Order::Move(time) => generator.move_all(time),
+            Order::Measure(time, reply) => {
                 generator.open(time)?;
-                measuring = Some(reply);
+                self.measuring = Some(reply);
             }
-            Err(TryRecvError::Empty) => generator.go_on(if waiting.is_empty() { SLICE } else { SLICE / 5 })?,
-            Err(TryRecvError::Disconnected) => return Ok(()),
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits for something that has happened.
+    fn tell(&mut self, generator: &mut Generator<Client>) -> io::Result<()> {
+        let now = clock::now();
+        let mut place = 0;
+        while let Some(coming) = self.coming.get(place) {
+            let standings = coming.numbers.iter().map(|number| generator.standing(*number));
+            let Some(outcome) = arrived(standings, now >= coming.until) else {
+                place += 1;
+                continue;
+            };
+            let Coming { numbers, reply, .. } = self.coming.swap_remove(place);
+            if outcome.is_err() {
+                for number in &numbers {
+                    generator.remove(*number);
+                }
+            }
+            forget(reply.send(outcome.map(|()| numbers)));
         }
         for (number, at) in generator.first_heard() {
-            if let Some(place) = waiting.iter().position(|(waits, _)| *waits == number) {
-                forget(waiting.swap_remove(place).1.send((number, at)));
+            if let Some(place) = self.first.iter().position(|(waits, _)| *waits == number) {
+                forget(self.first.swap_remove(place).1.send(Ok((number, at))));
+            }
+        }
+        let mut place = 0;
+        while let Some((number, _)) = self.first.get(place) {
+            let number = *number;
+            if let Standing::Fallen(why) = generator.standing(number) {
+                generator.remove(number);
+                forget(self.first.swap_remove(place).1.send(Err(why)));
+            } else {
+                place += 1;
             }
         }
         if let Some(window) = generator.closed()?
-            && let Some(reply) = measuring.take()
+            && let Some(reply) = self.measuring.take()
         {
             forget(reply.send(window));
         }
-        heard.store(generator.heard(), Ordering::Relaxed);
+        Ok(())
     }
 }
 
 /// Whoever asked and is gone needs no answer.
 fn forget<T>(_: Result<(), T>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legs_have_arrived_once_all_are_up_and_one_that_fell_ends_the_wait() {
+        let judged = |legs: &[Standing], late| arrived(legs.iter().cloned(), late);
+        let fell = || Standing::Fallen("no keys".to_owned());
+        assert_eq!(judged(&[Standing::Up, Standing::Up], false), Some(Ok(())));
+        assert_eq!(judged(&[Standing::Up, Standing::Coming], false), None);
+        assert_eq!(
+            judged(&[Standing::Coming, fell()], false),
+            Some(Err("no keys".to_owned()))
+        );
+        assert!(judged(&[Standing::Up, Standing::Gone], false).is_some_and(|outcome| outcome.is_err()));
+    }
+
+    #[test]
+    fn whoever_is_up_at_the_limit_is_not_late() {
+        let up = [Standing::Up];
+        assert_eq!(arrived(up.iter().cloned(), true), Some(Ok(())));
+        assert!(arrived([Standing::Coming].into_iter(), true).is_some_and(|outcome| outcome.is_err()));
+    }
+}

@@ -18,6 +18,12 @@ pub(crate) struct Step {
     pub(crate) frames: u32,
 }
 
+/// What a leg sends that only lets others know that it is there.
+pub(crate) const SILENCE: Step = Step {
+    speech: false,
+    frames: COMFORT_EVERY,
+};
+
 /// The course of one leg's speech.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spurt {

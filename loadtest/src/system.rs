@@ -110,6 +110,49 @@ pub(crate) fn process_ns(pid: u32) -> io::Result<u64> {
     Ok(thread_cpu(pid, &threads(pid, "")?)?.run_ns)
 }
 
+/// Processes that were started by `pid`, or by those.
+pub(crate) fn descendants(pid: u32) -> io::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(child) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that has ended meanwhile is nobody's child any more.
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        parents.extend(parent(&stat).map(|parent| (child, parent)));
+    }
+    let mut found = vec![pid];
+    let mut place = 0;
+    while let Some(this) = found.get(place).copied() {
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, parent)| *parent == this)
+                .map(|(child, _)| *child),
+        );
+        place += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+/// The process that started this one, from a `stat` file.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Keeps a thread, and those it starts from now on, off one core, unless it has no other.
+pub(crate) fn keep_thread_off(tid: u32, core: usize) -> io::Result<()> {
+    let tid = Pid::from_raw(tid.cast_signed());
+    let mut set = sched_getaffinity(tid)?;
+    set.unset(core);
+    if set.count() == 0 {
+        return Ok(());
+    }
+    Ok(sched_setaffinity(tid, &set)?)
+}
+
 /// Keeps all threads of a process on one core.
 pub(crate) fn pin_process(pid: u32, core: usize) -> io::Result<()> {
     threads(pid, "")?
@@ -152,6 +195,13 @@ pub(crate) fn pin(tid: Option<u32>, core: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_known_by_who_started_it() {
+        assert_eq!(parent("7 (a) b (c) S 12 1 1 0 -1 4194304"), Some(12));
+        assert_eq!(parent("7 no brackets"), None);
+        assert!(!descendants(std::process::id()).unwrap().contains(&std::process::id()));
+    }
 
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_move_the_fields() {

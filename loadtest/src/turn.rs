@@ -70,6 +70,7 @@ pub(crate) fn run(options: &Turn, core: usize) -> Result<Report, Fault> {
 /// The clients of `options` with their allocations, speaking.
 pub(crate) fn clients(options: &Turn, relays: &[Relay], peer: SocketAddr) -> Result<Generator<Datagrams>, Fault> {
     let mut generator = Generator::new(Pace::steady(1))?;
+    generator.come_first();
     generator.speak_in(Frames {
         time: Duration::from_secs(1) / options.rate,
         samples: 0,

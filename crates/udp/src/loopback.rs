@@ -127,10 +127,11 @@ pub struct Inbox {
     headers: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
     controls: Vec<Control>,
+    /// Headers that the kernel has written since they were last prepared: a call that finds nothing prepares nothing.
+    used: usize,
 }
 
-// SAFETY: the raw pointers inside point only into the vectors of the same value, which are never resized, and are
-// written anew for each call below.
+// SAFETY: the raw pointers inside point only into the vectors of the same value, which are never resized.
 unsafe impl Send for Inbox {}
 
 impl Inbox {
@@ -143,6 +144,7 @@ impl Inbox {
             headers: vec![header(); size],
             vectors: vec![vector(); size],
             controls: vec![[0; CONTROL_WORDS]; size],
+            used: size,
         }
     }
 
@@ -157,7 +159,7 @@ impl Inbox {
     /// # Errors
     /// What the kernel says, except that nothing is waiting.
     pub fn receive(&mut self, socket: &Loopback) -> io::Result<usize> {
-        for index in 0..self.headers.len() {
+        for index in 0..mem::take(&mut self.used) {
             self.vectors[index] = libc::iovec {
                 iov_base: self.buffers[index].as_mut_ptr().cast(),
                 iov_len: PACKET_BYTES,
@@ -180,7 +182,8 @@ impl Inbox {
             )
         };
         if count >= 0 {
-            return Ok(count as usize);
+            self.used = count as usize;
+            return Ok(self.used);
         }
         let fault = io::Error::last_os_error();
         match fault.kind() {

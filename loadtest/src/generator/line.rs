@@ -1,4 +1,4 @@
-//! One leg of the generator: its socket, what it says and what it hears.
+//! One leg of the generator: where it speaks from, what it says and what it hears.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use testkit::bad_line::{Flow, Verdict};
 
-use super::DATAGRAM_BYTES;
-use super::window::{Last, Window};
+use super::harbour::Berth;
+use super::turns::{self, Times};
+use super::window::{Last, Reading, Window};
 use crate::pace::{Frames, Pace};
 use crate::payload::{self, BYTES_MAX, COMFORT_BYTES, Label};
-use crate::road::Road;
-use crate::spurt::{Spurt, Step};
+use crate::road::Relayed;
+use crate::spurt::{self, Spurt, Step};
 
 /// A leg as the thread sees it: it seals what is sent and opens what comes.
 pub(crate) trait Leg {
@@ -51,10 +52,37 @@ impl Seat {
     }
 }
 
+/// How its datagrams reach the server.
+pub(super) enum Way {
+    /// From an address of its own.
+    Direct(Berth),
+    /// Through a relay, over a socket of its own.
+    Relayed(Box<Relayed>),
+}
+
+/// How far a leg is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is not connected yet.
+    Coming,
+    /// It can speak.
+    Up,
+    /// It will never speak again, and why.
+    Fallen(String),
+    /// It was taken away.
+    Gone,
+}
+
 pub(super) struct Line<L> {
     pub(super) leg: L,
-    pub(super) road: Road,
+    pub(super) way: Way,
     pub(super) seat: Seat,
+    /// Why it takes part no more.
+    pub(super) fallen: Option<String>,
+    /// Where in a frame's time it speaks, 0 to 1.
+    pub(super) place: f64,
+    /// When its latest packets left.
+    pub(super) times: Times,
     /// When its timers were said to be due.
     pub(super) timer: Option<Instant>,
     pub(super) up_since: Option<Instant>,
@@ -71,26 +99,50 @@ pub(super) struct Line<L> {
     last: Option<Last>,
 }
 
-/// What became of a packet that fell due.
-#[derive(Debug, Default)]
-pub(super) struct Said {
-    /// It was a comfort frame.
-    pub(super) comfort: bool,
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lot {
+    /// The leg could not speak.
+    Unsaid,
+    /// It leaves now; its bytes.
+    Leaves(usize),
+    /// The profile holds it back until then; its bytes.
+    Held(Instant, usize),
     /// The profile lost it.
-    pub(super) lost: bool,
-    /// The profile holds it back until then.
-    pub(super) held: Option<(Instant, Vec<u8>)>,
+    Lost,
+}
+
+/// A packet that fell due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) lot: Lot,
+    /// Its number among the packets of speech; `None` for a comfort frame.
+    pub(super) number: Option<u32>,
     /// Frames until the next.
     pub(super) frames: u32,
 }
 
+/// What is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words {
+    pub(super) frames: Frames,
+    pub(super) seed: u64,
+    /// Number of the window, 0 outside any.
+    pub(super) span: u8,
+    /// Comfort frames alone.
+    pub(super) hush: bool,
+}
+
 impl<L: Leg> Line<L> {
-    pub(super) fn new(leg: L, road: Road, seat: Seat, pace: Pace, number: u32, now: Instant) -> Line<L> {
+    pub(super) fn new(leg: L, way: Way, seat: Seat, pace: Pace, number: u32, now: Instant) -> Line<L> {
         let flow = u64::from(number);
         Line {
             leg,
-            road,
+            way,
             seat,
+            fallen: None,
+            place: turns::place(number, pace.seed),
+            times: Times::new(),
             timer: None,
             up_since: None,
             has_heard: false,
@@ -113,78 +165,85 @@ impl<L: Leg> Line<L> {
         (self.sent, self.received, self.last) = (0, 0, None);
     }
 
+    /// How far it is.
+    pub(super) fn standing(&self) -> Standing {
+        match (&self.fallen, self.up_since) {
+            (Some(why), _) => Standing::Fallen(why.clone()),
+            (None, Some(_)) => Standing::Up,
+            (None, None) => Standing::Coming,
+        }
+    }
+
+    /// Seals the next packet into `buffer`.
     pub(super) fn speak(
         &mut self,
         number: u32,
-        frames: Frames,
-        seed: u64,
-        span: u8,
+        words: Words,
         now: Instant,
         sent_ns: u64,
+        buffer: &mut [u8],
     ) -> io::Result<Said> {
-        let Step { speech, frames: steps } = self.spurt.next();
+        let Step { speech, frames: steps } = if words.hush { spurt::SILENCE } else { self.spurt.next() };
         let mut said = Said {
-            comfort: !speech,
+            lot: Lot::Unsaid,
+            number: None,
             frames: steps,
-            ..Said::default()
         };
-        self.road.tick(now)?;
+        if let Way::Relayed(relayed) = &mut self.way {
+            relayed.tick(now)?;
+        }
         let mut payload = [0; BYTES_MAX];
+        let place = self.spans.len() as u32;
         let len = if speech {
             let label = Label {
-                span,
+                span: words.span,
                 leg: number,
-                number: self.spans.len() as u32,
+                number: place,
                 sent_ns,
             };
-            payload::write(&mut payload, frames.toc, label, seed)
+            payload::write(&mut payload, words.frames.toc, label, words.seed)
         } else {
-            payload[0] = frames.toc;
+            payload[0] = words.frames.toc;
             COMFORT_BYTES
         };
-        let mut buffer = [0; DATAGRAM_BYTES];
-        let Some(sealed) = self.leg.speak(&mut buffer, &payload[..len], frames.samples * steps) else {
+        let samples = words.frames.samples * steps;
+        let Some(sealed) = self.leg.speak(buffer, &payload[..len], samples) else {
             return Ok(said);
         };
-        let left = match self.flow.as_mut().map(Flow::verdict) {
-            Some(Verdict::Lost) => {
-                said.lost = true;
-                false
-            }
+        said.lot = match self.flow.as_mut().map(Flow::verdict) {
+            Some(Verdict::Lost) => Lot::Lost,
             Some(Verdict::Late(late)) => {
                 self.leaves = self.leaves.max(now + late);
-                said.held = Some((self.leaves, buffer[..sealed].to_vec()));
-                true
+                Lot::Held(self.leaves, sealed)
             }
-            Some(Verdict::Overtaken(late)) => {
-                said.held = Some((now + late, buffer[..sealed].to_vec()));
-                true
-            }
-            None => {
-                self.road.send(&buffer[..sealed], self.leg.destination())?;
-                true
-            }
+            Some(Verdict::Overtaken(late)) => Lot::Held(now + late, sealed),
+            None => Lot::Leaves(sealed),
         };
         if speech {
-            self.spans.push(if left { span } else { 0 });
-            self.sent += u64::from(left && span > 0);
+            let left = said.lot != Lot::Lost;
+            self.spans.push(if left { words.span } else { 0 });
+            self.sent += u64::from(left && words.span > 0);
+            self.times.note(place, sent_ns);
+            said.number = Some(place);
         }
         Ok(said)
     }
 
-    pub(super) fn hear(&mut self, payload: &[u8], span: u8, at_ns: u64, unread_ns: u64, window: &mut Window) {
-        let Some(label) = payload::label(payload) else { return };
-        if label.span != span || self.seat.hears.is_some_and(|speaker| speaker != label.leg) {
-            return;
-        }
+    /// Whether a packet with this label counts here in window `span`.
+    pub(super) fn wants(&self, label: Label, span: u8) -> bool {
+        label.span == span && self.seat.hears.is_none_or(|speaker| speaker == label.leg)
+    }
+
+    /// A packet that counts: when it left, and how it was read.
+    pub(super) fn hear(&mut self, number: u32, sent_ns: u64, reading: Reading, window: &mut Window) {
         self.received += 1;
         let this = Last {
-            number: label.number,
-            at_ns,
-            sent_ns: label.sent_ns,
+            number,
+            at_ns: reading.at_ns,
+            sent_ns,
         };
-        window.arrived(self.last, this, unread_ns);
-        if self.last.is_none_or(|last| last.number < this.number) {
+        window.arrived(self.last, this, reading);
+        if self.last.is_none_or(|last| last.number < number) {
             self.last = Some(this);
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::faults::Faults;
 use crate::pace::FRAME;
+use crate::rank::Granted;
 
 /// Longest time that is told apart, us; ten seconds are lost for a call.
 const TIME_US_MAX: u64 = 10_000_000;
@@ -25,8 +27,12 @@ pub(crate) struct Window {
     pub(crate) expected: u64,
     /// Of these, those that arrived.
     pub(crate) delivered: u64,
-    /// Times under way, us.
+    /// Times under way, us: until the kernel had the packet, or until it was read where the kernel does not say.
     pub(crate) latency_us: Histogram<u64>,
+    /// The same until it was read in any case.
+    pub(crate) latency_read_us: Histogram<u64>,
+    /// How long packets lay unread, us: the generator's own part of the time above.
+    pub(crate) unread_us: Histogram<u64>,
     /// Gaps of a listener beyond those of the speaker, us: see [`Window::arrived`].
     pub(crate) gap_us: Histogram<u64>,
     /// The part of the longest gap that cannot be the generator's own late reading, us.
@@ -35,6 +41,63 @@ pub(crate) struct Window {
     pub(crate) late_us: Histogram<u64>,
     /// Lost share of each listener, 0 to 1, the worst first.
     pub(crate) leg_loss: Vec<f64>,
+    /// What it took to send and to read.
+    pub(crate) effort: Effort,
+    /// Legs that fell out of the run until the window's end.
+    pub(crate) fallen: Faults,
+}
+
+/// What the generator itself did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    /// How its thread stood to the others of its core.
+    pub(crate) granted: Granted,
+    /// Calls that sent, and what they sent, anything and not only voice.
+    pub(crate) send_calls: u64,
+    pub(crate) sent: u64,
+    /// What the kernel did not take.
+    pub(crate) refused: u64,
+    /// Calls that read something, and what they read.
+    pub(crate) read_calls: u64,
+    pub(crate) read: u64,
+    /// What the kernel threw away because the generator did not read it.
+    pub(crate) dropped: u64,
+    /// Its turns: at each it sends what is due and reads what came.
+    pub(crate) turns: u64,
+    /// Time of its thread on a core, and the time that passed.
+    pub(crate) on_core: Duration,
+    pub(crate) passed: Duration,
+}
+
+impl Effort {
+    /// Share of a core.
+    pub(crate) fn busy(&self) -> f64 {
+        self.on_core.as_secs_f64() / self.passed.as_secs_f64().max(f64::EPSILON)
+    }
+
+    fn add(&mut self, other: &Effort) {
+        self.granted = other.granted;
+        self.send_calls += other.send_calls;
+        self.sent += other.sent;
+        self.refused += other.refused;
+        self.read_calls += other.read_calls;
+        self.read += other.read;
+        self.dropped += other.dropped;
+        self.turns += other.turns;
+        self.on_core += other.on_core;
+        self.passed += other.passed;
+    }
+}
+
+/// How a packet was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// When it arrived, ns since the origin: by the kernel's stamp, or when it was read.
+    pub(crate) at_ns: u64,
+    /// How long it then lay unread; `None` when there was no stamp.
+    pub(crate) unread_ns: Option<u64>,
+    /// Without a stamp: how long it may have lain unread before `at_ns`.
+    pub(crate) doubt_ns: u64,
 }
 
 /// The packet before, at one listener.
@@ -65,18 +128,29 @@ impl Window {
             gap_us: histogram()?,
             gap_sure_us: 0,
             late_us: histogram()?,
+            latency_read_us: histogram()?,
+            unread_us: histogram()?,
             leg_loss: Vec::new(),
+            effort: Effort::default(),
+            fallen: Faults::default(),
         })
     }
 
-    /// A packet of the window arrived behind `last`; `read_ns` is how long it may have lain in its socket unread.
+    /// A packet of the window arrived behind `last`.
     ///
     /// The gap is what a listener notices beyond what the speaker did: the time between the two arrivals, less the time
     /// between their sendings, and a frame more for each packet lost between them. A generator that sends late makes
-    /// no gap by this account; one that reads late does, which is why the unread time is taken off for the sure part.
-    pub(crate) fn arrived(&mut self, last: Option<Last>, this: Last, read_ns: u64) {
-        self.latency_us
-            .saturating_record(this.at_ns.saturating_sub(this.sent_ns) / 1_000);
+    /// no gap by this account; one that reads late does where the kernel's stamp is missing, and there the time in which
+    /// the packet may have lain unread is taken off for the sure part.
+    pub(crate) fn arrived(&mut self, last: Option<Last>, this: Last, reading: Reading) {
+        let under_way_ns = this.at_ns.saturating_sub(this.sent_ns);
+        let unread_ns = reading.unread_ns.unwrap_or_default();
+        self.latency_us.saturating_record(under_way_ns / 1_000);
+        self.latency_read_us
+            .saturating_record((under_way_ns + unread_ns) / 1_000);
+        if reading.unread_ns.is_some() {
+            self.unread_us.saturating_record(unread_ns / 1_000);
+        }
         let Some(last) = last else { return };
         let Some(lost) = this.number.checked_sub(last.number + 1) else {
             return;
@@ -84,7 +158,7 @@ impl Window {
         let between = this.at_ns.saturating_sub(last.at_ns) + u64::from(lost) * FRAME.as_nanos() as u64;
         let gap_ns = between.saturating_sub(this.sent_ns.saturating_sub(last.sent_ns));
         self.gap_us.saturating_record(gap_ns / 1_000);
-        self.gap_sure_us = self.gap_sure_us.max(gap_ns.saturating_sub(read_ns) / 1_000);
+        self.gap_sure_us = self.gap_sure_us.max(gap_ns.saturating_sub(reading.doubt_ns) / 1_000);
     }
 
     /// The generator sent this much after the time it had planned.
@@ -121,6 +195,13 @@ impl Window {
         self.gap_sure_us = self.gap_sure_us.max(other.gap_sure_us);
         self.latency_us.add(&other.latency_us).map_err(io::Error::other)?;
         self.gap_us.add(&other.gap_us).map_err(io::Error::other)?;
+        self.latency_read_us
+            .add(&other.latency_read_us)
+            .map_err(io::Error::other)?;
+        self.unread_us.add(&other.unread_us).map_err(io::Error::other)?;
+        self.effort.add(&other.effort);
+        // It counts from the begin of the run.
+        self.fallen = other.fallen.clone();
         self.late_us.add(&other.late_us).map_err(io::Error::other)
     }
 }
@@ -140,9 +221,14 @@ mod tests {
     }
 
     /// The one gap, ms, and its sure part.
-    fn gap(before: Last, this: Last, read_ms: u64) -> (u64, u64) {
+    fn gap(before: Last, this: Last, doubt_ms: u64) -> (u64, u64) {
         let mut window = Window::new().unwrap();
-        window.arrived(Some(before), this, read_ms * MS);
+        let reading = Reading {
+            at_ns: this.at_ns,
+            unread_ns: None,
+            doubt_ns: doubt_ms * MS,
+        };
+        window.arrived(Some(before), this, reading);
         ((window.gap_us.max() + 500) / 1_000, window.gap_sure_us / 1_000)
     }
 
@@ -161,6 +247,39 @@ mod tests {
     #[test]
     fn what_lay_unread_is_not_sure() {
         assert_eq!(gap(last(1, 0, 1), last(2, 20, 33), 9), (12, 3));
+    }
+
+    #[test]
+    fn what_lay_in_the_generators_socket_is_told_apart_from_the_time_under_way() {
+        let mut window = Window::new().unwrap();
+        let reading = Reading {
+            at_ns: 3 * MS,
+            unread_ns: Some(9 * MS),
+            doubt_ns: 0,
+        };
+        window.arrived(None, last(1, 1, 3), reading);
+        let ms = |us: &Histogram<u64>| (us.max() + 500) / 1_000;
+        assert_eq!(ms(&window.latency_us), 2);
+        assert_eq!(ms(&window.latency_read_us), 11);
+        assert_eq!(ms(&window.unread_us), 9);
+        let unstamped = Reading {
+            unread_ns: None,
+            ..reading
+        };
+        window.arrived(None, last(1, 1, 3), unstamped);
+        assert_eq!((window.latency_read_us.len(), window.unread_us.len()), (2, 1));
+    }
+
+    #[test]
+    fn windows_add_up() {
+        let mut sum = Window::new().unwrap();
+        let mut other = Window::new().unwrap();
+        other.effort.on_core = Duration::from_millis(250);
+        other.effort.passed = Duration::from_secs(1);
+        other.late(Duration::from_millis(2));
+        sum.add(&other).unwrap();
+        sum.add(&other).unwrap();
+        assert_eq!((sum.effort.busy(), sum.late_us.len()), (0.25, 2));
     }
 
     #[test]

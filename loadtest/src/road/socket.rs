@@ -120,12 +120,12 @@ fn stream_of<S>(way: Way<S>) -> io::Result<S> {
 }
 
 /// A full socket loses the packet, as a network would; it then misses among the delivered.
-pub(super) fn skip_full(sent: io::Result<usize>) -> io::Result<()> {
+fn skip_full(sent: io::Result<usize>) -> io::Result<()> {
     some(sent).map(drop)
 }
 
 /// Nothing now is nothing wrong.
-pub(super) fn some<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+fn some<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     match done {
         Ok(value) => Ok(Some(value)),
         Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -1,0 +1,192 @@
+//! Legs without cryptography, over the loopback.
+
+#![cfg(test)]
+
+use std::collections::HashSet;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::*;
+use crate::payload::{COMFORT_BYTES, label};
+
+/// Longest wait of the other side for a datagram, so that it sees that it is to end.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Longest wait for what has to happen: far beyond the busiest machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Plain {
+    to: SocketAddr,
+    fails: bool,
+}
+
+impl Leg for Plain {
+    fn speak(&mut self, buffer: &mut [u8], payload: &[u8], _: u32) -> Option<usize> {
+        buffer[..payload.len()].copy_from_slice(payload);
+        Some(payload.len())
+    }
+
+    fn hear(&mut self, _: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {
+        Ok(Some((0, datagram.len())))
+    }
+
+    fn timers(&mut self, _: Instant) -> io::Result<Option<Vec<u8>>> {
+        if self.fails {
+            return Err(io::Error::other("no keys"));
+        }
+        Ok(None)
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn moved(&mut self, _: Instant) {}
+
+    fn destination(&self) -> SocketAddr {
+        self.to
+    }
+
+    fn is_up(&self) -> bool {
+        true
+    }
+}
+
+/// Sends everything back to where it came from, and keeps it.
+struct Mirror {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mirror {
+    fn start() -> Mirror {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(LOOK)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (seen, over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (kept, ends) = (Arc::clone(&seen), Arc::clone(&over));
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; DATAGRAM_BYTES];
+            while !ends.load(Ordering::Relaxed) {
+                let Ok((len, from)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                kept.lock().unwrap().push((from, buffer[..len].to_vec()));
+                socket.send_to(&buffer[..len], from).unwrap();
+            }
+        });
+        Mirror {
+            address,
+            seen,
+            over,
+            thread: Some(thread),
+        }
+    }
+
+    fn seen(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// A generator with legs that hear themselves; those that are named fail at once.
+fn generator(mirror: &Mirror, legs: u32, fail: &[u32]) -> Generator<Plain> {
+    let mut generator = Generator::new(Pace::steady(1)).unwrap();
+    for number in 0..legs {
+        let leg = Plain {
+            to: mirror.address,
+            fails: fail.contains(&number),
+        };
+        let seat = Seat {
+            speaks: true,
+            hears: Some(number),
+        };
+        assert_eq!(generator.add(leg, seat).unwrap(), number);
+    }
+    generator
+}
+
+/// Goes on until it is so.
+fn until(generator: &mut Generator<Plain>, is_so: impl Fn(&Generator<Plain>) -> bool) {
+    let end = clock::now() + LIMIT;
+    while !is_so(generator) {
+        assert!(clock::now() < end, "it never came so far");
+        generator.go_on(FRAMES_20_MS.time).unwrap();
+    }
+}
+
+#[test]
+fn a_leg_that_fails_falls_alone_and_says_why() {
+    let mirror = Mirror::start();
+    let mut generator = generator(&mirror, 3, &[1]);
+    until(&mut generator, |generator| generator.heard() == 2);
+    assert_eq!(generator.standing(1), Standing::Fallen("no keys".to_owned()));
+    assert_eq!(generator.standing(0), Standing::Up);
+    assert_eq!(generator.standing(9), Standing::Gone);
+    let speakers: Vec<u32> = mirror
+        .seen()
+        .iter()
+        .map(|(_, packet)| label(packet).expect("speech").leg)
+        .collect();
+    assert!(speakers.contains(&0) && speakers.contains(&2) && !speakers.contains(&1));
+    assert_eq!((generator.heard(), generator.deaf()), (2, vec![1]));
+    generator.remove(1);
+    assert_eq!((generator.standing(1), generator.deaf()), (Standing::Gone, Vec::new()));
+}
+
+#[test]
+fn whoever_is_to_be_quiet_sends_a_sign_of_life_and_no_more() {
+    let mirror = Mirror::start();
+    let mut generator = generator(&mirror, 2, &[]);
+    generator.hush(true);
+    let begin = clock::now();
+    until(&mut generator, |generator| generator.heard() == 2);
+    generator.go_on(FRAMES_20_MS.time * 5).unwrap();
+    let signs = mirror.seen();
+    let turns = clock::now().duration_since(begin).as_millis() / 400 + 1;
+    assert!(
+        (2..=2 * turns).contains(&(signs.len() as u128)),
+        "one each in 400 ms: {}",
+        signs.len()
+    );
+    assert!(signs.iter().all(|(_, packet)| packet.len() == COMFORT_BYTES));
+}
+
+#[test]
+fn each_leg_has_an_address_and_a_new_one_after_a_move() {
+    let mirror = Mirror::start();
+    let mut generator = generator(&mirror, 2, &[]);
+    let addresses = || -> HashSet<SocketAddr> { mirror.seen().into_iter().map(|(from, _)| from).collect() };
+    until(&mut generator, |_| addresses().len() == 2);
+    generator.move_all(Duration::ZERO);
+    until(&mut generator, |_| addresses().len() == 4);
+    generator.go_on(FRAMES_20_MS.time * 2).unwrap();
+    assert_eq!(addresses().len(), 4);
+}
+
+#[test]
+fn a_window_counts_every_packet_once_with_the_kernels_stamp() {
+    let mirror = Mirror::start();
+    let mut generator = generator(&mirror, 4, &[]);
+    generator.go_on(SETTLED + FRAMES_20_MS.time).unwrap();
+    let window = generator.measure(FRAMES_20_MS.time * 10).unwrap();
+    // Ten frames of four legs, and perhaps one more at the edge; fewer where the thread did not get a core.
+    assert!((1..=44).contains(&window.sent), "{}", window.sent);
+    assert_eq!((window.expected, window.delivered), (window.sent, window.sent));
+    assert_eq!(window.unread_us.len(), window.delivered);
+    assert_eq!(window.late_us.len(), window.sent);
+    assert_eq!((window.effort.dropped, window.effort.refused), (0, 0));
+    assert!(window.effort.turns > 0 && window.effort.on_core > Duration::ZERO);
+}
