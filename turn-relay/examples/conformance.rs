@@ -6,7 +6,7 @@
 //! `conformance --mode allowlist|virtual --secret S [--port 4478] [--peer IP[:PORT] …] [--quota N]
 //! [--certificate c.pem --key k.pem]`; listens on 127.0.0.1, 127.0.0.2 and ::1, on the port and the one after it.
 
-#[path = "../tests/whole/bench.rs"]
+#[path = "../tests/sockets/bench.rs"]
 mod bench;
 
 use std::net::SocketAddr;
