@@ -64,7 +64,8 @@ export class Drops {
       // The rule for local addresses comes before all others, until it is moved.
       this.#rule(family, ["pref", "20", "lookup", "local"]);
       spawnSync("ip", [family, "rule", "del", "pref", "0"]);
-      for (const port of ports) this.#rule(family, ["pref", "10", "ipproto", "udp", ...port, "blackhole"]);
+      // Not as a black hole, of which a sender learns by an error that makes Chromium give up the whole socket.
+      for (const port of ports) this.#rule(family, ["pref", "10", "ipproto", "udp", ...port, "unreachable"]);
     }
   }
 
@@ -123,7 +124,7 @@ export class Probe {
   async arrives(): Promise<boolean> {
     const before = this.#came;
     const sender = createSocket("udp4");
-    // A route that leads nowhere tells its sender so; a filter does not.
+    // A rule for routes tells the sender, a filter does not.
     await new Promise<void>((sent) => sender.send("probe", this.port, reachable(), () => sent()));
     sender.close();
     for (let turn = 0; turn < PROBE_TURNS && this.#came === before; turn++) {
