@@ -15,5 +15,7 @@ pub mod fuzz;
 pub mod impair;
 #[cfg(feature = "peer")]
 pub mod peer;
+#[cfg(feature = "properties")]
+pub mod properties;
 #[cfg(feature = "sound")]
 pub mod sound;

@@ -130,6 +130,8 @@ fn an_entry_with_a_port_allows_that_port() {
 }
 
 proptest! {
+    #![proptest_config(testkit::properties::usual())]
+
     /// Whatever an address looks like: it is reached only if exactly it is listed and it is global unicast.
     #[test]
     fn nothing_is_reached_that_is_not_listed(bits in any::<u128>(), v4 in any::<bool>(), port in 1u16.., flip in 0u32..128) {

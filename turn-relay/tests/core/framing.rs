@@ -23,6 +23,8 @@ fn message(stun: bool, number: u16, payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 proptest! {
+    #![proptest_config(testkit::properties::usual())]
+
     #[test]
     fn whatever_was_put_in_comes_out(
         messages in prop::collection::vec((any::<bool>(), 0x4000u16..=0x4FFF, prop::collection::vec(any::<u8>(), 0..700)), 1..12),

@@ -484,7 +484,7 @@ fn datagrams_in_clear_after_completion_have_a_budget() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(testkit::properties::properties(64))]
 
     #[test]
     fn changed_datagrams_never_panic_and_never_give_different_keys(

@@ -392,7 +392,7 @@ fn a_customer_without_anybody_to_talk_to_is_the_table_and_nobody_else_ever_is() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(testkit::properties::properties(10_000))]
 
     #[test]
     fn who_is_left_alone_hears_nobody_who_is_there_and_being_away_changes_no_edge(seats in prop::array::uniform8(any_seat())) {

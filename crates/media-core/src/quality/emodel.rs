@@ -110,6 +110,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::properties::usual())]
+
         #[test]
         fn scores_stay_in_range_whatever_comes(loss in any::<f64>(), delay in any::<f64>()) {
             let rating = rating(loss, delay);

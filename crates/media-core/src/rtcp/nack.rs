@@ -143,6 +143,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::properties::usual())]
+
         #[test]
         fn what_is_written_is_read_back(first in any::<u16>(), steps in prop::collection::vec(1u16..40, 0..64)) {
             let numbers: Vec<u16> = steps

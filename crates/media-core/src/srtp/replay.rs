@@ -114,6 +114,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::properties::usual())]
+
         #[test]
         fn it_agrees_with_a_set_of_all_indices(steps in prop::collection::vec((0u64..400, any::<bool>()), 1..400)) {
             let mut window = Window::default();

@@ -227,6 +227,8 @@ fn a_report_count_that_has_run_out_seals_nothing_more() {
 }
 
 proptest! {
+    #![proptest_config(testkit::properties::usual())]
+
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), which in 0usize..3) {
         let (_, mut server) = ends(PROFILES[which]);

@@ -50,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(testkit::properties::properties(96))]
 
     /// The key of the proof: one (SSRC, sequence number) under one key is one row of bytes, however it came about; and
     /// what is sent again may be heard at that moment.

@@ -488,6 +488,8 @@ fn any_packet() -> impl Strategy<Value = Packet> {
 }
 
 proptest! {
+    #![proptest_config(testkit::properties::usual())]
+
     #[test]
     fn any_packets_come_back_bit_for_bit(packets in proptest::collection::vec(any_packet(), 1..60)) {
         let mut log = Vec::new();

@@ -210,7 +210,7 @@ fn clocks_at_opposite_ends_stay_within_a_slot_of_each_other() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(testkit::properties::properties(48))]
 
     #[test]
     fn the_sides_stay_together_whatever_happens(customer in habits(), agent in habits()) {

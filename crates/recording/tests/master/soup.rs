@@ -65,7 +65,7 @@ fn track() -> impl Strategy<Value = Track> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(testkit::properties::properties(400))]
 
     #[test]
     fn any_packets_give_a_sound_file(tracks in prop::collection::vec(track(), 0..4), ms in 0u64..8_000, left: bool) {

@@ -260,6 +260,23 @@ fn sleeps(line: &str) -> usize {
 }
 
 #[test]
+fn every_property_is_drawn_by_a_seed_that_can_be_given() {
+    // Assembled, so that this file does not find itself.
+    let (block, config) = (
+        ["propte", "st! {"].concat(),
+        ["#![proptest_config(testkit::", "properties::"].concat(),
+    );
+    let mut findings = Vec::new();
+    for (path, text) in sources() {
+        let (blocks, configs) = (text.matches(&block).count(), text.matches(&config).count());
+        if blocks != configs {
+            findings.push(format!("{path}: {blocks} blocks of properties, {configs} with a seed"));
+        }
+    }
+    assert_none("A property does not heed HELPLINE_SEED:", &findings);
+}
+
+#[test]
 fn every_limit_says_why() {
     let mut findings = Vec::new();
     for (path, text) in sources() {
