@@ -43,6 +43,7 @@ const MEDIA_ONLY: &[&str] = &[
     "rtc-sdp",
     "rtc-rtcp",
     "rtc-shared",
+    "rtc-srtp",
     "rtc-stun",
     "rtc",
     "webrtc",
