@@ -11,6 +11,7 @@ mod hold;
 mod ice;
 mod legs;
 mod life;
+mod limits;
 mod line;
 mod nonces;
 mod plans;
