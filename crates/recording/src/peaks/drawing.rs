@@ -221,7 +221,7 @@ impl Sound {
 
     /// The peaks, exactly as many as `duration_ms` has steps: the last may be short, and the decoder gives what the end
     /// trim cuts off.
-    fn drawn(mut self: Box<Self>, duration_ms: u64) -> Drawn {
+    fn drawn(mut self, duration_ms: u64) -> Drawn {
         close(&mut self.lanes, &mut self.extents);
         let steps = usize::try_from(duration_ms.div_ceil(STEP_MS)).unwrap_or(usize::MAX);
         self.lanes.iter_mut().for_each(|lane| lane.resize(steps, (0, 0)));
