@@ -151,6 +151,7 @@ async fn run_parts(
             OnUnavailable::Refuse => desk::OnUnavailable::Refuse,
             OnUnavailable::Warn => desk::OnUnavailable::Warn,
         },
+        red: settings.media.red.into(),
         registry: registry.clone(),
     };
     let auth = plan.auth(settings, service_key.as_deref())?;

@@ -159,6 +159,12 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 3000)]
     pub(crate) legs_per_shard: u32,
 
+    /// Redundant audio (RED) with clients that know it: `offer` takes it behind plain Opus, where browsers seldom use it;
+    /// `prefer` puts it first, for houses whose clients lose much: single losses are mended without a round trip, for twice
+    /// the bytes of the voice; `off` leaves it out.
+    #[config(env = "HELPLINE_MEDIA_RED", default = "offer")]
+    pub(crate) red: Red,
+
     /// What customers on hold hear: an Ogg Opus file, mono or stereo, in frames of 20 ms, 16 MiB at most. An empty text
     /// is silence. Default: a tune that comes with the program.
     #[config(env = "HELPLINE_MEDIA_HOLD_MUSIC")]
@@ -176,6 +182,28 @@ pub(crate) struct MediaSettings {
     /// Seconds of music before each prompt, 5 to 3600.
     #[config(env = "HELPLINE_MEDIA_WAITING_PROMPT_EVERY_S", default = 45)]
     pub(crate) waiting_prompt_every_s: u32,
+}
+
+/// See [`MediaSettings::red`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Red {
+    /// Not negotiated.
+    Off,
+    /// Behind plain Opus.
+    Offer,
+    /// Before plain Opus.
+    Prefer,
+}
+
+impl From<Red> for ports::Red {
+    fn from(red: Red) -> ports::Red {
+        match red {
+            Red::Off => ports::Red::Off,
+            Red::Offer => ports::Red::Offer,
+            Red::Prefer => ports::Red::Prefer,
+        }
+    }
 }
 
 /// See [`Settings::database`].
@@ -311,6 +339,7 @@ mod tests {
         assert_eq!(settings.metrics.listen.to_string(), "127.0.0.1:9464");
         assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
+        assert_eq!(ports::Red::from(settings.media.red), ports::Red::Offer);
         assert_eq!(settings.drain_timeout_seconds, u64::from(desk::DRAIN_S));
     }
 

@@ -54,6 +54,8 @@ pub struct DeskOptions {
     pub demo: bool,
     /// What a missing recorder means for calls that must be recorded.
     pub recorder_missing: OnUnavailable,
+    /// Redundant audio for the legs of calls; a line test never has it.
+    pub red: ports::Red,
     /// Where the desk's metrics are registered.
     pub registry: prometheus::Registry,
 }

@@ -12,6 +12,7 @@ mod load;
 mod outage;
 mod overload;
 mod pair;
+mod red;
 mod requests;
 mod speech;
 mod turn_check;

@@ -376,6 +376,7 @@ impl World {
             ice: relay::told(&relay),
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: true,
+            red: ports::Red::Offer,
             registry: registry.clone(),
         };
         let expected = Expected {

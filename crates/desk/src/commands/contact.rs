@@ -197,7 +197,7 @@ pub(crate) async fn prepare(
     let queue = queues::get(tx.conn(), &row.queue)
         .await?
         .ok_or(Refused::new(Code::Internal))?;
-    let grant = rows::grant(&leg, part, core.fresh_secret());
+    let grant = rows::grant(core, &leg, part);
     granted(tx, row, &queue, grant).await
 }
 

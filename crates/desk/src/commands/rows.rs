@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::modes::Modes;
 use crate::refusal::{Code, Refused};
+use crate::shared::Core;
 use crate::store::calls::CallRow;
 use crate::store::legs::LegRow;
 use crate::store::offers::{OfferRow, PRIMARY};
@@ -223,14 +224,14 @@ pub(crate) fn record(offer: Uuid, queue: &QueueRow) -> Option<RecordCommand> {
 }
 
 /// The right to attach a leg.
-pub(crate) fn grant(leg: &LegRow, part: ports::Part, secret: ports::Secret) -> LegGrant {
+pub(crate) fn grant(core: &Core, leg: &LegRow, part: ports::Part) -> LegGrant {
     LegGrant {
-        secret,
+        secret: core.fresh_secret(),
         leg: call_model::LegId(leg.id.as_u128()),
         room: CallId(leg.call_id.as_u128()),
         part,
         uplink: true,
-        red: ports::Red::Offer,
+        red: core.options.red,
         first_offer_s: FIRST_OFFER_S,
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn begin(
                     return Err(Refused::because(Code::Forbidden, "you take part in the call"));
                 }
                 let leg = leg_for(&core_in, tx, &mut work, staff, mode, &act).await?;
-                let mut grant = rows::grant(&leg, Part::Supervisor, core_in.fresh_secret());
+                let mut grant = rows::grant(&core_in, &leg, Part::Supervisor);
                 grant.uplink = modes::speaks(mode);
                 contact::granted(tx, &work.row, &work.queue, grant).await
             })

@@ -269,6 +269,7 @@ impl World {
             ice: relay::told(&relay),
             recorder_missing,
             demo: true,
+            red: ports::Red::Offer,
             registry: registry.clone(),
         };
         let auth = AuthConfig {

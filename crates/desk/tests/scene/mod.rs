@@ -99,6 +99,7 @@ impl Node {
             ice: IceConfig::default(),
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: false,
+            red: ports::Red::Offer,
             registry: registry.clone(),
         };
         let auth = AuthConfig {
