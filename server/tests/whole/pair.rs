@@ -20,6 +20,9 @@ const STORED_LIMIT: Duration = Duration::from_secs(30);
 /// First byte of every packet of the voices (RFC 6716 §3.1): hybrid, full band, 20 ms, mono, one frame.
 const TOC: u8 = 0x78;
 
+/// Where a packet of the voices carries its number, big endian.
+pub(crate) const NUMBER: std::ops::Range<usize> = 1..9;
+
 /// A call with two voices.
 pub(crate) struct Pair {
     /// The call.
@@ -98,10 +101,10 @@ pub(crate) fn lane(master: &[u8], lane: usize, sent: &Log) -> Vec<u64> {
         }
         let (left, right) = split_self_delimited(&packet.data).expect("two streams");
         let mine: &[u8] = if lane == 0 { &left } else { right };
-        if mine.first() != Some(&TOC) || mine.len() <= 9 {
+        if mine.first() != Some(&TOC) || mine.len() <= NUMBER.end {
             continue;
         }
-        let number = u64::from_be_bytes(mine[1..9].try_into().expect("eight bytes"));
+        let number = u64::from_be_bytes(mine[NUMBER].try_into().expect("eight bytes"));
         assert_eq!(
             mine, sent.sent[number as usize].payload,
             "packet {number} is not as it was sent"
