@@ -1,7 +1,7 @@
 //! Every check and test, cheapest first, with one closing line.
 
 use crate::{
-    foreign, rust, scenarios, setup,
+    foreign, fuzz, rust, scenarios, setup,
     shell::{self, Outcome},
     speech,
     tally::Tally,
@@ -27,6 +27,9 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     tally.check("clippy", rust::clippy);
     tally.check("documentation", rust::document);
     tally.suite("Rust tests", |tally| rust::tests(tally, long, !quick));
+    if long {
+        fuzz::long(&mut tally);
+    }
     if quick {
         tally.left_out("end to end", "--quick");
     } else if pages {

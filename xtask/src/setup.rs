@@ -61,6 +61,9 @@ pub(crate) const FOR_LONG: &[Need] = &[
     need("Python.h", "python3-dev", "compiles it"),
 ];
 
+/// What fuzzing takes beyond a nightly compiler.
+pub(crate) const FOR_FUZZ: &[Need] = &[need("c++", "build-essential", "compiles libFuzzer")];
+
 /// Oldest Node.js the web tools run on.
 const NODE_MIN: (u32, u32) = (20, 19);
 
