@@ -83,6 +83,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(auth::login))
         .routes(routes!(auth::logout))
         .routes(routes!(recordings::audio))
+        .routes(routes!(recordings::voice_audio))
         .routes(routes!(recordings::waveform))
         .routes(routes!(rtc::attach, rtc::options))
         .routes(routes!(rtc::trickle, rtc::leave))

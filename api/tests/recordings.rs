@@ -82,6 +82,29 @@ async fn ranges_are_answered_as_the_rfc_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_voice_beside_the_two_sides_is_played_as_the_recording_is() {
+    let mut server = server!(false);
+    let token = stored(&mut server).await;
+    let insert = "insert into helpline.recording_voices (recording_id, number, leg_id, part, audio_key, audio_size,
+            audio_sha256, coverage, heard_ms)
+        select id, 2, id, 'partner', 'b.ogg', 9, decode(repeat('cd', 32), 'hex'), 1, array[0, 2000]
+        from helpline.recordings";
+    server.world.run(insert).await;
+    let voice = b"of theirs".to_vec();
+    let files = &server.world.recordings.files;
+    files.lock().unwrap().insert("b.ogg".to_owned(), voice.clone());
+    let ask = |what: &str| server.ask("GET", path(what)).bearer(&token);
+    let whole = ask("voices/2/audio").send().await;
+    assert_eq!((whole.status.as_u16(), &whole.body[..]), (200, &voice[..]));
+    assert_eq!(whole.header("etag"), format!("\"{}\"", "cd".repeat(32)));
+    let part = ask("voices/2/audio").header("range", "bytes=3-5").send().await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &voice[3..6]));
+    for none in ["voices/1/audio", "voices/70000/audio", "voices/x/audio"] {
+        assert_eq!(ask(none).send().await.code(), "not_found", "{none}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn peaks_are_for_a_span_and_a_number_of_points() {
     let mut server = server!(false);
     let token = stored(&mut server).await;

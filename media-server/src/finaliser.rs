@@ -9,6 +9,7 @@
 //!
 //! Invariant: a `confirmed` step is told only after its files were read back from the store and the journal holds it.
 
+mod beside;
 mod figures;
 mod make;
 mod note;
@@ -310,8 +311,16 @@ impl Worker {
         if let Some(second) = &made.second {
             put(&self.storage, &mut objects, "audio_agent", keys.second(), second).await?;
         }
+        let mut beside = Vec::new();
+        for (number, voice) in made.beside.iter().enumerate() {
+            let name = manifest::beside_name(number);
+            let file = put(&self.storage, &mut objects, &name, keys.beside(number), &voice.audio).await?;
+            beside.push(voice.stored(file));
+        }
         put(&self.storage, &mut objects, "side", keys.side(), &made.side).await?;
-        let bytes = manifest::bytes(call, &made.master, &objects, &self.settings.node, reason);
+        let voices: Vec<_> = made.beside.iter().map(beside::Voice::for_manifest).collect();
+        let node = &self.settings.node;
+        let bytes = manifest::bytes(call, &made.master, &voices, &objects, node, reason);
         // Last: where a manifest lies, everything lies.
         let manifest = self.storage.put(&keys.manifest(), bytes.into()).await?;
         let facts = Facts {
@@ -320,6 +329,7 @@ impl Worker {
             coverage: made.master.coverage,
             reason: reason.to_owned(),
             degraded: call.degraded(),
+            beside,
         };
         Ok(Note::new(audio, manifest, facts))
     }
@@ -344,13 +354,13 @@ impl Worker {
 async fn put(
     storage: &Storage,
     objects: &mut Vec<Object>,
-    name: &'static str,
+    name: &str,
     key: String,
     bytes: &Bytes,
 ) -> Result<StoredFile, StorageFault> {
     let file = storage.put(&key, bytes.clone()).await?;
     objects.push(Object {
-        name,
+        name: name.to_owned(),
         key,
         size: file.size,
         sha256: manifest::hex(&file.sha256),

@@ -230,6 +230,7 @@ impl Shared {
                 leg: id.0,
                 part: leg.part,
                 tap: leg.tap,
+                at_ns: self.clock.now_ns(),
             });
             Command::AddLeg(Box::new(AddLeg {
                 room: convert::room(leg.room),
@@ -425,6 +426,11 @@ impl Media for Plane {
             at_ns,
             legs: of(Stance::Muted).map(|(leg, _)| leg.0).collect(),
         });
+        self.0.recorder.tell(recorder::Message::Planned {
+            room: room.0,
+            at_ns,
+            stances: plan.stances.iter().map(|(leg, stance)| (leg.0, *stance)).collect(),
+        });
         self.0.tell_room(room, Command::Plan(Box::new(convert::plan(plan))));
     }
 
@@ -439,6 +445,7 @@ impl Media for Plane {
             leg: id.0,
             part,
             tap,
+            at_ns: self.0.clock.now_ns(),
         });
         let command = Command::Part {
             leg: convert::leg(id),

@@ -7,6 +7,7 @@ import { person, type Person } from "./harness/chromium.ts";
 import { hear } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
 import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
+import type { Recording } from "../shared/gen/Recording.ts";
 import { rest, serve, type Server } from "./harness/server.ts";
 import { decode, writeWav } from "./harness/sound.ts";
 import { loudness, tone } from "./harness/tones.ts";
@@ -21,6 +22,15 @@ const NAMES = Object.keys(TONES) as Name[];
 const HEARD_MIN = 0.3;
 /** Greatest share in any second that counts as silence: -28 dB of the speaker, what a note of the music begins with. */
 const SILENT_MAX = 0.04;
+/** The lanes of the recording: both sides of the master, and the files beside it. */
+const LANES = ["customers", "agents", "colleague", "supervisor"] as const;
+type Lane = (typeof LANES)[number];
+/** Whose voice is in a lane; a lane that is not named is silent. */
+type Lanes = Partial<Record<Lane, Name>>;
+const TALK: Lanes = { customers: "customer", agents: "agent" };
+const CONFERENCE: Lanes = { ...TALK, colleague: "colleague" };
+/** The recording's own start is known to so much, milliseconds; that much of a step's ends is not judged. */
+const EDGE_MS = 500;
 /** How long everybody listens, milliseconds. */
 const LISTEN_MS = 4_000;
 /** A change is heard once jitter buffers have played what was before it, milliseconds. */
@@ -55,11 +65,16 @@ describe("who-hears-whom", () => {
     return Object.fromEntries(NAMES.map((tone) => [tone, seconds(TONES[tone])])) as Record<Name, number[]>;
   }
 
-  /** Everybody who is named hears exactly these. */
-  async function expectEars(expected: Partial<Record<Name, Name[]>>): Promise<void> {
+  /** When what was to be heard, and in which file of the recording it is to be: nobody else's voice is in any. */
+  const steps: { mode: string; fromMs: number; toMs: number; lanes: Lanes }[] = [];
+
+  /** Everybody who is named hears exactly these, and the recording has each voice in its lane. */
+  async function expectEars(mode: string, expected: Partial<Record<Name, Name[]>>, lanes: Lanes): Promise<void> {
     await pause(SETTLE_MS);
+    const fromMs = Date.now();
     const ears = Object.keys(expected) as Name[];
     const heard = await Promise.all(ears.map(heardBy));
+    steps.push({ mode, fromMs, toMs: Date.now(), lanes });
     const wrong: string[] = [];
     ears.forEach((ear, place) => {
       for (const voice of NAMES) {
@@ -107,37 +122,49 @@ describe("who-hears-whom", () => {
     await shown("agent", "offer-accept").click();
     await desk("agent", "talking");
     callId = (await page("agent").getByTestId("call-state").getAttribute("data-call-id")) ?? "";
-    await expectEars({ customer: ["agent"], agent: ["customer"] });
+    await expectEars("talk", { customer: ["agent"], agent: ["customer"] }, TALK);
   });
 
   it("who listens hears both and nobody hears him", async () => {
     await signIn(page("supervisor"), server, accountOf("supervisor", 0), "/admin");
     await shown("supervisor", "row-monitor").click();
     await supervises("monitor");
-    await expectEars({ customer: ["agent"], agent: ["customer"], supervisor: ["customer", "agent"] });
+    await expectEars("listen", { customer: ["agent"], agent: ["customer"], supervisor: ["customer", "agent"] }, TALK);
   });
 
   it("who whispers is heard by the agent alone", async () => {
     await shown("supervisor", "mode-whisper").click();
     await supervises("whisper");
     await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
-    await expectEars({ customer: ["agent"], agent: ["customer", "supervisor"], supervisor: ["customer", "agent"] });
+    await expectEars(
+      "whisper",
+      { customer: ["agent"], agent: ["customer", "supervisor"], supervisor: ["customer", "agent"] },
+      TALK,
+    );
   });
 
   it("who joins is heard by all", async () => {
     await shown("supervisor", "mode-barge").click();
     await supervises("barge");
     await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
-    await expectEars({
-      customer: ["agent", "supervisor"],
-      agent: ["customer", "supervisor"],
-      supervisor: ["customer", "agent"],
-    });
+    await expectEars(
+      "barge",
+      {
+        customer: ["agent", "supervisor"],
+        agent: ["customer", "supervisor"],
+        supervisor: ["customer", "agent"],
+      },
+      { ...TALK, supervisor: "supervisor" },
+    );
   });
 
   it("who is muted at the server is heard by nobody", async () => {
     await shown("agent", "mute-customer").click();
-    await expectEars({ customer: ["agent", "supervisor"], agent: ["supervisor"], supervisor: ["agent"] });
+    await expectEars(
+      "customer muted",
+      { customer: ["agent", "supervisor"], agent: ["supervisor"], supervisor: ["agent"] },
+      { agents: "agent", supervisor: "supervisor" },
+    );
     await shown("agent", "mute-customer").click();
     await page("agent").getByText("that voice is not recorded").waitFor({ state: "detached" });
   });
@@ -145,12 +172,12 @@ describe("who-hears-whom", () => {
   it("who is on hold hears the music and no voice, and is not heard", async () => {
     await shown("agent", "hold").click();
     await shown("agent", "held").waitFor();
-    await expectEars({ customer: [], agent: ["supervisor"], supervisor: ["agent"] });
+    await expectEars("hold", { customer: [], agent: ["supervisor"], supervisor: ["agent"] }, {});
     await shown("agent", "hold").click();
     await shown("agent", "held").waitFor({ state: "detached" });
     await shown("supervisor", "supervise-leave").click();
     await supervises(undefined);
-    await expectEars({ customer: ["agent"], agent: ["customer"] });
+    await expectEars("talk again", { customer: ["agent"], agent: ["customer"] }, TALK);
   });
 
   it("who consults talks apart from the customer", async () => {
@@ -161,17 +188,21 @@ describe("who-hears-whom", () => {
     await shown("colleague", "offer-accept").click();
     await page("agent").locator('[data-testid="consult"][data-state="talking"]').waitFor();
     await page("colleague").locator('[data-testid="call-state"][data-sound="up"]').waitFor();
-    await expectEars({ customer: [], agent: ["colleague"], colleague: ["agent"] });
+    await expectEars("consult", { customer: [], agent: ["colleague"], colleague: ["agent"] }, {});
   });
 
   it("in a conference all three hear one another", async () => {
     await shown("agent", "consult-merge").click();
     await page("colleague").locator('[data-testid="consult"][data-state="conference"]').waitFor();
-    await expectEars({
-      customer: ["agent", "colleague"],
-      agent: ["customer", "colleague"],
-      colleague: ["customer", "agent"],
-    });
+    await expectEars(
+      "conference",
+      {
+        customer: ["agent", "colleague"],
+        agent: ["customer", "colleague"],
+        colleague: ["customer", "agent"],
+      },
+      CONFERENCE,
+    );
   });
 
   it("four who speak hear one another, each the three others", async () => {
@@ -180,12 +211,16 @@ describe("who-hears-whom", () => {
     await shown("supervisor", "mode-barge").click();
     await supervises("barge");
     await page("supervisor").getByRole("img", { name: "Your microphone" }).waitFor();
-    await expectEars({
-      customer: ["agent", "colleague", "supervisor"],
-      agent: ["customer", "colleague", "supervisor"],
-      colleague: ["customer", "agent", "supervisor"],
-      supervisor: ["customer", "agent", "colleague"],
-    });
+    await expectEars(
+      "all four",
+      {
+        customer: ["agent", "colleague", "supervisor"],
+        agent: ["customer", "colleague", "supervisor"],
+        colleague: ["customer", "agent", "supervisor"],
+        supervisor: ["customer", "agent", "colleague"],
+      },
+      { ...CONFERENCE, supervisor: "supervisor" },
+    );
     await shown("supervisor", "supervise-leave").click();
     await supervises(undefined);
   });
@@ -193,56 +228,73 @@ describe("who-hears-whom", () => {
   it("who got the call talks with the customer, and who gave it hears nothing", async () => {
     await shown("agent", "consult-complete").click();
     await page("colleague").getByText("is yours now").waitFor();
-    await expectEars({ customer: ["colleague"], agent: [], colleague: ["customer"] });
+    await expectEars(
+      "handed over",
+      { customer: ["colleague"], agent: [], colleague: ["customer"] },
+      { customers: "customer", agents: "colleague" },
+    );
   });
 
-  it("each lane of the recording holds whom it is to hold", async () => {
+  it("in every mode each lane of the recording holds whom it is to hold, and nobody else", async () => {
     await shown("colleague", "hangup").click();
     await shown("customer", "ended").waitFor();
     const path = `/api/support/call/${callId}/recordings`;
     const stored = await until(
       "the recording is stored",
       async () => {
-        const { recordings } = await rest<{ recordings: { recordingId: string; state: string }[] }>(
-          server,
-          "GET",
-          path,
-        );
+        const { recordings } = await rest<{ recordings: Recording[] }>(server, "GET", path);
         return recordings.length === 1 && recordings.find((one) => one.state === "stored");
       },
       60_000,
     );
-    const audio = await fetch(`http://${server.http}/api/support/recordings/${stored.recordingId}/audio`, {
-      headers: { authorization: `Bearer ${server.serviceKey}` },
-    });
-    expect(audio.status).toBe(200);
-    const file = join(folder, "call.opus");
-    writeFileSync(file, Buffer.from(await audio.arrayBuffer()));
-    const [left, right] = lanes(decode(file, join(folder, "call.wav")));
-    const loudest = (lane: Int16Array, name: Name) => Math.max(...loudness(lane, 48_000, TONES[name]));
-    for (const [lane, samples, inside] of [
-      ["customer's", left, ["customer"]],
-      ["agents'", right, ["agent", "colleague"]],
-    ] as const)
-      for (const name of NAMES) {
-        const share = loudest(samples, name);
-        const wanted = (inside as readonly Name[]).includes(name);
-        if (wanted) expect(share, `${name} in the ${lane} lane`).toBeGreaterThanOrEqual(HEARD_MIN);
-        else expect(share, `${name} in the ${lane} lane`).toBeLessThanOrEqual(SILENT_MAX);
-      }
-    const seconds = (name: Name) => loudness(right, 48_000, TONES[name]);
-    const [first, second] = [seconds("agent"), seconds("colleague")];
-    const both = first.filter((share, at) => share >= HEARD_MIN && (second[at] ?? 0) >= HEARD_MIN);
-    expect(both.length, "the agents follow one another, at one second at most together").toBeLessThanOrEqual(1);
+    const sound = async (url: string, name: string): Promise<Int16Array[]> => {
+      const audio = await fetch(`http://${server.http}${url}`, {
+        headers: { authorization: `Bearer ${server.serviceKey}` },
+      });
+      expect(audio.status, url).toBe(200);
+      const file = join(folder, `${name}.opus`);
+      writeFileSync(file, Buffer.from(await audio.arrayBuffer()));
+      return channels(decode(file, join(folder, `${name}.wav`)));
+    };
+    const [left, right] = await sound(stored.audioUrl, "call");
+    // He joins twice, and each time with another leg.
+    expect(stored.voices.map(({ part }) => part)).toEqual(["supervisor", "partner", "supervisor"]);
+    const files = await Promise.all(stored.voices.map((voice) => sound(voice.audioUrl, `voice-${voice.number}`)));
+    for (const [mono] of files) expect(Math.abs(mono!.length - left!.length), "as long as the master").toBeLessThan(48);
+    const of = (part: string) => files.filter((_, n) => stored.voices[n]!.part === part).map(([mono]) => mono!);
+    const lanes: Record<Lane, Int16Array[]> = {
+      customers: [left!],
+      agents: [right!],
+      colleague: of("partner"),
+      supervisor: of("supervisor"),
+    };
+    const wrong: string[] = [];
+    const began = Date.parse(stored.startedAt!);
+    for (const { mode, fromMs, toMs, lanes: wanted } of steps) {
+      const cut = [fromMs + EDGE_MS, toMs - EDGE_MS].map((ms) => Math.round((ms - began) * 48));
+      for (const lane of LANES)
+        for (const name of NAMES) {
+          const seconds = lanes[lane].map((samples) => loudness(samples.slice(cut[0], cut[1]), 48_000, TONES[name]));
+          const shares = seconds.map((each) => each.map((share) => share.toFixed(3)).join(" ")).join(" | ");
+          const right =
+            wanted[lane] === name
+              ? seconds.filter((each) => median(each) >= HEARD_MIN).length === 1
+              : seconds.every((each) => each.every((share) => share <= SILENT_MAX));
+          if (!right) wrong.push(`${mode}: ${name} in the ${lane} lane: ${shares}`);
+        }
+    }
+    expect(steps.length, "every mode was judged").toBe(11);
+    expect(wrong).toEqual([]);
   });
 });
 
-/** The two channels of a WAV file of 16 bits. */
-function lanes(wav: string): [Int16Array, Int16Array] {
+/** The channels of a WAV file of 16 bits. */
+function channels(wav: string): Int16Array[] {
   const bytes = readFileSync(wav);
+  const count = bytes.readUInt16LE(22);
   const data = bytes.indexOf("data") + 8;
-  const frames = Math.floor((bytes.length - data) / 4);
-  const channel = (offset: number) =>
-    Int16Array.from({ length: frames }, (_, n) => bytes.readInt16LE(data + 4 * n + offset));
-  return [channel(0), channel(2)];
+  const frames = Math.floor((bytes.length - data) / (2 * count));
+  const channel = (place: number) =>
+    Int16Array.from({ length: frames }, (_, n) => bytes.readInt16LE(data + 2 * (count * n + place)));
+  return Array.from({ length: count }, (_, place) => channel(place));
 }

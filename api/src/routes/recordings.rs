@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::State,
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use call_model::RecordingId;
-use desk::{Code, Refused};
+use desk::{Code, Playback, Refused};
 use futures_util::stream;
 use ports::{RecordingFault, Recordings, WaveformFault};
 use serde::Deserialize;
@@ -92,9 +92,40 @@ pub(crate) async fn audio(
     asked: HeaderMap,
 ) -> Result<Response, Failure> {
     let playback = app.desk().playback(&caller, RecordingId(id.as_u128())).await?;
+    sound(&app, playback, &format!("recording-{id}.ogg"), &method, &asked).await
+}
+
+/// The sound of somebody who was heard beside the two sides, whole or in part. It begins and ends with the recording.
+#[utoipa::path(get, path = "/api/support/recordings/{id}/voices/{number}/audio", tag = "qa",
+    params(("id" = uuid::Uuid, Path), ("number" = u16, Path)),
+    responses((status = 200, content_type = "audio/ogg", body = [u8]), (status = 206, content_type = "audio/ogg"),
+        (status = 304), (status = 416),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn voice_audio(
+    State(app): State<App>,
+    Who(caller): Who,
+    path: Result<Path<(uuid::Uuid, u16)>, PathRejection>,
+    method: Method,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    // What is no id and no number names nothing.
+    let Path((id, number)) = path.map_err(|_| Failure::not_found())?;
+    let recording = RecordingId(id.as_u128());
+    let playback = app.desk().voice_playback(&caller, recording, number).await?;
+    sound(&app, playback, &format!("recording-{id}-{number}.ogg"), &method, &asked).await
+}
+
+/// A stored sound, by ranges.
+async fn sound(
+    app: &App,
+    playback: Playback,
+    name: &str,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Result<Response, Failure> {
     let total = playback.size;
     let tag = format!("\"{}\"", hex(&playback.sha256));
-    let (status, range) = match wanted(&asked, &tag, total) {
+    let (status, range) = match wanted(asked, &tag, total) {
         Wanted::NotModified => (StatusCode::NOT_MODIFIED, 0..0),
         Wanted::Whole => (StatusCode::OK, 0..total),
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
@@ -107,7 +138,7 @@ pub(crate) async fn audio(
     };
     let length = range.end - range.start;
     let content_range = format!("bytes {}-{}/{total}", range.start, range.end.saturating_sub(1));
-    let body = if method == Method::HEAD || length == 0 {
+    let body = if *method == Method::HEAD || length == 0 {
         Body::empty()
     } else {
         let recordings = Arc::clone(app.desk().recordings());
@@ -129,10 +160,7 @@ pub(crate) async fn audio(
     if status != StatusCode::NOT_MODIFIED {
         set(header::CONTENT_TYPE, "audio/ogg");
         set(header::CONTENT_LENGTH, &length.to_string());
-        set(
-            header::CONTENT_DISPOSITION,
-            &format!("inline; filename=\"recording-{id}.ogg\""),
-        );
+        set(header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}\""));
     }
     if status == StatusCode::PARTIAL_CONTENT {
         set(header::CONTENT_RANGE, &content_range);

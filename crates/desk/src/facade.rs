@@ -439,7 +439,20 @@ impl Desk {
     /// # Errors
     /// `forbidden`, `not_found`, `recording_missing`, `database`.
     pub async fn playback(&self, caller: &Caller, recording: RecordingId) -> Result<Playback, Refused> {
-        self.told(queries::playback(self.core(), caller, recording).await)
+        self.told(queries::playback(self.core(), caller, recording, None).await)
+    }
+
+    /// The same for the voice with this number beside the two sides, from 1.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found`, `recording_missing`, `database`.
+    pub async fn voice_playback(
+        &self,
+        caller: &Caller,
+        recording: RecordingId,
+        number: u16,
+    ) -> Result<Playback, Refused> {
+        self.told(queries::playback(self.core(), caller, recording, Some(number)).await)
     }
 
     /// Everybody the caller sees.

@@ -36,6 +36,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "quality_alerts",
         include_str!("../../../migrations/0013_quality_alerts.sql"),
     ),
+    (
+        16,
+        "recording_voices",
+        include_str!("../../../migrations/0016_recording_voices.sql"),
+    ),
 ];
 
 /// How the database stands to this program's migrations.

@@ -24,7 +24,7 @@ use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::reports::ListFilter;
-use crate::store::{self, calls, offers, quality, queues, recordings, reports, sessions, staff};
+use crate::store::{self, calls, offers, quality, queues, recordings, reports, sessions, staff, voices};
 use crate::tx::Tx;
 use crate::types::At;
 use crate::views::{self, Reader};
@@ -324,8 +324,10 @@ pub(crate) async fn call_recordings(core: &Arc<Core>, caller: &Caller, call: Cal
         Box::pin(async move {
             let row = visible(tx, call).await?;
             let rows = recordings::of_call(tx.conn(), row).await?;
+            let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+            let voices = voices::of(tx.conn(), &ids).await?;
             Ok(Recordings {
-                recordings: rows.iter().map(views::recording).collect(),
+                recordings: rows.iter().map(|row| views::recording(row, &voices)).collect(),
             })
         })
     })
@@ -338,8 +340,14 @@ async fn visible(tx: &mut Tx, call: CallId) -> Result<Uuid, Refused> {
     row.map(|row| row.id).ok_or(Refused::new(Code::NotFound))
 }
 
-/// Where the sound of a recording is; who listens is noted, once per person, recording and ten minutes.
-pub(crate) async fn playback(core: &Arc<Core>, caller: &Caller, id: RecordingId) -> Result<Playback, Refused> {
+/// Where the sound of a recording is: the master, or the file of the voice with this number; who listens is noted, once
+/// per person, recording and ten minutes.
+pub(crate) async fn playback(
+    core: &Arc<Core>,
+    caller: &Caller,
+    id: RecordingId,
+    voice: Option<u16>,
+) -> Result<Playback, Refused> {
     not_for_customers(caller)?;
     if let Caller::Staff { role, .. } = caller
         && !permissions::may(*role, permissions::RECORDING_PLAY)
@@ -356,6 +364,15 @@ pub(crate) async fn playback(core: &Arc<Core>, caller: &Caller, id: RecordingId)
             else {
                 return Err(Refused::new(Code::RecordingMissing));
             };
+            let voices = voices::of(tx.conn(), &[row.id]).await?;
+            let (audio_key, size, sha256) = match voice {
+                None => (audio_key, size, sha256),
+                Some(number) => voices
+                    .iter()
+                    .find(|voice| u16::try_from(voice.number) == Ok(number))
+                    .map(|voice| (&voice.audio_key, voice.audio_size, &voice.audio_sha256))
+                    .ok_or(Refused::new(Code::NotFound))?,
+            };
             tx.become_desk().await?;
             let subject = row.id.to_string();
             let entry = Audit {
@@ -371,7 +388,7 @@ pub(crate) async fn playback(core: &Arc<Core>, caller: &Caller, id: RecordingId)
                 events::audit(tx.conn(), now, &entry).await?;
             }
             Ok(Playback {
-                recording: views::recording(&row),
+                recording: views::recording(&row, &voices),
                 audio_key: audio_key.clone(),
                 sha256: sha256.as_slice().try_into().map_err(|_| Refused::new(Code::Internal))?,
                 size: u64::try_from(size).unwrap_or(0),

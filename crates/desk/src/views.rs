@@ -8,7 +8,7 @@ use wire::call::{CallRow as WireRow, CallStatus, CallView, QueueSnapshot, Waitin
 use wire::leg::{LegLine, LegPath, Part};
 use wire::offer::{Offer, OfferKind, WrapUp};
 use wire::quality::QualityTrack;
-use wire::recording::{Recording, RecordingState};
+use wire::recording::{HeardSpan, RecordedVoice, Recording, RecordingState};
 use wire::staff::{PresenceStatus, Staff, StaffRole};
 
 use crate::beside::Beside;
@@ -21,6 +21,7 @@ use crate::store::quality::TrackRow;
 use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
+use crate::store::voices::VoiceRow;
 use crate::store::{legs, queues, staff};
 use crate::tx::Tx;
 use crate::types::At;
@@ -215,7 +216,8 @@ pub(crate) fn list_row(row: ListRow) -> WireRow {
 }
 
 /// A recording with the addresses it is played from.
-pub(crate) fn recording(row: &RecordingRow) -> Recording {
+/// A recording; of `voices` those that are its own.
+pub(crate) fn recording(row: &RecordingRow, voices: &[VoiceRow]) -> Recording {
     let state = match row.state.as_str() {
         "recording" => RecordingState::Recording,
         "finalising" => RecordingState::Finalising,
@@ -230,10 +232,7 @@ pub(crate) fn recording(row: &RecordingRow) -> Recording {
         state,
         duration_seconds,
         size_bytes: row.audio_size.and_then(|size| u64::try_from(size).ok()),
-        sha256: row
-            .audio_sha256
-            .as_ref()
-            .map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+        sha256: row.audio_sha256.as_deref().map(hex),
         layout: row.layout.clone(),
         customer_left: row.customer_left,
         coverage: row.coverage_customer.zip(row.coverage_agent).map(<[f32; 2]>::from),
@@ -242,7 +241,42 @@ pub(crate) fn recording(row: &RecordingRow) -> Recording {
         started_at: Some(time(row.started_at)),
         audio_url: format!("/api/support/recordings/{}/audio", row.id),
         waveform_url: format!("/api/support/recordings/{}/waveform", row.id),
+        voices: voices
+            .iter()
+            .filter(|voice| voice.recording_id == row.id)
+            .map(recorded_voice)
+            .collect(),
     }
+}
+
+fn recorded_voice(row: &VoiceRow) -> RecordedVoice {
+    let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
+    RecordedVoice {
+        number: u16::try_from(row.number).unwrap_or(0),
+        leg_id: row.leg_id,
+        part: part(&row.part),
+        size_bytes: ms(row.audio_size),
+        sha256: hex(&row.audio_sha256),
+        coverage: row.coverage,
+        heard: row
+            .heard_ms
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[from, to]| HeardSpan {
+                from_ms: ms(*from),
+                to_ms: ms(*to),
+            })
+            .collect(),
+        audio_url: format!(
+            "/api/support/recordings/{}/voices/{}/audio",
+            row.recording_id, row.number
+        ),
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A quality timeline.

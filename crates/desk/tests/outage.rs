@@ -10,7 +10,7 @@ use std::time::Duration;
 use call_model::{CallId, RecordingId};
 use desk::{Caller, Code};
 use local_postgres::testing;
-use ports::{Cause, EventKind, Layout, Part, QualitySecond, QualityTrack, StepKind, StoredFile};
+use ports::{Cause, EventKind, Layout, Part, QualitySecond, QualityTrack, StepKind, StoredFile, Voice};
 use scene::{Eye, Node, PATIENCE, customer, database, start};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -315,6 +315,9 @@ async fn a_recording_is_stored_once_with_its_files_and_its_quality() {
         .await,
         ["stored hangup 3000 two_channel 0.5 a.opus 1000"]
     );
+    let voices = "select concat_ws(' ', number, part, audio_key, coverage, heard_ms[1], heard_ms[2])
+        from recording_voices";
+    assert_eq!(eye.texts(voices).await, ["1 partner b.opus 0.75 1000 2000"]);
     assert_eq!(eye.count("select count(*) from quality_samples").await, 1);
     assert_eq!(
         eye.count("select cardinality(mos)::bigint from quality_samples").await,
@@ -340,6 +343,13 @@ fn confirmed(leg: call_model::LegId) -> StepKind {
     };
     StepKind::Confirmed {
         audio: file("a.opus"),
+        beside: vec![Voice {
+            leg,
+            part: Part::Partner,
+            file: file("b.opus"),
+            coverage: 0.75,
+            heard_ms: vec![1_000..2_000],
+        }],
         manifest: file("a.json"),
         duration_ms: 3_000,
         layout: Layout::TwoChannel,

@@ -422,6 +422,24 @@ async fn a_recording_is_played_by_those_who_may_and_each_listening_is_noted_once
         assert_eq!((playback.audio_key.as_str(), playback.size), ("a", 7));
         assert_eq!(playback.recording.duration_seconds, Some(1.5));
     }
+    let voice = |number| world.desk.voice_playback(&supervisor, id, number);
+    assert_eq!(code(voice(1).await), Code::NotFound, "nobody was heard beside the two");
+    world
+        .run(
+            "insert into helpline.recording_voices (recording_id, number, leg_id, part, audio_key, audio_size,
+            audio_sha256, coverage, heard_ms) select id, 1, id, 'supervisor', 'v', 9, sha256('v'), 0.5,
+            array[1000, 2000] from helpline.recordings",
+        )
+        .await;
+    let voice = |number| world.desk.voice_playback(&supervisor, id, number);
+    for other in [0, 2, u16::MAX] {
+        assert_eq!(code(voice(other).await), Code::NotFound, "{other}");
+    }
+    let playback = voice(1).await.unwrap();
+    assert_eq!((playback.audio_key.as_str(), playback.size), ("v", 9));
+    let listed = &playback.recording.voices[0];
+    assert_eq!((listed.heard[0].from_ms, listed.heard[0].to_ms), (1_000, 2_000));
+    assert_eq!(code(world.desk.voice_playback(&agent, id, 1).await), Code::Forbidden);
     assert_eq!(
         world
             .texts("select actor_id from support_activity_logs where action = 'recording.play'")

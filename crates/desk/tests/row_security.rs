@@ -34,6 +34,7 @@ const MATRIX: &[(&str, &str, &str, &str)] = &[
     ("helpline.queue_members", "SIUD", "S", ""),
     ("helpline.queues", "SIU", "S", ""),
     ("helpline.recording_steps", "SI", "", ""),
+    ("helpline.recording_voices", "SI", "S", ""),
     ("helpline.recordings", "SIU", "S", ""),
     ("helpline.settings_history", "S", "", ""),
     ("helpline.staff", "SIU", "S", ""),

@@ -287,10 +287,16 @@ pub fn may_send(seat: &Seat) -> bool {
     seat.uplink && seat.stance != Stance::Listen
 }
 
-/// Whether what the leg says belongs to the call's own recording. An echo and what is whispered do not; nor, as long as the
-/// recording has two channels and no file beside them, what a supervisor says who joins: it would displace the agent.
+/// Whether what the leg says belongs to the call's own recording, once somebody hears it. An echo and what is whispered do
+/// not.
 #[must_use]
 pub fn recorded(seat: &Seat) -> bool {
+    !matches!(Role::of(*seat).kind, Kind::Echo | Kind::Whisper)
+}
+
+/// Whether silence of the leg is silence of the conversation: supervisors take part when they like.
+#[must_use]
+pub fn converses(seat: &Seat) -> bool {
     !matches!(Role::of(*seat).kind, Kind::Echo | Kind::Whisper | Kind::Barge)
 }
 

@@ -40,8 +40,10 @@ pub(crate) struct Released {
 pub(crate) struct Room {
     pub(crate) edges: Edges,
     pub(crate) live: bool,
-    /// Seats of parties whose audio somebody hears who is no supervisor; only these are tapped.
+    /// Seats of parties whom somebody hears who is no supervisor.
     audible: u8,
+    /// The same and the supervisors who join; only these are tapped.
+    taped: u8,
     /// Seats that hear the music of those on hold.
     pub(crate) music: u8,
     /// Seats that hear the music of those who wait for an agent.
@@ -77,6 +79,7 @@ impl Room {
             edges: Edges::NONE,
             routes: [[NO_SLOT; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
             audible: 0,
+            taped: 0,
             music: 0,
             waits: 0,
             silenced: 0,
@@ -106,7 +109,7 @@ impl Room {
     /// True if packets of this seat go to the recorder now.
     #[inline]
     pub(crate) fn tapped(&self, seat: usize) -> bool {
-        self.live && self.audible >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
+        self.live && self.taped >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
     }
 
     /// Seats of the parties that hear each other now; fewer than two converse with nobody.
@@ -151,7 +154,8 @@ impl Room {
                 .filter(|(_, seat)| seat.as_ref().is_some_and(rule))
                 .fold(0u8, |bits, (place, _)| bits | 1 << place)
         };
-        self.audible = heard & which(matrix::recorded);
+        self.audible = heard & which(matrix::converses);
+        self.taped = heard & which(matrix::recorded);
         let unmet = matrix::unmet(&seats, self.edges);
         // Before there was a conversation he waits, and goes on waiting to the same tune until somebody is there.
         let waits_on = if self.live { self.waits } else { u8::MAX };
@@ -276,10 +280,9 @@ mod tests {
         stand(&mut room, &[(0, Stance::Talk), (1, Stance::Barge)]);
         assert!(!room.tapped(0) && !room.tapped(1));
         room.live = true;
-        assert!(
-            !room.tapped(0) && !room.tapped(1),
-            "a supervisor is heard by the customer and is in no channel of the recording"
-        );
+        assert!(!room.tapped(0), "only the supervisor hears the customer");
+        assert!(room.tapped(1), "what the customer hears of a supervisor is recorded");
+        assert_eq!(room.conversing(), 0, "and is no conversation of the two sides");
         room.seats[2] = sitting(2, Part::Agent, 1);
         talk(&mut room, &[0, 2]);
         assert!(room.tapped(0) && room.tapped(2) && !room.tapped(1));

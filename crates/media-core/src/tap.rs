@@ -3,7 +3,7 @@
 //! Never blocks, never allocates: the sink copies the record once into memory it owns, or says that it was full.
 //!
 //! Invariant: a record exists only while the room is live, its plan's tap is on and somebody who is no supervisor
-//! may hear the leg. All three are tested before the packet is touched.
+//! may hear the leg, which does not whisper. All three are tested before the packet is touched.
 
 use crate::TapId;
 

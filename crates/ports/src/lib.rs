@@ -23,7 +23,7 @@ pub use media::{
 pub use plan::{Announce, Plan, Stance, Tap};
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
-    Waveform, WaveformFault,
+    Voice, Waveform, WaveformFault,
 };
 pub use relay::{
     Accepted, AllocationView, FromRelay, LegState, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayPath,

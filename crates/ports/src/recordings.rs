@@ -39,6 +39,21 @@ pub struct StoredFile {
     pub sha256: [u8; 32],
 }
 
+/// Somebody who was heard beside customer and agent, in a mono file of his own that begins and ends with the master.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Voice {
+    /// Whose leg.
+    pub leg: LegId,
+    /// What he was then.
+    pub part: Part,
+    /// The file.
+    pub file: StoredFile,
+    /// Share of the time in which he was to be heard that is covered by packets or explained silence, 0 to 1.
+    pub coverage: f32,
+    /// When the customer was to hear him, milliseconds from the start.
+    pub heard_ms: Vec<Range<u64>>,
+}
+
 /// One second of one direction of one leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QualitySecond {
@@ -89,6 +104,8 @@ pub enum StepKind {
     Confirmed {
         /// The master.
         audio: StoredFile,
+        /// Who was heard beside the two sides, by the numbers of their files.
+        beside: Vec<Voice>,
         /// The manifest.
         manifest: StoredFile,
         /// Milliseconds of sound.

@@ -19,4 +19,4 @@ pub mod quality_track;
 pub mod spool;
 pub mod tune;
 
-pub use packet::{Flags, Lane, Packet, Track};
+pub use packet::{BESIDE_MAX, Flags, Lane, Packet, Track};

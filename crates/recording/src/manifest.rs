@@ -4,10 +4,12 @@
 //!
 //! Invariant: equal input gives equal bytes, so a repeated attempt finds its own manifest again.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use crate::master::{Cause, Hole, Layout, Master};
-use crate::spool::{EventKind, Part, RecordedCall};
+use crate::master::{Beside, Cause, Hole, LaneSide, Layout, Master};
+use crate::spool::{EventKind, Part, RecordedCall, Way};
 
 /// Name and version of this form.
 pub const FORMAT: &str = "helpline-manifest-1";
@@ -15,8 +17,9 @@ pub const FORMAT: &str = "helpline-manifest-1";
 /// One stored object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Object {
-    /// What it is: `audio`, `audio_agent`, `side`. What is made anew at any time, as peaks, is no part of a recording.
-    pub name: &'static str,
+    /// What it is: `audio`, `audio_agent`, `beside_1` and so on, `side`. What is made anew at any time, as peaks, is no part
+    /// of a recording.
+    pub name: String,
     /// Its key below the store's root.
     pub key: String,
     /// Bytes.
@@ -45,11 +48,34 @@ struct Side {
     holes: Vec<Hole>,
 }
 
+/// A voice beside the two sides: `object` is the name of its file among the objects.
+#[derive(Serialize)]
+struct Voice {
+    object: String,
+    leg: String,
+    part: &'static str,
+    /// When the customer was to hear it.
+    heard: Vec<Stretch>,
+    #[serde(flatten)]
+    side: Side,
+}
+
+#[derive(Serialize)]
+struct Stretch {
+    at_ms: u64,
+    ms: u64,
+}
+
 #[derive(Serialize)]
 struct Happened {
     at_ms: u64,
     kind: &'static str,
     value: u64,
+    /// Whom it is about, and what he was then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'static str>,
 }
 
 /// The manifest; see [`bytes`].
@@ -77,6 +103,8 @@ struct Manifest<'a> {
     legs: Vec<Leg>,
     customer: Side,
     agent: Side,
+    /// Who was heard beside them, each in a file of his own on the same time.
+    beside: Vec<Voice>,
     events: Vec<Happened>,
 }
 
@@ -95,9 +123,35 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }
 
-/// Writes the manifest of a stored master. `node` is the name of the node that recorded it.
+/// The name of the object with this number among the files beside the master.
 #[must_use]
-pub fn bytes(call: &RecordedCall, master: &Master, objects: &[Object], node: &str, reason: &str) -> Vec<u8> {
+pub fn beside_name(number: usize) -> String {
+    format!("beside_{}", number + 1)
+}
+
+/// A voice beside the two sides, for the manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// Whose.
+    pub leg: u128,
+    /// What he was.
+    pub part: Part,
+    /// When the customer was to hear him, milliseconds from the start.
+    pub heard_ms: &'a [Range<u64>],
+    /// His file.
+    pub file: &'a Beside,
+}
+
+/// Writes the manifest of a stored master and the files beside it. `node` is the name of the node that recorded it.
+#[must_use]
+pub fn bytes(
+    call: &RecordedCall,
+    master: &Master,
+    beside: &[Heard<'_>],
+    objects: &[Object],
+    node: &str,
+    reason: &str,
+) -> Vec<u8> {
     let began_ns = call.wall_ns_at_zero.saturating_add(call.start_ns);
     let manifest = Manifest {
         format: FORMAT,
@@ -119,8 +173,9 @@ pub fn bytes(call: &RecordedCall, master: &Master, objects: &[Object], node: &st
         sealed: false,
         objects,
         legs: call.legs.iter().map(|&(leg, part)| one_leg(call, leg, part)).collect(),
-        customer: side(master, 0),
-        agent: side(master, 1),
+        customer: of_master(master, 0),
+        agent: of_master(master, 1),
+        beside: beside.iter().enumerate().map(|(n, one)| voice(n, one)).collect(),
         events: call.events.iter().map(|e| happened(call, e)).collect(),
     };
     serde_json::to_vec_pretty(&manifest).expect("plain values always serialise")
@@ -133,30 +188,44 @@ fn one_leg(call: &RecordedCall, leg: u128, part: Part) -> Leg {
         .filter(|t| t.leg == leg)
         .map(|t| t.packets.len())
         .sum();
-    let part = match part {
-        Part::Customer => "customer",
-        Part::Agent => "agent",
-        Part::Partner => "partner",
-        Part::Supervisor => "supervisor",
-        Part::Preflight => "preflight",
-    };
     Leg {
         leg: uuid(leg),
-        part,
+        part: part.word(),
         packets,
     }
 }
 
-fn side(master: &Master, lane: usize) -> Side {
-    let lane_side = &master.side.lanes[lane];
+fn of_master(master: &Master, lane: usize) -> Side {
+    side(
+        &master.side.lanes[lane],
+        &master.packets_sha256[lane],
+        master.coverage[lane],
+    )
+}
+
+fn voice(number: usize, heard: &Heard<'_>) -> Voice {
+    let stretch = |span: &Range<u64>| Stretch {
+        at_ms: span.start,
+        ms: span.end.saturating_sub(span.start),
+    };
+    Voice {
+        object: beside_name(number),
+        leg: uuid(heard.leg),
+        part: heard.part.word(),
+        heard: heard.heard_ms.iter().map(stretch).collect(),
+        side: side(&heard.file.side, &heard.file.packets_sha256, heard.file.coverage),
+    }
+}
+
+fn side(lane_side: &LaneSide, packets_sha256: &[u8; 32], coverage: f32) -> Side {
     let rejects = &lane_side.rejects;
     // Silences that the sender chose are many and say nothing to a reader; the side data hold them all.
     let told = |hole: &&Hole| hole.cause != Cause::Dtx;
     Side {
-        packets_sha256: hex(&master.packets_sha256[lane]),
+        packets_sha256: hex(packets_sha256),
         packets: lane_side.packets,
         removed: lane_side.removed.len(),
-        coverage: master.coverage[lane],
+        coverage,
         concealed_ms: lane_side.concealed_ms,
         silence_ms: lane_side.silence_ms,
         rejected: rejects.malformed + rejects.timestamps + rejects.overlapping + rejects.outside,
@@ -176,12 +245,25 @@ fn happened(call: &RecordedCall, event: &crate::spool::Event) -> Happened {
         EventKind::HoldEnded => "hold_ended",
         EventKind::Muted => "muted",
         EventKind::MuteEnded => "mute_ended",
+        EventKind::Began(Way::Consult) => "consult_began",
+        EventKind::Ended(Way::Consult) => "consult_ended",
+        EventKind::Began(Way::Conference) => "conference_began",
+        EventKind::Ended(Way::Conference) => "conference_ended",
+        EventKind::Began(Way::Listen) => "listen_began",
+        EventKind::Ended(Way::Listen) => "listen_ended",
+        EventKind::Began(Way::Whisper) => "whisper_began",
+        EventKind::Ended(Way::Whisper) => "whisper_ended",
+        EventKind::Began(Way::Barge) => "barge_began",
+        EventKind::Ended(Way::Barge) => "barge_ended",
+        EventKind::TookOver => "took_over",
         EventKind::Other(_) => "other",
     };
     Happened {
         at_ms: event.at_ns.saturating_sub(call.start_ns) / 1_000_000,
         kind,
         value: event.value,
+        leg: (event.leg != 0).then(|| uuid(event.leg)),
+        part: (event.leg != 0).then(|| event.part.word()),
     }
 }
 
@@ -198,6 +280,14 @@ mod tests {
             kind: EventKind::Paused,
             value: 3,
             leg: 0,
+            part: Part::Customer,
+        };
+        let joined = Event {
+            at_ns: 8_000_000_000,
+            kind: EventKind::Began(Way::Conference),
+            value: 0,
+            leg: 8,
+            part: Part::Partner,
         };
         let call = RecordedCall {
             call: 5,
@@ -209,14 +299,15 @@ mod tests {
             last_ns: 9_000_000_000,
             node_epoch: 4,
             wall_ns_at_zero: 1_000_000_000_000,
-            legs: vec![(9, Part::Agent)],
+            legs: vec![(9, Part::Agent), (8, Part::Partner)],
+            beside: vec![(8, Part::Partner)],
             tracks: Vec::new(),
             quality: Vec::new(),
-            events: vec![event],
+            events: vec![event, joined],
             dropped_packets: 2,
             missing_blocks: 0,
         };
-        let master = assemble(&Assembly {
+        let assembly = Assembly {
             tracks: &call.tracks,
             start_ns: call.start_ns,
             end_ns: call.last_ns,
@@ -224,15 +315,24 @@ mod tests {
             serial: 1,
             tags: &[],
             explained: &[],
-        });
+        };
+        let master = assemble(&assembly);
+        let file = crate::master::beside(&assembly, 0, &[]);
+        let beside = [Heard {
+            leg: 8,
+            part: Part::Partner,
+            heard_ms: &[3_000..4_000],
+            file: &file,
+        }];
         let objects = [Object {
-            name: "audio",
+            name: "audio".into(),
             key: "k".into(),
             size: 3,
             sha256: hex(&[0xab, 0x01]),
         }];
-        let written = bytes(&call, &master, &objects, "node-1", "hangup");
-        assert_eq!(written, bytes(&call, &master, &objects, "node-1", "hangup"));
+        let write = || bytes(&call, &master, &beside, &objects, "node-1", "hangup");
+        let written = write();
+        assert_eq!(written, write());
         let read: serde_json::Value = serde_json::from_slice(&written).unwrap();
         assert_eq!(read["recording"], "01234567-89ab-cdef-0011-223344556677");
         assert_eq!(
@@ -246,5 +346,14 @@ mod tests {
             serde_json::json!({"at_ms": 2_000, "kind": "paused", "value": 3})
         );
         assert_eq!(read["legs"][0]["part"], "agent");
+        let told = serde_json::json!({"at_ms": 3_000, "kind": "conference_began", "value": 0, "leg": uuid(8), "part": "partner"});
+        assert_eq!(read["events"][1], told);
+        let voice = &read["beside"][0];
+        assert_eq!(
+            (&voice["object"], &voice["leg"], &voice["part"]),
+            (&"beside_1".into(), &uuid(8).into(), &"partner".into())
+        );
+        assert_eq!(voice["heard"], serde_json::json!([{"at_ms": 3_000, "ms": 1_000}]));
+        assert_eq!((&voice["packets"], &voice["coverage"]), (&0.into(), &0.0.into()));
     }
 }

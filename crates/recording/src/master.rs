@@ -5,6 +5,8 @@
 //!
 //! Invariant: the file lasts exactly as long as the recording did, whatever the packets claim.
 
+mod beside;
+
 use std::ops::Range;
 
 use ring::digest;
@@ -18,6 +20,7 @@ use crate::manifest::hex;
 use crate::ogg::{PRE_SKIP, Sides, Writer};
 use crate::opus_packet::{self, RATE, Toc};
 use crate::packet::{Lane, Track};
+pub use beside::{Beside, beside};
 
 /// Longest recording: a day. A longer one is cut there, and the side data say so.
 pub const DURATION_MS_MAX: u64 = 24 * 3_600_000;
@@ -135,6 +138,8 @@ pub struct SideData {
     pub slot_samples: u32,
     /// Customer, agent.
     pub lanes: [LaneSide; 2],
+    /// The files beside the master, by their numbers.
+    pub beside: Vec<LaneSide>,
 }
 
 /// A finished recording.
@@ -194,16 +199,46 @@ impl<'a> Side<'a> {
     }
 }
 
+/// How long the files of a recording are.
+struct Length {
+    /// From the start to the end, milliseconds.
+    asked_ms: u64,
+    /// The same, cut at the longest recording.
+    duration_ms: u64,
+    /// That in samples.
+    samples: u64,
+}
+
+impl Length {
+    fn of(input: &Assembly<'_>) -> Length {
+        let asked_ns = input.end_ns.saturating_sub(input.start_ns);
+        let asked_ms = asked_ns / 1_000_000;
+        let samples = if asked_ms > DURATION_MS_MAX {
+            DURATION_MS_MAX * u64::from(RATE / 1_000)
+        } else {
+            clock::samples(i64::try_from(asked_ns).unwrap_or(i64::MAX)).unsigned_abs()
+        };
+        Length {
+            asked_ms,
+            duration_ms: asked_ms.min(DURATION_MS_MAX),
+            samples,
+        }
+    }
+}
+
+/// Slots of a file of so many samples, those that players drop at its start included.
+fn slots_of(samples: u64, grid: u32) -> u64 {
+    (samples + u64::from(PRE_SKIP)).div_ceil(u64::from(grid))
+}
+
 /// Makes the master of a call. Never fails: what cannot be used is counted, and a call without packets gives silence.
 #[must_use]
 pub fn assemble(input: &Assembly<'_>) -> Master {
-    let asked_ms = input.end_ns.saturating_sub(input.start_ns) / 1_000_000;
-    let duration_ms = asked_ms.min(DURATION_MS_MAX);
-    let samples = if asked_ms > DURATION_MS_MAX {
-        DURATION_MS_MAX * u64::from(RATE / 1_000)
-    } else {
-        clock::samples(i64::try_from(input.end_ns.saturating_sub(input.start_ns)).unwrap_or(i64::MAX)).unsigned_abs()
-    };
+    let Length {
+        asked_ms,
+        duration_ms,
+        samples,
+    } = Length::of(input);
     let sides = [Side::of(input, Lane::Customer), Side::of(input, Lane::Agent)];
     let packets_sha256 = [sides[0].sha256(), sides[1].sha256()];
     let longest = sides.iter().flat_map(Side::lengths).max();
@@ -224,7 +259,7 @@ pub fn assemble(input: &Assembly<'_>) -> Master {
             [align::singles(&sides[0].runs), align::singles(&sides[1].runs)],
         ),
     };
-    let count = |grid: u32| (samples + u64::from(PRE_SKIP)).div_ceil(u64::from(grid));
+    let count = |grid: u32| slots_of(samples, grid);
     let laid = course::lay(units, grids, grids.map(count));
     let fillers = [
         fillers(&laid[0], grids[0], count(grids[0])),
@@ -235,6 +270,7 @@ pub fn assemble(input: &Assembly<'_>) -> Master {
         reason: None,
         slot_samples: slot,
         lanes: Default::default(),
+        beside: Vec::new(),
     };
     let mut coverage = [0.0; 2];
     for (i, lane) in [Lane::Customer, Lane::Agent].into_iter().enumerate() {
@@ -245,7 +281,8 @@ pub fn assemble(input: &Assembly<'_>) -> Master {
     side.reason = if asked_ms > DURATION_MS_MAX {
         Some("cut at the longest recording".to_owned())
     } else if layout == Layout::Empty {
-        let came = input.tracks.iter().any(|t| !t.packets.is_empty());
+        let of_sides = |t: &&Track| matches!(t.lane, Lane::Customer | Lane::Agent);
+        let came = input.tracks.iter().filter(of_sides).any(|t| !t.packets.is_empty());
         Some(if came { "no packet could be used" } else { "no packets" }.to_owned())
     } else {
         None
@@ -381,14 +418,9 @@ fn write(
     let room = bytes(&laid[0]) + bytes(&laid[1]) + samples as usize / 960 * 8 + 4_096;
     let end = samples + u64::from(PRE_SKIP);
     if layout == Layout::Split {
-        let mut files = feeds.into_iter().map(|mut feed| {
-            let mut writer = Writer::new(Sides::One, input.serial, &tags, room / 2);
-            while writer.samples() < end {
-                let (packet, lasts) = feed.at(writer.samples() / u64::from(feed.grid));
-                writer.packet(lasts, |body| body.extend_from_slice(packet));
-            }
-            writer.finish(samples)
-        });
+        let mut files = feeds
+            .into_iter()
+            .map(|feed| write_one(input.serial, &tags, feed, samples, room / 2));
         return (files.next().unwrap_or_default(), files.next());
     }
     if !input.customer_left {
@@ -404,6 +436,16 @@ fn write(
         });
     }
     (writer.finish(samples), None)
+}
+
+/// A file of one side alone.
+fn write_one(serial: u32, tags: &[(&str, &str)], mut feed: Feed<'_, '_>, samples: u64, room: usize) -> Vec<u8> {
+    let mut writer = Writer::new(Sides::One, serial, tags, room);
+    while writer.samples() < samples + u64::from(PRE_SKIP) {
+        let (packet, lasts) = feed.at(writer.samples() / u64::from(feed.grid));
+        writer.packet(lasts, |body| body.extend_from_slice(packet));
+    }
+    writer.finish(samples)
 }
 
 fn ms(samples: u64) -> u64 {

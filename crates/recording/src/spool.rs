@@ -94,13 +94,25 @@ pub enum Part {
 }
 
 impl Part {
-    /// Which side of the master this participant's sound belongs to: everybody who is not the caller speaks for
-    /// the house.
+    /// Which side of the master this participant's sound belongs to; `None` for those who are heard beside the two.
     #[must_use]
-    pub const fn lane(self) -> Lane {
+    pub const fn side(self) -> Option<Lane> {
         match self {
-            Part::Customer | Part::Preflight => Lane::Customer,
-            Part::Agent | Part::Partner | Part::Supervisor => Lane::Agent,
+            Part::Customer | Part::Preflight => Some(Lane::Customer),
+            Part::Agent => Some(Lane::Agent),
+            Part::Partner | Part::Supervisor => None,
+        }
+    }
+
+    /// Stable word for manifests.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Part::Customer => "customer",
+            Part::Agent => "agent",
+            Part::Partner => "partner",
+            Part::Supervisor => "supervisor",
+            Part::Preflight => "preflight",
         }
     }
 
@@ -167,6 +179,45 @@ pub struct Start {
     pub legs: Vec<(u128, Part)>,
 }
 
+/// How somebody who is neither the customer nor his agent takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// A colleague speaks with the agent; the customer hears music.
+    Consult,
+    /// A colleague is heard by all.
+    Conference,
+    /// A supervisor hears and is not heard.
+    Listen,
+    /// A supervisor is heard by the agent alone.
+    Whisper,
+    /// A supervisor is heard by all.
+    Barge,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Way; 5] = [Way::Consult, Way::Conference, Way::Listen, Way::Whisper, Way::Barge];
+
+    /// Whether the customer hears him, unless he is on hold.
+    #[must_use]
+    pub const fn is_heard(self) -> bool {
+        match self {
+            Way::Conference | Way::Barge => true,
+            Way::Consult | Way::Listen | Way::Whisper => false,
+        }
+    }
+
+    const fn began_code(self) -> u8 {
+        match self {
+            Way::Consult => 11,
+            Way::Conference => 13,
+            Way::Listen => 15,
+            Way::Whisper => 17,
+            Way::Barge => 19,
+        }
+    }
+}
+
 /// What an event says; the number beside it is the event's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
@@ -190,6 +241,12 @@ pub enum EventKind {
     Muted,
     /// The leg is heard again.
     MuteEnded,
+    /// The leg begins to take part this way.
+    Began(Way),
+    /// It does so no longer.
+    Ended(Way),
+    /// The leg has the call from now on: its part is the agent's.
+    TookOver,
     /// A kind that this version does not know.
     Other(u8),
 }
@@ -207,6 +264,9 @@ impl EventKind {
             EventKind::HoldEnded => 8,
             EventKind::Muted => 9,
             EventKind::MuteEnded => 10,
+            EventKind::Began(way) => way.began_code(),
+            EventKind::Ended(way) => way.began_code() + 1,
+            EventKind::TookOver => 21,
             EventKind::Other(code) => code,
         }
     }
@@ -223,6 +283,17 @@ impl EventKind {
             8 => EventKind::HoldEnded,
             9 => EventKind::Muted,
             10 => EventKind::MuteEnded,
+            11 => EventKind::Began(Way::Consult),
+            12 => EventKind::Ended(Way::Consult),
+            13 => EventKind::Began(Way::Conference),
+            14 => EventKind::Ended(Way::Conference),
+            15 => EventKind::Began(Way::Listen),
+            16 => EventKind::Ended(Way::Listen),
+            17 => EventKind::Began(Way::Whisper),
+            18 => EventKind::Ended(Way::Whisper),
+            19 => EventKind::Began(Way::Barge),
+            20 => EventKind::Ended(Way::Barge),
+            21 => EventKind::TookOver,
             other => EventKind::Other(other),
         }
     }
@@ -239,6 +310,8 @@ pub struct Event {
     pub value: u64,
     /// Which leg; 0 for the whole call.
     pub leg: u128,
+    /// What that leg was then; of no meaning when `leg` is 0.
+    pub part: Part,
 }
 
 /// How a call ended.

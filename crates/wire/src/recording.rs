@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::leg::Part;
 use crate::{Time, wire};
 
 wire! {
@@ -15,6 +16,41 @@ wire! {
         Stored,
         /// Nothing could be kept.
         Failed,
+    }
+}
+
+wire! {
+    /// A span of a recording.
+    pub struct HeardSpan {
+        /// Milliseconds from the start.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub from_ms: u64,
+        /// Milliseconds from the start.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub to_ms: u64,
+    }
+}
+
+wire! {
+    /// Somebody who was heard beside customer and agent, in a mono file that begins and ends with the master.
+    pub struct RecordedVoice {
+        /// From 1.
+        pub number: u16,
+        /// His leg.
+        pub leg_id: Uuid,
+        /// `partner` or `supervisor`.
+        pub part: Part,
+        /// Bytes of the file.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub size_bytes: u64,
+        /// SHA-256 of the file, hex.
+        pub sha256: String,
+        /// Share of the time in which he was to be heard that is covered, 0 to 1.
+        pub coverage: f32,
+        /// When the customer was to hear him.
+        pub heard: Vec<HeardSpan>,
+        /// URL of the sound, for range requests.
+        pub audio_url: String,
     }
 }
 
@@ -56,6 +92,8 @@ wire! {
         pub audio_url: String,
         /// URL of the peaks.
         pub waveform_url: String,
+        /// Who was heard beside the two sides, by number.
+        pub voices: Vec<RecordedVoice>,
     }
 }
 

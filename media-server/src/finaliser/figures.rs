@@ -187,9 +187,12 @@ impl Metrics {
         Ok(())
     }
 
-    /// Counts the holes of a recording that was stored.
+    /// Counts the holes of a recording that was stored; who is heard beside the two sides is away most of the time, and
+    /// that is no hole.
     pub(super) fn stored(&self, side: &SideData) {
-        for hole in side.lanes.iter().flat_map(|lane| &lane.holes) {
+        let sides = side.lanes.iter().flat_map(|lane| &lane.holes);
+        let beside = side.beside.iter().flat_map(|lane| &lane.holes);
+        for hole in sides.chain(beside.filter(|hole| hole.cause != Cause::Absent)) {
             let seconds: &Counter = &self.holes.with_label_values(&[word(hole.cause)]);
             seconds.inc_by(hole.ms as f64 / 1e3);
         }

@@ -12,6 +12,7 @@ use recording::manifest;
 use recording::master::{self, Assembly, Cause, Explained, Master};
 use recording::spool::{EventKind, Part, QualityRun, RecordedCall};
 
+use super::beside::{self, Voice};
 use crate::convert;
 
 /// A made recording, not yet stored.
@@ -20,6 +21,8 @@ pub(super) struct Made {
     pub(super) audio: Bytes,
     pub(super) second: Option<Bytes>,
     pub(super) side: Bytes,
+    /// Who was heard beside the two sides, by the numbers of their files.
+    pub(super) beside: Vec<Voice>,
 }
 
 /// Makes a recording. Nothing is decoded.
@@ -27,7 +30,7 @@ pub(super) fn make(call: &RecordedCall) -> Made {
     let recording = manifest::uuid(call.recording.unwrap_or(0));
     let id = manifest::uuid(call.call);
     let explained = explained(call);
-    let mut master = master::assemble(&Assembly {
+    let assembly = Assembly {
         tracks: &call.tracks,
         start_ns: call.start_ns,
         end_ns: call.audio_end_ns(),
@@ -35,7 +38,10 @@ pub(super) fn make(call: &RecordedCall) -> Made {
         serial: serial(call.recording.unwrap_or(call.call)),
         tags: &[("HELPLINE_RECORDING", &recording), ("HELPLINE_CALL", &id)],
         explained: &explained,
-    });
+    };
+    let mut master = master::assemble(&assembly);
+    let beside = beside::make(call, &assembly);
+    master.side.beside = beside.iter().map(|voice| voice.file.side.clone()).collect();
     let side = serde_json::to_vec(&master.side)
         .expect("plain values always serialise")
         .into();
@@ -46,6 +52,7 @@ pub(super) fn make(call: &RecordedCall) -> Made {
         audio,
         second,
         side,
+        beside,
     }
 }
 
@@ -56,7 +63,7 @@ const fn serial(id: u128) -> u32 {
 }
 
 /// The silences that the call's events explain: pauses and hold on both sides, a side's mute, and the time after a
-/// side's last leg left. Others in the room are on no side.
+/// side's last leg left. Others in the room are on no side; what explains their silence stands with their files.
 fn explained(call: &RecordedCall) -> Vec<Explained> {
     let end = call.audio_end_ns();
     let mut out = Vec::new();
@@ -118,6 +125,9 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
             | EventKind::Resumed
             | EventKind::HoldEnded
             | EventKind::MuteEnded
+            | EventKind::Began(_)
+            | EventKind::Ended(_)
+            | EventKind::TookOver
             | EventKind::Other(_) => {}
         }
     }
@@ -128,8 +138,8 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
 fn lane_of(call: &RecordedCall, leg: u128) -> Option<Lane> {
     let found = call.legs.iter().find(|(other, _)| *other == leg);
     found
-        .filter(|(_, part)| matches!(part, Part::Customer | Part::Agent))
-        .map(|(_, part)| part.lane())
+        .filter(|(_, part)| *part != Part::Preflight)
+        .and_then(|(_, part)| part.side())
 }
 
 /// The quality of every leg and direction in the words of the border.
@@ -162,7 +172,7 @@ fn track(call: &RecordedCall, run: &QualityRun) -> QualityTrack {
     }
 }
 
-const fn part(part: Part) -> ports::Part {
+pub(super) const fn part(part: Part) -> ports::Part {
     match part {
         Part::Customer => ports::Part::Customer,
         Part::Agent => ports::Part::Agent,
@@ -192,6 +202,7 @@ mod tests {
             kind,
             value: 0,
             leg,
+            part: Part::Agent,
         }
     }
 

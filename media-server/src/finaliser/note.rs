@@ -2,7 +2,8 @@
 //!
 //! Invariant: a note that was read back gives the same step; one that was not written by us is none.
 
-use ports::{Layout, QualityTrack, StepKind, StoredFile};
+use call_model::LegId;
+use ports::{Layout, Part, QualityTrack, StepKind, StoredFile, Voice};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,6 +11,16 @@ struct File {
     key: String,
     size: u64,
     sha256: [u8; 32],
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Beside {
+    file: File,
+    /// 32 hexadecimal digits.
+    leg: String,
+    part: String,
+    coverage: f32,
+    heard_ms: Vec<(u64, u64)>,
 }
 
 /// The stored files and facts of one recording. A former version noted a file of peaks as well, which is passed over.
@@ -22,6 +33,9 @@ pub(super) struct Note {
     coverage: [f32; 2],
     reason: String,
     degraded: bool,
+    /// Notes of former releases have none.
+    #[serde(default)]
+    beside: Vec<Beside>,
 }
 
 /// What is known beside the files.
@@ -31,6 +45,7 @@ pub(super) struct Facts {
     pub(super) coverage: [f32; 2],
     pub(super) reason: String,
     pub(super) degraded: bool,
+    pub(super) beside: Vec<Voice>,
 }
 
 impl From<StoredFile> for File {
@@ -53,6 +68,35 @@ impl From<File> for StoredFile {
     }
 }
 
+/// The parts that somebody beside the two sides may have.
+const PARTS: [(Part, &str); 2] = [(Part::Partner, "partner"), (Part::Supervisor, "supervisor")];
+
+impl From<Voice> for Beside {
+    fn from(voice: Voice) -> Beside {
+        let word = PARTS.iter().find(|(part, _)| *part == voice.part);
+        Beside {
+            file: voice.file.into(),
+            leg: format!("{:032x}", voice.leg.0),
+            part: word.map_or_else(String::new, |(_, word)| (*word).to_owned()),
+            coverage: voice.coverage,
+            heard_ms: voice.heard_ms.iter().map(|span| (span.start, span.end)).collect(),
+        }
+    }
+}
+
+impl Beside {
+    fn voice(self) -> Option<Voice> {
+        let (part, _) = PARTS.iter().find(|(_, word)| *word == self.part)?;
+        Some(Voice {
+            leg: LegId(u128::from_str_radix(&self.leg, 16).ok()?),
+            part: *part,
+            file: self.file.into(),
+            coverage: self.coverage,
+            heard_ms: self.heard_ms.iter().map(|(from, to)| *from..*to).collect(),
+        })
+    }
+}
+
 impl Note {
     pub(super) fn new(audio: StoredFile, manifest: StoredFile, facts: Facts) -> Note {
         Note {
@@ -63,6 +107,7 @@ impl Note {
             coverage: facts.coverage,
             reason: facts.reason,
             degraded: facts.degraded,
+            beside: facts.beside.into_iter().map(Beside::from).collect(),
         }
     }
 
@@ -81,6 +126,7 @@ impl Note {
     pub(super) fn step(self, quality: Vec<QualityTrack>) -> StepKind {
         StepKind::Confirmed {
             audio: self.audio.into(),
+            beside: self.beside.into_iter().filter_map(Beside::voice).collect(),
             manifest: self.manifest.into(),
             duration_ms: self.duration_ms,
             layout: layout(&self.layout).unwrap_or(Layout::TwoChannel),
@@ -109,6 +155,16 @@ mod tests {
             size: u64::MAX,
             sha256: [0xfe; 32],
         };
+        let voices: Vec<Voice> = PARTS
+            .iter()
+            .map(|(part, word)| Voice {
+                leg: LegId(u128::MAX),
+                part: *part,
+                file: file(word),
+                coverage: 0.5,
+                heard_ms: vec![1..2, 5..u64::MAX],
+            })
+            .collect();
         for layout in [Layout::TwoChannel, Layout::Split, Layout::Empty] {
             let facts = Facts {
                 duration_ms: 7,
@@ -116,10 +172,18 @@ mod tests {
                 coverage: [0.25, 1.0],
                 reason: "hangup".into(),
                 degraded: true,
+                beside: voices.clone(),
             };
             let note = Note::new(file("a"), file("c"), facts);
             assert_eq!(Note::read(&note.write()), Some(note.clone()));
-            assert!(matches!(note.step(Vec::new()), StepKind::Confirmed { layout: l, .. } if l == layout));
+            let mut before = note.write();
+            before.as_object_mut().expect("a note is an object").remove("beside");
+            let old = Note::read(&before).expect("a note of a former release");
+            assert!(matches!(old.step(Vec::new()), StepKind::Confirmed { beside, .. } if beside.is_empty()));
+            let StepKind::Confirmed { layout: l, beside, .. } = note.step(Vec::new()) else {
+                panic!("a note is a confirmed step");
+            };
+            assert_eq!((l, beside), (layout, voices.clone()));
         }
         assert_eq!(Note::read(&serde_json::json!({"duration_ms": 3})), None);
         let mut other = Note::new(
@@ -131,6 +195,7 @@ mod tests {
                 coverage: [0.0; 2],
                 reason: String::new(),
                 degraded: false,
+                beside: Vec::new(),
             },
         );
         other.layout = "quadrophonic".into();

@@ -29,6 +29,7 @@ pub(super) fn call(id: u128, recording: Option<u128>, seconds: u64) -> RecordedC
         node_epoch: EPOCH,
         wall_ns_at_zero: 1_700_000_000 * SECOND,
         legs: vec![(1, Part::Customer), (2, Part::Agent)],
+        beside: Vec::new(),
         tracks: Vec::new(),
         quality: Vec::new(),
         events: Vec::new(),

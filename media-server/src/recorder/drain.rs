@@ -150,12 +150,14 @@ impl Drain {
                 leg,
                 part: of,
                 tap,
+                at_ns,
             } => {
-                let place = self
-                    .rooms
-                    .entry(room)
-                    .or_insert_with(|| Room::new(room))
-                    .join(leg, part(of), now);
+                let place = self.rooms.entry(room).or_insert_with(|| Room::new(room)).join(
+                    leg,
+                    part(of),
+                    at_ns,
+                    &mut self.batch,
+                );
                 if let Some(place) = place {
                     self.taps.insert(tap, (room, place));
                 }
@@ -182,6 +184,7 @@ impl Drain {
             Message::Stop { room } => self.with(room, |room| room.stop(now)),
             Message::Hold { room, at_ns, on } => self.with(room, |room| room.hold(at_ns, on)),
             Message::Muted { room, at_ns, legs } => self.with(room, |room| room.mute(at_ns, &legs)),
+            Message::Planned { room, at_ns, stances } => self.with(room, |room| room.plan(at_ns, stances)),
             Message::RoomClosed { room, at_ns, cause } => self.with(room, |room| {
                 room.closing.get_or_insert(Closing {
                     at_ns,
@@ -258,6 +261,11 @@ impl Drain {
             return Fate::Early;
         }
         if room.refused() {
+            room.drop_packets(1);
+            Stats::add(&self.stats.packets_refused, 1);
+            return Fate::Taken;
+        }
+        if !room.finds_file(place, record.arrival_ns) {
             room.drop_packets(1);
             Stats::add(&self.stats.packets_refused, 1);
             return Fate::Taken;

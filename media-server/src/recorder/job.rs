@@ -112,6 +112,7 @@ fn gone(job: &Job) -> RecordedCall {
         node_epoch: job.node_epoch,
         wall_ns_at_zero: 0,
         legs: Vec::new(),
+        beside: Vec::new(),
         tracks: Vec::new(),
         quality: Vec::new(),
         events: Vec::new(),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use media_core::counters::Second;
-use ports::{Part, Policy, Recorder};
+use ports::{Part, Policy, Recorder, Stance};
 
 use super::stats::{Figures, Stats};
 
@@ -39,6 +39,8 @@ pub enum Message {
         part: Part,
         /// Its number in tap records; never used twice in a process.
         tap: u32,
+        /// Since when it is that.
+        at_ns: u64,
     },
     /// A leg is gone for good. Packets of it that are still in the ring count.
     LegLeft {
@@ -82,6 +84,15 @@ pub enum Message {
         at_ns: u64,
         /// Which legs.
         legs: Vec<u128>,
+    },
+    /// How everybody takes part from now on; who is not named waits. Legs may be named before they join.
+    Planned {
+        /// Which room.
+        room: u128,
+        /// When.
+        at_ns: u64,
+        /// Which legs, and how.
+        stances: Vec<(u128, Stance)>,
     },
     /// The room is over.
     RoomClosed {

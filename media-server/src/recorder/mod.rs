@@ -27,6 +27,7 @@ mod room;
 mod series;
 mod stats;
 mod watermark;
+mod way;
 mod writer;
 
 #[cfg(test)]

@@ -5,12 +5,16 @@
 //!
 //! Invariant: every block of a room has the next number, and the numbers leave its hands in order.
 
+mod taking;
+
 use std::ops::Range;
 
 use media_core::counters::{Direction, Second};
+use ports::Stance;
 use recording::quality_track::{FLAG_UP, FLAGS_SHIFT, Row, mos_steps, tenths};
 use recording::spool::{self, AudioBlock, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
 
+use super::way::Course;
 use super::writer::{Batch, Ending};
 use crate::convert;
 
@@ -32,6 +36,10 @@ struct Rows {
 pub(super) struct Leg {
     pub(super) id: u128,
     part: Part,
+    /// What it was until then. Packets of that time may still come.
+    former: Option<(Part, u64)>,
+    /// How it takes part, beside customer and agent.
+    course: Course,
     /// Left, and not back.
     gone: bool,
     muted: bool,
@@ -43,6 +51,14 @@ pub(super) struct Leg {
 }
 
 impl Leg {
+    /// What it was at that time.
+    fn part_at(&self, arrival_ns: u64) -> Part {
+        match self.former {
+            Some((part, until_ns)) if arrival_ns < until_ns => part,
+            Some(_) | None => self.part,
+        }
+    }
+
     /// True when a packet with this timestamp came lately; notes it otherwise.
     pub(super) fn seen(&mut self, rtp_ts: u32) -> bool {
         if self.seen.contains(&Some(rtp_ts)) {
@@ -85,6 +101,10 @@ pub(super) struct Room {
     live_ns: Option<u64>,
     first_ns: Option<u64>,
     legs: Vec<Leg>,
+    /// The plan, for legs that come later.
+    stances: Vec<(u128, Stance)>,
+    /// Legs and parts that have a file beside the master.
+    beside: Vec<(u128, Part)>,
     /// What START says has changed since it was written.
     changed: bool,
     events: Vec<Event>,
@@ -107,6 +127,8 @@ impl Room {
             live_ns: None,
             first_ns: None,
             legs: Vec::new(),
+            stances: Vec::new(),
+            beside: Vec::new(),
             changed: true,
             events: Vec::new(),
             dropped: 0,
@@ -166,12 +188,7 @@ impl Room {
     pub(super) fn stop(&mut self, at_ns: u64) {
         if self.wanted() {
             self.stopped = true;
-            self.events.push(Event {
-                at_ns,
-                kind: EventKind::Stopped,
-                value: 0,
-                leg: 0,
-            });
+            self.event(at_ns, EventKind::Stopped, None);
         }
     }
 
@@ -189,53 +206,42 @@ impl Room {
             }
             (None, false) | (Some(_), true) => return,
         };
-        self.event(at_ns, kind, 0);
+        self.event(at_ns, kind, None);
     }
 
     /// Which legs are muted now; told twice it is once.
     pub(super) fn mute(&mut self, at_ns: u64, legs: &[u128]) {
         for place in 0..self.legs.len() {
             let leg = &mut self.legs[place];
-            let (id, on) = (leg.id, legs.contains(&leg.id));
+            let on = legs.contains(&leg.id);
             if std::mem::replace(&mut leg.muted, on) != on {
                 let kind = if on { EventKind::Muted } else { EventKind::MuteEnded };
-                self.event(at_ns, kind, id);
+                self.event(at_ns, kind, Some(place));
             }
         }
     }
 
-    /// Whether a packet of the leg at `place` is in no channel of the recording: its two sides are the customer and the
-    /// agent who has the call, and what agents say among themselves while he is on hold is none of his call.
-    pub(super) fn hidden(&self, place: usize, arrival_ns: u64) -> bool {
-        let side = |leg: &Leg| matches!(leg.part, Part::Customer | Part::Agent);
-        let held = self.held_ns.is_some_and(|since| arrival_ns >= since) || self.last_hold.contains(&arrival_ns);
-        held || !self.legs.get(place).is_some_and(side)
-    }
-
-    fn event(&mut self, at_ns: u64, kind: EventKind, leg: u128) {
+    /// Something happened, to the leg at a place or to the whole call.
+    fn event(&mut self, at_ns: u64, kind: EventKind, place: Option<usize>) {
+        let leg = place.and_then(|place| self.legs.get(place));
         self.events.push(Event {
             at_ns,
             kind,
             value: 0,
-            leg,
+            leg: leg.map_or(0, |leg| leg.id),
+            part: leg.map_or(Part::Customer, |leg| leg.part),
         });
     }
 
     /// The place of the leg; `None` when the room is full.
-    pub(super) fn join(&mut self, leg: u128, part: Part, at_ns: u64) -> Option<usize> {
+    pub(super) fn join(&mut self, leg: u128, part: Part, at_ns: u64, batch: &mut Batch) -> Option<usize> {
         if let Some(place) = self.place(leg) {
             // A colleague who takes the call over: from here on his voice is the agent's.
-            if std::mem::replace(&mut self.legs[place].part, part) != part {
-                self.changed = true;
-            }
+            self.becomes(place, part, at_ns, batch);
             if std::mem::take(&mut self.legs[place].gone) {
-                self.events.push(Event {
-                    at_ns,
-                    kind: EventKind::LegJoined,
-                    value: 0,
-                    leg,
-                });
+                self.event(at_ns, EventKind::LegJoined, Some(place));
             }
+            self.takes_part(place, at_ns);
             return Some(place);
         }
         if self.legs.len() >= LEGS_MAX {
@@ -244,6 +250,8 @@ impl Room {
         self.legs.push(Leg {
             id: leg,
             part,
+            former: None,
+            course: Course::default(),
             gone: false,
             muted: false,
             audio: AudioBlock::new(),
@@ -254,24 +262,17 @@ impl Room {
         });
         self.first_ns.get_or_insert(at_ns);
         self.changed = true;
-        self.events.push(Event {
-            at_ns,
-            kind: EventKind::LegJoined,
-            value: 0,
-            leg,
-        });
-        Some(self.legs.len() - 1)
+        let place = self.legs.len() - 1;
+        self.event(at_ns, EventKind::LegJoined, Some(place));
+        self.takes_part(place, at_ns);
+        Some(place)
     }
 
     pub(super) fn left(&mut self, leg: u128, at_ns: u64) {
         let Some(place) = self.place(leg) else { return };
         if !std::mem::replace(&mut self.legs[place].gone, true) {
-            self.events.push(Event {
-                at_ns,
-                kind: EventKind::LegLeft,
-                value: 0,
-                leg,
-            });
+            self.takes_part(place, at_ns);
+            self.event(at_ns, EventKind::LegLeft, Some(place));
         }
     }
 
@@ -293,6 +294,10 @@ impl Room {
         let Some(leg) = self.legs.get_mut(place) else {
             return false;
         };
+        let part = leg.part_at(packet.arrival_ns);
+        if part != leg.part {
+            return self.packet_of_before(place, part, packet, batch);
+        }
         match leg.audio.push(packet) {
             Ok(()) => true,
             Err(PushFault::TooLong) => false,
@@ -358,6 +363,7 @@ impl Room {
                 kind: EventKind::Dropped,
                 value: lost,
                 leg: 0,
+                part: Part::Customer,
             });
         }
         // A room without order is written down with its first row: most of them never need a START of their own.
@@ -440,10 +446,7 @@ impl Room {
 
     fn say_events(&mut self, batch: &mut Batch) {
         for event in std::mem::take(&mut self.events) {
-            let tag = match self.place(event.leg) {
-                Some(place) => self.tag_of_leg(place),
-                None => self.tag_of_call(),
-            };
+            let tag = self.tag_of_call();
             spool::event(&mut batch.bytes, tag, &event);
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of the recorder as a whole, in virtual time: the rings are filled and the steps driven by hand.
 
+mod beside;
 mod filling;
 mod recovery;
 mod rig;
@@ -222,49 +223,6 @@ fn what_is_said_while_the_customer_is_on_hold_is_not_kept_and_mutes_are_told_onc
         mutes.collect::<Vec<_>>(),
         [(customer, true), (customer, false), (agent, true), (agent, false)]
     );
-}
-
-#[test]
-fn a_colleague_is_in_no_channel_until_he_has_the_call() {
-    const TAP: u32 = 900;
-    let folder = Folder::new();
-    let mut rig = Rig::new(&folder, Shaky::sound());
-    rig.room(1, true);
-    rig.talk(1, 10);
-    let colleague = leg(1, 2);
-    let joins = |part| Message::LegJoined {
-        room: 1,
-        leg: colleague,
-        part,
-        tap: TAP,
-    };
-    rig.told.push_back(joins(ports::Part::Partner));
-    let said = word(&rig, 10);
-    assert!(rig.push(TAP, TapFlags::VOICE, &said));
-    // It is on the disk that he is a colleague.
-    rig.turns(60);
-    rig.told.push_back(joins(ports::Part::Agent));
-    let at_ns = rig.now.get();
-    rig.told.push_back(Message::LegLeft {
-        room: 1,
-        leg: leg(1, 1),
-        at_ns,
-    });
-    rig.turn();
-    let said = word(&rig, 11);
-    assert!(rig.push(TAP, TapFlags::VOICE, &said));
-    rig.turn();
-    rig.close(1);
-    rig.turns(60);
-    let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
-    let [customers, agents] = tracks(&call);
-    assert_eq!((customers.len(), agents.len()), (10, 11));
-    assert_eq!(
-        agents[10].ext_seq, 11,
-        "his sound follows the agent's in the same channel"
-    );
-    assert!(call.legs.contains(&(colleague, recording::spool::Part::Agent)));
-    assert_eq!(rig.stats.figures().packets_unwanted, 1);
 }
 
 #[test]
@@ -509,7 +467,13 @@ fn who_leaves_and_comes_back_is_told_once_each() {
     rig.turn();
     for tap in [90, 91] {
         let part = ports::Part::Agent;
-        rig.told.push_back(Message::LegJoined { room, leg, part, tap });
+        rig.told.push_back(Message::LegJoined {
+            room,
+            leg,
+            part,
+            tap,
+            at_ns,
+        });
     }
     rig.turn();
     let packet = Packet {

@@ -54,6 +54,12 @@ impl Keys {
         self.object(SECOND)
     }
 
+    /// A voice beside the two sides, by the number of its file, from 0.
+    #[must_use]
+    pub fn beside(&self, number: usize) -> String {
+        self.object(&format!("beside-{}.opus", number + 1))
+    }
+
     /// What the master cannot say.
     #[must_use]
     pub fn side(&self) -> String {
@@ -129,7 +135,14 @@ mod tests {
         );
         assert_ne!(Keys::new(1, 0, 1), Keys::new(1, 0, 2));
         let peaks = beside(&keys.audio(), PEAKS).unwrap();
-        for key in [keys.audio(), keys.second(), keys.side(), peaks, keys.manifest()] {
+        for key in [
+            keys.audio(),
+            keys.second(),
+            keys.beside(15),
+            keys.side(),
+            peaks,
+            keys.manifest(),
+        ] {
             assert!(is_ours(&key) && key.len() <= 76 + 16, "{key}");
         }
         assert_eq!(beside(&keys.audio(), SECOND), Some(keys.second()));

@@ -16,19 +16,19 @@ use crate::binary::{Binary, Folder, ONE, now, until};
 use crate::pair::{ring, stored};
 
 /// Who speaks, and what fills his packets.
-const CUSTOMER: u8 = 0xC0;
-const AGENT: u8 = 0xA0;
-const PARTNER: u8 = 0xB0;
-const SUPERVISOR: u8 = 0x50;
+pub(crate) const CUSTOMER: u8 = 0xC0;
+pub(crate) const AGENT: u8 = 0xA0;
+pub(crate) const PARTNER: u8 = 0xB0;
+pub(crate) const SUPERVISOR: u8 = 0x50;
 const ALL: [u8; 4] = [CUSTOMER, AGENT, PARTNER, SUPERVISOR];
 /// Longest time from one change to sound.
-const SOUND_LIMIT: Duration = Duration::from_secs(15);
+pub(crate) const SOUND_LIMIT: Duration = Duration::from_secs(15);
 /// Packets of each voice at each ear: two seconds.
 const TOGETHER: usize = 100;
 /// First byte of every packet of the voices (RFC 6716 §3.1).
-const TOC: u8 = 0x78;
+pub(crate) const TOC: u8 = 0x78;
 /// Where the number of a packet ends and what fills it begins.
-const FILLING_AT: usize = 9;
+pub(crate) const FILLING_AT: usize = 9;
 
 /// Whose packet it is; `None` for none of the voices.
 fn speaker(payload: &[u8]) -> Option<u8> {
@@ -57,7 +57,7 @@ fn lane(master: &[u8], lane: usize) -> BTreeSet<u8> {
     voices
 }
 
-async fn attach(binary: &Binary, grant: &LegGrant, salt: u8) -> Voice {
+pub(crate) async fn attach(binary: &Binary, grant: &LegGrant, salt: u8) -> Voice {
     let mut peer = client(u32::from(salt)).expect("a certificate");
     let answer = binary
         .desk()

@@ -17,5 +17,6 @@ mod requests;
 mod speech;
 mod turn_check;
 mod users;
+mod voices;
 mod waiting;
 mod waveform;

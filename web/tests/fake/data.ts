@@ -17,6 +17,7 @@ import type { QualityTrack } from "../../shared/gen/QualityTrack.ts";
 import type { QueueSnapshot } from "../../shared/gen/QueueSnapshot.ts";
 import type { RelayAllocation } from "../../shared/gen/RelayAllocation.ts";
 import type { RelayState } from "../../shared/gen/RelayState.ts";
+import type { RecordedVoice } from "../../shared/gen/RecordedVoice.ts";
 import type { Recording } from "../../shared/gen/Recording.ts";
 import type { Waveform } from "../../shared/gen/Waveform.ts";
 import { silence } from "./wav.ts";
@@ -439,7 +440,33 @@ export const recording = (state: Recording["state"] = "stored"): Recording => ({
   startedAt: from(0),
   audioUrl: `/api/support/recordings/${RECORDING}/audio`,
   waveformUrl: `/api/support/recordings/${RECORDING}/waveform`,
+  voices: [],
 });
+
+/** Who was heard beside customer and agent in the reviewed call. */
+export const voices = (): RecordedVoice[] =>
+  (
+    [
+      ["partner", [[95_000, 171_000]], 0.994],
+      [
+        "supervisor",
+        [
+          [120_000, 150_000],
+          [200_000, 228_000],
+        ],
+        1,
+      ],
+    ] as const
+  ).map(([part, heard, coverage], place) => ({
+    number: place + 1,
+    legId: `00000000-0000-4000-8000-00000000000${place}`,
+    part,
+    sizeBytes: 410_000,
+    sha256: "3b1d70be86a53c1e077b4d82f15aa30c6e94b5d18f7a2b036ec1442d9a0f59f2",
+    coverage,
+    heard: heard.map(([fromMs, toMs]) => ({ fromMs, toMs })),
+    audioUrl: `/api/support/recordings/${RECORDING}/voices/${place + 1}/audio`,
+  }));
 
 /** A silent sound file of the reviewed call's length. */
 export const wav = (): Buffer => silence(LENGTH, 8000);

@@ -465,6 +465,23 @@ const QA: PageState[] = [
     reach: (page) => id(page, "qa-wave-failed").waitFor(),
   },
   {
+    name: "qa-call-voices",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: (fake) => {
+      review(fake);
+      fake.on(`GET /api/support/call/${data.CALL}/recordings`, {
+        recordings: [{ ...data.recording(), voices: data.voices() }],
+      });
+      const sound = data.wav();
+      for (const { audioUrl } of data.voices()) fake.on(`GET ${audioUrl}`, () => ({ bytes: sound, type: "audio/wav" }));
+    },
+    reach: async (page) => {
+      await page.getByTestId("qa-voice").nth(1).waitFor();
+      await page.getByTestId("qa-voice-hear").nth(1).click();
+      await id(page, "qa-voices").scrollIntoViewIfNeeded();
+    },
+  },
+  {
     name: "qa-call-unrecorded",
     path: `/qa/calls/${data.CALL}`,
     prepare: (fake) => {

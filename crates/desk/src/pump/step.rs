@@ -16,7 +16,7 @@ use crate::refusal::Refused;
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
 use crate::store::recordings::{self, Confirmed, RecordingRow};
-use crate::store::{events, quality};
+use crate::store::{events, quality, voices};
 use crate::tx::Tx;
 use crate::types::At;
 use crate::views;
@@ -55,6 +55,7 @@ async fn store(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, kind: StepKind,
         }
         StepKind::Confirmed {
             audio,
+            beside,
             manifest,
             duration_ms,
             layout,
@@ -75,8 +76,12 @@ async fn store(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, kind: StepKind,
                 degraded,
             };
             recordings::confirmed(tx.conn(), id, at, &files).await?;
+            for (voice, number) in beside.iter().zip(1i16..) {
+                voices::insert(tx.conn(), id, number, views::part_word(voice.part), voice).await?;
+            }
             keep_quality(tx, row, &quality).await?;
-            let data = json!({ "recordingId": id, "durationMs": duration_ms, "degraded": degraded });
+            let data = json!({ "recordingId": id, "durationMs": duration_ms, "degraded": degraded,
+                "beside": beside.len() });
             events::call_event(tx.conn(), row.id, "recording.stored", at, ACTOR, &data).await
         }
         StepKind::QualityOnly { quality } => keep_quality(tx, row, &quality).await,

@@ -21,3 +21,4 @@ pub(crate) mod routing;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod staff;
+pub(crate) mod voices;

@@ -218,7 +218,7 @@ fn a_full_room_where_all_talk_is_all_edges_but_the_diagonal() {
 }
 
 #[test]
-fn what_is_whispered_reaches_no_other_supervisor_and_supervisors_are_in_no_recording() {
+fn what_is_whispered_reaches_no_other_supervisor_and_no_recording() {
     let whispering = seat(Part::Supervisor, Whisper);
     for other in [Listen, Whisper, Barge] {
         let edges = room(&[
@@ -229,8 +229,10 @@ fn what_is_whispered_reaches_no_other_supervisor_and_supervisors_are_in_no_recor
         ]);
         assert_eq!(edges.sinks(2), 1 << 1, "{other:?}");
     }
-    assert!(!recorded(&whispering) && !recorded(&seat(Part::Supervisor, Barge)));
+    assert!(!recorded(&whispering) && recorded(&seat(Part::Supervisor, Barge)));
     assert!(recorded(&seat(Part::Agent, Talk)) && recorded(&seat(Part::Partner, Talk)));
+    assert!(!converses(&whispering) && !converses(&seat(Part::Supervisor, Barge)));
+    assert!(converses(&seat(Part::Partner, Talk)));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{Body, DamageKind, End, Event, EventKind, HeaderFault, Part, Reader, SegmentHeader, Start, Tag};
-use crate::packet::{Packet, Track};
+use crate::packet::{BESIDE_MAX, Lane, Packet, Track};
 use crate::quality_track::Row;
 
 /// Consecutive seconds of one direction of one leg.
@@ -48,7 +48,9 @@ pub struct RecordedCall {
     pub wall_ns_at_zero: u64,
     /// Every leg, in the order it was first named.
     pub legs: Vec<(u128, Part)>,
-    /// Packets per leg that sent any, in the order of `legs`.
+    /// Who was heard beside the two sides and as what, by the number of his file.
+    pub beside: Vec<(u128, Part)>,
+    /// Packets per leg and part that sent any, in the order of `legs`.
     pub tracks: Vec<Track>,
     /// Seconds per leg and direction.
     pub quality: Vec<QualityRun>,
@@ -211,6 +213,7 @@ fn whole(call: u128, pieces: Pieces) -> RecordedCall {
         node_epoch: pieces.header.node_epoch,
         wall_ns_at_zero: pieces.header.wall_ns_at_zero,
         legs: Vec::new(),
+        beside: Vec::new(),
         tracks: Vec::new(),
         quality: Vec::new(),
         events: Vec::new(),
@@ -231,7 +234,7 @@ fn whole(call: u128, pieces: Pieces) -> RecordedCall {
     }
     let order: Vec<u128> = out.legs.iter().map(|(leg, _)| *leg).collect();
     let place = |leg: u128| order.iter().position(|other| *other == leg);
-    out.tracks.sort_by_key(|track| place(track.leg));
+    out.tracks.sort_by_key(|track| (place(track.leg), track.lane));
     out.quality
         .sort_by_key(|run| (place(run.leg), !run.uplink, run.first_second_ns));
     out
@@ -259,7 +262,9 @@ fn span_of(piece: &Piece) -> (u64, u64) {
 }
 
 fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
-    if tag.leg != 0 {
+    // What a leg is stands in the newest START; a block of sound may tell of what it was before. Whoever has become the
+    // agent stays it.
+    if tag.leg != 0 && (tag.part == Part::Agent || !out.legs.iter().any(|(leg, _)| *leg == tag.leg)) {
         name_leg(&mut out.legs, tag.leg, tag.part);
     }
     match piece {
@@ -272,14 +277,7 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
                 name_leg(&mut out.legs, leg, part);
             }
         }
-        Piece::Audio(packets) => match out.tracks.iter_mut().find(|track| track.leg == tag.leg) {
-            Some(track) => track.packets.extend(packets),
-            None => out.tracks.push(Track {
-                leg: tag.leg,
-                lane: tag.part.lane(),
-                packets,
-            }),
-        },
+        Piece::Audio(packets) => add_packets(out, tag, packets),
         Piece::Event(event) => {
             if event.kind == EventKind::Dropped {
                 out.dropped_packets = out.dropped_packets.saturating_add(event.value);
@@ -293,6 +291,38 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
         } => add_rows(&mut out.quality, tag, uplink, first_second_ns, rows),
         Piece::End(end) => out.end = out.end.take().or(Some(end)),
     }
+}
+
+/// Adds packets to the track of their leg and part. What finds no file any more is lost, and counted.
+fn add_packets(out: &mut RecordedCall, tag: Tag, packets: Vec<Packet>) {
+    let Some(lane) = tag.part.side().or_else(|| beside(out, tag)) else {
+        out.dropped_packets = out.dropped_packets.saturating_add(packets.len() as u64);
+        return;
+    };
+    let mut tracks = out.tracks.iter_mut();
+    match tracks.find(|track| track.leg == tag.leg && track.lane == lane) {
+        Some(track) => track.packets.extend(packets),
+        None => out.tracks.push(Track {
+            leg: tag.leg,
+            lane,
+            packets,
+        }),
+    }
+}
+
+/// The file of somebody who is heard beside the two sides; a new one while there is one.
+fn beside(out: &mut RecordedCall, tag: Tag) -> Option<Lane> {
+    let who = (tag.leg, tag.part);
+    let known = out.beside.iter().position(|other| *other == who);
+    let number = match known {
+        Some(number) => number,
+        None if out.beside.len() < BESIDE_MAX => {
+            out.beside.push(who);
+            out.beside.len() - 1
+        }
+        None => return None,
+    };
+    u8::try_from(number).ok().map(Lane::Beside)
 }
 
 /// Notes a leg. What it was last counts: a colleague may have become the agent.

@@ -354,6 +354,7 @@ fn parse<'a>(kind: u8, tag: &Tag, body: &'a [u8]) -> Option<Body<'a>> {
             kind: EventKind::from_code(at.u8()?),
             value: at.u64()?,
             leg: tag.leg,
+            part: tag.part,
         }),
         TYPE_QUALITY => {
             let uplink = at.u8()? != 0;

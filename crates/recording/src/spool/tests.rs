@@ -94,6 +94,7 @@ fn small() -> (Vec<u8>, Vec<usize>) {
         kind: EventKind::Dropped,
         value: 4,
         leg: 0,
+        part: Part::Customer,
     };
     event(&mut log, Tag::of_call(CALL, 2), &dropped);
     ends.push(log.len());
@@ -376,6 +377,7 @@ fn forged(kind: u8, len: u32, body: &[u8]) -> Vec<u8> {
             kind: EventKind::Paused,
             value: 0,
             leg: 1,
+            part: Part::Agent,
         },
     );
     out.truncate(BLOCK_HEAD_BYTES);
@@ -510,4 +512,50 @@ proptest! {
         let skipped: usize = reader.damage().iter().map(|damage| damage.bytes).sum();
         prop_assert_eq!(read + skipped, bytes.len());
     }
+}
+
+#[test]
+fn each_leg_and_part_beside_the_sides_has_a_file_and_what_finds_none_is_counted() {
+    use crate::BESIDE_MAX;
+    let mut log = Vec::new();
+    header().encode(&mut log).unwrap();
+    let mut counter = 0;
+    let mut say = |leg: u128, part: Part, n: u32| {
+        let mut block = AudioBlock::new();
+        block.push(&borrowed(&packet(n, vec![n as u8; 9]))).unwrap();
+        let tag = Tag {
+            call: CALL,
+            leg,
+            part,
+            counter,
+        };
+        counter += 1;
+        block.finish(&mut log, tag);
+    };
+    say(1, Part::Customer, 0);
+    say(2, Part::Agent, 1);
+    // A colleague joins twice and gets the call; a supervisor and many more colleagues join.
+    say(3, Part::Partner, 2);
+    say(4, Part::Supervisor, 3);
+    say(3, Part::Partner, 4);
+    say(3, Part::Agent, 5);
+    // A block of what he said before, written late.
+    say(3, Part::Partner, 6);
+    for more in 0..BESIDE_MAX as u128 {
+        say(10 + more, Part::Partner, 7);
+    }
+    let calls = collect([log.as_slice()]);
+    let call = &calls[0];
+    assert_eq!(call.beside[..2], [(3, Part::Partner), (4, Part::Supervisor)]);
+    assert_eq!((call.beside.len(), call.dropped_packets), (BESIDE_MAX, 2));
+    let of = |leg, lane| {
+        let track = call.tracks.iter().find(|track| track.leg == leg && track.lane == lane);
+        track.map_or(0, |track| track.packets.len())
+    };
+    assert_eq!((of(3, Lane::Beside(0)), of(3, Lane::Agent)), (3, 1));
+    assert_eq!((of(4, Lane::Beside(1)), of(2, Lane::Agent)), (1, 1));
+    assert!(
+        call.legs.contains(&(3, Part::Agent)),
+        "who has become the agent stays it"
+    );
 }

@@ -112,7 +112,12 @@ pub fn start(out: &mut Vec<u8>, tag: Tag, start: &Start) -> Result<(), WriteFaul
 
 /// Appends an EVENT block; the leg stands in the tag.
 pub fn event(out: &mut Vec<u8>, tag: Tag, event: &Event) {
-    block(out, Tag { leg: event.leg, ..tag }, TYPE_EVENT, |out| {
+    let tag = Tag {
+        leg: event.leg,
+        part: event.part,
+        ..tag
+    };
+    block(out, tag, TYPE_EVENT, |out| {
         out.extend_from_slice(&event.at_ns.to_le_bytes());
         out.push(event.kind.code());
         out.extend_from_slice(&event.value.to_le_bytes());

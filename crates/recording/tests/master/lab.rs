@@ -99,7 +99,11 @@ impl Sender {
 
     pub(crate) fn track(&self, packets: Vec<Packet>) -> Track {
         Track {
-            leg: self.lane as u128 + 1,
+            leg: match self.lane {
+                Lane::Customer => 1,
+                Lane::Agent => 2,
+                Lane::Beside(number) => 3 + u128::from(number),
+            },
             lane: self.lane,
             packets,
         }

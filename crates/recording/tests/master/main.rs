@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end by panic, in its helpers too")]
 
 mod apart;
+mod beside;
 mod lab;
 mod soup;
 mod timeline;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::lab::*;
-use recording::master::{Assembly, Layout, assemble};
+use recording::master::{Assembly, Layout, assemble, beside};
 use recording::opus_packet::silence;
 use recording::peaks;
 use recording::{Flags, Lane, Packet, Track};
@@ -57,11 +57,8 @@ fn stream() -> impl Strategy<Value = Vec<Packet>> {
 
 fn track() -> impl Strategy<Value = Track> {
     let packets = prop_oneof![prop::collection::vec(packet(), 0..60), stream()];
-    (any::<bool>(), packets).prop_map(|(customer, packets)| Track {
-        leg: 1,
-        lane: if customer { Lane::Customer } else { Lane::Agent },
-        packets,
-    })
+    let lanes = prop::sample::select(vec![Lane::Customer, Lane::Agent, Lane::Beside(0)]);
+    (lanes, packets).prop_map(|(lane, packets)| Track { leg: 1, lane, packets })
 }
 
 proptest! {
@@ -80,7 +77,10 @@ proptest! {
         let view = peaks::read(&drawn(&master), 0..ms, 10_000).unwrap();
         prop_assert_eq!((view.duration_ms, view.lanes[1].len() as u64), (ms, ms.div_ceil(10)));
         prop_assert!(master.coverage.iter().all(|c| (0.0..=1.0).contains(c)));
-        let taken: u64 = master.side.lanes.iter().map(|l| {
+        let third = beside(&assembly(&tracks, ms), 0, &[]);
+        prop_assert_eq!(play(&third.audio, 1)[0].len() as u64, ms * 48);
+        prop_assert!((0.0..=1.0).contains(&third.coverage));
+        let taken: u64 = master.side.lanes.iter().chain([&third.side]).map(|l| {
             let r = l.rejects;
             l.packets + l.removed.len() as u64 + r.malformed + r.duplicates + r.timestamps + r.overlapping + r.outside
         }).sum();

@@ -366,7 +366,20 @@ impl Desk {
     /// [`Fault`].
     pub async fn audio(&self, recording: Uuid) -> Result<Vec<u8>, Fault> {
         let path = format!("/api/support/recordings/{recording}/audio");
-        let reply = self.request(Method::GET, &path, &self.key).send().await?;
+        self.file(&path).await
+    }
+
+    /// The file of somebody who was heard beside the two sides of a recording, from 1.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn voice_audio(&self, recording: Uuid, number: u16) -> Result<Vec<u8>, Fault> {
+        let path = format!("/api/support/recordings/{recording}/voices/{number}/audio");
+        self.file(&path).await
+    }
+
+    async fn file(&self, path: &str) -> Result<Vec<u8>, Fault> {
+        let reply = self.request(Method::GET, path, &self.key).send().await?;
         Ok(reply.error_for_status()?.bytes().await?.to_vec())
     }
 }

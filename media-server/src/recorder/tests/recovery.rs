@@ -260,6 +260,7 @@ fn the_threads_record_stop_and_take_up_again() {
         leg: 6,
         part: Part::Customer,
         tap: 7,
+        at_ns: 0,
     });
     handle.tell(Message::Start {
         room: 5,

@@ -202,6 +202,7 @@ impl Rig {
                 leg: leg(room, n),
                 part,
                 tap: tap(room, n),
+                at_ns: self.now.get(),
             });
         }
         if let Some(policy) = policy {

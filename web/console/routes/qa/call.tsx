@@ -21,6 +21,7 @@ import { Outcome } from "./list.tsx";
 import { Player, usePlayback, type Playback } from "./player.tsx";
 import { fileSize, heardOf, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
+import { partName, useVoices, Voices } from "./voices.tsx";
 import { meaning, type Wave } from "./wave.ts";
 
 /** Points per side of the wave: more than the widest column of pixels. */
@@ -94,6 +95,9 @@ function CallPage({ call, events, quality, recording }: Loaded) {
   const ready = recording?.state === "stored";
   const [wave, drawAgain] = useWave(ready ? recording.waveformUrl : undefined);
   const playback = usePlayback(ready ? recording.audioUrl : undefined);
+  const voices = useMemo(() => (ready ? recording.voices : []), [ready, recording]);
+  const [silent, setSilent] = useState<number[]>([]);
+  useVoices(playback.audio, voices, silent);
   const [side, setSide] = useState<Side>("customer");
   const samples = useMemo(() => ofBoth((one) => samplesOf(quality.tracks, one)), [quality]);
   const heard = useMemo(() => ofBoth((one) => heardOf(quality.heard, one)), [quality]);
@@ -138,6 +142,14 @@ function CallPage({ call, events, quality, recording }: Loaded) {
               onSeek={seek}
             />
           )}
+          <Voices
+            voices={voices}
+            durationMs={durationMs}
+            positionMs={playback.positionMs}
+            silent={silent}
+            setSilent={setSilent}
+            callId={call.callId}
+          />
           {ready ? (
             <Player
               playback={playback}
@@ -393,10 +405,17 @@ function Certificate({ recording, names }: { recording: Recording; names: Both<s
           )}
         </dl>
       </div>
-      {recording.sha256 && <p class="hash">sha256 {recording.sha256.replace(/(.{8})/g, "$1 ").trim()}</p>}
+      {recording.sha256 && <p class="hash">sha256 {inGroups(recording.sha256)}</p>}
+      {recording.voices.map((voice) => (
+        <p key={voice.number} class="hash">
+          {partName(voice)}: sha256 {inGroups(voice.sha256)}
+        </p>
+      ))}
     </section>
   );
 }
+
+const inGroups = (digest: string): string => digest.replace(/(.{8})/g, "$1 ").trim();
 
 function Cover({ name, share }: { name: string; share: number }) {
   const percent = Math.round(share * 1000) / 10;
