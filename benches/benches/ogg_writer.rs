@@ -29,7 +29,7 @@ fn track(lane: Lane) -> Track {
             arrival_ns: u64::from(n) * 20_000_000 + (spread >> 33) % 30_000_000,
             flags: Flags::default(),
             level: 90,
-            payload,
+            payload: payload.into(),
         }
     });
     Track {

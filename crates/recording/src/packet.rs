@@ -2,6 +2,8 @@
 //!
 //! Never ordered here: packets stand in the order of their arrival until the finaliser sorts them.
 
+use bytes::Bytes;
+
 /// Marks of a packet, as the tap set them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);
@@ -42,8 +44,8 @@ pub struct Packet {
     pub flags: Flags,
     /// 0 silence to 127 full scale (RFC 6464 turned round); 255 when the packet does not say.
     pub level: u8,
-    /// The RTP payload: one Opus packet, untouched.
-    pub payload: Vec<u8>,
+    /// The RTP payload: one Opus packet, untouched; a slice of the blocks that it was read from.
+    pub payload: Bytes,
 }
 
 /// Files beside the master that one recording may have. Each lasts as long as the recording and costs 0.7 MB of silence an

@@ -70,16 +70,15 @@ pub fn read_call(job: &Job) -> io::Result<RecordedCall> {
         return Ok(gone(job));
     }
     let mut calls = Calls::default();
-    let mut bytes = Vec::new();
     for place in &job.places {
         let file = File::open(&place.path)?;
         let mut head = [0; SEGMENT_HEADER_BYTES];
         file.read_exact_at(&mut head, 0)?;
         let header = SegmentHeader::decode(&head).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
         for range in &place.ranges {
-            bytes.resize(range.len(), 0);
+            let mut bytes = vec![0; range.len()];
             file.read_exact_at(&mut bytes, u64::from(range.start))?;
-            calls.add_blocks(&header, &bytes);
+            calls.add_blocks(&header, &bytes.into());
         }
     }
     let mut call = calls

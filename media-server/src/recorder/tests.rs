@@ -115,7 +115,7 @@ fn nothing_unwanted_is_on_the_disk() {
         arrival_ns: at,
         flags: Flags::default(),
         level: 1,
-        payload: secret.clone(),
+        payload: secret.clone().into(),
     };
     let at = rig.now.get();
     assert!(rig.push(tap(1, 0), TapFlags::HELD, &packet(90_000, at)));
@@ -174,7 +174,7 @@ fn word(rig: &Rig, n: u32) -> Packet {
         arrival_ns: rig.now.get(),
         flags: Flags::VOICE,
         level: 60,
-        payload: vec![0xf8, n as u8, 1],
+        payload: vec![0xf8, n as u8, 1].into(),
     }
 }
 
@@ -336,7 +336,7 @@ fn packets_are_kept_up_to_the_bound_and_dropped_at_it() {
         arrival_ns: SECOND,
         flags: Flags::VOICE,
         level: 1,
-        payload: vec![1; 40],
+        payload: vec![1; 40].into(),
     };
     for n in 0..5 {
         assert!(rig.push(tap(1, 0), TapFlags::VOICE, &one(n)));
@@ -415,7 +415,7 @@ fn packets_of_a_leg_not_yet_known_are_kept_up_to_their_bound() {
             arrival_ns: SECOND,
             flags: Flags::VOICE,
             level: 1,
-            payload: vec![1; 4],
+            payload: vec![1; 4].into(),
         };
         assert!(rig.push(tap(1, 0), TapFlags::VOICE, &packet));
     }
@@ -482,7 +482,7 @@ fn who_leaves_and_comes_back_is_told_once_each() {
         arrival_ns: at_ns,
         flags: Flags::VOICE,
         level: 3,
-        payload: vec![4],
+        payload: vec![4].into(),
     };
     assert!(rig.push(91, TapFlags::VOICE, &packet));
     rig.close(1);

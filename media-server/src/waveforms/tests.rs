@@ -25,7 +25,7 @@ fn track(lane: Lane, samples: u32, payload: impl Fn(u32) -> Vec<u8>) -> Track {
         arrival_ns: u64::from(n * samples) * SECOND_NS / 48_000,
         flags: Flags::default(),
         level: 20,
-        payload: payload(n),
+        payload: payload(n).into(),
     });
     Track {
         leg: lane as u128,

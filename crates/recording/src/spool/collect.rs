@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::{Body, DamageKind, End, Event, EventKind, HeaderFault, Part, Reader, SegmentHeader, Start, Tag};
 use crate::packet::{BESIDE_MAX, Lane, Packet, Track};
 use crate::quality_track::Row;
@@ -110,19 +112,19 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Adds all blocks of a segment.
+    /// Adds all blocks of a segment, which stays as long as a packet of it does.
     ///
     /// # Errors
     /// [`HeaderFault`]; nothing was added.
-    pub fn add_segment(&mut self, segment: &[u8]) -> Result<(), HeaderFault> {
+    pub fn add_segment(&mut self, segment: &Bytes) -> Result<(), HeaderFault> {
         let (header, reader) = Reader::segment(segment)?;
-        self.add(&header, reader);
+        self.add(&header, segment, reader);
         Ok(())
     }
 
-    /// Adds blocks that were cut out of the segment with this header.
-    pub fn add_blocks(&mut self, header: &SegmentHeader, blocks: &[u8]) {
-        self.add(header, Reader::blocks(blocks));
+    /// Adds blocks that were cut out of the segment with this header; they stay as long as a packet of them does.
+    pub fn add_blocks(&mut self, header: &SegmentHeader, blocks: &Bytes) {
+        self.add(header, blocks, Reader::blocks(blocks));
     }
 
     /// Bytes in the middle of what was added that could not be read.
@@ -131,7 +133,7 @@ impl Calls {
         self.corrupt_bytes
     }
 
-    fn add(&mut self, header: &SegmentHeader, mut reader: Reader<'_>) {
+    fn add(&mut self, header: &SegmentHeader, from: &Bytes, mut reader: Reader<'_>) {
         for block in reader.by_ref() {
             let pieces = self
                 .calls
@@ -143,7 +145,7 @@ impl Calls {
             pieces
                 .by_counter
                 .entry(block.tag.counter)
-                .or_insert_with(|| (block.tag, piece(&block.body)));
+                .or_insert_with(|| (block.tag, piece(&block.body, from)));
         }
         let corrupt = reader
             .damage()
@@ -166,14 +168,15 @@ impl Calls {
 pub fn collect<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> Vec<RecordedCall> {
     let mut calls = Calls::default();
     for segment in segments {
-        if calls.add_segment(segment).is_err() {
+        if calls.add_segment(&Bytes::copy_from_slice(segment)).is_err() {
             continue;
         }
     }
     calls.finish()
 }
 
-fn piece(body: &Body<'_>) -> Piece {
+/// The content of a block that was read from `from`, of which its packets keep slices.
+fn piece(body: &Body<'_>, from: &Bytes) -> Piece {
     match body {
         Body::Start(start) => Piece::Start(start.clone()),
         Body::Audio(audio) => Piece::Audio(
@@ -185,7 +188,7 @@ fn piece(body: &Body<'_>) -> Piece {
                     arrival_ns: packet.arrival_ns,
                     flags: packet.flags,
                     level: packet.level,
-                    payload: packet.payload.to_vec(),
+                    payload: from.slice_ref(packet.payload),
                 })
                 .collect(),
         ),
@@ -220,6 +223,7 @@ fn whole(call: u128, pieces: Pieces) -> RecordedCall {
         dropped_packets: 0,
         missing_blocks: span - blocks.len() as u64,
     };
+    let sent = sent(blocks.values());
     let mut oldest = u64::MAX;
     let mut started = false;
     for (tag, piece) in blocks.into_values() {
@@ -227,7 +231,7 @@ fn whole(call: u128, pieces: Pieces) -> RecordedCall {
         oldest = oldest.min(from);
         out.last_ns = out.last_ns.max(to);
         started |= matches!(piece, Piece::Start(_));
-        add_piece(&mut out, tag, piece);
+        add_piece(&mut out, tag, piece, &sent);
     }
     if !started && oldest != u64::MAX {
         out.start_ns = oldest;
@@ -238,6 +242,19 @@ fn whole(call: u128, pieces: Pieces) -> RecordedCall {
     out.quality
         .sort_by_key(|run| (place(run.leg), !run.uplink, run.first_second_ns));
     out
+}
+
+/// How many packets there are of each leg that sent any.
+fn sent<'a>(blocks: impl Iterator<Item = &'a (Tag, Piece)>) -> Vec<(u128, usize)> {
+    let mut legs: Vec<(u128, usize)> = Vec::new();
+    for (tag, piece) in blocks {
+        let Piece::Audio(packets) = piece else { continue };
+        match legs.iter_mut().find(|(leg, _)| *leg == tag.leg) {
+            Some((_, count)) => *count += packets.len(),
+            None => legs.push((tag.leg, packets.len())),
+        }
+    }
+    legs
 }
 
 /// Oldest and newest moment that a piece tells of.
@@ -261,7 +278,7 @@ fn span_of(piece: &Piece) -> (u64, u64) {
     }
 }
 
-fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
+fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece, sent: &[(u128, usize)]) {
     // What a leg is stands in the newest START; a block of sound may tell of what it was before. Whoever has become the
     // agent stays it.
     if tag.leg != 0 && (tag.part == Part::Agent || !out.legs.iter().any(|(leg, _)| *leg == tag.leg)) {
@@ -277,7 +294,7 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
                 name_leg(&mut out.legs, leg, part);
             }
         }
-        Piece::Audio(packets) => add_packets(out, tag, packets),
+        Piece::Audio(packets) => add_packets(out, tag, packets, sent),
         Piece::Event(event) => {
             if event.kind == EventKind::Dropped {
                 out.dropped_packets = out.dropped_packets.saturating_add(event.value);
@@ -294,7 +311,9 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece) {
 }
 
 /// Adds packets to the track of their leg and part. What finds no file any more is lost, and counted.
-fn add_packets(out: &mut RecordedCall, tag: Tag, packets: Vec<Packet>) {
+/// A track has room for all that its leg has sent from the start: an hour has so many packets that a track which grows is
+/// copied many times over.
+fn add_packets(out: &mut RecordedCall, tag: Tag, packets: Vec<Packet>, sent: &[(u128, usize)]) {
     let Some(lane) = tag.part.side().or_else(|| beside(out, tag)) else {
         out.dropped_packets = out.dropped_packets.saturating_add(packets.len() as u64);
         return;
@@ -302,11 +321,16 @@ fn add_packets(out: &mut RecordedCall, tag: Tag, packets: Vec<Packet>) {
     let mut tracks = out.tracks.iter_mut();
     match tracks.find(|track| track.leg == tag.leg && track.lane == lane) {
         Some(track) => track.packets.extend(packets),
-        None => out.tracks.push(Track {
-            leg: tag.leg,
-            lane,
-            packets,
-        }),
+        None => {
+            let all = sent.iter().find(|(leg, _)| *leg == tag.leg);
+            let mut own = Vec::with_capacity(all.map_or(0, |(_, count)| *count));
+            own.extend(packets);
+            out.tracks.push(Track {
+                leg: tag.leg,
+                lane,
+                packets: own,
+            });
+        }
     }
 }
 

@@ -35,7 +35,7 @@ fn packet(n: u32, payload: Vec<u8>) -> Packet {
         arrival_ns: u64::from(n) * 20_000_123,
         flags,
         level: 90,
-        payload,
+        payload: payload.into(),
     }
 }
 
@@ -485,7 +485,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
             arrival_ns,
             flags: Flags(flags),
             level,
-            payload,
+            payload: payload.into(),
         })
 }
 

@@ -90,7 +90,7 @@ impl Sender {
                 arrival_ns,
                 flags: Flags::default(),
                 level: if payload.len() > 20 { 100 } else { 10 },
-                payload: payload.clone(),
+                payload: payload.clone().into(),
             });
         }
         packets.sort_by_key(|p| p.arrival_ns);

@@ -105,7 +105,7 @@ fn order_of_arrival_and_repeats_do_not_matter() {
         for mut packet in late {
             // The second copy is another one: the first wins.
             packet.arrival_ns += 40_000_000;
-            packet.payload = vec![0xf8, 0xff, 0xfe];
+            packet.payload = vec![0xf8, 0xff, 0xfe].into();
             track.packets.push(packet);
         }
         track.packets.sort_by_key(|p| p.arrival_ns);
@@ -128,7 +128,7 @@ fn without_packets_a_silent_file_of_the_right_length_and_a_reason() {
         assert!(left.iter().chain(&right).all(|&s| s == 0));
     }
     let rubbish = Packet {
-        payload: vec![0xfb, 0],
+        payload: vec![0xfb, 0].into(),
         ..two_sides(1.0).0[0].packets[0].clone()
     };
     let tracks = [Track {

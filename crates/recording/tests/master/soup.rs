@@ -28,7 +28,7 @@ fn packet() -> impl Strategy<Value = Packet> {
             arrival_ns,
             flags: Flags(flags),
             level,
-            payload,
+            payload: payload.into(),
         },
     )
 }
@@ -44,7 +44,7 @@ fn stream() -> impl Strategy<Value = Vec<Packet>> {
                 arrival_ns: START + u64::from(i) * 20_000_000 + jitter(i as usize, 30_000_000),
                 flags: Flags::default(),
                 level: 255,
-                payload: silence(960).unwrap(),
+                payload: silence(960).unwrap().into(),
             })
             .collect();
         for (at, packet) in changes {

@@ -284,7 +284,7 @@ fn the_threads_record_stop_and_take_up_again() {
     let [job] = jobs.iter().collect::<Vec<_>>().try_into().unwrap();
     assert_eq!((job.reason.as_str(), job.recording), ("shutdown", Some(8)));
     let call = read_call(&job).unwrap();
-    assert_eq!(call.tracks[0].packets[0].payload, b"opus");
+    assert_eq!(&call.tracks[0].packets[0].payload[..], b"opus");
     assert!(!call.required && !call.customer_left);
     assert_eq!((handle.figures().packets, handle.figures().running), (1, false));
     assert_eq!(
