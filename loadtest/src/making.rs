@@ -22,7 +22,7 @@ use crate::client::Client;
 use crate::faults::{Faults, Patience};
 use crate::generator::Leg as _;
 use crate::progress::Progress;
-use crate::road::{Relay, Road, Ways};
+use crate::road::{NoRelay, Relay, Road, Ways};
 use crate::speaking::{Guest, Speaking};
 use crate::{Fault, clock};
 
@@ -177,7 +177,7 @@ impl Maker {
             let (maker, turns, patience) = (self.clone(), Arc::clone(&turns), Arc::clone(&patience));
             making.spawn(async move {
                 let _turn = turns.acquire_owned().await?;
-                Ok::<_, Fault>(maker.at_last(&patience).await)
+                maker.at_last(&patience).await
             });
         }
         let mut calls = Vec::with_capacity(count as usize);
@@ -191,15 +191,19 @@ impl Maker {
     }
 
     /// One call, as often as it takes; `None` when there is no point in going on.
-    async fn at_last(&self, patience: &Mutex<Patience>) -> Option<Call> {
+    ///
+    /// # Errors
+    /// What no try mends and no other call escapes.
+    async fn at_last(&self, patience: &Mutex<Patience>) -> Result<Option<Call>, Fault> {
         while !lock(patience).is_over() {
             match self.one().await {
-                Ok((call, _)) => return Some(call),
+                Ok((call, _)) => return Ok(Some(call)),
+                Err(fault) if fault.is::<NoRelay>() => return Err(fault),
                 Err(fault) if is_full(&fault) => lock(patience).enough(&fault.to_string()),
                 Err(fault) => lock(patience).failed(&fault.to_string()),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Ends calls; what went wrong with that.

@@ -5,6 +5,7 @@
 mod socket;
 mod tls;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
@@ -80,6 +81,18 @@ fn read_url(url: &str) -> Option<(Via, &str)> {
     Some((via, place))
 }
 
+/// The server names no relay that is reached this way: it is not set up for what was asked, and no other try mends that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRelay(Via);
+
+impl fmt::Display for NoRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server names no relay over {}", self.0.word())
+    }
+}
+
+impl std::error::Error for NoRelay {}
+
 impl Relay {
     /// The entry that a browser would use for this way.
     pub(crate) fn of(servers: &[IceServer], via: Via) -> Result<Relay, Fault> {
@@ -100,7 +113,7 @@ impl Relay {
                 });
             }
         }
-        Err(format!("the server names no relay over {}", via.word()).into())
+        Err(NoRelay(via).into())
     }
 }
 
@@ -332,7 +345,8 @@ mod tests {
         assert_eq!(at(Via::Udp), "127.0.0.1:3478");
         assert_eq!(at(Via::Tcp), "127.0.0.1:3478");
         assert_eq!(at(Via::Tls), "[::1]:3479");
-        assert!(Relay::of(&servers[..1], Via::Udp).is_err());
+        let none = Relay::of(&servers[..1], Via::Udp).expect_err("STUN is no relay");
+        assert!(none.is::<NoRelay>(), "{none}");
         assert!(
             Relay::of(&[server(&["turn:127.0.0.1:1"], None)], Via::Udp).is_err(),
             "no credentials"

@@ -47,6 +47,9 @@ impl Loopback {
         set(raw, libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?;
         set(raw, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
         set(raw, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &on)?;
+        // Without it the kernel draws an identification for each datagram, which nobody needs where none is cut.
+        let whole = libc::IP_PMTUDISC_DO.to_ne_bytes();
+        set(raw, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &whole)?;
         for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
             set(raw, libc::SOL_SOCKET, option, &size)?;
         }

@@ -16,8 +16,9 @@ use udp::{Inbox, Loopback, Outbox};
 pub(super) const GATES: usize = 8;
 /// Datagrams that leave with one call: what is behind waits for what is before, about 1.5 us each.
 const TOGETHER: usize = 16;
-/// The first address, and how many there are: a quarter of the loopback's, behind those that others use.
+/// The first address, 127.64.0.0: behind those that others use.
 const FIRST: u32 = 0x7F40_0000;
+/// Addresses of a run, of legs that are long gone as well: a quarter of the loopback's, and days of a soak.
 const ADDRESSES_MAX: u32 = 1 << 22;
 
 /// Where a leg speaks from.

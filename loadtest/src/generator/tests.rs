@@ -1,7 +1,5 @@
 //! Legs without cryptography, over the loopback.
 
-#![cfg(test)]
-
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -43,7 +43,7 @@ pub(crate) struct Window {
     pub(crate) leg_loss: Vec<f64>,
     /// What it took to send and to read.
     pub(crate) effort: Effort,
-    /// Legs that fell out of the run until the window's end.
+    /// Legs that fell out of the run.
     pub(crate) fallen: Faults,
 }
 
@@ -200,8 +200,7 @@ impl Window {
             .map_err(io::Error::other)?;
         self.unread_us.add(&other.unread_us).map_err(io::Error::other)?;
         self.effort.add(&other.effort);
-        // It counts from the begin of the run.
-        self.fallen = other.fallen.clone();
+        self.fallen.add(&other.fallen);
         self.late_us.add(&other.late_us).map_err(io::Error::other)
     }
 }
