@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use media_core::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, SECOND};
+
+use crate::affinity::Pin;
 use crate::music::{HoldMusic, Waiting};
 
 /// Where the first shard listens; shard k has this port plus k.
@@ -14,6 +17,13 @@ pub const LEGS_PER_SHARD: u32 = 3_000;
 pub const LEGS_RESERVED_PER_ROOM: u32 = 2;
 /// Most shards: more threads than any machine we know has cores to spare.
 pub const SHARDS_MAX: usize = 64;
+
+/// Seconds without a valid connectivity check after which a line is over, see [`Config::consent_s`].
+pub const CONSENT_S: u32 = (CONSENT / SECOND) as u32;
+/// Least that may be set: browsers check every 4 to 6 s, and a handover between networks takes several.
+pub const CONSENT_S_MIN: u32 = (CONSENT_MIN / SECOND) as u32;
+/// Most that may be set: consent itself lasts 30 s (RFC 7675 §5.1).
+pub const CONSENT_S_MAX: u32 = (CONSENT_MAX / SECOND) as u32;
 
 /// Settings of media.
 #[derive(Clone, Debug)]
@@ -30,6 +40,10 @@ pub struct Config {
     pub batch: usize,
     /// Legs that a shard takes, see [`LEGS_PER_SHARD`].
     pub legs_per_shard: u32,
+    /// Which core each shard runs on.
+    pub pin: Pin,
+    /// Seconds without a valid check that end a line, [`CONSENT_S_MIN`] to [`CONSENT_S_MAX`].
+    pub consent_s: u32,
     /// Epoch of this node's start; stamped on every event.
     pub node_epoch: u64,
     /// Name of this node, for the spool.
@@ -55,6 +69,8 @@ impl Config {
             advertise,
             batch: udp::BATCH_MAX,
             legs_per_shard: LEGS_PER_SHARD,
+            pin: Pin::default(),
+            consent_s: CONSENT_S,
             node_epoch,
             node_id,
             data,

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod affinity;
 mod certificates;
 pub mod clock;
 pub mod config;
@@ -43,6 +44,7 @@ mod threads;
 mod waveforms;
 pub mod worker;
 
+pub use affinity::{BadPin, Pin};
 pub use config::Config;
 pub use metrics::Metrics;
 pub use music::{BadFile, HoldMusic, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable, Waiting};

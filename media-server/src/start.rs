@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use media_core::command::Command;
 use media_core::dtls::Certificate;
-use media_core::limits::{CONSENT, JOBS_MAX};
+use media_core::limits::{JOBS_MAX, SECOND};
 use media_core::shard::{self, Shard};
 use ports::{Media, Recordings, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayShard, RelaySink};
 use prometheus::Registry;
@@ -17,8 +17,9 @@ use tokio::sync::Notify;
 use udp::{Batch, Bell, Socket};
 
 use crate::admission::Budget;
+use crate::affinity::{self, BadPin};
 use crate::clock::Clock;
-use crate::config::{Config, SHARDS_MAX};
+use crate::config::{CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
 use crate::control::Control;
 use crate::events::Outbox;
 use crate::finaliser::{self, Finaliser, Stored};
@@ -54,6 +55,12 @@ pub enum StartFailed {
     /// [`crate::Waiting::prompt_every_s`] is out of its bounds.
     #[error("media.waiting_prompt_every_s must be between {PROMPT_EVERY_S_MIN} and {PROMPT_EVERY_S_MAX}")]
     PromptEvery,
+    /// [`Config::consent_s`] is out of its bounds.
+    #[error("media.consent_s must be between {CONSENT_S_MIN} and {CONSENT_S_MAX}")]
+    Consent,
+    /// [`Config::pin`] cannot be followed.
+    #[error(transparent)]
+    Pin(#[from] BadPin),
     /// No random source for the certificate.
     #[error("the certificate of media could not be made")]
     Certificate,
@@ -97,12 +104,7 @@ impl MediaServer {
     /// # Errors
     /// [`StartFailed`].
     pub fn start(config: Config, registry: &Registry) -> Result<MediaServer, StartFailed> {
-        if !(1..=SHARDS_MAX).contains(&config.shards) {
-            return Err(StartFailed::Shards);
-        }
-        if !(PROMPT_EVERY_S_MIN..=PROMPT_EVERY_S_MAX).contains(&config.waiting.prompt_every_s) {
-            return Err(StartFailed::PromptEvery);
-        }
+        let cores = cores_if_sound(&config)?;
         let sounds = music::sounds(&config.hold_music, &config.waiting)?;
         let clock = Clock::start();
         let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
@@ -146,13 +148,7 @@ impl MediaServer {
         for part in parts {
             let number = part.number;
             let (jobs, jobs_out) = sync_channel(JOBS_MAX);
-            let mut shard = Shard::new(
-                clock.now_ns(),
-                shard::Config {
-                    ntp_at_zero: clock.ntp_at_zero(),
-                    consent: CONSENT,
-                },
-            );
+            let mut shard = Shard::new(clock.now_ns(), engine(&shared.config, clock));
             shard.set_music(Arc::clone(&sounds.hold));
             shard.set_waiting(sounds.waiting.clone());
             shard.set_tone(Arc::clone(&sounds.tone));
@@ -171,7 +167,11 @@ impl MediaServer {
                 clock,
                 stop: Arc::clone(&stop),
             };
-            let started = threads::start(&format!("hl-shard-{number}"), move || worker.run())?;
+            let core = cores.get(number).copied();
+            let started = threads::start(&format!("hl-shard-{number}"), move || {
+                settle(number, core);
+                worker.run();
+            })?;
             busy.push(Busy::new(started.account.clone()));
             running.push(started);
             let helper = Helper::new(clock);
@@ -181,6 +181,10 @@ impl MediaServer {
             })?);
         }
         drop(reports_in);
+        tracing::info!(
+            ?cores,
+            "shards are pinned, or placed by the kernel where no core is named"
+        );
         let control = start_control(&shared, metrics, busy, reports)?;
         Ok(MediaServer {
             plane: Plane(shared),
@@ -376,6 +380,44 @@ fn share(
     }
 }
 
+/// Refuses settings that cannot be; the core of each shard, if they are pinned.
+fn cores_if_sound(config: &Config) -> Result<Vec<usize>, StartFailed> {
+    if !(1..=SHARDS_MAX).contains(&config.shards) {
+        return Err(StartFailed::Shards);
+    }
+    if !(PROMPT_EVERY_S_MIN..=PROMPT_EVERY_S_MAX).contains(&config.waiting.prompt_every_s) {
+        return Err(StartFailed::PromptEvery);
+    }
+    if !(CONSENT_S_MIN..=CONSENT_S_MAX).contains(&config.consent_s) {
+        return Err(StartFailed::Consent);
+    }
+    Ok(config.pin.place(config.shards, &affinity::allowed()?)?)
+}
+
+/// What the engine is told of the settings.
+fn engine(config: &Config, clock: Clock) -> shard::Config {
+    shard::Config {
+        ntp_at_zero: clock.ntp_at_zero(),
+        consent: u64::from(config.consent_s) * SECOND,
+    }
+}
+
+/// Puts the calling shard's thread on its core, if it has one, and before others, if it may.
+fn settle(number: usize, core: Option<usize>) {
+    let Some(core) = core else { return };
+    if let Err(fault) = affinity::pin(core) {
+        tracing::warn!(shard = number, core, %fault, "the kernel places this shard");
+    }
+    let raised = affinity::raise();
+    // One line for all: they are the same process.
+    if number == 0 {
+        match raised {
+            Ok(()) => tracing::info!(nice = affinity::NICE, "shards go before other threads"),
+            Err(fault) => tracing::info!(%fault, "shards have the priority of all threads"),
+        }
+    }
+}
+
 /// The helper may wait for its shard; the shard never waits for the helper.
 fn report_back(shared: &Shared, shard: usize, command: Command) {
     let Some(link) = shared.shards.get(shard) else { return };
@@ -393,4 +435,50 @@ fn start_control(
 ) -> io::Result<Started> {
     let control = Control::new(Arc::clone(shared), metrics, busy);
     threads::start("hl-control", move || control.run(&reports))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
+        let mut config = Config::new(std::env::temp_dir(), "test".to_owned(), 1, here.clone(), here);
+        config.base_port = 0;
+        config
+    }
+
+    #[test]
+    fn what_is_set_for_consent_is_what_the_engine_gets_within_its_bounds() {
+        for seconds in [CONSENT_S_MIN, 25, CONSENT_S_MAX] {
+            let config = Config {
+                consent_s: seconds,
+                ..config()
+            };
+            let engine = engine(&config, Clock::start());
+            assert_eq!(engine.consent, u64::from(seconds) * SECOND);
+        }
+        assert_eq!(engine(&config(), Clock::start()).consent, media_core::limits::CONSENT);
+        for seconds in [CONSENT_S_MIN - 1, CONSENT_S_MAX + 1] {
+            let config = Config {
+                consent_s: seconds,
+                ..config()
+            };
+            let refused = MediaServer::start(config, &Registry::new());
+            assert!(matches!(refused.err(), Some(StartFailed::Consent)));
+        }
+    }
+
+    #[test]
+    fn a_core_that_the_process_may_not_use_is_refused_before_anything_starts() {
+        let config = Config {
+            pin: crate::Pin::Cores(vec![usize::MAX]),
+            ..config()
+        };
+        let refused = MediaServer::start(config, &Registry::new());
+        assert!(matches!(
+            refused.err(),
+            Some(StartFailed::Pin(BadPin::Foreign(usize::MAX)))
+        ));
+    }
 }

@@ -9,6 +9,7 @@ use desk::auth::customers::CustomerTokens;
 use desk::auth::jwks::KeySource;
 use desk::auth::jws::Expected;
 use desk::auth::service_keys::ServiceKeys;
+use media_server::{BadPin, Pin};
 
 use crate::Fault;
 use crate::addresses;
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) advertise: Vec<IpAddr>,
     /// Threads with a port each.
     pub(crate) shards: usize,
+    /// Which core each of them runs on.
+    pub(crate) pin: Pin,
     /// Proxies that are believed.
     pub(crate) trusted: Vec<Cidr>,
     /// Name and key of other systems.
@@ -86,6 +89,19 @@ impl Plan {
                 media_server::config::SHARDS_MAX
             )));
         }
+        let consent = media_server::config::CONSENT_S_MIN..=media_server::config::CONSENT_S_MAX;
+        if !consent.contains(&settings.media.consent_s) {
+            return Err(bad(format!(
+                "media.consent_s lies between {} and {}",
+                consent.start(),
+                consent.end()
+            )));
+        }
+        let pin = settings
+            .media
+            .pin
+            .parse()
+            .map_err(|fault: BadPin| bad(fault.to_string()))?;
         let advertise = match settings.media.advertise.as_slice() {
             [] => addresses::reachable(&settings.media.bind),
             given => given.to_vec(),
@@ -95,6 +111,7 @@ impl Plan {
         Ok(Plan {
             compat,
             shards,
+            pin,
             trusted: settings
                 .http
                 .trusted_proxies
@@ -204,6 +221,9 @@ mod tests {
         assert!(refusal(|s| s.media.bind.clear()).contains("media.bind"));
         assert!(refusal(|s| s.media.batch = 257).contains("media.batch"));
         assert!(refusal(|s| s.media.shards = Some(0)).contains("media.shards"));
+        assert!(refusal(|s| s.media.consent_s = 19).contains("media.consent_s"));
+        assert!(refusal(|s| s.media.consent_s = 31).contains("media.consent_s"));
+        assert!(refusal(|s| s.media.pin = "on".to_owned()).contains("media.pin"));
         assert!(refusal(|s| s.http.trusted_proxies = vec!["x".to_owned()]).contains("trusted_proxies"));
         assert!(refusal(|s| s.auth.service_keys = vec!["x".to_owned()]).contains("service_keys"));
     }

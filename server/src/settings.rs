@@ -159,6 +159,16 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 3000)]
     pub(crate) legs_per_shard: u32,
 
+    /// Which core each shard runs on: `off`, `auto`, or numbers of cores with commas between, one per shard. `auto` takes the
+    /// last ones of those that the process may use (a container's cpuset counts), if there are three or more and one is
+    /// left over for everything else; else the kernel decides. A pinned shard also goes before other threads, if it may.
+    #[config(env = "HELPLINE_MEDIA_PIN", default = "auto")]
+    pub(crate) pin: String,
+
+    /// Seconds without a connectivity check of the client after which its line is over, 20 to 30.
+    #[config(env = "HELPLINE_MEDIA_CONSENT_S", default = 25)]
+    pub(crate) consent_s: u32,
+
     /// Redundant audio (RED) with clients that know it: `offer` takes it behind plain Opus, where browsers seldom use it;
     /// `prefer` puts it first, for houses whose clients lose much: single losses are mended without a round trip, for twice
     /// the bytes of the voice; `off` leaves it out.
@@ -339,6 +349,11 @@ mod tests {
         assert_eq!(settings.metrics.listen.to_string(), "127.0.0.1:9464");
         assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
+        assert_eq!(settings.media.consent_s, media_server::config::CONSENT_S);
+        assert_eq!(
+            settings.media.pin.parse::<media_server::Pin>(),
+            Ok(media_server::Pin::default())
+        );
         assert_eq!(ports::Red::from(settings.media.red), ports::Red::Offer);
         assert_eq!(settings.drain_timeout_seconds, u64::from(desk::DRAIN_S));
     }
