@@ -34,7 +34,7 @@ use crate::foreign::Way;
 use crate::live::Live;
 use crate::preflight;
 use crate::recorder;
-use crate::registry::{Digest, FIRST_OFFER_S_MAX, NewLeg, Registry};
+use crate::registry::{Digest, FIRST_OFFER_S_MAX, Leg, NewLeg, Registry};
 use crate::relay;
 
 /// Characters of our user name fragment: 48 bits (RFC 8839 §5.4 asks for 24).
@@ -218,7 +218,7 @@ impl Shared {
             media,
         };
         let link = self.link(shard)?;
-        let answer = self.answer_text(&offer, &ice, shown, leg.uplink, leg.red, announced, link);
+        let answer = self.answer_text(&offer, &ice, shown, leg, announced, link);
         let command = if leg.attached {
             Command::Attach {
                 leg: convert::leg(id),
@@ -265,7 +265,7 @@ impl Shared {
         let link = self.link(shard)?;
         // The association stays, and with it the certificate.
         let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::Unavailable)?;
-        let answer = self.answer_text(&offer, &ice, shown, leg.uplink, leg.red, &leg.slots, link);
+        let answer = self.answer_text(&offer, &ice, shown, leg, &leg.slots, link);
         link.tell(Command::Restart {
             leg: convert::leg(id),
             fingerprint: Some(offer.fingerprint.0),
@@ -290,8 +290,7 @@ impl Shared {
         offer: &sdp::Offer,
         ice: &IceCredentials,
         fingerprint: Fingerprint,
-        uplink: bool,
-        red: ports::Red,
+        leg: &Leg,
         slots: &[SlotParams],
         link: &ShardLink,
     ) -> String {
@@ -301,8 +300,8 @@ impl Shared {
             fingerprint,
             candidates: &link.candidates,
             session: self.next_transport.load(Ordering::Relaxed),
-            red: convert::red(red),
-            uplink,
+            red: convert::red(leg.red),
+            uplink: leg.uplink,
             slots,
         };
         sdp::answer(offer, &ours)
