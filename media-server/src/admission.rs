@@ -10,7 +10,8 @@
 
 use std::collections::VecDeque;
 
-/// Share of a core from which on new rooms are refused: what is left carries the bursts of those that live.
+/// Share of a core from which on new rooms are refused, unless the setting names another one: what is left carries the
+/// bursts of those that live.
 pub const BUSY_MAX: f64 = 0.9;
 /// Share from which on preflights and then pure listeners are put out, so that talk goes on.
 pub const BUSY_SHED: f64 = 0.95;
@@ -107,8 +108,10 @@ pub struct Look {
 }
 
 /// One shard's figures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Budget {
+    /// See [`BUSY_MAX`].
+    busy_max: f64,
     /// (clock, datagrams, delay), oldest first.
     seconds: VecDeque<(u64, u64, u64)>,
     busy: f64,
@@ -117,7 +120,25 @@ pub struct Budget {
     promised: VecDeque<u64>,
 }
 
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::new(BUSY_MAX)
+    }
+}
+
 impl Budget {
+    /// Without figures. `busy_max`: share of a core from which on no new room comes.
+    #[must_use]
+    pub fn new(busy_max: f64) -> Budget {
+        Budget {
+            busy_max,
+            seconds: VecDeque::new(),
+            busy: 0.0,
+            handshakes: 0,
+            promised: VecDeque::new(),
+        }
+    }
+
     /// Takes one second's figures.
     pub fn look(&mut self, now: u64, look: Look) {
         // One more than the seconds between them.
@@ -143,7 +164,7 @@ impl Budget {
     pub fn may_take(&self, now: u64) -> Result<(), Full> {
         let young = self.promised.iter().filter(|at| now.saturating_sub(**at) < PROMISE_NS);
         let rooms = young.count() as f64 + 1.0;
-        if self.busy + rooms * ROOM_PACKETS_PER_S * self.packet_ns() / 1e9 > BUSY_MAX {
+        if self.busy + rooms * ROOM_PACKETS_PER_S * self.packet_ns() / 1e9 > self.busy_max {
             return Err(Full::Busy);
         }
         let recent = self.seconds.iter().rev().take(SECONDS);
@@ -250,6 +271,26 @@ mod tests {
         assert_eq!(budget.may_take(now), Ok(()));
         budget.promise(now);
         assert_eq!(budget.may_take(now), Err(Full::Busy));
+    }
+
+    #[test]
+    fn another_share_may_be_set() {
+        let mut budget = Budget::new(0.0019);
+        assert_eq!(budget.may_take(0), Ok(()));
+        budget.promise(0);
+        assert_eq!(budget.may_take(0), Err(Full::Busy));
+        let look = Look {
+            busy: 0.0009,
+            ..Look::default()
+        };
+        budget.look(PROMISE_NS, look);
+        assert_eq!(budget.may_take(PROMISE_NS), Ok(()), "it just fits");
+        let look = Look {
+            busy: 0.0010,
+            ..Look::default()
+        };
+        budget.look(PROMISE_NS, look);
+        assert_eq!(budget.may_take(PROMISE_NS), Err(Full::Busy));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use media_core::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, SECOND};
 
+use crate::admission::{BUSY_MAX, BUSY_SHED};
 use crate::affinity::Pin;
 use crate::music::{HoldMusic, Waiting};
 
@@ -25,6 +26,9 @@ pub const CONSENT_S_MIN: u32 = (CONSENT_MIN / SECOND) as u32;
 /// Most that may be set: consent itself lasts 30 s (RFC 7675 §5.1).
 pub const CONSENT_S_MAX: u32 = (CONSENT_MAX / SECOND) as u32;
 
+/// Most that [`Config::busy_max`] may be: from there on listeners are put out, and none must come in beside.
+pub const BUSY_MAX_MAX: f64 = BUSY_SHED;
+
 /// Settings of media.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +44,8 @@ pub struct Config {
     pub batch: usize,
     /// Legs that a shard takes, see [`LEGS_PER_SHARD`].
     pub legs_per_shard: u32,
+    /// Share of its core from which on a shard takes no new room, above 0 and at most [`BUSY_MAX_MAX`].
+    pub busy_max: f64,
     /// Which core each shard runs on.
     pub pin: Pin,
     /// Seconds without a valid check that end a line, [`CONSENT_S_MIN`] to [`CONSENT_S_MAX`].
@@ -69,6 +75,7 @@ impl Config {
             advertise,
             batch: udp::BATCH_MAX,
             legs_per_shard: LEGS_PER_SHARD,
+            busy_max: BUSY_MAX,
             pin: Pin::default(),
             consent_s: CONSENT_S,
             node_epoch,

@@ -19,7 +19,7 @@ use udp::{Batch, Bell, Socket};
 use crate::admission::Budget;
 use crate::affinity::{self, BadPin};
 use crate::clock::Clock;
-use crate::config::{CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
+use crate::config::{BUSY_MAX_MAX, CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
 use crate::control::Control;
 use crate::events::Outbox;
 use crate::finaliser::{self, Finaliser, Stored};
@@ -58,6 +58,9 @@ pub enum StartFailed {
     /// [`Config::consent_s`] is out of its bounds.
     #[error("media.consent_s must be between {CONSENT_S_MIN} and {CONSENT_S_MAX}")]
     Consent,
+    /// [`Config::busy_max`] is out of its bounds.
+    #[error("media.busy_max must be above 0 and at most {BUSY_MAX_MAX}")]
+    BusyMax,
     /// [`Config::pin`] cannot be followed.
     #[error(transparent)]
     Pin(#[from] BadPin),
@@ -369,7 +372,7 @@ fn share(
         changed: Notify::new(),
         pending: Mutex::new(VecDeque::new()),
         drain: Mutex::default(),
-        budgets: Mutex::new(vec![Budget::default(); shards_number]),
+        budgets: Mutex::new(vec![Budget::new(config.busy_max); shards_number]),
         rooms_refused: Default::default(),
         beats: (0..shards_number).map(|_| AtomicU64::new(now)).collect(),
         next_transport: AtomicU64::new(1),
@@ -390,6 +393,9 @@ fn cores_if_sound(config: &Config) -> Result<Vec<usize>, StartFailed> {
     }
     if !(CONSENT_S_MIN..=CONSENT_S_MAX).contains(&config.consent_s) {
         return Err(StartFailed::Consent);
+    }
+    if !(config.busy_max > 0.0 && config.busy_max <= BUSY_MAX_MAX) {
+        return Err(StartFailed::BusyMax);
     }
     Ok(config.pin.place(config.shards, &affinity::allowed()?)?)
 }
@@ -466,6 +472,15 @@ mod tests {
             };
             let refused = MediaServer::start(config, &Registry::new());
             assert!(matches!(refused.err(), Some(StartFailed::Consent)));
+        }
+    }
+
+    #[test]
+    fn a_share_of_a_core_that_refuses_all_or_none_is_refused() {
+        for busy_max in [0.0, -1.0, BUSY_MAX_MAX + 0.001, f64::NAN] {
+            let config = Config { busy_max, ..config() };
+            let refused = MediaServer::start(config, &Registry::new());
+            assert!(matches!(refused.err(), Some(StartFailed::BusyMax)), "{busy_max}");
         }
     }
 

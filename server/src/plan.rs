@@ -97,6 +97,12 @@ impl Plan {
                 consent.end()
             )));
         }
+        if !(settings.media.busy_max > 0.0 && settings.media.busy_max <= media_server::config::BUSY_MAX_MAX) {
+            return Err(bad(format!(
+                "media.busy_max lies above 0 and up to {}",
+                media_server::config::BUSY_MAX_MAX
+            )));
+        }
         let pin = settings
             .media
             .pin
@@ -223,6 +229,8 @@ mod tests {
         assert!(refusal(|s| s.media.shards = Some(0)).contains("media.shards"));
         assert!(refusal(|s| s.media.consent_s = 19).contains("media.consent_s"));
         assert!(refusal(|s| s.media.consent_s = 31).contains("media.consent_s"));
+        assert!(refusal(|s| s.media.busy_max = 0.0).contains("media.busy_max"));
+        assert!(refusal(|s| s.media.busy_max = 1.0).contains("media.busy_max"));
         assert!(refusal(|s| s.media.pin = "on".to_owned()).contains("media.pin"));
         assert!(refusal(|s| s.http.trusted_proxies = vec!["x".to_owned()]).contains("trusted_proxies"));
         assert!(refusal(|s| s.auth.service_keys = vec!["x".to_owned()]).contains("service_keys"));

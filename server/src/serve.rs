@@ -94,6 +94,7 @@ fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::C
         base_port: settings.media.base_port,
         batch: settings.media.batch,
         legs_per_shard: settings.media.legs_per_shard,
+        busy_max: settings.media.busy_max,
         pin: plan.pin.clone(),
         consent_s: settings.media.consent_s,
         keep_after_stored_s: settings.recording.keep_after_stored_s,

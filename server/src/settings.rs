@@ -159,6 +159,11 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 3000)]
     pub(crate) legs_per_shard: u32,
 
+    /// Share of its core from which on a shard takes no new room, above 0 and at most 0.95. Less where the machine has other
+    /// work to do at times.
+    #[config(env = "HELPLINE_MEDIA_BUSY_MAX", default = 0.9)]
+    pub(crate) busy_max: f64,
+
     /// Which core each shard runs on: `off`, `auto`, or numbers of cores with commas between, one per shard. `auto` takes the
     /// last ones of those that the process may use (a container's cpuset counts), if there are three or more and one is
     /// left over for everything else; else the kernel decides. A pinned shard also goes before other threads, if it may.
@@ -349,6 +354,7 @@ mod tests {
         assert_eq!(settings.metrics.listen.to_string(), "127.0.0.1:9464");
         assert_eq!(settings.media.base_port, media_server::config::BASE_PORT);
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
+        assert!((settings.media.busy_max - media_server::admission::BUSY_MAX).abs() < f64::EPSILON);
         assert_eq!(settings.media.consent_s, media_server::config::CONSENT_S);
         assert_eq!(
             settings.media.pin.parse::<media_server::Pin>(),

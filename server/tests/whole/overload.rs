@@ -1,6 +1,7 @@
 //! A node without room: new rooms are refused by name, who waits keeps his place, who talks goes on and his room may grow.
 //!
-//! The budget here is the number of legs, for load cannot be made at will; measured load refuses in the same way.
+//! The budget is the number of legs in one test, and measured load in the other: the share of a core that a shard may use
+//! is set so low that one call fills it, for load cannot be made at will.
 
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ const SOON: Duration = Duration::from_secs(15);
 const LOOKS: f64 = 3.0;
 /// Legs of the node: one call, and no place for a second.
 const LEGS: &str = "3";
+
+/// A share of a core that takes one call and not two, whatever the machine: a promised room counts as a thousandth, and the
+/// hundred packets a second of one that lives cost no less than 9 us each, waking up included.
+const BUSY_MAX: &str = "0.0019";
+/// Packets of each voice during which the node refuses others.
+const MEANWHILE: usize = 150;
 
 /// The right of a supervisor to listen to a call.
 async fn listens(desk: &Desk, pair: &Pair) -> LegGrant {
@@ -118,6 +125,63 @@ async fn a_full_node_refuses_new_rooms_keeps_who_waits_and_goes_on_when_there_is
         ],
     };
     pair.sound().await;
+    pair.stop();
+    binary.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twice_the_load_of_a_shard_is_refused_by_what_it_does_and_who_talks_loses_nothing() {
+    let _turn = ONE.lock().await;
+    let folder = Folder::new("busy");
+    let settings = [("HELPLINE_MEDIA_SHARDS", "1"), ("HELPLINE_MEDIA_BUSY_MAX", BUSY_MAX)];
+    let binary = Binary::start(&folder, &settings, &[]).await;
+    let desk = binary.desk();
+    let (first, second) = (desk.agent("busy-1").await, desk.agent("busy-2").await);
+    let (first, second) = (first.expect("an agent"), second.expect("an agent"));
+    // The start itself is load; the mean of five seconds forgets it.
+    until("the start is forgotten", SOON, async || {
+        (binary.ready().await.0 == 200).then_some(())
+    })
+    .await;
+    let early = desk.start("early").await.expect("a call that waits");
+    let pair = Pair::join(&desk, &first, "late", 1).await;
+    assert_eq!(pair.call, early.call_id);
+    pair.sound().await;
+
+    // As much again does not come in, though there are places for thousands of legs.
+    desk.go_online(&second).await.expect("online");
+    is_refused(&binary, "/api/support/preflight", json!({})).await;
+    let marks = pair.voices.each_ref().map(|voice| voice.log().heard.len());
+    until("the voices go on", SOON, async || {
+        let call = json!({ "userId": "third", "customerName": "", "customerEmail": "", "callType": "voice" });
+        is_refused(&binary, "/api/support/call/start", call).await;
+        assert!(desk.offers(&second).await.expect("his offers").is_empty());
+        let heard = pair.voices.iter().map(|voice| voice.log().heard.len());
+        let more = heard.zip(marks).all(|(now, before)| now >= before + MEANWHILE);
+        more.then_some(())
+    })
+    .await;
+    for (voice, from) in pair.voices.iter().zip(marks) {
+        // What is lost on either side of us is a gap in what is heard.
+        for two in voice.log().heard[from..].windows(2) {
+            assert_eq!(
+                two[0].sequence.wrapping_add(1),
+                two[1].sequence,
+                "who talks lost a packet"
+            );
+        }
+    }
+    let waiting = desk.start("late").await.expect("his call is there").call_id;
+    let view = desk.call(waiting).await.expect("his call");
+    assert_eq!((view.status, view.position), (CallStatus::Queued, Some(1)));
+    until("the refusal is counted", SOON, async || {
+        let metrics = binary.metrics().await;
+        (metrics.sum("helpline_media_rooms_refused_total", "reason=\"busy\"") >= 1.0).then_some(())
+    })
+    .await;
+    let metrics = binary.metrics().await;
+    let by_legs = metrics.sum("helpline_media_rooms_refused_total", "reason=\"legs\"");
+    assert!(by_legs < 1.0, "{by_legs} by the number of legs");
     pair.stop();
     binary.stop().await;
 }

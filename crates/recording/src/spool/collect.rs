@@ -311,6 +311,7 @@ fn add_piece(out: &mut RecordedCall, tag: Tag, piece: Piece, sent: &[(u128, usiz
 }
 
 /// Adds packets to the track of their leg and part. What finds no file any more is lost, and counted.
+///
 /// A track has room for all that its leg has sent from the start: an hour has so many packets that a track which grows is
 /// copied many times over.
 fn add_packets(out: &mut RecordedCall, tag: Tag, packets: Vec<Packet>, sent: &[(u128, usize)]) {
