@@ -55,7 +55,14 @@ async fn an_admin_sees_what_is_allocated_ends_one_drains_and_rotates() {
         (&json!("0-1-1"), &json!("tcp"), &json!(3000), &json!(2))
     );
     let kill = "/api/support/relay/allocations/0-1-1";
-    let ended = server.ask("DELETE", kill).bearer(&ada).send().await;
+    let long = json!({ "reason": "x".repeat(65) });
+    let refused = server.ask("DELETE", kill).bearer(&ada).json(&long).send().await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "validation")
+    );
+    let seen = json!({ "reason": "a flood" });
+    let ended = server.ask("DELETE", kill).bearer(&ada).json(&seen).send().await;
     assert_eq!(ended.status, StatusCode::NO_CONTENT);
     let again = server.ask("DELETE", kill).bearer(&ada).send().await;
     assert_eq!(
@@ -74,7 +81,6 @@ async fn an_admin_sees_what_is_allocated_ends_one_drains_and_rotates() {
         .send()
         .await;
     assert!(rotated.json()["rotatedAt"].is_string());
-    let long = json!({ "reason": "x".repeat(65) });
     let refused = server.ask("POST", drain).bearer(&ada).json(&long).send().await;
     assert_eq!(
         (refused.status, refused.code().as_str()),

@@ -23,15 +23,16 @@ pub(crate) async fn state(State(app): State<App>, Who(caller): Who) -> Reply<Rel
 
 /// Ends one allocation. Its client may make another as long as its leg lives.
 #[utoipa::path(delete, path = "/api/support/relay/allocations/{id}", tag = "relay",
-    params(("id" = String, Path, description = "`id` of an allocation")),
+    params(("id" = String, Path, description = "`id` of an allocation")), request_body = Option<RelayChange>,
     responses((status = 204),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn kill(
     State(app): State<App>,
     Who(caller): Who,
     Path(id): Path<String>,
+    Optional(body): Optional<RelayChange>,
 ) -> Result<StatusCode, Failure> {
-    app.desk().relay_kill(&caller, id).await?;
+    app.desk().relay_kill(&caller, id, body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,7 +9,7 @@ mod talk;
 use call_model::{CallId, LegId};
 use common::relay::{FOREIGN, OWN};
 use common::{Told, World, customer, service, start};
-use desk::{Caller, Code, RELAY_ID_CHARS_MAX, RELAY_ROWS_MAX, Tester};
+use desk::{Caller, Code, REASON_CHARS_MAX, RELAY_ID_CHARS_MAX, RELAY_ROWS_MAX, Tester};
 use ports::{Cause, EventKind, LegSummary, MediaEvent, Route, Via};
 use talk::talking;
 use tokio_util::sync::CancellationToken;
@@ -176,7 +176,7 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
         let desk = &world.desk;
         let refused = [
             desk.relay(nobody).await.map(|_| ()),
-            desk.relay_kill(nobody, "0-1-1".to_owned()).await,
+            desk.relay_kill(nobody, "0-1-1".to_owned(), None).await,
             desk.relay_drain(nobody, true, None).await.map(|_| ()),
             desk.relay_rotate(nobody, None).await.map(|_| ()),
         ];
@@ -210,8 +210,16 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
     let text = serde_json::to_string(&state).unwrap();
     assert!(!text.contains("192.0.2."), "no address is told: {text}");
 
-    world.desk.relay_kill(&admin, "0-1-1".to_owned()).await.unwrap();
-    let gone = world.desk.relay_kill(&admin, "0-1-1".to_owned()).await.unwrap_err();
+    let kill = |reason: &str| {
+        world
+            .desk
+            .relay_kill(&admin, "0-1-1".to_owned(), Some(reason.to_owned()))
+    };
+    for odd in ["two\nlines", &"x".repeat(REASON_CHARS_MAX + 1)] {
+        assert_eq!(kill(odd).await.unwrap_err().code, Code::Validation);
+    }
+    kill(" a flood ").await.unwrap();
+    let gone = kill("").await.unwrap_err();
     assert_eq!(gone.code, Code::NotFound);
     let reason = || Some("an update".to_owned());
     assert!(world.desk.relay_drain(&admin, true, reason()).await.unwrap().draining);
@@ -227,7 +235,7 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
             )
             .await,
         [
-            "relay.kill 0-1-1",
+            "relay.kill 0-1-1 a flood",
             "relay.kill 0-1-1",
             "relay.drain n an update",
             "relay.serve n",
@@ -240,7 +248,11 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
 async fn a_name_that_is_none_and_a_long_list_have_their_limits() {
     let Some(world) = World::new().await else { return };
     for id in ["", "a b", &"x".repeat(RELAY_ID_CHARS_MAX + 1)] {
-        let refused = world.desk.relay_kill(&service(), id.to_owned()).await.unwrap_err();
+        let refused = world
+            .desk
+            .relay_kill(&service(), id.to_owned(), None)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, Code::NotFound);
     }
     for n in 0..=RELAY_ROWS_MAX {
@@ -251,7 +263,10 @@ async fn a_name_that_is_none_and_a_long_list_have_their_limits() {
         (state.allocations.len(), state.total as usize),
         (RELAY_ROWS_MAX, RELAY_ROWS_MAX + 1)
     );
-    let longest = world.desk.relay_kill(&service(), "x".repeat(RELAY_ID_CHARS_MAX)).await;
+    let longest = world
+        .desk
+        .relay_kill(&service(), "x".repeat(RELAY_ID_CHARS_MAX), None)
+        .await;
     assert_eq!(longest.unwrap_err().code, Code::NotFound);
     assert!(
         world

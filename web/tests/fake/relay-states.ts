@@ -49,6 +49,7 @@ export const RELAY: PageState[] = [
     reach: async (page) => {
       await rows(page);
       await id(page, "relay-kill").click();
+      await id(page, "relay-reason").fill("a flood from there");
       await id(page, "relay-submit").waitFor();
     },
   },

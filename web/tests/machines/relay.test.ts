@@ -80,9 +80,13 @@ describe("a change", () => {
     await opened();
     rest.on("DELETE /api/support/relay/allocations/0-1-1", { status: 200 });
     rest.on("DELETE /api/support/relay/allocations/0-2-1", problem(404, "not_found"));
-    for (const id of ["0-1-1", "0-2-1"]) expect(await relay.change({ kind: "kill", id })).toBe(true);
+    for (const id of ["0-1-1", "0-2-1"]) expect(await relay.change({ kind: "kill", id }, ` seen ${id} `)).toBe(true);
+    expect(rest.asked.slice(1).map((one) => one.body)).toEqual([{ reason: "seen 0-1-1" }, { reason: "seen 0-2-1" }]);
     expect(relay.state?.allocations.map((one) => one.id)).toEqual(["0-0-1", "0-3-1", "0-4-1", "0-5-1"]);
     expect([relay.state?.total, relay.failed]).toEqual([4, false]);
+    // No reason is no body at all.
+    expect(await relay.change({ kind: "kill", id: "0-1-1" }, "  ")).toBe(true);
+    expect(rest.asked.at(-1)?.body).toBeUndefined();
   });
 
   test("shows the state that it led to, with the reason in the request", async () => {

@@ -37,9 +37,9 @@ impl Desk {
     /// Ends one allocation; its client may make another.
     ///
     /// # Errors
-    /// `forbidden`, `not_found`, `database`.
-    pub async fn relay_kill(&self, caller: &Caller, id: String) -> Result<(), Refused> {
-        self.told(kill(self.core(), caller, id).await)
+    /// `forbidden`, `not_found`, `validation`, `database`.
+    pub async fn relay_kill(&self, caller: &Caller, id: String, reason: Option<String>) -> Result<(), Refused> {
+        self.told(kill(self.core(), caller, id, reason).await)
     }
 
     /// No new allocation from now on, or new ones again; what runs goes on. Twice is once.
@@ -116,12 +116,12 @@ fn shown(one: AllocationView, owners: &[LegOwner]) -> RelayAllocation {
     }
 }
 
-async fn kill(core: &Arc<Core>, caller: &Caller, id: String) -> Result<(), Refused> {
+async fn kill(core: &Arc<Core>, caller: &Caller, id: String, reason: Option<String>) -> Result<(), Refused> {
     let relay = relay(core, caller)?;
     if id.is_empty() || id.chars().count() > RELAY_ID_CHARS_MAX || !id.chars().all(|c| c.is_ascii_graphic()) {
         return Err(Refused::new(Code::NotFound));
     }
-    note(core, caller, "relay.kill", ("allocation", id.clone()), None).await?;
+    note(core, caller, "relay.kill", ("allocation", id.clone()), reason).await?;
     if relay.kill(&id).await {
         Ok(())
     } else {

@@ -1,4 +1,4 @@
-// What changes the relay is no slip of the finger: it says what follows, and asks why where the audit log keeps it.
+// What changes the relay is no slip of the finger: it says what follows, and asks why, which the audit log keeps.
 
 import type { TargetedEvent } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -37,22 +37,20 @@ export function Confirm({ relay, asked, close }: { relay: Relay; asked: Asked; c
           </h2>
           <p class="muted">{t(`${asked.kind}.hint`)}</p>
         </div>
-        {asked.kind !== "kill" && (
-          <label class="field">
-            <span class="field-label">{t("reason")}</span>
-            <input
-              class="input"
-              data-testid="relay-reason"
-              maxLength={REASON_MAX}
-              value={reason}
-              aria-describedby="relay-reason-hint"
-              onInput={(event: TargetedEvent<HTMLInputElement>) => setReason(event.currentTarget.value)}
-            />
-            <span class="field-hint" id="relay-reason-hint">
-              {t("reason.hint")}
-            </span>
-          </label>
-        )}
+        <label class="field">
+          <span class="field-label">{t("reason")}</span>
+          <input
+            class="input"
+            data-testid="relay-reason"
+            maxLength={REASON_MAX}
+            value={reason}
+            aria-describedby="relay-reason-hint"
+            onInput={(event: TargetedEvent<HTMLInputElement>) => setReason(event.currentTarget.value)}
+          />
+          <span class="field-hint" id="relay-reason-hint">
+            {t("reason.hint")}
+          </span>
+        </label>
         <div class="dialog-actions">
           <button class="button button-quiet" type="button" onClick={close}>
             {t("cancel")}

@@ -54,10 +54,15 @@ export class Relay {
   /** Does it and shows what came of it; false when the server refused. */
   async change(change: Change, reason = ""): Promise<boolean> {
     const { api } = this.env;
-    const body = reason.trim() ? { reason: reason.trim() } : {};
+    const body: { reason?: string } = reason.trim() ? { reason: reason.trim() } : {};
     const reply =
       change.kind === "kill"
-        ? await api.request<undefined>("DELETE", `${PATH}/allocations/${encodeURIComponent(change.id)}`)
+        ? // Without a reason without a body: some proxies take none with this method.
+          await api.request<undefined>(
+            "DELETE",
+            `${PATH}/allocations/${encodeURIComponent(change.id)}`,
+            body.reason ? body : undefined,
+          )
         : change.kind === "serve"
           ? await api.request<RelayState>("DELETE", `${PATH}/drain`)
           : await api.post<RelayState>(`${PATH}/${change.kind}`, body);
