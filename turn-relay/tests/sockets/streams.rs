@@ -301,3 +301,39 @@ fn a_slow_reader_loses_old_media_and_nobody_else_does() {
     );
     assert!(dropped("queue") > 0);
 }
+
+/// The kernel says nothing of bytes that TLS has taken from it already.
+#[test]
+fn what_comes_in_one_long_tls_record_is_worked_on_to_its_end() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |config| {
+        config.stream_limits.unauthenticated_bytes = u32::MAX;
+    });
+    let mut stream = tls(address(&bench), &certificate.trust()).expect("a handshake");
+    // A record is as long as TLS has it, and each read of the relay ends within a message.
+    let requests: u8 = 57;
+    let mut record = Vec::new();
+    for n in 0..requests {
+        let mut buffer = [0; 512];
+        let mut writer = Writer::new(&mut buffer, Class::Request, method::BINDING, [n; 12]).expect("room");
+        writer.attribute(0x8022, &[b'x'; 256]).expect("room");
+        let len = writer.finish();
+        record.extend_from_slice(&buffer[..len]);
+    }
+    assert!(record.len() < 1 << 14, "one record (RFC 8446 §5.1)");
+    stream.write_all(&record).expect("sent");
+    stream.flush().expect("sent");
+    let mut cutter = Cutter::default();
+    let mut answered = Vec::new();
+    while answered.len() < usize::from(requests) {
+        while let Some(message) = cutter.next().expect("STUN") {
+            answered.push(Message::parse(message).expect("STUN").transaction()[0]);
+        }
+        if answered.len() < usize::from(requests) {
+            let read = stream.read(cutter.room()).expect("all of them are answered");
+            assert_ne!(read, 0, "closed");
+            cutter.filled(read);
+        }
+    }
+    assert_eq!(answered, (0..requests).collect::<Vec<_>>());
+}

@@ -177,6 +177,17 @@ impl Connection {
         Ok(true)
     }
 
+    /// Whether bytes wait that are in no buffer of the kernel any more.
+    pub(crate) fn is_ahead(&mut self) -> bool {
+        match &mut self.transport {
+            Transport::Undecided | Transport::Plain => false,
+            Transport::Tls(session) => {
+                let state = session.process_new_packets();
+                state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
+            }
+        }
+    }
+
     /// Reads once into the cutter.
     ///
     /// # Errors

@@ -241,12 +241,16 @@ impl<S: Side> StreamWorker<S> {
     }
 
     fn try_read(&mut self, slot: u32) -> Result<(), End> {
-        for _ in 0..READS_PER_TURN {
+        for read in 0.. {
             let at = self.common.at();
             let now_ms = at.now_ns / MS;
             let Some(connection) = self.connections.at(slot) else {
                 return Ok(());
             };
+            // The kernel says again what it still has, and nothing of what TLS has taken from it: one record at most.
+            if read >= READS_PER_TURN && !connection.is_ahead() {
+                return Ok(());
+            }
             let tls = &self.tls;
             if !connection.decide(now_ms, &mut self.admission, || Some(tls.as_ref()?.config()))? {
                 return Ok(());
