@@ -11,6 +11,7 @@ use stun::{
 };
 
 use super::credential::{Secret, User, key_of};
+use super::methods::Request;
 use super::nonce::NONCE_BYTES;
 use super::{At, Core, Edge, Flow, Kind, Outcome, Peers, Rejected, Stage};
 
@@ -173,13 +174,8 @@ impl<K: Kind> Core<K> {
             });
             return Outcome::Refused(error_code::UNKNOWN_ATTRIBUTE);
         }
-        let done = match asked.method {
-            method::ALLOCATE => self.allocate(at, asked, message, proven, edge),
-            method::REFRESH => self.refresh(at, asked, message, proven, edge),
-            method::CREATE_PERMISSION => self.create_permission(at, asked, message, proven, edge),
-            _ => self.channel_bind(at, asked, message, proven, edge),
-        };
-        match done {
+        let request = Request { asked, message, proven };
+        match self.carry_out(at, &request, edge) {
             Ok(()) => Outcome::Answered,
             Err(code) => refuse(asked, code, Some(&mut key), edge),
         }

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use stun::{Class, Message, attribute, error_code};
+use stun::{Class, Message, NoRoom, Writer, attribute, error_code, method};
 
 use super::allocation::{Allocation, Bucket, CHANNEL_S, Channel, Counts, PERMISSION_S, Rate, UserName, lifetime_s};
 use super::front::{Asked, Proven, answer};
@@ -27,19 +27,52 @@ enum Families {
     Both,
 }
 
-impl<K: Kind> Core<K> {
-    /// Allocate (RFC 8656 §7.2).
-    pub(super) fn allocate<E: Edge>(
-        &mut self,
-        at: At,
-        asked: &Asked,
-        message: &Message<'_>,
-        proven: Proven<'_>,
+/// A request whose sender is proven.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) message: &'a Message<'a>,
+    pub(super) proven: Proven<'a>,
+}
+
+impl Request<'_> {
+    /// The allocation that it is about.
+    fn slot(&self) -> Result<u32, u16> {
+        self.proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)
+    }
+
+    /// Answers that it is done.
+    fn succeed<E: Edge>(
+        &self,
         edge: &mut E,
-    ) -> Result<(), u16>
+        body: impl FnOnce(&mut Writer<'_>) -> Result<(), NoRoom>,
+    ) -> Result<(), u16> {
+        let mut key = self.proven.key;
+        answer(self.asked, Class::Success, Some(&mut key), edge, body);
+        Ok(())
+    }
+}
+
+impl<K: Kind> Core<K> {
+    /// Carries one out; an error is the code of the refusal.
+    pub(super) fn carry_out<E: Edge>(&mut self, at: At, request: &Request<'_>, edge: &mut E) -> Result<(), u16>
     where
         K: Peers<E>,
     {
+        match request.asked.method {
+            method::ALLOCATE => self.allocate(at, request, edge),
+            method::REFRESH => self.refresh(at, request, edge),
+            method::CREATE_PERMISSION => self.create_permission(at, request, edge),
+            _ => self.channel_bind(at, request, edge),
+        }
+    }
+
+    /// Allocate (RFC 8656 §7.2).
+    fn allocate<E: Edge>(&mut self, at: At, request: &Request<'_>, edge: &mut E) -> Result<(), u16>
+    where
+        K: Peers<E>,
+    {
+        let Request { asked, message, proven } = *request;
         if let Some(allocation) = proven.slot.and_then(|slot| self.table.at(slot)) {
             // Sent again because our answer was lost: the same answer. 437 would cost the client its socket.
             if allocation.transaction == asked.transaction && allocation.user.is(proven.user) {
@@ -141,24 +174,17 @@ impl<K: Kind> Core<K> {
     }
 
     /// Refresh (RFC 8656 §7.3). Whether the credential is still good does not matter: the leg decides.
-    pub(super) fn refresh<E: Edge>(
-        &mut self,
-        at: At,
-        asked: &Asked,
-        message: &Message<'_>,
-        proven: Proven<'_>,
-        edge: &mut E,
-    ) -> Result<(), u16>
+    fn refresh<E: Edge>(&mut self, at: At, request: &Request<'_>, edge: &mut E) -> Result<(), u16>
     where
         K: Peers<E>,
     {
-        let slot = proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)?;
-        if leg_is_over(edge.leg_state(proven.leg)) {
+        let slot = request.slot()?;
+        if leg_is_over(edge.leg_state(request.proven.leg)) {
             self.free(at, slot, edge);
             return Err(error_code::ALLOCATION_MISMATCH);
         }
-        let wish = wished_lifetime(message)?;
-        let family = family(message, attribute::REQUESTED_ADDRESS_FAMILY)?;
+        let wish = wished_lifetime(request.message)?;
+        let family = family(request.message, attribute::REQUESTED_ADDRESS_FAMILY)?;
         let allocation = self.table.at(slot).ok_or(error_code::ALLOCATION_MISMATCH)?;
         if family.is_some_and(|v6| allocation.relayed[usize::from(v6)].is_none()) {
             return Err(error_code::PEER_FAMILY_MISMATCH);
@@ -178,11 +204,9 @@ impl<K: Kind> Core<K> {
                 lifetime_s
             }
         };
-        let mut key = proven.key;
-        answer(asked, Class::Success, Some(&mut key), edge, |writer| {
+        request.succeed(edge, |writer| {
             writer.attribute(attribute::LIFETIME, &lifetime_s.to_be_bytes())
-        });
-        Ok(())
+        })
     }
 
     /// Half of a dual allocation ends.
@@ -206,19 +230,12 @@ impl<K: Kind> Core<K> {
     }
 
     /// CreatePermission (RFC 8656 §9.2): all of the peers or none.
-    pub(super) fn create_permission<E: Edge>(
-        &mut self,
-        at: At,
-        asked: &Asked,
-        message: &Message<'_>,
-        proven: Proven<'_>,
-        edge: &mut E,
-    ) -> Result<(), u16>
+    fn create_permission<E: Edge>(&mut self, at: At, request: &Request<'_>, edge: &mut E) -> Result<(), u16>
     where
         K: Peers<E>,
     {
-        let slot = proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)?;
-        let peers = || message.xor_addresses(attribute::XOR_PEER_ADDRESS);
+        let slot = request.slot()?;
+        let peers = || request.message.xor_addresses(attribute::XOR_PEER_ADDRESS);
         if peers().next().is_none() || peers().any(|peer| peer.is_none()) {
             return Err(error_code::BAD_REQUEST);
         }
@@ -230,26 +247,17 @@ impl<K: Kind> Core<K> {
             self.judge_ip(slot, ip)?;
         }
         self.install(at, slot, ips)?;
-        let mut key = proven.key;
-        answer(asked, Class::Success, Some(&mut key), edge, |_| Ok(()));
-        Ok(())
+        request.succeed(edge, |_| Ok(()))
     }
 
     /// ChannelBind (RFC 8656 §12.2): also installs the permission.
-    pub(super) fn channel_bind<E: Edge>(
-        &mut self,
-        at: At,
-        asked: &Asked,
-        message: &Message<'_>,
-        proven: Proven<'_>,
-        edge: &mut E,
-    ) -> Result<(), u16>
+    fn channel_bind<E: Edge>(&mut self, at: At, request: &Request<'_>, edge: &mut E) -> Result<(), u16>
     where
         K: Peers<E>,
     {
-        let slot = proven.slot.ok_or(error_code::ALLOCATION_MISMATCH)?;
-        let number = channel_number(message, self.dialect).ok_or(error_code::BAD_REQUEST)?;
-        let peer = message.xor_address(attribute::XOR_PEER_ADDRESS);
+        let slot = request.slot()?;
+        let number = channel_number(request.message, self.dialect).ok_or(error_code::BAD_REQUEST)?;
+        let peer = request.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let peer = peer.ok_or(error_code::BAD_REQUEST)?;
         self.judge_ip(slot, peer.ip())?;
         let index = self.peers.reaches(peer).ok_or(error_code::FORBIDDEN)?;
@@ -282,9 +290,7 @@ impl<K: Kind> Core<K> {
                 },
             );
         }
-        let mut key = proven.key;
-        answer(asked, Class::Success, Some(&mut key), edge, |_| Ok(()));
-        Ok(())
+        request.succeed(edge, |_| Ok(()))
     }
 
     /// Whether this allocation may have a permission for this IP.
