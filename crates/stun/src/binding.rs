@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Class, Key, Message, NoRoom, TransactionId, Unknown, Writer, attribute, error_code, method};
+use crate::{Class, Key, NoRoom, TransactionId, Unknown, Writer, attribute, error_code, method};
 
 /// Enough for every answer of this file: header 20, address 24, error 68, unknown types 20, integrity 24, CRC 8.
 pub const REPLY_BYTES_MAX: usize = 192;
@@ -70,27 +70,6 @@ pub fn refuse(
     }
     writer.fingerprint()?;
     Ok(writer.finish())
-}
-
-/// What a public STUN port answers to `datagram`: `None` (silence) for everything but a well-formed Binding request.
-///
-/// No credential is asked for. At most 24 bytes longer than the request, so it amplifies nothing worth having.
-#[must_use]
-pub fn public_reply(datagram: &[u8], from: SocketAddr, buffer: &mut [u8]) -> Option<usize> {
-    let request = Message::parse(datagram).ok()?;
-    if request.class() != Class::Request || request.method() != method::BINDING {
-        return None;
-    }
-    let unknown = request.unknown(&KNOWN);
-    if !unknown.is_empty() {
-        return refuse(buffer, request.transaction(), Refusal::UnknownAttributes(unknown), None).ok();
-    }
-    let mut writer = Writer::new(buffer, Class::Success, method::BINDING, request.transaction()).ok()?;
-    writer.xor_mapped_address(from).ok()?;
-    if request.has_fingerprint() {
-        writer.fingerprint().ok()?;
-    }
-    Some(writer.finish())
 }
 
 /// The ICE role that a check claims, with its tie-breaker.

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use stun::binding::{self, Check, KNOWN, REPLY_BYTES_MAX, Role};
+use stun::binding::{self, Check, KNOWN, REPLY_BYTES_MAX, Refusal, Role};
 use stun::{Key, Message, is_stun};
 
 const ROUNDS: u64 = 400_000;
@@ -59,10 +59,12 @@ fn mutated_messages_are_refused_and_never_genuine() {
             datagram[2..4].copy_from_slice(&body.to_be_bytes());
         }
         shaped += u32::from(is_stun(&datagram));
-        let mut reply = [0; REPLY_BYTES_MAX];
-        let _ = binding::public_reply(&datagram, "192.0.2.1:1".parse().unwrap(), &mut reply);
         if let Ok(message) = Message::parse(&datagram) {
             parsed += 1;
+            let mut reply = [0; REPLY_BYTES_MAX];
+            let unknown = Refusal::UnknownAttributes(message.unknown(&KNOWN));
+            let len = binding::refuse(&mut reply, message.transaction(), unknown, None).unwrap();
+            assert_eq!(Message::parse(&reply[..len]).unwrap().error_code(), Some(420));
             let _ = (
                 message.username(),
                 message.priority(),
