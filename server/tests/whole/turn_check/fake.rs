@@ -37,8 +37,8 @@ pub(super) enum Wrong {
 
 /// A running one, on ports of the loopback; it ends with the test.
 pub(super) struct Fake {
-    pub(super) port: u16,
-    pub(super) tls_port: u16,
+    /// Without TLS and with it.
+    pub(super) ports: [u16; 2],
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -47,8 +47,7 @@ impl Fake {
     pub(super) fn start(wrong: Wrong, tls: Arc<ServerConfig>) -> Fake {
         let (udp, tcp) = both();
         let (second_udp, second_tcp) = both();
-        let port = udp.local_addr().expect("bound").port();
-        let tls_port = second_udp.local_addr().expect("bound").port();
+        let ports = [&udp, &second_udp].map(|socket| socket.local_addr().expect("bound").port());
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for socket in [udp, second_udp] {
@@ -76,12 +75,7 @@ impl Fake {
                 messages(wrong, StreamOwned::new(connection, stream), from, stop);
             });
         }));
-        Fake {
-            port,
-            tls_port,
-            stop,
-            threads,
-        }
+        Fake { ports, stop, threads }
     }
 }
 

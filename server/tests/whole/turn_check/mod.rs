@@ -79,22 +79,17 @@ impl Found {
     }
 }
 
+/// Looks at what listens on these ports of this machine, with what else is said.
+fn look_at(ports: [u16; 2], certificates: &Certificates, more: &[&str]) -> Found {
+    let [port, tls] = ports.map(|port| port.to_string());
+    let arguments = ["localhost", "--port", &port, "--tls-port", &tls, "--json"];
+    Found::of(&check(&[&arguments, more].concat(), &certificates.roots))
+}
+
 /// Looks at `fake` with its own credentials.
 fn look(fake: &Fake, certificates: &Certificates, more: &[&str]) -> Found {
-    let (port, tls) = (fake.port.to_string(), fake.tls_port.to_string());
-    let mut arguments = vec![
-        "localhost",
-        "--port",
-        &port,
-        "--tls-port",
-        &tls,
-        "--timeout-s",
-        "1",
-        "--json",
-    ];
-    arguments.extend(["--user", USER, "--credential", SECRET]);
-    arguments.extend(more);
-    Found::of(&check(&arguments, &certificates.roots))
+    let own = ["--user", USER, "--credential", SECRET, "--timeout-s", "1"];
+    look_at(fake.ports, certificates, &[&own, more].concat())
 }
 
 #[test]
@@ -185,21 +180,10 @@ fn a_relay_of_others_may_lead_anywhere_and_a_shared_secret_makes_its_credentials
     let secret = folder.file("secret");
     std::fs::write(&secret, "shared\n").expect("written");
     let fake = Fake::start(Wrong::SharedSecret("shared"), certificates.server(Kind::Good));
-    let (port, tls) = (fake.port.to_string(), fake.tls_port.to_string());
-    let file = secret.to_str().expect("UTF-8");
-    let with_secret = [
-        "localhost",
-        "--port",
-        &port,
-        "--tls-port",
-        &tls,
-        "--json",
-        "--secret-from",
-        file,
-    ];
-    Found::of(&check(&with_secret, &certificates.roots)).assert_failed(&[]);
+    let with_secret = ["--secret-from", secret.to_str().expect("UTF-8")];
+    look_at(fake.ports, &certificates, &with_secret).assert_failed(&[]);
     std::fs::write(&secret, "another\n").expect("written");
-    Found::of(&check(&with_secret, &certificates.roots)).assert_failed(&["turn-udp", "turn-tcp", "turn-tls"]);
+    look_at(fake.ports, &certificates, &with_secret).assert_failed(&["turn-udp", "turn-tcp", "turn-tls"]);
 }
 
 #[test]
@@ -225,20 +209,12 @@ fn without_a_server_to_ask_the_credentials_are_what_is_missing() {
     let folder = Folder::new("turn-nobody");
     let certificates = Certificates::make(&folder);
     let fake = Fake::start(Wrong::Nothing, certificates.server(Kind::Good));
-    let (port, tls) = (fake.port.to_string(), fake.tls_port.to_string());
     let data = folder.file("empty");
-    let data = data.to_str().expect("UTF-8");
-    let arguments = [
-        "localhost",
-        "--port",
-        &port,
-        "--tls-port",
-        &tls,
-        "--json",
-        "--data-dir",
-        data,
-    ];
-    let found = Found::of(&check(&arguments, &certificates.roots));
+    let found = look_at(
+        fake.ports,
+        &certificates,
+        &["--data-dir", data.to_str().expect("UTF-8")],
+    );
     found.assert_failed(&["credentials"]);
     assert_eq!(
         found.results["certificate"], "ok",

@@ -4,13 +4,13 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Accepted, FromRelay, LegId, LegState, RelayLegs, RelayShard, RelaySink};
+use ports::{Accepted, FromRelay, LegId, LegState, RelayLegs, RelayShard, RelaySink, TurnGrant};
 use prometheus::Registry;
 use stun::{Class, Message, Writer, attribute, method};
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, TlsFiles};
 
 use super::certificates::{Certificates, Kind};
-use super::{CHECKS, Found, check};
+use super::{CHECKS, Found, check, look_at};
 use crate::binary::{Binary, Folder, ONE, command};
 
 /// Longest wait for an answer.
@@ -59,21 +59,22 @@ fn relay(files: TlsFiles) -> RelayHandle {
     Relay::start(config, neighbours, metrics).expect("free ports")
 }
 
-fn look(relay: &RelayHandle, leg: LegId, certificates: &Certificates) -> Found {
-    let grant = relay.credentials().mint(leg).expect("it is not draining");
-    let [port, tls] = [0, 1].map(|place| relay.addresses()[place].port().to_string());
-    let arguments = [
-        "localhost",
-        "--port",
-        &port,
-        "--tls-port",
-        &tls,
-        "--json",
+/// Where the relay listens, without TLS and with it.
+fn ports(relay: &RelayHandle) -> [u16; 2] {
+    [0, 1].map(|place| relay.addresses()[place].port())
+}
+
+/// Looks with credentials that were made before the relay did anything else.
+fn look(relay: &RelayHandle, grant: &TurnGrant, certificates: &Certificates) -> Found {
+    let own = [
+        "--user",
+        &grant.username,
+        "--credential",
+        &grant.credential,
         "--timeout-s",
         "3",
     ];
-    let credentials = ["--user", &grant.username, "--credential", &grant.credential];
-    Found::of(&check(&[&arguments[..], &credentials].concat(), &certificates.roots))
+    look_at(ports(relay), certificates, &own)
 }
 
 #[test]
@@ -81,7 +82,8 @@ fn our_own_relay_passes_every_check_and_leaves_no_allocation() {
     let folder = Folder::new("turn-real");
     let certificates = Certificates::make(&folder);
     let relay = relay(certificates.files(Kind::Good, &folder));
-    let found = look(&relay, KNOWN, &certificates);
+    let grant = relay.credentials().mint(KNOWN).expect("it is not draining");
+    let found = look(&relay, &grant, &certificates);
     found.assert_failed(&[]);
     let good = CHECKS.iter().filter(|name| found.results[**name] == "ok").count();
     assert_eq!(good, CHECKS.len(), "{}", found.text);
@@ -98,36 +100,23 @@ fn a_leg_that_the_node_does_not_know_and_a_relay_that_drains_are_named() {
     let certificates = Certificates::make(&folder);
     let relay = relay(certificates.files(Kind::Good, &folder));
     let ways = ["turn-udp", "turn-tcp", "turn-tls"];
-    let found = look(&relay, LegId(8), &certificates);
+    let grant = relay.credentials().mint(LegId(8)).expect("it is not draining");
+    let found = look(&relay, &grant, &certificates);
     found.assert_failed(&ways);
     assert!(found.text.contains("does not know the leg"), "{}", found.text);
 
     let grant = relay.credentials().mint(KNOWN).expect("it is not draining yet");
     relay.control().drain(true);
-    let [port, tls] = [0, 1].map(|place| relay.addresses()[place].port().to_string());
-    let arguments = ["localhost", "--port", &port, "--tls-port", &tls, "--json"];
-    let credentials = ["--user", &grant.username, "--credential", &grant.credential];
-    let found = Found::of(&check(&[&arguments[..], &credentials].concat(), &certificates.roots));
+    let found = look(&relay, &grant, &certificates);
     found.assert_failed(&ways);
     assert!(found.text.contains("508"), "{}", found.text);
 }
 
 /// Looks at the running server with what lies in its folder, and nothing else.
 fn look_beside(binary: &Binary, folder: &Folder, certificates: &Certificates) -> Found {
-    let [port, tls] = [0, 1].map(|place| binary.at.stun[place].port().to_string());
+    let ports = [0, 1].map(|place| binary.at.stun[place].port());
     let data = folder.file("");
-    let data = data.to_str().expect("UTF-8");
-    let arguments = [
-        "localhost",
-        "--port",
-        &port,
-        "--tls-port",
-        &tls,
-        "--json",
-        "--data-dir",
-        data,
-    ];
-    Found::of(&check(&arguments, &certificates.roots))
+    look_at(ports, certificates, &["--data-dir", data.to_str().expect("UTF-8")])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
