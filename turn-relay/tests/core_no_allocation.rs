@@ -3,11 +3,7 @@
 //! The counter is the thread's own and looks only while the core works; the edge keeps its packets in memory that was
 //! there before.
 
-#![expect(unsafe_code, reason = "counting allocations means being the allocator")]
 #![cfg(test)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 #[path = "core/bed.rs"]
 #[expect(dead_code, reason = "the bench is whole; this test needs a part of it")]
@@ -16,50 +12,11 @@ mod bed;
 use bed::{Client, LEG, SHARD_0, SHARD_1, channel_data};
 use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
 use stun::{attribute, method};
+use testkit::counting::{Counting, counted, forget, looking};
 use turn_relay::core::{At, Core, Edge, FRONT_BYTES, Flow, Outcome, Shards, TAIL_BYTES, Virtual};
-
-struct Counting;
-
-thread_local! {
-    static LOOKING: Cell<bool> = const { Cell::new(false) };
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    if LOOKING.get() {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn looking<T>(work: impl FnOnce() -> T) -> T {
-    LOOKING.set(true);
-    let result = work();
-    LOOKING.set(false);
-    result
-}
 
 /// A ring of one: the last packet and the last answer.
 struct Rings {
@@ -163,15 +120,15 @@ fn requirement_r5_the_packet_path_allocates_nothing() {
     let mut run = Run { core, rings, at };
 
     // The counter counts; otherwise the end of this test could not fail.
-    let kept = looking(|| vec![1u8; 100]);
-    assert_eq!((kept.len(), ALLOCATIONS.get()), (100, 1));
+    let vector = looking(|| vec![1u8; 100]);
+    assert_eq!((vector.len(), counted().allocations), (100, 1));
 
     let mut clients = [
         connect(&mut run, Via::Udp, "198.51.100.7:5000"),
         connect(&mut run, Via::Tcp, "198.51.100.7:5001"),
         connect(&mut run, Via::Tls, "[2001:db8::7]:5000"),
     ];
-    ALLOCATIONS.set(0);
+    forget();
     let (mut channel_down, mut indication_down, mut dropped) = (0u32, 0u32, 0u32);
     for turn in 0..10_000u32 {
         run.step();
@@ -199,7 +156,7 @@ fn requirement_r5_the_packet_path_allocates_nothing() {
     }
     assert_eq!((channel_down, indication_down, dropped), (30_000, 30_000, 120_000));
     assert_eq!(run.rings.packets, 60_000);
-    assert_eq!(ALLOCATIONS.get(), 0, "allocations on the packet path");
+    assert_eq!(counted().allocations, 0, "allocations on the packet path");
 }
 
 /// What a shard answers, by the path of the last packet.

@@ -3,10 +3,6 @@
 //!
 //! The counter is the thread's own and looks only while the engine works.
 
-#![expect(unsafe_code, reason = "counting bytes means being the allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Instant;
 
 use media_core::command::{Command, Report};
@@ -15,52 +11,10 @@ use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
 use media_core::srtp::Profile;
 use media_core::{RoomId, limits};
 use testkit::bed::{Bed, Client, FRAME};
-
-struct Counting;
-
-thread_local! {
-    static LOOKING: Cell<bool> = const { Cell::new(false) };
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    if LOOKING.get() {
-        BYTES.set(BYTES.get() + bytes);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use testkit::counting::{Counting, kept};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Bytes that `work` allocated and did not free.
-fn kept<T>(work: impl FnOnce() -> T) -> (T, i64) {
-    let before = BYTES.get();
-    LOOKING.set(true);
-    let result = work();
-    LOOKING.set(false);
-    (result, BYTES.get() - before)
-}
 
 /// Calls over which the growth of the tables is spread: they double, so the count lies just below a power of two and
 /// its half.

@@ -3,10 +3,6 @@
 //!
 //! The counter is the thread's own and looks only while the shard works; clients and test runner allocate as they like.
 
-#![expect(unsafe_code, reason = "counting allocations means being the allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,49 +14,10 @@ use media_core::shard::Slot;
 use media_core::srtp::Profile;
 use media_core::tap::{Record, TapSink};
 use testkit::bed::{Bed, Client, FRAME, Sent};
-
-struct Counting;
-
-thread_local! {
-    static LOOKING: Cell<bool> = const { Cell::new(false) };
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    if LOOKING.get() {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use testkit::counting::{Counting, counted, forget, looking};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn looking<T>(work: impl FnOnce() -> T) -> T {
-    LOOKING.set(true);
-    let result = work();
-    LOOKING.set(false);
-    result
-}
 
 /// A ring like the recorder's: memory made once, records copied into it.
 struct Ring {
@@ -239,8 +196,8 @@ fn the_packet_path_allocates_nothing() {
     };
 
     // The counter counts; otherwise the end of this test could not fail.
-    let kept = looking(|| vec![1u8; 100]);
-    assert_eq!((kept.len(), ALLOCATIONS.get()), (100, 1));
+    let vector = looking(|| vec![1u8; 100]);
+    assert_eq!((vector.len(), counted().allocations), (100, 1));
 
     let warm_up = 100u32;
     // What the shard last sent to each leg, by stream: a leg with NACK asks for it again now and then.
@@ -249,7 +206,7 @@ fn the_packet_path_allocates_nothing() {
     let turns = 34_000 + warm_up;
     for turn in 0..turns {
         if turn == warm_up {
-            ALLOCATIONS.set(0);
+            forget();
         }
         let mut batch = Vec::new();
         for (number, leg) in legs.iter_mut().enumerate() {
@@ -308,7 +265,7 @@ fn the_packet_path_allocates_nothing() {
         }
     }
     everything_was_in_it(&run, turns);
-    assert_eq!(ALLOCATIONS.get(), 0, "allocations on the packet path");
+    assert_eq!(counted().allocations, 0, "allocations on the packet path");
 }
 
 /// The run had enough of everything that must not allocate.

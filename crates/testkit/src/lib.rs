@@ -11,6 +11,8 @@ pub mod bad_line;
 pub mod bed;
 #[cfg(feature = "calls")]
 pub mod calls;
+#[cfg(feature = "counting")]
+pub mod counting;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 #[cfg(feature = "net")]
