@@ -9,14 +9,22 @@ mod address;
 mod batch;
 mod bell;
 mod destination;
+mod doorbell;
 mod loopback;
 mod poller;
 mod prefetch;
+mod sleep;
 mod socket;
 mod stream;
 
+/// What [`sleep`] is made of: standard atomics here, those of a model checker in its test.
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
 pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
+pub use doorbell::Doorbell;
 pub use loopback::{Arrival, Inbox, Loopback, Outbox};
 pub use poller::{Interest, Poller, Ready};
 pub use prefetch::prefetch;

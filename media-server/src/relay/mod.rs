@@ -9,15 +9,14 @@
 //!
 //! Invariant: what a shard sends through the relay goes to the path that its client's checks came from, and only there.
 
-mod doorbell;
 mod guest;
 mod legs;
 mod ring;
 mod ways;
 
-pub(crate) use doorbell::Doorbell;
 pub(crate) use guest::{GUEST, Guest};
 pub(crate) use legs::Legs;
+pub(crate) use udp::Doorbell;
 pub(crate) use ways::Ways;
 
 use std::sync::mpsc::{Receiver, Sender};

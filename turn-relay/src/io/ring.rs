@@ -7,11 +7,12 @@
 //! Invariant: a frame lies in one piece, and the reader sees it whole or not at all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ports::{Accepted, RelayEgress, RelayPath, Via};
 use rtrb::{Consumer, Producer, RingBuffer};
-use udp::Bell;
+/// Wakes a worker that waits. One per worker, shared by the writers of all its rings and by its mailbox.
+pub(crate) use udp::Doorbell;
 
 use crate::clock::Clock;
 pub(crate) use crate::core::{FRONT_BYTES, TAIL_BYTES};
@@ -30,48 +31,6 @@ const ALIGN_BYTES: usize = 8;
 const FRAME: u8 = 0;
 /// Kind of what fills the rest of a round when the next frame does not fit into it.
 const SKIP: u8 = 1;
-
-/// Wakes a worker that waits. One per worker, shared by the writers of all its rings and by its mailbox.
-#[derive(Clone)]
-pub(crate) struct Doorbell {
-    bell: Bell,
-    parked: Arc<AtomicBool>,
-}
-
-impl Doorbell {
-    pub(crate) fn new() -> std::io::Result<Doorbell> {
-        Ok(Doorbell {
-            bell: Bell::new()?,
-            parked: Arc::new(AtomicBool::new(false)),
-        })
-    }
-
-    /// What the worker waits for beside its sockets.
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
-    }
-
-    /// The worker says that it is about to wait. It must look at all its rings once more behind this, and wait only if
-    /// they are empty.
-    pub(crate) fn park(&self) {
-        self.parked.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `wake`: either the reader sees the frame or the writer sees that it sleeps.
-        fence(Ordering::SeqCst);
-    }
-
-    /// The worker is awake.
-    pub(crate) fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
-    }
-
-    /// Behind a write: rings if the worker sleeps and nobody else has rung yet.
-    pub(crate) fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
-            self.bell.ring();
-        }
-    }
-}
 
 /// A ring of [`RING_BYTES`]: the shard's end and the worker's end.
 pub(crate) fn ring(doorbell: Doorbell, clock: Clock) -> (Egress, Reader) {

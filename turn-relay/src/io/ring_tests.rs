@@ -13,7 +13,7 @@ fn path(slot: u32, generation: u32) -> RelayPath {
 }
 
 fn fresh() -> (Egress, Reader, Doorbell) {
-    let doorbell = Doorbell::new().unwrap();
+    let doorbell = Doorbell::new(udp::Bell::new().unwrap());
     let (writer, reader) = ring(doorbell.clone(), Clock::start());
     (writer, reader, doorbell)
 }

@@ -369,7 +369,7 @@ fn lines(workers: usize, shards: usize, clock: Clock) -> io::Result<Lines> {
     let mut owns = Vec::new();
     let mut egresses: Vec<Vec<Box<dyn RelayEgress>>> = (0..shards).map(|_| Vec::new()).collect();
     for _ in 0..workers {
-        let doorbell = Doorbell::new()?;
+        let doorbell = Doorbell::new(udp::Bell::new()?);
         let (address, letters) = Address::new(doorbell.clone());
         let mut rings = Vec::new();
         for of_shard in &mut egresses {
