@@ -25,8 +25,6 @@ const OTHERS = [
   /^offer\.ended$/,
   // The idempotency key of a request.
   /^call\.start$/,
-  // In the audit log alone: the agent reads the history.
-  /^call\.supervision_ended$/,
   // Permissions.
   /^call\.(barge|monitor|takeover|whisper)$/,
   /^recording\.(pause|play)$/,

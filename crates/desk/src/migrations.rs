@@ -41,6 +41,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "recording_voices",
         include_str!("../../../migrations/0016_recording_voices.sql"),
     ),
+    (
+        17,
+        "interval_reasons",
+        include_str!("../../../migrations/0017_interval_reasons.sql"),
+    ),
 ];
 
 /// How the database stands to this program's migrations.

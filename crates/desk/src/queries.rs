@@ -17,7 +17,7 @@ use wire::staff::{Me, StaffList};
 use crate::auth::SESSION_IDLE;
 use crate::caller::Caller;
 use crate::commands::contact::{find, reader};
-use crate::commands::heard;
+use crate::commands::{heard, supervise};
 use crate::estimate;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -278,10 +278,13 @@ fn list_filter(filter: CallFilter) -> Result<ListFilter, Refused> {
 /// The history of a call.
 pub(crate) async fn call_events(core: &Arc<Core>, caller: &Caller, call: CallId) -> Result<CallEvents, Refused> {
     not_for_customers(caller)?;
+    // Who may not listen to others is one whom the house may have listened to.
+    let is_agent = matches!(caller, Caller::Staff { role, .. } if !permissions::may(*role, permissions::CALL_MONITOR));
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
             let row = visible(tx, call).await?;
             let rows = reports::events(tx.conn(), row, EVENTS_MAX).await?;
+            let hides = |row: &reports::EventRow| is_agent && supervise::hidden_from_agents(&row.data);
             let shown = |row: reports::EventRow| CallEvent {
                 seq: u64::try_from(row.seq).unwrap_or(0),
                 kind: row.kind,
@@ -290,7 +293,7 @@ pub(crate) async fn call_events(core: &Arc<Core>, caller: &Caller, call: CallId)
                 data: row.data,
             };
             Ok(CallEvents {
-                events: rows.into_iter().map(shown).collect(),
+                events: rows.into_iter().filter(|row| !hides(row)).map(shown).collect(),
             })
         })
     })

@@ -178,3 +178,24 @@ async fn only_the_agent_and_those_above_him_may_and_only_with_sound() {
     }
     assert!(world.media.heard().contains(&Told::CloseRoom(call, Cause::HangUp)));
 }
+
+#[tokio::test]
+async fn a_span_keeps_who_began_and_who_ended_it_and_why() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let word = |text: &str| Some(text.to_owned());
+    world.desk.hold(&agent, call, word("looks it up")).await.unwrap();
+    world.desk.resume(&service(), call, word("by the house")).await.unwrap();
+    world.desk.hold(&agent, call, None).await.unwrap();
+    world.desk.hang_up(&customer("u1"), call, None).await.unwrap();
+    let spans = "select concat_ws('|', kind, actor, coalesce(reason, '-'), ended_actor, coalesce(ended_reason, '-'))
+        from helpline.call_intervals order by id";
+    assert_eq!(
+        world.texts(spans).await,
+        [
+            "hold|staff:amina|looks it up|system:service|by the house",
+            "hold|staff:amina|-|customer|-"
+        ]
+    );
+}

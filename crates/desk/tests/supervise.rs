@@ -175,3 +175,65 @@ async fn media_is_told_who_hears_the_tone_while_somebody_supervises() {
         assert_eq!(plan(&world).announce, Announce::Nobody, "nobody supervises");
     }
 }
+
+#[tokio::test]
+async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_house_tells_him() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let esther = world.staff("esther", StaffRole::Supervisor).await;
+    let admin = world.promote(&esther, "admin").await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let why = Supervise {
+        mode: Monitor,
+        reason: Some("trainee".to_owned()),
+    };
+    world.desk.supervise(&admin, call, why).await.unwrap();
+    world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
+    world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
+    world.desk.end_supervision(&admin, call).await.unwrap();
+    assert_eq!(
+        world
+            .texts(
+                "select concat_ws(' ', kind, data ->> 'mode', data ->> 'reason', actor) from helpline.call_events
+                where kind like 'call.supervision%' order by seq"
+            )
+            .await,
+        [
+            "call.supervision_began monitor trainee staff:esther",
+            "call.supervision_changed barge staff:esther",
+            "call.supervision_ended barge staff:esther"
+        ]
+    );
+    assert_eq!(
+        world
+            .texts(
+                "select concat_ws(' ', data ->> 'mode', actor, reason, ended_actor) from helpline.call_intervals
+                where kind = 'supervise' order by id"
+            )
+            .await,
+        [
+            "monitor staff:esther trainee staff:esther",
+            "barge staff:esther staff:esther"
+        ]
+    );
+    assert_eq!(read(&world, &agent, call).await, 0, "nobody told her");
+    assert_eq!(read(&world, &admin, call).await, 3);
+    assert_eq!(read(&world, &common::service(), call).await, 3);
+    world
+        .run(
+            "insert into public.support_settings (key, value)
+            values ('supervision', '{\"announce\": \"notice\"}')",
+        )
+        .await;
+    world.desk.supervise(&admin, call, how(Whisper)).await.unwrap();
+    world.desk.end_supervision(&admin, call).await.unwrap();
+    assert_eq!(read(&world, &agent, call).await, 2, "from now on she is told");
+    assert_eq!(read(&world, &admin, call).await, 5);
+}
+
+/// Events of supervision that somebody reads in the call's history.
+async fn read(world: &World, who: &Caller, call: CallId) -> usize {
+    let events = world.desk.call_events(who, call).await.unwrap().events;
+    let supervision = events.iter().filter(|event| event.kind.starts_with("call.supervision"));
+    supervision.count()
+}

@@ -85,7 +85,15 @@ async fn a_supervisor_has_the_call_at_once_and_the_agent_writes_up() {
     );
     assert_eq!(world.texts(COUNTS).await, ["amina 0", "sue 1"], "derived, and right");
     assert_eq!(world.count(BROKEN).await, 0);
-    assert_eq!(history(&mut world).await, ["call.held", "call.taken_over"]);
+    assert_eq!(
+        history(&mut world).await,
+        [
+            "call.supervision_began",
+            "call.held",
+            "call.supervision_ended",
+            "call.taken_over"
+        ]
+    );
     assert_eq!(
         world
             .texts(

@@ -247,6 +247,8 @@ impl Room {
         if self.legs.len() >= LEGS_MAX {
             return None;
         }
+        // Another agent's leg: he takes the call over, or gets it when it comes back.
+        let follows = part == Part::Agent && self.legs.iter().any(|leg| leg.part == Part::Agent);
         self.legs.push(Leg {
             id: leg,
             part,
@@ -264,6 +266,9 @@ impl Room {
         self.changed = true;
         let place = self.legs.len() - 1;
         self.event(at_ns, EventKind::LegJoined, Some(place));
+        if follows {
+            self.event(at_ns, EventKind::TookOver, Some(place));
+        }
         self.takes_part(place, at_ns);
         Some(place)
     }

@@ -11,7 +11,7 @@ use ports::Cause;
 use uuid::Uuid;
 
 use super::modes::Modes;
-use super::{consult, modes, offer_step, rows, tell};
+use super::{consult, modes, offer_step, rows, supervise, tell};
 use crate::after::{After, Count};
 use crate::caller::Caller;
 use crate::refusal::{Code, Refused};
@@ -130,6 +130,21 @@ pub(super) struct Work {
     pub(super) queue: QueueRow,
     /// When it happened.
     pub(super) at: Timestamp,
+    /// Who does it, as in the call's history.
+    pub(super) actor: String,
+    /// The word that he gave.
+    pub(super) word: Option<String>,
+}
+
+impl Work {
+    /// Who changes it, when, and why.
+    pub(super) fn change(&self) -> legs::Change<'_> {
+        legs::Change {
+            at: self.at,
+            actor: &self.actor,
+            reason: self.word.as_deref(),
+        }
+    }
 }
 
 /// Something happens to a call.
@@ -233,6 +248,8 @@ pub(super) async fn load_with(tx: &mut Tx, call: Uuid, others: &[Uuid], act: &Ac
         offers,
         queue,
         at: act.at.unwrap_or(now).min(now),
+        actor: act.actor.label.clone(),
+        word: act.word.clone(),
     })
 }
 
@@ -396,10 +413,13 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
         legs::down(tx.conn(), leg.id, work.at, Cause::HangUp.word()).await?;
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
+        if leg.part == "supervisor" {
+            supervise::ended(tx, work, leg).await?;
+        }
     }
     // The next agent begins in talk.
     for kind in [HOLD, MUTE, SUPERVISE] {
-        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.at).await?;
+        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
     work.row.plan_epoch += 1;
     let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part == "customer").collect();
@@ -422,7 +442,7 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
     for leg in legs::all_down(tx.conn(), work.row.id, work.at, cause.word()).await? {
         tx.after.push(After::FreeRelay(call_model::LegId(leg.as_u128())));
     }
-    legs::close_intervals(tx.conn(), work.row.id, None, None, work.at).await?;
+    legs::close_intervals(tx.conn(), work.row.id, None, None, work.change()).await?;
     tx.after.push(After::CloseRoom(CallId(work.row.id.as_u128()), cause));
     Ok(())
 }

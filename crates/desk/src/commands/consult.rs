@@ -140,7 +140,7 @@ async fn ring(core: &Core, tx: &mut Tx, work: &mut Work, partner: Uuid, act: &Ac
     }
     let id = offer.id;
     work.offers.push(offer);
-    legs::open_interval(tx.conn(), work.row.id, CONSULT, None, Some(partner), work.at).await?;
+    legs::open_interval(tx.conn(), work.row.id, CONSULT, None, Some(partner), work.change()).await?;
     apply::replan(tx, work).await?;
     tell::offered(tx, work, id, act).await?;
     let data = with_reason(json!({ "to": name }), act);
@@ -220,8 +220,8 @@ async fn step(
 async fn merge(tx: &mut Tx, work: &mut Work, consult: Consult, act: &Act) -> Result<(), Refused> {
     take_back(tx, work, act).await?;
     let partner = Uuid::from_u128(consult.partner.0);
-    legs::close_intervals(tx.conn(), work.row.id, Some(CONSULT), None, work.at).await?;
-    legs::open_interval(tx.conn(), work.row.id, CONFERENCE, None, Some(partner), work.at).await?;
+    legs::close_intervals(tx.conn(), work.row.id, Some(CONSULT), None, work.change()).await?;
+    legs::open_interval(tx.conn(), work.row.id, CONFERENCE, None, Some(partner), work.change()).await?;
     apply::replan(tx, work).await?;
     let data = json!({ "to": name_of(tx, Some(partner)).await? });
     let data = with_reason(data, act);
@@ -231,7 +231,7 @@ async fn merge(tx: &mut Tx, work: &mut Work, consult: Consult, act: &Act) -> Res
 /// Whoever merges or goes back to the customer takes him from hold, too.
 async fn take_back(tx: &mut Tx, work: &Work, act: &Act) -> Result<(), Refused> {
     if modes::of(tx, work.row.id).await?.held {
-        legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.at).await?;
+        legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.change()).await?;
         let data = json!({ "status": work.row.status });
         tell::noted(tx, work.row.id, "call.resumed", work.at, act, &data).await?;
     }
@@ -391,7 +391,7 @@ async fn close(tx: &mut Tx, work: &mut Work, why: Why, act: &Act) -> Result<Opti
         owner::end_leg(tx, work, &leg, Cause::HangUp).await?;
     }
     for kind in [CONSULT, CONFERENCE] {
-        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.at).await?;
+        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
     let Some(place) = work.offers.iter().rposition(is_consult) else {
         return Ok(None);

@@ -79,11 +79,11 @@ async fn change(tx: &mut Tx, work: &mut Work, wanted: Hold, caller: &Caller, act
     let kind = match wanted {
         Hold::On => {
             let staff = caller.staff().ok().map(|(staff, _)| Uuid::from_u128(staff.0));
-            legs::open_interval(tx.conn(), work.row.id, HOLD, None, staff, work.at).await?;
+            legs::open_interval(tx.conn(), work.row.id, HOLD, None, staff, work.change()).await?;
             "call.held"
         }
         Hold::Off => {
-            legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.at).await?;
+            legs::close_intervals(tx.conn(), work.row.id, Some(HOLD), None, work.change()).await?;
             "call.resumed"
         }
     };

@@ -105,11 +105,11 @@ async fn change(
     let kind = match wanted {
         Mute::On => {
             let staff = caller.staff().ok().map(|(staff, _)| Uuid::from_u128(staff.0));
-            legs::open_interval(tx.conn(), work.row.id, MUTE, Some(leg), staff, work.at).await?;
+            legs::open_interval(tx.conn(), work.row.id, MUTE, Some(leg), staff, work.change()).await?;
             "call.muted"
         }
         Mute::Off => {
-            legs::close_intervals(tx.conn(), work.row.id, Some(MUTE), Some(leg), work.at).await?;
+            legs::close_intervals(tx.conn(), work.row.id, Some(MUTE), Some(leg), work.change()).await?;
             "call.unmuted"
         }
     };

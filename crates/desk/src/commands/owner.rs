@@ -34,7 +34,7 @@ pub(super) async fn change(core: &Core, tx: &mut Tx, work: &mut Work, owner: Own
     }
     // Who begins, begins in talk.
     for kind in [HOLD, MUTE, CONSULT, CONFERENCE] {
-        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.at).await?;
+        legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
     let input = call::Input::HandOver {
         offer: OfferId(owner.offer.as_u128()),
@@ -47,7 +47,7 @@ pub(super) async fn change(core: &Core, tx: &mut Tx, work: &mut Work, owner: Own
 
 /// A leg is over, with everything that was open about it.
 pub(super) async fn end_leg(tx: &mut Tx, work: &Work, leg: &LegRow, cause: Cause) -> Result<(), Refused> {
-    legs::close_intervals(tx.conn(), work.row.id, None, Some(leg.id), work.at).await?;
+    legs::close_intervals(tx.conn(), work.row.id, None, Some(leg.id), work.change()).await?;
     legs::down(tx.conn(), leg.id, work.at, cause.word()).await?;
     tx.after
         .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), cause));

@@ -3,12 +3,14 @@
 //! The supervisor's leg and an open interval say that it is so and how; the plan is made from them. Who listens has no
 //! uplink, so from listening to speaking and back he gets another leg.
 //!
-//! Noted in the audit log alone: whether the agent is told is a rule of the house, and the call's history is open to him.
+//! Noted in the audit log and in the call's history. Whether the agent is told is a rule of the house: where he is not,
+//! the history that he reads says nothing of it.
 
 use std::sync::Arc;
 
 use call_model::{CallId, StaffId, call};
 use ports::{Cause, Part};
+use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 use wire::leg::LegGrant;
@@ -21,6 +23,7 @@ use crate::after::After;
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
+use crate::settings::Settings;
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::legs::{self, LegRow};
@@ -97,6 +100,11 @@ async fn leg_for(
     let live = legs::live(tx.conn(), work.row.id).await?;
     let supervisors: Vec<_> = live.iter().filter(|leg| leg.part == "supervisor").collect();
     let own = supervisors.iter().find(|leg| leg.staff_id == Some(id));
+    let kind = if own.is_some() {
+        "call.supervision_changed"
+    } else {
+        "call.supervision_began"
+    };
     if let Some(own) = own {
         let before = legs::supervision(tx.conn(), own.id).await?;
         if before.as_deref() == Some(mode_word(mode)) && own.node_epoch == work.row.node_epoch {
@@ -116,10 +124,15 @@ async fn leg_for(
         granted_at: At(tx.now),
     };
     legs::insert(tx.conn(), &leg, &work.row.node_id).await?;
-    legs::open_supervision(tx.conn(), work.row.id, leg.id, id, mode_word(mode), work.at).await?;
+    legs::open_supervision(tx.conn(), work.row.id, leg.id, id, mode_word(mode), work.change()).await?;
     work.row.plan_epoch += 1;
     calls::save(tx.conn(), &work.row).await?;
     audit(tx, work, permission(mode), act).await?;
+    let mut data = told(tx, Some(mode_word(mode))).await?;
+    if let Some(reason) = &act.word {
+        data["reason"] = json!(reason);
+    }
+    events::call_event(tx.conn(), work.row.id, kind, work.at, &act.actor.label, &data).await?;
     Ok(leg)
 }
 
@@ -141,6 +154,7 @@ pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Resu
                 .iter()
                 .filter(|leg| leg.part == "supervisor" && leg.staff_id == Some(id));
             let Some(own) = own.next() else { return Ok(()) };
+            ended(tx, &work, own).await?;
             leave(tx, &work, own, Cause::HangUp).await?;
             work.row.plan_epoch += 1;
             calls::save(tx.conn(), &work.row).await?;
@@ -154,9 +168,28 @@ pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Resu
     .await
 }
 
+/// The supervision of this leg ends; to be told before its interval is closed.
+pub(super) async fn ended(tx: &mut Tx, work: &Work, leg: &LegRow) -> Result<(), Refused> {
+    let mode = legs::supervision(tx.conn(), leg.id).await?;
+    let data = told(tx, mode.as_deref()).await?;
+    let kind = "call.supervision_ended";
+    events::call_event(tx.conn(), work.row.id, kind, work.at, &work.actor, &data).await
+}
+
+/// What the history says of a supervision: how he takes part, and whether the house tells the agent now.
+pub(crate) async fn told(tx: &mut Tx, mode: Option<&str>) -> Result<Value, Refused> {
+    let announced = Settings::announces(tx.conn()).await?;
+    Ok(json!({ "part": "supervisor", "mode": mode, "announced": announced }))
+}
+
+/// Whether an event of a call is not for its agent: nobody told him of the supervision.
+pub(crate) fn hidden_from_agents(data: &Value) -> bool {
+    data["part"] == "supervisor" && data["announced"] == false
+}
+
 /// A supervisor's leg is over.
 async fn leave(tx: &mut Tx, work: &Work, leg: &LegRow, cause: Cause) -> Result<(), Refused> {
-    legs::close_intervals(tx.conn(), work.row.id, Some(SUPERVISE), Some(leg.id), work.at).await?;
+    legs::close_intervals(tx.conn(), work.row.id, Some(SUPERVISE), Some(leg.id), work.change()).await?;
     legs::down(tx.conn(), leg.id, work.at, cause.word()).await?;
     tx.after
         .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), cause));

@@ -13,7 +13,7 @@ use wire::leg::LegGrant;
 use super::apply::{self, Act, Actor, Work};
 use super::contact::{self, find, word};
 use super::owner::{self, Owner};
-use super::{consult, offer_step, rows, tell};
+use super::{consult, offer_step, rows, supervise, tell};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -70,6 +70,7 @@ async fn become_agent(core: &Core, tx: &mut Tx, work: &mut Work, me: Uuid, act: 
     let slot = slot.ok_or_else(|| Refused::because(Code::AlreadyInCall, "you have no free slot for a call"))?;
     for leg in legs::live(tx.conn(), work.row.id).await? {
         if leg.part == "supervisor" && leg.staff_id == Some(me) {
+            supervise::ended(tx, work, &leg).await?;
             owner::end_leg(tx, work, &leg, Cause::Replaced).await?;
         }
     }

@@ -17,13 +17,13 @@ use super::{Fate, age};
 use crate::after::After;
 use crate::alerts;
 use crate::commands::apply::{MUTE, SUPERVISE};
-use crate::commands::{Act, Actor, call_input, consult, preflight};
+use crate::commands::{Act, Actor, call_input, consult, preflight, supervise};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::alerts::{self as raised_flags, Which};
 use crate::store::calls::{self, CallRow};
-use crate::store::legs::{self, LegRow};
+use crate::store::legs::{self, Change, LegRow};
 use crate::store::{due, events, recordings};
 use crate::tx::Tx;
 use crate::views::{self, Reader};
@@ -131,7 +131,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
                 return Ok(());
             };
             legs::up(tx.conn(), leg.id, at).await?;
-            legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), at).await?;
+            legs::close_intervals(tx.conn(), row.id, Some("away"), Some(leg.id), media(at)).await?;
             note(tx, row, "leg.back", at, &about(&leg)).await?;
             show(tx, row, &leg).await?;
             live_again(core, tx, row, at).await
@@ -230,7 +230,7 @@ async fn away(tx: &mut Tx, row: &CallRow, leg: u128, at: Timestamp) -> Result<()
     };
     legs::away(tx.conn(), leg.id, at).await?;
     if leg.state != "down" {
-        legs::open_interval(tx.conn(), row.id, "away", Some(leg.id), leg.staff_id, at).await?;
+        legs::open_interval(tx.conn(), row.id, "away", Some(leg.id), leg.staff_id, media(at)).await?;
     }
     note(tx, row, "leg.away", at, &about(&leg)).await?;
     show(tx, row, &leg).await
@@ -270,8 +270,9 @@ async fn down(
         return Ok(());
     };
     let decided = leg.state == "down";
+    let mode = legs::supervision(tx.conn(), leg.id).await?;
     for kind in ["away", MUTE, SUPERVISE] {
-        legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), at).await?;
+        legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), media(at)).await?;
     }
     raised_flags::leg_gone(tx.conn(), leg.id).await?;
     legs::down(tx.conn(), leg.id, at, cause.word()).await?;
@@ -280,6 +281,10 @@ async fn down(
     let mut data = about(&leg);
     data["cause"] = json!(cause.word());
     note(tx, row, "leg.down", at, &data).await?;
+    if leg.part == "supervisor" && !decided {
+        let data = supervise::told(tx, mode.as_deref()).await?;
+        note(tx, row, "call.supervision_ended", at, &data).await?;
+    }
     if let ("partner", Some(partner), false) = (leg.part.as_str(), leg.staff_id, decided) {
         return consult::partner_gone(tx, row.id, partner, cause, &by_media(at)).await;
     }
@@ -332,6 +337,15 @@ async fn follow(core: &Core, tx: &mut Tx, row: &CallRow, input: Input, at: Times
             Ok(())
         }
         done => done.map(|_| ()),
+    }
+}
+
+/// Media says so.
+const fn media(at: Timestamp) -> Change<'static> {
+    Change {
+        at,
+        actor: ACTOR,
+        reason: None,
     }
 }
 

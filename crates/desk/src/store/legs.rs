@@ -51,21 +51,21 @@ const OWNERS: &str = "select l.id, l.call_id, l.part,
     case l.part when 'customer' then c.customer_name else coalesce(s.staff_name, '') end as name
     from call_legs l join voice_calls c on c.id = l.call_id left join staff s on s.id = l.staff_id
     where l.id = any ($1)";
-const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at)
-    values ($1, $2, $3, $4, $5) on conflict do nothing";
+const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, actor, reason)
+    values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing";
 const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.staff_name, i.started_at,
     i.data ->> 'mode' as mode
     from call_intervals i left join call_legs l on l.id = i.leg_id left join staff s on s.id = i.staff_id
     where i.call_id = $1 and i.ended_at is null order by i.id";
 const CHANGE_PART: &str = "update call_legs set part = $2 where id = $1 and state <> 'down'";
-const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data)
-    values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text))";
+const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data, actor,
+    reason) values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text), $6, $7)";
 const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' and ended_at is null";
 const SUPERVISED: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' order by id desc limit 1";
-const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at)
-    where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
+const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at), ended_actor = $5,
+    ended_reason = $6 where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
 
 /// The call's living legs.
 pub(crate) async fn live(conn: &mut PgConnection, call: Uuid) -> Result<Vec<LegRow>, Refused> {
@@ -206,6 +206,16 @@ pub(crate) async fn owners(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<
     Ok(sqlx::query_as(OWNERS).bind(ids).fetch_all(conn).await?)
 }
 
+/// Who changes something about a call, when, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) at: Timestamp,
+    /// As in the call's history.
+    pub(crate) actor: &'a str,
+    /// The word that he gave.
+    pub(crate) reason: Option<&'a str>,
+}
+
 /// Something begins to be the case; already open is fine.
 pub(crate) async fn open_interval(
     conn: &mut PgConnection,
@@ -213,14 +223,16 @@ pub(crate) async fn open_interval(
     kind: &str,
     leg: Option<Uuid>,
     staff: Option<Uuid>,
-    at: Timestamp,
+    by: Change<'_>,
 ) -> Result<(), Refused> {
     sqlx::query(OPEN_INTERVAL)
         .bind(call)
         .bind(kind)
         .bind(leg)
         .bind(staff)
-        .bind(At(at))
+        .bind(At(by.at))
+        .bind(by.actor)
+        .bind(by.reason)
         .execute(conn)
         .await?;
     Ok(())
@@ -253,14 +265,16 @@ pub(crate) async fn open_supervision(
     leg: Uuid,
     staff: Uuid,
     mode: &str,
-    at: Timestamp,
+    by: Change<'_>,
 ) -> Result<(), Refused> {
     sqlx::query(OPEN_SUPERVISION)
         .bind(call)
         .bind(leg)
         .bind(staff)
-        .bind(At(at))
+        .bind(At(by.at))
         .bind(mode)
+        .bind(by.actor)
+        .bind(by.reason)
         .execute(conn)
         .await?;
     Ok(())
@@ -282,13 +296,15 @@ pub(crate) async fn close_intervals(
     call: Uuid,
     kind: Option<&str>,
     leg: Option<Uuid>,
-    at: Timestamp,
+    by: Change<'_>,
 ) -> Result<(), Refused> {
     sqlx::query(CLOSE_INTERVALS)
         .bind(call)
         .bind(kind)
         .bind(leg)
-        .bind(At(at))
+        .bind(At(by.at))
+        .bind(by.actor)
+        .bind(by.reason)
         .execute(conn)
         .await?;
     Ok(())
