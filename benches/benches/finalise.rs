@@ -109,7 +109,7 @@ fn finalised(blocks: &Bytes) -> Vec<u8> {
     for bytes in [&master.audio, &side] {
         black_box((digest(&SHA256, bytes), digest(&SHA256, bytes)));
     }
-    manifest::bytes(&call, &master, &[], "bench", "hangup")
+    manifest::bytes(&call, &master, &[], &[], "bench", "hangup")
 }
 
 /// What cannot be left out: the check sum of the blocks, the digest of the packets, one copy of them, and the digest of

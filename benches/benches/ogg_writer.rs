@@ -33,7 +33,7 @@ fn track(lane: Lane) -> Track {
         }
     });
     Track {
-        leg: lane as u128,
+        leg: u128::from(lane == Lane::Agent),
         lane,
         packets: packets.collect(),
     }

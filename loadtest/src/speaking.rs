@@ -46,13 +46,16 @@ impl Guest {
     }
 }
 
+/// Who waits for a line: its number and the moment of its first sound, or why there is none.
+type Awaited = oneshot::Sender<Result<(u32, Instant), String>>;
+
 /// What the thread is told.
 enum Order {
     /// Legs that belong together; who asked is told once all are connected, or that they are taken away again because
     /// one of them is not.
     Seat(Vec<Guest>, oneshot::Sender<Result<Vec<u32>, String>>),
     /// A leg that waits for its first packet; who asked is told when it came.
-    Await(Box<Client>, oneshot::Sender<Result<(u32, Instant), String>>),
+    Await(Box<Client>, Awaited),
     Deaf(oneshot::Sender<Vec<u32>>),
     Hush(bool),
     Remove(Vec<u32>, oneshot::Sender<Vec<Ledger>>),
@@ -219,7 +222,7 @@ fn arrived(legs: impl Iterator<Item = Standing>, is_late: bool) -> Option<Result
 struct Waiting {
     measuring: Option<oneshot::Sender<Window>>,
     coming: Vec<Coming>,
-    first: Vec<(u32, oneshot::Sender<Result<(u32, Instant), String>>)>,
+    first: Vec<(u32, Awaited)>,
 }
 
 fn speak(inbox: &Receiver<Order>, heard: &AtomicUsize, pace: Pace, rank: Rank) -> io::Result<()> {

@@ -5,7 +5,7 @@
 
 #![cfg(all(test, feature = "client"))]
 
-#[path = "whole/user.rs"]
+#[path = "sockets/user.rs"]
 #[expect(dead_code, reason = "the user is whole; this test needs a part of it")]
 mod user;
 

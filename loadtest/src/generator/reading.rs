@@ -66,10 +66,7 @@ impl<L: Leg> Generator<L> {
         let mut buffer = std::mem::take(&mut self.buffer);
         for index in 0..self.ready.len() {
             let number = self.ready[index];
-            loop {
-                let Some(line) = self.lines[number as usize].as_mut() else {
-                    break;
-                };
+            while let Some(line) = self.lines[number as usize].as_mut() {
                 let Way::Relayed(relayed) = &mut line.way else { break };
                 match relayed.receive(&mut buffer) {
                     Ok(Some(len)) => {

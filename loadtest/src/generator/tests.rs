@@ -52,10 +52,13 @@ impl Leg for Plain {
     }
 }
 
+/// A sender, and what it sent.
+type Seen = (SocketAddr, Vec<u8>);
+
 /// Sends everything back to where it came from, and keeps it.
 struct Mirror {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use ogg::PacketReader;
 use recording::opus_packet::split_self_delimited;
 use serde_json::{Value, json};
-use testkit::calls::{Log, Voice};
+use testkit::calls::{Desk, Log, Voice};
 use wire::call::CallView;
 use wire::leg::{LegGrant, Part};
+use wire::recording::Recording;
 
 use crate::binary::{Binary, Folder, ONE, until};
 use crate::four::{AGENT, CUSTOMER, FILLING_AT, PARTNER, SOUND_LIMIT, SUPERVISOR, TOC, attach};
@@ -125,6 +126,38 @@ const HANDED: &[(u8, File)] = &[
     (SUPERVISOR, File::Beside(1)),
 ];
 
+/// What each file of the recording holds, by its packets' places.
+async fn files_of(desk: &Desk, recording: &Recording) -> BTreeMap<File, Slots> {
+    let master = packets(&desk.audio(recording.recording_id).await.expect("the master"));
+    let sides: Vec<_> = master
+        .iter()
+        .map(|packet| split_self_delimited(packet).expect("two streams"))
+        .collect();
+    let mut files = BTreeMap::from([
+        (File::Customers, slots(sides.iter().map(|(left, _)| left.as_slice()))),
+        (File::Agents, slots(sides.iter().map(|(_, right)| *right))),
+    ]);
+    for voice in &recording.voices {
+        let bytes = desk
+            .voice_audio(recording.recording_id, voice.number)
+            .await
+            .expect("a file of its own");
+        assert_eq!(bytes.len() as u64, voice.size_bytes);
+        let own = packets(&bytes);
+        assert_eq!(own.len(), master.len(), "as long as the master");
+        assert!(voice.coverage > 0.9, "{voice:?}");
+        files.insert(
+            File::Beside(usize::from(voice.number) - 1),
+            slots(own.iter().map(Vec::as_slice)),
+        );
+    }
+    assert!(
+        desk.voice_audio(recording.recording_id, 3).await.is_err(),
+        "there is no third"
+    );
+    files
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_every_state_each_voice_is_in_its_file_or_in_none() {
     let _turn = ONE.lock().await;
@@ -199,33 +232,7 @@ async fn in_every_state_each_voice_is_in_its_file_or_in_none() {
     let recording = stored(&desk, call).await;
     let parts: Vec<_> = recording.voices.iter().map(|voice| voice.part).collect();
     assert_eq!(parts, [Part::Partner, Part::Supervisor]);
-    let master = packets(&desk.audio(recording.recording_id).await.expect("the master"));
-    let sides: Vec<_> = master
-        .iter()
-        .map(|packet| split_self_delimited(packet).expect("two streams"))
-        .collect();
-    let mut files = BTreeMap::from([
-        (File::Customers, slots(sides.iter().map(|(left, _)| left.as_slice()))),
-        (File::Agents, slots(sides.iter().map(|(_, right)| *right))),
-    ]);
-    for voice in &recording.voices {
-        let bytes = desk
-            .voice_audio(recording.recording_id, voice.number)
-            .await
-            .expect("a file of its own");
-        assert_eq!(bytes.len() as u64, voice.size_bytes);
-        let own = packets(&bytes);
-        assert_eq!(own.len(), master.len(), "as long as the master");
-        assert!(voice.coverage > 0.9, "{voice:?}");
-        files.insert(
-            File::Beside(usize::from(voice.number) - 1),
-            slots(own.iter().map(Vec::as_slice)),
-        );
-    }
-    assert!(
-        desk.voice_audio(recording.recording_id, 3).await.is_err(),
-        "there is no third"
-    );
+    let files = files_of(&desk, &recording).await;
     for state in &states {
         judge(state, &files);
     }

@@ -10,7 +10,7 @@ use stun::{Class, Message, Writer, attribute, method};
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, TlsFiles};
 
 use super::certificates::{Certificates, Kind};
-use super::{CHECKS, Found, check, look_at};
+use super::{CHECKS, Found, look_at};
 use crate::binary::{Binary, Folder, ONE, command};
 
 /// Longest wait for an answer.
