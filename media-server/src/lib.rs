@@ -18,6 +18,7 @@
 
 pub mod admission;
 pub mod affinity;
+mod beat;
 mod certificates;
 pub mod clock;
 pub mod config;

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use udp::Bell;
 
 use crate::admission::{Budget, Full};
+use crate::beat;
 use crate::clock::Clock;
 use crate::config::{Config, LEGS_RESERVED_PER_ROOM};
 use crate::convert;
@@ -43,10 +44,6 @@ const UFRAG_CHARS: usize = 8;
 const PWD_CHARS: usize = 24;
 /// The alphabet of both: 64 characters, so a random byte gives one without bias (RFC 8839 `ice-char`).
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Nanoseconds without a report of a shard's thread, which makes one a second, after which it is taken for dead: also a
-/// machine that is hard pressed runs each thread within this.
-const SILENT_NS_MAX: u64 = 30_000_000_000;
 
 /// The way to one shard.
 pub(crate) struct ShardLink {
@@ -556,9 +553,7 @@ impl Media for Plane {
     }
 
     fn alive(&self) -> bool {
-        let now = self.0.clock.now_ns();
-        let silent = |beat: &AtomicU64| now.saturating_sub(beat.load(Ordering::Relaxed));
-        self.0.beats.iter().all(|beat| silent(beat) < SILENT_NS_MAX)
+        beat::all_turn(&self.0.beats, self.0.clock.now_ns())
     }
 }
 

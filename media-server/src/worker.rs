@@ -428,4 +428,6 @@ fn flush_relay(batch: &Batch, shard: &mut Shard, relay: &mut relay::Side) {
 }
 
 #[cfg(test)]
+mod queues;
+#[cfg(test)]
 mod tests;

@@ -348,7 +348,7 @@ fn confirmed(leg: call_model::LegId) -> StepKind {
             part: Part::Partner,
             file: file("b.opus"),
             coverage: 0.75,
-            heard_ms: vec![1_000..2_000],
+            heard_ms: std::iter::once(1_000..2_000).collect(),
         }],
         manifest: file("a.json"),
         duration_ms: 3_000,

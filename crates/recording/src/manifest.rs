@@ -318,10 +318,11 @@ mod tests {
         };
         let master = assemble(&assembly);
         let file = crate::master::beside(&assembly, 0, &[]);
+        let span = 3_000..4_000;
         let beside = [Heard {
             leg: 8,
             part: Part::Partner,
-            heard_ms: &[3_000..4_000],
+            heard_ms: std::slice::from_ref(&span),
             file: &file,
         }];
         let objects = [Object {

@@ -169,7 +169,7 @@ mod tests {
             arrival_ns: n * 20_000_000,
             flags: Flags::default(),
             level: 60,
-            payload: vec![0xf8, n as u8, (n >> 8) as u8, leg as u8],
+            payload: vec![0xf8, n as u8, (n >> 8) as u8, leg as u8].into(),
         };
         Track {
             leg,

@@ -28,7 +28,7 @@ fn track(lane: Lane, samples: u32, payload: impl Fn(u32) -> Vec<u8>) -> Track {
         payload: payload(n).into(),
     });
     Track {
-        leg: lane as u128,
+        leg: u128::from(lane == Lane::Agent),
         lane,
         packets: packets.collect(),
     }

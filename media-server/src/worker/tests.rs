@@ -154,9 +154,11 @@ impl Bench {
         let (jobs, jobs_out) = sync_channel(JOBS_MAX);
         let (reports_in, reports) = sync_channel(REPORTS_MAX);
         let stop = Arc::new(AtomicBool::new(false));
+        let sockets = vec![socket];
         let worker = Worker {
             shard,
-            sockets: vec![socket],
+            poller: poller(&sockets, &bell).expect("a descriptor"),
+            sockets,
             batch: Batch::new(udp::BATCH_MAX),
             bell: bell.clone(),
             commands: commands_out,
@@ -182,7 +184,7 @@ impl Bench {
     }
 
     fn tell(&self, command: Command) {
-        self.commands.try_send(command).ok().expect("the queue has room");
+        self.commands.try_send(command).expect("the queue has room");
         self.bell.ring();
     }
 

@@ -110,7 +110,7 @@ fn packets(lane: Lane, spells: &[Range<u64>], phase_us: u64) -> Track {
         arrival_ns: START + n * 20_000_000 + phase_us * 1_000,
         flags: Flags::default(),
         level: 90,
-        payload: vec![0xf8, n as u8, (n >> 8) as u8, number as u8, 0xaa],
+        payload: vec![0xf8, n as u8, (n >> 8) as u8, number as u8, 0xaa].into(),
     };
     Track {
         leg: u128::from(number),
@@ -148,7 +148,7 @@ proptest! {
             removed.push(file.side.removed.len());
         }
         for ((track, file), removed) in tracks.iter().zip(&files).zip(removed) {
-            let sent: Vec<Vec<u8>> = track.packets.iter().map(|packet| packet.payload.clone()).collect();
+            let sent: Vec<Vec<u8>> = track.packets.iter().map(|packet| packet.payload.to_vec()).collect();
             prop_assert_eq!(removed, 0);
             prop_assert_eq!(&sent, file);
         }

@@ -8,7 +8,7 @@ use recording::spool::{EventKind, Part, RecordedCall, Way};
 use recording::{BESIDE_MAX, Flags, Lane, Packet};
 
 use super::super::*;
-use super::rig::{Folder, Rig, Shaky, TURN, leg, tap};
+use super::rig::{Folder, Rig, Shaky, TURN, leg};
 
 const COLLEAGUE: u32 = 900;
 const SUPERVISOR: u32 = 901;
@@ -49,7 +49,7 @@ fn says(rig: &mut Rig, tap: u32, number: u32, arrival_ns: u64) {
         arrival_ns,
         flags: Flags::VOICE,
         level: 60,
-        payload: number.to_be_bytes().to_vec(),
+        payload: number.to_be_bytes().to_vec().into(),
     };
     assert!(rig.push(tap, TapFlags::VOICE, &packet));
 }

@@ -1,0 +1,101 @@
+//! What happens when the queues between a shard's thread and the others are full.
+
+use super::*;
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
+
+use crate::plane::ShardLink;
+use media_core::limits::{CONSENT, JOBS_MAX};
+use media_core::shard::Config;
+
+/// A worker that nobody runs, with the ends of its queues.
+struct Rig {
+    worker: Worker<crate::tap::Producer>,
+    link: ShardLink,
+    reports: Receiver<(usize, Report)>,
+}
+
+fn rig() -> Rig {
+    let clock = Clock::start();
+    let bell = Bell::new().expect("a bell");
+    let (commands_in, commands) = sync_channel(COMMANDS_MAX);
+    let (reports_in, reports) = sync_channel(REPORTS_MAX);
+    let (jobs, _) = sync_channel(JOBS_MAX);
+    let (entry, relay) = relay::Side::new(relay::Doorbell::new(bell.clone()));
+    let config = Config {
+        ntp_at_zero: clock.ntp_at_zero(),
+        consent: CONSENT,
+    };
+    let (tap, _) = crate::tap::ring(crate::tap::CELLS);
+    let sockets = vec![Socket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port")];
+    let worker = Worker {
+        shard: Shard::new(clock.now_ns(), config),
+        poller: poller(&sockets, &bell).expect("a descriptor"),
+        sockets,
+        batch: Batch::new(1),
+        bell: bell.clone(),
+        commands,
+        jobs,
+        reports: reports_in,
+        number: 3,
+        tap,
+        relay,
+        clock,
+        stop: Arc::default(),
+    };
+    let link = ShardLink {
+        commands: commands_in,
+        bell,
+        candidates: Vec::new(),
+        relay: Mutex::new(entry),
+    };
+    Rig { worker, link, reports }
+}
+
+fn command() -> Command {
+    Command::CloseRoom {
+        room: media_core::RoomId(1),
+        cause: media_core::event::Cause::HangUp,
+    }
+}
+
+#[test]
+fn a_command_that_finds_the_queue_full_is_given_back_and_later_ones_are_taken() {
+    let Rig { mut worker, link, .. } = rig();
+    for _ in 0..COMMANDS_MAX {
+        assert!(link.hand(command()).is_ok());
+    }
+    assert!(matches!(link.hand(command()), Err(Command::CloseRoom { .. })));
+    assert_eq!(link.tell(command()), Err(ports::Refusal::Unavailable));
+    // One turn of the thread takes some; so many have room again, and no more.
+    assert!(worker.take_commands(0, &mut Gauges::default()), "there are more");
+    for _ in 0..COMMANDS_PER_TURN {
+        assert!(link.hand(command()).is_ok());
+    }
+    assert!(link.hand(command()).is_err());
+}
+
+#[test]
+fn a_report_that_finds_the_queue_full_is_kept_and_goes_out_when_there_is_room() {
+    let Rig {
+        mut worker, reports, ..
+    } = rig();
+    let mut held = Held::default();
+    // One copy of the totals at each call.
+    let mut now = 0;
+    for _ in 0..REPORTS_MAX {
+        worker.hand_on(now, &mut held);
+        assert!(held.report.is_none());
+        now += TOTALS_EVERY;
+    }
+    worker.hand_on(now, &mut held);
+    assert!(
+        matches!(held.report, Some(Report::Totals(..))),
+        "it waits, nobody waits for it"
+    );
+    let (number, _) = reports.try_recv().expect("the first of them");
+    assert_eq!(number, 3);
+    worker.hand_on(now, &mut held);
+    assert!(held.report.is_none());
+    assert_eq!(reports.try_iter().count(), REPORTS_MAX);
+}
