@@ -224,7 +224,7 @@ impl World {
             Some((
                 Part::Customer | Part::Agent | Part::Partner,
                 Stance::Talk | Stance::Consult
-            ))
+            )) | Some((Part::Supervisor, Stance::Barge))
         );
         assert!(*on == Tap::On && of_the_call, "taped: {own:?} while the tap is {on:?}");
         self.judge.taped(self.now, self.peers[peer].leg, packet, rebuilt);
