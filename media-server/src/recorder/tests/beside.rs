@@ -175,6 +175,26 @@ fn a_supervisor_is_kept_only_while_he_joins_and_his_ways_are_told() {
 }
 
 #[test]
+fn the_leg_of_another_agent_takes_the_call_over_and_the_first_agents_leg_did_not() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.turn();
+    let at = rig.now.get();
+    rig.told.push_back(Message::LegLeft {
+        room: 1,
+        leg: leg(1, 1),
+        at_ns: at,
+    });
+    joins(&mut rig, SUPERVISOR, ports::Part::Agent, at);
+    let call = finished(&mut rig);
+    assert_eq!(told(&call, SUPERVISOR), [(EventKind::TookOver, Part::Agent)]);
+    let first = call.events.iter().filter(|event| event.leg == leg(1, 1));
+    let kinds: Vec<_> = first.map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::LegJoined, EventKind::LegLeft]);
+}
+
+#[test]
 fn one_voice_more_than_there_are_files_is_lost_and_the_call_is_marked() {
     let folder = Folder::new();
     let mut rig = Rig::new(&folder, Shaky::sound());
