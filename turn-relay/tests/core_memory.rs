@@ -2,11 +2,8 @@
 //!
 //! The counter is the thread's own and looks only while the core works; time is virtual.
 
-#![expect(unsafe_code, reason = "counting bytes means being the allocator")]
 #![cfg(test)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -18,53 +15,13 @@ mod bed;
 use bed::{Answer, Client, SHARD_0, address};
 use ports::{Accepted, FromRelay, LegId, LegState};
 use stun::{attribute, method};
+use testkit::counting::{Counting, counted, forget, looking};
 use turn_relay::core::{
     At, Config, Core, Edge, Flow, LIFETIME_S_MIN, Limits, PORT_FIRST_MIN, PORT_REST_S, Quota, Relayed, Shards, Virtual,
 };
 
-struct Counting;
-
-thread_local! {
-    static LOOKING: Cell<bool> = const { Cell::new(false) };
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    if LOOKING.get() {
-        BYTES.set(BYTES.get() + bytes);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn looking<T>(work: impl FnOnce() -> T) -> T {
-    LOOKING.set(true);
-    let result = work();
-    LOOKING.set(false);
-    result
-}
 
 /// The target.
 const ALLOCATIONS: u32 = 100_000;
@@ -193,13 +150,13 @@ fn client(number: u32) -> Client {
 #[test]
 fn a_hundred_thousand_allocations_keep_no_more_than_a_kilobyte_each() {
     // The counter counts; otherwise the end of this test could not fail.
-    let kept = looking(|| vec![1u8; 100]);
-    assert_eq!((kept.len(), BYTES.get()), (100, 100));
-    BYTES.set(0);
+    let vector = looking(|| vec![1u8; 100]);
+    assert_eq!((vector.len(), counted().bytes), (100, 100));
+    forget();
 
     let quota = looking(|| Arc::new(Mutex::new(Quota::new(&[6; 32]))));
     let mut run = looking(|| Run::new(&quota));
-    let empty = BYTES.get();
+    let empty = counted().bytes;
     let mut relayed = HashSet::new();
     for number in 0..ALLOCATIONS {
         let mut client = client(number);
@@ -208,17 +165,17 @@ fn a_hundred_thousand_allocations_keep_no_more_than_a_kilobyte_each() {
         run.bind(&mut client);
     }
     assert_eq!(run.core.allocations(), ALLOCATIONS as usize);
-    let each = BYTES.get() / i64::from(ALLOCATIONS);
+    let each = counted().bytes / i64::from(ALLOCATIONS);
     println!(
         "{each} bytes for an allocation, tables included; {} kB of tables were there before the first",
         empty / 1_000
     );
     assert!(each <= BYTES_MAX, "{each}");
-    let full = BYTES.get();
+    let full = counted().bytes;
 
     // One more is refused and leaves nothing.
     assert_eq!(run.allocate(&mut client(ALLOCATIONS)), Err(508));
-    assert_eq!(BYTES.get(), full);
+    assert_eq!(counted().bytes, full);
 
     // They end, and what they have left is used again: more come and nothing grows.
     run.sleep(LIFETIME_S_MIN + 1);
@@ -228,5 +185,9 @@ fn a_hundred_thousand_allocations_keep_no_more_than_a_kilobyte_each() {
     for number in 0..ALLOCATIONS / 10 {
         run.allocate(&mut client(number)).expect("there is room again");
     }
-    assert!(BYTES.get() / i64::from(ALLOCATIONS) <= BYTES_MAX, "{}", BYTES.get());
+    assert!(
+        counted().bytes / i64::from(ALLOCATIONS) <= BYTES_MAX,
+        "{}",
+        counted().bytes
+    );
 }
