@@ -12,8 +12,6 @@ mod harbour;
 mod line;
 mod reading;
 mod sending;
-#[cfg(test)]
-mod tests;
 mod turns;
 mod window;
 
@@ -462,3 +460,6 @@ impl<L: Leg> Generator<L> {
 fn nanos(from: Instant, to: Instant) -> u64 {
     to.saturating_duration_since(from).as_nanos() as u64
 }
+
+#[cfg(test)]
+mod tests;

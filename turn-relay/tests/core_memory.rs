@@ -131,7 +131,7 @@ impl Run {
         assert_eq!(self.ask(client, &request).code(), 0);
     }
 
-    fn sleep(&mut self, seconds: u32) {
+    fn pass(&mut self, seconds: u32) {
         self.at.now_ns += u64::from(seconds) * 1_000_000_000;
         let Run { core, last, at } = self;
         looking(|| core.tick(*at, last));
@@ -178,10 +178,10 @@ fn a_hundred_thousand_allocations_keep_no_more_than_a_kilobyte_each() {
     assert_eq!(counted().bytes, full);
 
     // They end, and what they have left is used again: more come and nothing grows.
-    run.sleep(LIFETIME_S_MIN + 1);
+    run.pass(LIFETIME_S_MIN + 1);
     assert_eq!(run.core.allocations(), 0);
     assert_eq!(quota.lock().expect("no panic").entries(), (0, 0));
-    run.sleep(PORT_REST_S);
+    run.pass(PORT_REST_S);
     for number in 0..ALLOCATIONS / 10 {
         run.allocate(&mut client(number)).expect("there is room again");
     }

@@ -78,7 +78,7 @@ struct Happened {
     part: Option<&'static str>,
 }
 
-/// The manifest; see [`bytes`].
+/// The manifest; see [`bytes()`].
 #[derive(Serialize)]
 struct Manifest<'a> {
     format: &'static str,

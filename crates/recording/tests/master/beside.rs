@@ -125,7 +125,7 @@ fn spoken(packets: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(testkit::properties::properties(60))]
 
     #[test]
     fn voices_that_overlap_lie_whole_and_once_each_in_its_own_file(
