@@ -6,7 +6,7 @@ import type { PreflightStepResult } from "../../shared/gen/PreflightStepResult.t
 import type { QualityThresholds } from "../../shared/gen/QualityThresholds.ts";
 import type { Settings } from "../../shared/gen/Settings.ts";
 import * as data from "./data.ts";
-import { problem, type FakeServer } from "./server.ts";
+import { problem, type Answer, type FakeServer } from "./server.ts";
 import { id, staff, type PageState } from "./steps.ts";
 
 const usual: QualityThresholds = {
@@ -199,7 +199,82 @@ function support(fake: FakeServer): void {
   });
 }
 
+const LINK = "POST /api/support/preflight/link";
+
+/** An agent who may hand out links to the line test, and a page that may copy them. */
+function hands(answer: () => Answer) {
+  return (fake: FakeServer): void => {
+    signedIn(["preflight.view"])(fake);
+    fake.on("GET /api/support/preflight", { preflights: lineTests() });
+    fake.on(LINK, answer);
+  };
+}
+
+const linked = (): Answer => ({
+  status: 201,
+  body: { path: "/preflight#hll_9Vb2kQ7mX4tLw0RzYcJ6sNfGhPd1aEuTiO3vKyBqMxA", expiresAt: data.at(24 * 3600) },
+});
+
+/** The part at the desk is in the customer's column, which narrow screens show for itself. */
+async function opensLink(page: Page): Promise<void> {
+  await id(page, "call-state").waitFor();
+  const tab = page.locator(".bottom-tab").last();
+  if (await tab.isVisible()) await tab.click();
+  await id(page, "link-open").click();
+  await id(page, "link-note").fill("Amina Wanjiru, ticket 4711");
+}
+
+const LINKS: PageState[] = [
+  { name: "link-wish", path: "/agent", prepare: hands(linked), reach: opensLink },
+  {
+    name: "link-copied",
+    path: "/agent",
+    prepare: hands(linked),
+    reach: async (page) => {
+      await page.context().grantPermissions(["microphone", "clipboard-write"]);
+      await opensLink(page);
+      await id(page, "link-make").click();
+      await id(page, "link-copy").click();
+      await page.getByText("Copied", { exact: true }).waitFor();
+    },
+  },
+  {
+    name: "link-not-copied",
+    path: "/admin/tests",
+    prepare: hands(linked),
+    reach: async (page) => {
+      await page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))");
+      await id(page, "link-open").click();
+      await id(page, "link-make").click();
+      await id(page, "link-copy").click();
+      await page.getByText("copy it by hand").waitFor();
+    },
+  },
+  {
+    name: "link-failed",
+    path: "/agent",
+    prepare: hands(() => problem(503, "database")),
+    reach: async (page) => {
+      await opensLink(page);
+      await id(page, "link-make").click();
+      await page.getByText("No link could be made.").waitFor();
+    },
+  },
+  {
+    name: "link-sw",
+    path: "/admin/tests",
+    prepare: hands(linked),
+    reach: async (page) => {
+      await page.getByRole("button", { name: "Kiswahili" }).click();
+      await page.getByText("Kiungo cha jaribio la laini").click();
+      await id(page, "link-make").click();
+      await page.getByText("kwa majaribio matano").waitFor();
+    },
+  },
+];
+
 export const HOUSE: PageState[] = [
+  ...LINKS,
   {
     name: "settings-sound",
     path: "/admin/settings",

@@ -2,14 +2,19 @@
 
 import { user } from "../../../shared/design/icons.ts";
 import { Avatar, Icon } from "../../../shared/design/parts.tsx";
+import { maySeeTests } from "../../state.ts";
 import { t, timeOfDay } from "../../words.ts";
 import type { Desk } from "./desk.ts";
+import { linkViews } from "./later.ts";
 
-export function Context({ desk }: { desk: Desk }) {
+/** `alone`: a narrow screen shows nothing else. */
+export function Context({ desk, alone }: { desk: Desk; alone: boolean }) {
   const call = desk.call;
+  const links = maySeeTests() ? linkViews() : undefined;
   const name = call?.customerName || t("unknown_customer");
   return (
-    <aside class="column column-context" aria-label={t("customer")}>
+    <div class="column column-context" role={alone ? "main" : "complementary"} aria-label={t("customer")}>
+      {alone && <h1 class="visually-hidden">{t("customer")}</h1>}
       {call ? (
         <section class="context-part">
           <div class="cell-person">
@@ -43,6 +48,7 @@ export function Context({ desk }: { desk: Desk }) {
           <span>{t("context.empty")}</span>
         </div>
       )}
-    </aside>
+      {links && <links.LinkPart />}
+    </div>
   );
 }

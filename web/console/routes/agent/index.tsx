@@ -119,7 +119,7 @@ export function DeskView({ desk }: { desk: Desk }) {
     >
       <Queue desk={desk} />
       <Main desk={desk} drawer={drawer} setDrawer={setDrawer} />
-      <Context desk={desk} />
+      <Context desk={desk} alone={pane === "context"} />
       {(desk.stage.at === "offered" || desk.stage.at === "accepting") && (
         <OfferCard key={desk.stage.offer.offerId} desk={desk} offer={desk.stage.offer} />
       )}

@@ -22,3 +22,6 @@ export const consultViews = later(() => import("./consult.tsx"));
 
 /** What has happened on a call so far. */
 export const storyViews = later(() => import("./story.tsx"));
+
+/** A link to the line test: handed out now and then. */
+export const linkViews = later(() => import("../tests/link.tsx"));

@@ -11,6 +11,7 @@ import { api, go, query } from "../../state.ts";
 import { dayAndTime, oneDigit, t, timeOfDay, wholeNumber } from "../../words.ts";
 import "../admin/admin.css";
 import { Drawer } from "./drawer.tsx";
+import { LinkButton, LinkForm } from "./link.tsx";
 import { codeOf, rttOf, scoreOf, spoken, troublesOf } from "./shape.ts";
 import "./tests.css";
 import { Verdict } from "./verdict.tsx";
@@ -46,6 +47,7 @@ export function requestOf(wishes: URLSearchParams): string {
 
 export default function TestsPage() {
   const [shown, setShown] = useState<Shown>({ at: "loading" });
+  const [linking, setLinking] = useState(false);
   const request = requestOf(query.value);
   useEffect(() => {
     let gone = false;
@@ -63,7 +65,15 @@ export default function TestsPage() {
     <main class={`page live tests ${selected ? "has-drawer" : ""}`} data-testid="tests">
       <header class="page-head">
         <h1 class="title-page">{h("tests.title")}</h1>
+        <span class="end">
+          <LinkButton open={linking} toggle={() => setLinking(!linking)} />
+        </span>
       </header>
+      {linking && (
+        <div class="link-panel">
+          <LinkForm />
+        </div>
+      )}
       <div class="filters" role="search">
         <CodeBox />
       </div>
