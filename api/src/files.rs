@@ -25,10 +25,12 @@ struct Embedded;
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Paths of the console; each shows the same page, which finds its way by itself.
-const CONSOLE: [&str; 8] = [
+const CONSOLE: [&str; 10] = [
     "/agent",
     "/dashboard/support",
     "/admin",
+    "/admin/node",
+    "/admin/relay",
     "/admin/support",
     "/admin/settings",
     "/admin/tests",
@@ -272,6 +274,8 @@ mod tests {
             "/agent",
             "/agent/",
             "/dashboard/support",
+            "/admin/node",
+            "/admin/relay",
             "/admin/support",
             "/admin/settings",
             "/admin/tests",
