@@ -5,6 +5,7 @@ import * as data from "./data.ts";
 import { CONTROL } from "./control-states.ts";
 import { HOUSE } from "./house-states.ts";
 import { LIVE } from "./live-states.ts";
+import { NODE } from "./node-states.ts";
 import { RELAY } from "./relay-states.ts";
 import { problem, type FakeServer } from "./server.ts";
 import { accepted, desk, id, onCall, reply, staff, welcome, type PageState } from "./steps.ts";
@@ -560,4 +561,14 @@ const PREFLIGHT: PageState[] = [
   },
 ];
 
-export const STATES: PageState[] = [...WIDGET, ...AGENT, ...CONTROL, ...LIVE, ...HOUSE, ...RELAY, ...QA, ...PREFLIGHT];
+export const STATES: PageState[] = [
+  ...WIDGET,
+  ...AGENT,
+  ...CONTROL,
+  ...LIVE,
+  ...HOUSE,
+  ...RELAY,
+  ...NODE,
+  ...QA,
+  ...PREFLIGHT,
+];

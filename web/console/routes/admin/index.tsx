@@ -3,13 +3,15 @@
 import type { ComponentChildren, TargetedEvent } from "preact";
 import { useLayoutEffect, useReducer, useState } from "preact/hooks";
 import { browserClock } from "../../../shared/clock.ts";
-import { down, globe, hash, headset, list, search, signal } from "../../../shared/design/icons.ts";
+import { down, gauge, globe, hash, headset, list, search, signal } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
-import { api, leave, path, query } from "../../state.ts";
+import { h } from "../../house.ts";
+import { api, leave, maySet, path, query } from "../../state.ts";
 import { t, timeOfDay } from "../../words.ts";
 import "./admin.css";
 import { Drawer } from "./drawer.tsx";
 import { LiveCalls } from "./live-calls.ts";
+import { NodePage } from "./node/page.tsx";
 import { supervision } from "./open.ts";
 import { mayRelay, RelayPage } from "./relay/page.tsx";
 import { t as relayWord } from "./relay/words.ts";
@@ -47,7 +49,8 @@ function useLive(): LiveCalls {
 
 /** The section that the path names; live calls otherwise. */
 export default function AdminPage() {
-  return path.value === "/admin/relay" ? <RelayPage /> : <LivePage />;
+  if (path.value === "/admin/relay") return <RelayPage />;
+  return path.value === "/admin/node" ? <NodePage /> : <LivePage />;
 }
 
 function LivePage() {
@@ -62,12 +65,20 @@ function LivePage() {
       <header class="page-head">
         <h1 class="title-page">{t("live.title")}</h1>
         {calls.asOf !== undefined && <span class="count">{calls.calls.length}</span>}
-        {mayRelay() && (
-          <a class="button button-plain end" href="/admin/relay" data-testid="open-relay">
-            <Icon d={globe} small />
-            {relayWord("open")}
-          </a>
-        )}
+        <span class="end">
+          {maySet() && (
+            <a class="button button-plain" href="/admin/node" data-testid="open-node">
+              <Icon d={gauge} small />
+              {h("node.open")}
+            </a>
+          )}
+          {mayRelay() && (
+            <a class="button button-plain" href="/admin/relay" data-testid="open-relay">
+              <Icon d={globe} small />
+              {relayWord("open")}
+            </a>
+          )}
+        </span>
       </header>
       <Filters calls={calls} filter={filter} set={setFilter} />
       {calls.stale && (
