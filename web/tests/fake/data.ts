@@ -90,7 +90,15 @@ export const me = (presence: Me["presence"]): Me => ({
   staffName: "Joyce Atieno",
   email: "joyce.atieno@example.com",
   role: "supervisor",
-  permissions: ["recording.play", "qa.review", "call.monitor", "call.whisper", "call.barge", "call.takeover"],
+  permissions: [
+    "contact.reassign",
+    "recording.play",
+    "qa.review",
+    "call.monitor",
+    "call.whisper",
+    "call.barge",
+    "call.takeover",
+  ],
   presence,
   sessionEndsAt: at(8 * 3600),
 });

@@ -108,6 +108,79 @@ export const LIVE: PageState[] = [
     },
   },
   {
+    name: "live-held",
+    path: `/admin?call=${data.liveId(2)}`,
+    prepare: (fake) => {
+      monitor(fake);
+      fake.on(`POST /api/support/call/${data.liveId(2)}/hold`, () => {
+        const { calls, serverTime } = data.liveCalls();
+        const held = calls.map((call) => (call.callId === data.liveId(2) ? { ...call, heldSince: data.at(0) } : call));
+        fake.on("GET /api/support/calls/live", { calls: held, serverTime });
+        return { body: data.answered() };
+      });
+    },
+    reach: async (page) => {
+      await id(page, "live-hold").click();
+      await id(page, "live-resume").waitFor();
+    },
+  },
+  {
+    name: "live-hold-refused",
+    path: `/admin?call=${data.liveId(1)}`,
+    prepare: (fake) => {
+      monitor(fake);
+      // A team lead, who ends no call of others.
+      const me = data.me("offline");
+      const permissions = ["contact.reassign", "call.monitor", "call.whisper"];
+      fake.on("GET /api/support/staff/me", { ...me, role: "team_lead", permissions });
+      fake.on(`POST /api/support/call/${data.liveId(1)}/resume`, () => problem(409, "illegal_transition"));
+    },
+    reach: async (page) => {
+      await id(page, "live-resume").click();
+      await page.getByText("That did not work.").waitFor();
+      if (await id(page, "live-end").isVisible()) throw new Error("a team lead may not end calls of others");
+    },
+  },
+  {
+    name: "live-end",
+    path: `/admin?call=${data.liveId(6)}`,
+    prepare: monitor,
+    reach: async (page) => {
+      await id(page, "live-end").click();
+      await page.getByText("loses the place in the queue").waitFor();
+    },
+  },
+  {
+    name: "live-end-refused",
+    path: `/admin?call=${data.liveId(2)}`,
+    prepare: monitor,
+    reach: async (page, fake) => {
+      fake.on(`POST /api/support/call/${data.liveId(2)}/hangup`, () => problem(503, "database"));
+      await id(page, "live-end").click();
+      await id(page, "end-reason").fill("abusive");
+      await id(page, "end-submit").click();
+      await page.getByText("That did not work.").waitFor();
+    },
+  },
+  {
+    name: "live-ended",
+    path: `/admin?call=${data.liveId(2)}`,
+    prepare: (fake) => {
+      monitor(fake);
+      fake.on(`POST /api/support/call/${data.liveId(2)}/hangup`, () => {
+        const left = data.liveCalls();
+        left.calls.splice(2, 1);
+        fake.on("GET /api/support/calls/live", left);
+        return { body: { ...data.answered(), status: "completed" } };
+      });
+    },
+    reach: async (page) => {
+      await id(page, "live-end").click();
+      await id(page, "end-submit").click();
+      await page.getByText("This call is over.").waitFor();
+    },
+  },
+  {
     name: "live-empty",
     path: "/admin",
     prepare: (fake) => {

@@ -13,6 +13,7 @@ import { live } from "../../live.ts";
 import { parked } from "../../parked.ts";
 import { api, go, may, mayReview, me } from "../../state.ts";
 import { oneDigit, t, timeOfDay, wholeNumber } from "../../words.ts";
+import { Commands } from "./command.tsx";
 import type { LiveCalls } from "./live-calls.ts";
 import { nameOf, Score, StateWord, VoiceMark } from "./marks.tsx";
 import { hasSound, startOf, voices } from "./rows.ts";
@@ -71,6 +72,7 @@ export function Drawer({ calls, callId, supervision }: Props) {
           {live.value?.busy() && <span class="small muted">{t("supervise.busy")}</span>}
         </section>
       )}
+      <Commands call={call} calls={calls} />
       {hasSound(call) && <Legs call={call} />}
       {call.supervisors.length > 0 && <Supervisors call={call} />}
       {taking && <Takeover call={call} close={() => setTaking(false)} />}
