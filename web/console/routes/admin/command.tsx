@@ -37,33 +37,35 @@ export function Commands({ call, calls }: Props) {
   };
   const hold = commands.find((command) => command !== "hangup");
   return (
-    <section class="live-part live-do" aria-label={h("live.commands")}>
-      {refused && (
-        <Notice kind="notice-warn" role="alert">
-          {t("notice.command_failed")}
-        </Notice>
-      )}
-      <span class="live-commands">
-        {hold && (
-          <button
-            class="button button-plain"
-            data-testid={`live-${hold}`}
-            disabled={asked}
-            onClick={() => void press(hold)}
-          >
-            <Icon d={hold === "resume" ? play : pause} small />
-            {h(`live.${hold}`)}
-          </button>
+    <>
+      <section class="live-part live-do" aria-label={h("live.commands")}>
+        {refused && (
+          <Notice kind="notice-warn" role="alert">
+            {t("notice.command_failed")}
+          </Notice>
         )}
-        {commands.includes("hangup") && (
-          <button class="button button-danger-quiet" data-testid="live-end" onClick={() => setEnding(true)}>
-            <HangUpIcon />
-            {h("live.end")}
-          </button>
-        )}
-      </span>
+        <span class="live-commands">
+          {hold && (
+            <button
+              class="button button-plain"
+              data-testid={`live-${hold}`}
+              disabled={asked}
+              onClick={() => void press(hold)}
+            >
+              <Icon d={hold === "resume" ? play : pause} small />
+              {h(`live.${hold}`)}
+            </button>
+          )}
+          {commands.includes("hangup") && (
+            <button class="button button-danger-quiet" data-testid="live-end" onClick={() => setEnding(true)}>
+              <HangUpIcon />
+              {h("live.end")}
+            </button>
+          )}
+        </span>
+      </section>
       {ending && <End call={call} calls={calls} close={() => setEnding(false)} />}
-    </section>
+    </>
   );
 }
 
