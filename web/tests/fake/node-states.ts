@@ -127,7 +127,7 @@ export const NODE: PageState[] = [
     reach: async (page) => {
       await id(page, "node-drain").click();
       await id(page, "node-submit").click();
-      await page.getByText("Another node has answered meanwhile").waitFor();
+      await page.getByText("Several nodes answer at this address").waitFor();
     },
   },
   {
