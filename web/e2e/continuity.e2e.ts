@@ -263,7 +263,8 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
     await pause(SETTLE_MS);
     await customer.person.page.getByTestId("hangup").first().click();
     await customer.person.page.getByTestId("ended").waitFor();
-    expect(await call()).toMatchObject({ callId, status: "completed" });
+    // The page says so at once, the desk when it has heard.
+    await until("the desk has ended the call", async () => (await call()).status === "completed");
     const { calls } = await rest<{ calls: Call[] }>(server, "GET", "/api/support/calls");
     expect(calls.map((one) => one.callId)).toEqual([callId]);
     const recordings = await until(
