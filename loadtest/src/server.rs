@@ -45,7 +45,8 @@ impl Server {
     }
 
     /// Its shard threads, each kept on core 0, away from the generator; and everything else of the server and its
-    /// database kept off that core, as on a machine that has cores for both.
+    /// Its shard threads, each kept on core 0, away from the generator; everything else of the server is kept off that core.
+    /// Its database is not: on the generator's core, which goes before all others there, nothing would come to an end.
     pub(crate) fn shards(&self) -> Result<Vec<u32>, Fault> {
         let shards = system::threads(self.pid, SHARDS)?;
         if shards.is_empty() {
