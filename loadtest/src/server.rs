@@ -44,7 +44,6 @@ impl Server {
         Ok(Desk::new(&format!("http://{}", self.http), &self.service_key)?)
     }
 
-    /// Its shard threads, each kept on core 0, away from the generator; and everything else of the server and its
     /// Its shard threads, each kept on core 0, away from the generator; everything else of the server is kept off that core.
     /// Its database is not: on the generator's core, which goes before all others there, nothing would come to an end.
     pub(crate) fn shards(&self) -> Result<Vec<u32>, Fault> {
