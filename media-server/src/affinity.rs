@@ -17,7 +17,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Cores that the process must have before shards are pinned by themselves: below, the core that is left over has to
 /// carry recorder, handshakes, desk and database, and pinning only takes freedom from the kernel.
 pub const CORES_MIN: usize = 3;
-/// Nice value of a shard (setpriority(2)): before everything of ordinary priority, behind what the system itself
+/// Nice value of a pinned shard (setpriority(2)): before everything of ordinary priority, behind what the system itself
 /// puts first.
 pub const NICE: i32 = -10;
 

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use udp::{Batch, Bell, Socket};
 
 use crate::admission::Budget;
-use crate::affinity::{self, BadPin, Pin};
+use crate::affinity::{self, BadPin};
 use crate::clock::Clock;
 use crate::config::{BUSY_MAX_MAX, CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
 use crate::control::Control;
@@ -171,9 +171,8 @@ impl MediaServer {
                 stop: Arc::clone(&stop),
             };
             let core = cores.get(number).copied();
-            let raise = shared.config.pin != Pin::Off;
             let started = threads::start(&format!("hl-shard-{number}"), move || {
-                settle(number, core, raise);
+                settle(number, core);
                 worker.run();
             })?;
             busy.push(Busy::new(started.account.clone()));
@@ -409,15 +408,11 @@ fn engine(config: &Config, clock: Clock) -> shard::Config {
     }
 }
 
-/// Puts the calling shard's thread on its core, if it has one, and before others, if it is to and may.
-fn settle(number: usize, core: Option<usize>, raise: bool) {
-    if let Some(core) = core
-        && let Err(fault) = affinity::pin(core)
-    {
+/// Puts the calling shard's thread on its core, if it has one, and before others, if it may.
+fn settle(number: usize, core: Option<usize>) {
+    let Some(core) = core else { return };
+    if let Err(fault) = affinity::pin(core) {
         tracing::warn!(shard = number, core, %fault, "the kernel places this shard");
-    }
-    if !raise {
-        return;
     }
     let raised = affinity::raise();
     // One line for all: they are the same process.
