@@ -51,7 +51,7 @@ pub struct Config {
     /// One to [`LISTENERS_MAX`]; the first two ports stand in the URLs.
     pub listen: Vec<Listen>,
     /// Threads that read UDP, up to [`UDP_WORKERS_MAX`]. 0, for one shard only: none, the shard's thread does it, which
-    /// costs half as much, for nobody has to be woken ([`crate::RelayHandle::take_guest`]).
+    /// costs a third less per relayed packet, for nobody has to be woken ([`crate::RelayHandle::take_guest`]).
     pub udp_workers: usize,
     /// The name or address in the URLs; the certificate must be for it.
     pub public_host: String,
