@@ -11,19 +11,22 @@ use testkit::peer::Peer;
 use crate::generator::Leg;
 use crate::{Fault, clock};
 
-/// Level of the packets, -dBov.
-const LEVEL: u8 = 30;
+/// Levels of the packets, -dBov: from the first on, over so many steps. One that never changed would be a dead microphone,
+/// and the server would tell everybody so.
+const LEVEL: u8 = 20;
+const LEVEL_STEPS: u8 = 23;
 
 /// See the top of this file.
 pub(crate) struct Client {
     peer: Peer,
     to: SocketAddr,
+    level: u8,
 }
 
 impl Client {
     /// What a client that `number` makes different from all others offers; the answer makes a client of it.
     pub(crate) fn offering(certificate: &Certificate, number: u32) -> (Peer, String) {
-        let peer = Peer::new(numbers(number), certificate.clone(), spread(number));
+        let peer = Peer::new(numbers(number), certificate.clone(), spread(number)).reporting();
         let offer = peer.offer();
         (peer, offer)
     }
@@ -32,13 +35,14 @@ impl Client {
     pub(crate) fn answered(mut peer: Peer, answer: &str) -> Result<Client, Fault> {
         peer.answer(clock::now(), answer)?;
         let to = peer.destination().ok_or("the answer names no address")?;
-        Ok(Client { peer, to })
+        Ok(Client { peer, to, level: 0 })
     }
 }
 
 impl Leg for Client {
     fn speak(&mut self, buffer: &mut [u8], payload: &[u8], samples: u32) -> Option<usize> {
-        self.peer.speak(buffer, payload, samples, LEVEL, true)
+        self.level = (self.level + 7) % LEVEL_STEPS;
+        self.peer.speak(buffer, payload, samples, LEVEL + self.level, true)
     }
 
     fn hear(&mut self, now: Instant, datagram: &mut [u8]) -> io::Result<Option<(usize, usize)>> {

@@ -5,6 +5,8 @@
 //!
 //! Invariant: what it sends is protected by the keys of its own handshake; nothing is sent in plain.
 
+mod hearing;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use media_core::rtp::Header;
 use media_core::srtp::{Keys, Profile, RTP_OVERHEAD_MAX};
 use stun::binding::{Check, Role, check};
 use stun::{Class, Key, Message};
+
+use self::hearing::Hearing;
 
 /// Bytes of an RTP header with the level extension: 12, 4 of the extension's head, 4 of its one word.
 pub const RTP_HEAD_BYTES: usize = 20;
@@ -79,6 +83,8 @@ pub struct Peer {
     index: u64,
     timestamp: u32,
     tie: u64,
+    reports: bool,
+    hearing: Option<Hearing>,
 }
 
 impl Peer {
@@ -100,7 +106,15 @@ impl Peer {
             checks: 0,
             nominated: false,
             tie: random,
+            reports: false,
+            hearing: None,
         }
+    }
+
+    /// The same peer, that also tells how it hears, as browsers do.
+    #[must_use]
+    pub fn reporting(self) -> Peer {
+        Peer { reports: true, ..self }
     }
 
     /// The offer: one section that talks and listens.
@@ -231,7 +245,8 @@ impl Peer {
             .as_ref()
             .filter(|_| self.keys.is_none())
             .and_then(Handshake::next_timeout);
-        [self.check_at, handshake].into_iter().flatten().min()
+        let report = self.hearing.as_ref().map(Hearing::wake_at);
+        [self.check_at, handshake, report].into_iter().flatten().min()
     }
 
     /// Runs timers.
@@ -247,7 +262,10 @@ impl Peer {
             && handshake.next_timeout().is_some_and(|at| at <= now)
         {
             handshake.timeout(now);
-            self.settle()?;
+            self.settle(now)?;
+        }
+        if let (Some(hearing), Some(keys)) = (&mut self.hearing, &mut self.keys) {
+            self.out.extend(hearing.due(now, self.numbers.ssrc, keys));
         }
         Ok(())
     }
@@ -281,10 +299,15 @@ impl Peer {
             Some(20..=63) => {
                 if let Some(handshake) = &mut self.handshake {
                     handshake.datagram(now, datagram);
-                    self.settle()?;
+                    self.settle(now)?;
                 }
             }
-            Some(128..=191) if !matches!(datagram.get(1), Some(192..=223)) => return Ok(self.rtp(datagram)),
+            Some(128..=191) if !matches!(datagram.get(1), Some(192..=223)) => return Ok(self.rtp(now, datagram)),
+            Some(128..=191) => {
+                if let (Some(hearing), Some(keys)) = (&mut self.hearing, &mut self.keys) {
+                    hearing.report(now, keys, datagram);
+                }
+            }
             Some(_) | None => {}
         }
         Ok(None)
@@ -302,19 +325,22 @@ impl Peer {
         if self.handshake.is_none() {
             let profiles = [Profile::AeadAes128Gcm, Profile::AesCm128Sha1];
             self.handshake = Some(Handshake::client(&self.certificate, remote.fingerprint, &profiles, now));
-            self.settle()?;
+            self.settle(now)?;
         }
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), Fault> {
+    fn settle(&mut self, now: Instant) -> Result<(), Fault> {
         let Some(handshake) = &mut self.handshake else {
             return Ok(());
         };
         while let Some(output) = handshake.poll() {
             match output {
                 Output::Datagram(bytes) => self.out.push_back(bytes),
-                Output::Keys(keys) => self.keys = Some(keys),
+                Output::Keys(keys) => {
+                    self.keys = Some(keys);
+                    self.hearing = self.reports.then(|| Hearing::new(now, self.tie));
+                }
                 Output::Failed(_) => return Err(Fault::Handshake),
                 Output::Closed => {}
             }
@@ -322,8 +348,11 @@ impl Peer {
         Ok(())
     }
 
-    fn rtp(&mut self, datagram: &mut [u8]) -> Option<Heard> {
+    fn rtp(&mut self, now: Instant, datagram: &mut [u8]) -> Option<Heard> {
         let opened = self.keys.as_mut()?.inbound.open_rtp(datagram).ok()?;
+        if let Some(hearing) = &mut self.hearing {
+            hearing.heard(now, &opened.header);
+        }
         let payload = opened.header.payload(&datagram[..opened.len]).ok()?;
         Some(Heard {
             header: opened.header,
