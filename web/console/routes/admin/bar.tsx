@@ -1,9 +1,9 @@
 // As long as somebody listens to a call of others, this bar says so: how, to whom, who hears it, and how to stop.
 
-import { useLayoutEffect, useReducer } from "preact/hooks";
 import { barge, close, headset, info, whisper } from "../../../shared/design/icons.ts";
 import { EverySecond, Icon, Level } from "../../../shared/design/parts.tsx";
 import { clock, firstName } from "../../../shared/format.ts";
+import { useChanged } from "../../changed.ts";
 import { may } from "../../state.ts";
 import { t, type Key } from "../../words.ts";
 import { callLevel, ownLevel } from "./browser.ts";
@@ -19,8 +19,7 @@ export const MODES: readonly { mode: Mode; d: string; permission: string }[] = [
 export const permitted = (): typeof MODES => MODES.filter(({ permission }) => may(permission));
 
 export function SuperviseBar({ supervision }: { supervision: Supervision }) {
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useLayoutEffect(() => supervision.changed.subscribe(() => redraw()), [supervision]);
+  useChanged(supervision);
   const { stage, notice } = supervision;
   return (
     <aside class="watch" aria-label={t("live.actions")} data-testid="supervise-bar" data-state={stage.at}>

@@ -1,15 +1,14 @@
 // The call in one line, while the agent looks at another page of the console.
 
-import { useLayoutEffect, useReducer } from "preact/hooks";
 import { phone } from "../../../shared/design/icons.ts";
 import { EverySecond, HangUpIcon, Icon } from "../../../shared/design/parts.tsx";
 import { clock } from "../../../shared/format.ts";
+import { useChanged } from "../../changed.ts";
 import { t } from "../../words.ts";
 import type { Desk } from "./desk.ts";
 
 export function DeskBar({ desk }: { desk: Desk }) {
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useLayoutEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
+  useChanged(desk);
   const { stage } = desk;
   if (stage.at === "idle") return null;
   const talking = stage.at === "connecting" || stage.at === "talking";

@@ -1,8 +1,9 @@
 // /agent: the desk of one agent. Queue at the left, the call in the middle, the customer at the right.
 
-import { useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { list, phone, user } from "../../../shared/design/icons.ts";
 import { Icon } from "../../../shared/design/parts.tsx";
+import { useChanged } from "../../changed.ts";
 import { live, watching } from "../../live.ts";
 import { loadMe, me } from "../../state.ts";
 import { t } from "../../words.ts";
@@ -84,10 +85,9 @@ function Elsewhere() {
 }
 
 export function DeskView({ desk }: { desk: Desk }) {
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
   const [pane, setPane] = useState<Pane>("main");
   const [drawer, setDrawer] = useState<Drawer>("none");
-  useLayoutEffect(() => desk.changed.subscribe(() => redraw()), [desk]);
+  useChanged(desk);
   useEffect(() => {
     const ask = (): void => setDrawer((now) => (now === "ask" ? "none" : "ask"));
     const keys = (event: KeyboardEvent): void => {

@@ -1,10 +1,10 @@
 // What a visitor sees of his line test: one button, a list of steps with advice beside what is wrong, a report to send.
 
-import { useEffect, useState } from "preact/hooks";
 import { alert, check, close, clock, refresh, send as sendIcon, signal } from "../../../shared/design/icons.ts";
 import { Bars, Icon, Level, Notice, Select } from "../../../shared/design/parts.tsx";
 import { LANGUAGES } from "../../../shared/i18n/index.ts";
 import { bars } from "../../../shared/quality.ts";
+import { useChanged } from "../../changed.ts";
 import { ECHO_SECONDS, type LineTest, type Step } from "./test.ts";
 import { has, language, numeral, setLanguage, t, type Key } from "./words.ts";
 
@@ -18,8 +18,7 @@ interface Props {
 }
 
 export function Page({ test, level }: Props) {
-  const [, redraw] = useState(0);
-  useEffect(() => test.changed.subscribe(() => redraw((n) => n + 1)), [test]);
+  useChanged(test);
   return (
     <main class="test" data-testid="preflight" data-phase={test.phase}>
       <header class="test-head">

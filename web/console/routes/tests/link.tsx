@@ -1,9 +1,10 @@
 // A link to the line test that is handed to a visitor. It opens in its place and covers nothing: a call may ring meanwhile.
 
 import type { TargetedEvent } from "preact";
-import { useEffect, useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { check, signal } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
+import { useChanged } from "../../changed.ts";
 import { h } from "../../house.ts";
 import { api, leave } from "../../state.ts";
 import { dayAndTime } from "../../words.ts";
@@ -35,8 +36,7 @@ export function LinkPart() {
 
 export function LinkForm() {
   const [link] = useState(() => new LineLink({ api, origin: location.origin, write, signedOut: leave }));
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useLayoutEffect(() => link.changed.subscribe(() => redraw()), [link]);
+  useChanged(link);
   return link.made ? <Made link={link} made={link.made} /> : <Wish link={link} />;
 }
 
