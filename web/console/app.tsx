@@ -39,13 +39,23 @@ function load(route: string): void {
   );
 }
 
-/** Routes that not everybody may see. */
-const forbidden: Record<string, { is: () => boolean; hint: Key }> = {
-  qa: { is: () => !mayReview(), hint: "forbidden.hint" },
-  admin: { is: () => !mayMonitor(), hint: "forbidden.live" },
-  settings: { is: () => !maySet(), hint: "forbidden.settings" },
-  tests: { is: () => !maySeeTests(), hint: "forbidden.tests" },
-};
+/** Why this person may not see what stands at a path; undefined where he may. */
+function forbidden(at: string): Key | undefined {
+  switch (routeOf(at)) {
+    case "qa":
+      return mayReview() ? undefined : "forbidden.hint";
+    case "settings":
+      return maySet() ? undefined : "forbidden.settings";
+    case "tests":
+      return maySeeTests() ? undefined : "forbidden.tests";
+    case "admin":
+      // Node and relay are the house's, and everything else there is about calls.
+      if (at === "/admin/node" || at === "/admin/relay") return maySet() ? undefined : "forbidden.settings";
+      return mayMonitor() ? undefined : "forbidden.live";
+    default:
+      return undefined;
+  }
+}
 
 export function App() {
   const route = routeOf(path.value);
@@ -58,11 +68,12 @@ export function App() {
   const Watching = watching.value?.Bar;
   if (me.value === undefined) return null;
   if (me.value === null) return <SignIn />;
+  const hint = forbidden(path.value);
   return (
     <div class="console is-dense">
       <Rail />
-      {forbidden[route]?.is() ? (
-        <Empty title={t("forbidden")} text={t(forbidden[route].hint)} />
+      {hint ? (
+        <Empty title={t("forbidden")} text={t(hint)} />
       ) : View ? (
         <View />
       ) : (

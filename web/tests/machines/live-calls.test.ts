@@ -1,112 +1,25 @@
-// The list of live calls: how often it is read, and which rows it shows.
+// The list of live calls: by whose clock it goes, and which rows it shows.
 
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { LIVE_EVERY_MS, LiveCalls } from "../../console/routes/admin/live-calls.ts";
+import { describe, expect, test } from "vitest";
+import { LiveCalls } from "../../console/routes/admin/live-calls.ts";
+import { POLL_EVERY_MS } from "../../console/routes/admin/polled.ts";
 import { flagsOf, shown, startOf, stateOf, worstOf, type Filter } from "../../console/routes/admin/rows.ts";
-import { browserClock } from "../../shared/clock.ts";
 import { at, consulted, liveCalls, liveId } from "../fake/data.ts";
-import { FakeRest, later, pass, problem, settle } from "./fakes.ts";
-
-const LIST = "GET /api/support/calls/live";
+import { pass } from "./fakes.ts";
+import { watched } from "./polled.ts";
 
 describe("reading", () => {
-  let rest: FakeRest;
-  let visible: boolean;
-  let signedOut: number;
-  let live: LiveCalls;
-  beforeEach(() => {
-    vi.useFakeTimers({ now: Date.parse("2026-11-24T10:00:00Z") });
-    rest = new FakeRest();
-    rest.on(LIST, () => ({ body: liveCalls() }));
-    visible = true;
-    signedOut = 0;
-    live = new LiveCalls({
-      api: rest.api,
-      clock: browserClock,
-      visible: () => visible,
-      signedOut: () => void signedOut++,
-    });
-  });
-  afterEach(() => {
-    live.close();
-    vi.useRealTimers();
-  });
+  const all = watched((env) => new LiveCalls(env), "GET /api/support/calls/live", liveCalls);
 
-  test("happens at once, then every two seconds after an answer", async () => {
-    live.open();
-    await settle();
-    expect(live.calls).toHaveLength(liveCalls().calls.length);
-    await pass(LIVE_EVERY_MS - 1);
-    expect(rest.asked).toHaveLength(1);
-    await pass(1);
-    expect(rest.asked).toHaveLength(2);
-  });
-
-  test("never twice at a time, however slow the server is", async () => {
-    const reply = later<{ body: unknown }>();
-    rest.on(LIST, () => reply.promise);
-    live.open();
-    live.seen();
-    await pass(5 * LIVE_EVERY_MS);
-    expect(rest.asked).toHaveLength(1);
-    reply.resolve({ body: liveCalls() });
-    await pass(LIVE_EVERY_MS);
-    expect(rest.asked).toHaveLength(2);
-  });
-
-  test("stops while the page is hidden, and goes on at once when it is seen", async () => {
-    live.open();
-    await settle();
-    visible = false;
-    await pass(60_000);
-    expect(rest.asked).toHaveLength(1);
-    visible = true;
-    live.seen();
-    await settle();
-    expect(rest.asked).toHaveLength(2);
-    await pass(LIVE_EVERY_MS);
-    expect(rest.asked).toHaveLength(3);
-  });
-
-  test("that fails keeps what was read, says so, and is tried again", async () => {
-    live.open();
-    await settle();
-    rest.on(LIST, problem(503, "unavailable"));
-    await pass(LIVE_EVERY_MS);
-    expect(live.stale).toBe(true);
-    expect(live.calls).not.toEqual([]);
-    rest.on(LIST, { body: { ...liveCalls(), calls: [] } });
-    await pass(LIVE_EVERY_MS);
-    expect(live.stale).toBe(false);
-    expect(live.calls).toEqual([]);
-  });
-
-  test("ends with the session", async () => {
-    rest.on(LIST, problem(401, "unauthenticated"));
-    live.open();
-    await pass(60_000);
-    expect(signedOut).toBe(1);
-    expect(rest.asked).toHaveLength(1);
-  });
-
-  test("ends with the page, even while an answer is awaited", async () => {
-    const reply = later<{ body: unknown }>();
-    rest.on(LIST, () => reply.promise);
-    live.open();
-    await settle();
-    live.close();
-    reply.resolve({ body: liveCalls() });
-    await settle();
-    expect(live.calls).toEqual([]);
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  test("takes the time from the server", async () => {
-    rest.on(LIST, { body: { calls: [], serverTime: at(90) } });
-    live.open();
-    await settle();
+  test("shows the calls as they were by the server's clock, and goes by it", async () => {
+    await all.open();
+    expect(all.polled.calls).toHaveLength(liveCalls().calls.length);
+    const serverTime = at(90);
+    all.rest.on("GET /api/support/calls/live", { body: { calls: [], serverTime } });
+    await pass(POLL_EVERY_MS);
+    expect([all.polled.calls, all.polled.asOf]).toEqual([[], Date.parse(serverTime)]);
     await pass(1000);
-    expect(live.now).toBe(Date.now() + 90_000);
+    expect(all.polled.now - all.polled.asOf!).toBe(1000);
   });
 });
 

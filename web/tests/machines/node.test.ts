@@ -1,10 +1,11 @@
-// A node that is emptied, without a browser: how often it is read, what a change shows, and how much time is left.
+// A node that is emptied, without a browser: what a change asks for and shows, and how much time is left.
 
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { minutesOf, NODE_EVERY_MS, NodeDrain, stageOf } from "../../console/routes/admin/node/node.ts";
-import { browserClock } from "../../shared/clock.ts";
+import { expect, test } from "vitest";
+import { minutesOf, NodeDrain, stageOf } from "../../console/routes/admin/node/node.ts";
+import { POLL_EVERY_MS } from "../../console/routes/admin/polled.ts";
 import type { DrainState } from "../../shared/gen/DrainState.ts";
-import { FakeRest, later, pass, problem, settle } from "./fakes.ts";
+import { pass, problem } from "./fakes.ts";
+import { watched } from "./polled.ts";
 
 const [READ, DRAIN, SERVE] = ["GET", "POST", "DELETE"].map((method) => `${method} /api/support/node/drain`) as [
   string,
@@ -21,118 +22,43 @@ const state = (more: Partial<DrainState> = {}): DrainState => ({
   ...more,
 });
 
-let rest: FakeRest;
-let visible: boolean;
-let signedOut: number;
-let node: NodeDrain;
-beforeEach(() => {
-  vi.useFakeTimers({ now: Date.parse("2026-11-24T10:00:00Z") });
-  rest = new FakeRest();
-  rest.on(READ, () => ({ body: state() }));
-  visible = true;
-  signedOut = 0;
-  node = new NodeDrain({
-    api: rest.api,
-    clock: browserClock,
-    visible: () => visible,
-    signedOut: () => void signedOut++,
-  });
-});
-afterEach(() => {
-  node.close();
-  vi.useRealTimers();
-});
+const all = watched((env) => new NodeDrain(env), READ, state);
 
-async function opened(): Promise<void> {
-  node.open();
-  await settle();
-}
-
-test("a node is read two seconds after each answer, rests while nobody looks, and ends with the page", async () => {
-  await opened();
-  await pass(NODE_EVERY_MS);
-  expect(rest.asked).toHaveLength(2);
-  visible = false;
-  await pass(5 * NODE_EVERY_MS);
-  expect(rest.asked).toHaveLength(2);
-  visible = true;
-  node.seen();
-  await settle();
-  expect(rest.asked).toHaveLength(3);
-  node.close();
-  await pass(5 * NODE_EVERY_MS);
-  expect(rest.asked).toHaveLength(3);
-});
-
-test("a question that fails keeps what was there and says so; a session that is over is told", async () => {
-  await opened();
-  rest.on(READ, problem(503, "database"));
-  await pass(NODE_EVERY_MS);
-  expect([node.stale, node.state?.calls]).toEqual([true, 7]);
-  rest.on(READ, problem(401, "unauthenticated"));
-  await pass(NODE_EVERY_MS);
-  expect(signedOut).toBe(1);
-});
-
-describe("a change", () => {
-  test("asks for the deadline in seconds, with a reason when there is one, and shows what came of it", async () => {
-    await opened();
-    rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 900 }) }));
-    rest.on(SERVE, () => ({ body: state() }));
-    expect(await node.drain(15, "  an update ")).toBe(true);
-    expect(node.state?.draining).toBe(true);
-    await node.drain(1, " ");
-    await node.serve();
-    expect(node.state?.draining).toBe(false);
-    expect(rest.asked.slice(1)).toEqual([
-      { route: DRAIN, body: { seconds: 900, reason: "an update" } },
-      { route: DRAIN, body: { seconds: 60 } },
-      { route: SERVE, body: undefined },
-    ]);
-  });
-
-  test("that is refused changes nothing and says so until one succeeds", async () => {
-    await opened();
-    rest.on(DRAIN, problem(403, "forbidden"));
-    expect(await node.drain(15, "")).toBe(false);
-    expect([node.failed, node.state?.draining]).toEqual([true, false]);
-    rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 900 }) }));
-    expect(await node.drain(15, "")).toBe(true);
-    expect(node.failed).toBe(false);
-  });
-
-  test("is not undone on the page by an answer from before it", async () => {
-    await opened();
-    const before = later<{ body: unknown }>();
-    rest.on(READ, () => before.promise);
-    await pass(NODE_EVERY_MS);
-    rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 900 }) }));
-    await node.drain(15, "");
-    before.resolve({ body: state() });
-    await settle();
-    expect(node.state?.draining).toBe(true);
-  });
+test("a change asks for the deadline in seconds, with a reason when there is one, and shows what came of it", async () => {
+  await all.open();
+  all.rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 900 }) }));
+  all.rest.on(SERVE, () => ({ body: state() }));
+  expect(await all.polled.drain(15, "  an update ")).toBe(true);
+  expect(all.polled.state?.draining).toBe(true);
+  await all.polled.drain(1, " ");
+  await all.polled.serve();
+  expect(all.polled.state?.draining).toBe(false);
+  expect(all.rest.asked.slice(1)).toEqual([
+    { route: DRAIN, body: { seconds: 900, reason: "an update" } },
+    { route: DRAIN, body: { seconds: 60 } },
+    { route: SERVE, body: undefined },
+  ]);
 });
 
 test("the time that is left runs on between two answers and never below nothing", async () => {
-  await opened();
-  expect(node.secondsLeft).toBeUndefined();
-  rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 60 }) }));
-  await node.drain(1, "");
-  rest.on(READ, problem(503, "database"));
+  await all.open();
+  expect(all.polled.secondsLeft).toBeUndefined();
+  all.rest.on(DRAIN, () => ({ body: state({ draining: true, closesInSeconds: 60 }) }));
+  await all.polled.drain(1, "");
+  all.rest.on(READ, problem(503, "database"));
   await pass(20_000);
-  expect(node.secondsLeft).toBe(40);
+  expect(all.polled.secondsLeft).toBe(40);
   await pass(60_000);
-  expect(node.secondsLeft).toBe(0);
+  expect(all.polled.secondsLeft).toBe(0);
 });
 
 test("an answer of another node is said, because what is done now is done to that one", async () => {
-  await opened();
-  await pass(NODE_EVERY_MS);
-  expect(node.moved).toBe(false);
-  rest.on(READ, () => ({ body: state({ nodeId: "node-2" }) }));
-  await pass(NODE_EVERY_MS);
-  expect([node.moved, node.state?.nodeId]).toEqual([true, "node-2"]);
+  await all.open();
+  await pass(POLL_EVERY_MS);
+  expect(all.polled.moved).toBe(false);
+  all.rest.on(READ, () => ({ body: state({ nodeId: "node-2" }) }));
+  await pass(POLL_EVERY_MS);
+  expect([all.polled.moved, all.polled.state?.nodeId]).toEqual([true, "node-2"]);
 });
 
 test("a node is empty when neither calls nor rooms are left", () => {

@@ -1,56 +1,51 @@
-// Holding, taking back and ending a call of others. Ending is no slip of the finger: it says what follows.
+// What a supervisor does to a call of others, as buttons: hold, take back, end, take over, take a voice off.
 
-import type { TargetedEvent } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { pause, play } from "../../../shared/design/icons.ts";
-import { HangUpIcon, Icon, Notice } from "../../../shared/design/parts.tsx";
+import { useState } from "preact/hooks";
+import { mic, micOff, pause, play, transfer } from "../../../shared/design/icons.ts";
+import { HangUpIcon, Icon } from "../../../shared/design/parts.tsx";
 import { firstName } from "../../../shared/format.ts";
+import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { LiveCall } from "../../../shared/gen/LiveCall.ts";
+import type { Part } from "../../../shared/gen/Part.ts";
+import { Confirm, Refused, useCommand } from "../../command.tsx";
 import { h } from "../../house.ts";
+import { live } from "../../live.ts";
 import { api, may, me } from "../../state.ts";
 import { t } from "../../words.ts";
-import { commandsFor, give, type Command } from "./command.ts";
+import { commandsFor, give } from "./command.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import { nameOf } from "./marks.tsx";
+import { takeOver } from "./open.ts";
 import { hasSound } from "./rows.ts";
-
-/** Characters of a reason: what the server keeps of it. */
-const REASON_MAX = 64;
 
 interface Props {
   call: LiveCall;
   calls: LiveCalls;
 }
 
+const namesOf = (call: LiveCall) => ({
+  agent: firstName(nameOf(call, "agent")),
+  customer: firstName(nameOf(call, "customer")),
+});
+
 /** The buttons that this person's role permits; the list shows what became of them. */
 export function Commands({ call, calls }: Props) {
-  const [asked, setAsked] = useState(false);
-  const [refused, setRefused] = useState(false);
+  const { busy, refused, give: press } = useCommand();
   const [ending, setEnding] = useState(false);
   const commands = commandsFor(call, me.value?.staffId, may);
   if (commands.length === 0) return null;
-  const press = async (command: Command): Promise<void> => {
-    setAsked(true);
-    setRefused(!(await give(api, call.callId, command)));
-    setAsked(false);
-    calls.seen();
-  };
   const hold = commands.find((command) => command !== "hangup");
   return (
     <>
       <section class="live-part live-do" aria-label={h("live.commands")}>
-        {refused && (
-          <Notice kind="notice-warn" role="alert">
-            {t("notice.command_failed")}
-          </Notice>
-        )}
+        {refused && <Refused />}
         <span class="live-commands">
           {hold && (
             <button
               class="button button-plain"
               data-testid={`live-${hold}`}
-              disabled={asked}
-              onClick={() => void press(hold)}
+              disabled={busy}
+              onClick={() => void press(() => give(api, call.callId, hold)).then(() => calls.seen())}
             >
               <Icon d={hold === "resume" ? play : pause} small />
               {h(`live.${hold}`)}
@@ -70,64 +65,84 @@ export function Commands({ call, calls }: Props) {
 }
 
 function End({ call, calls, close }: Props & { close: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const [reason, setReason] = useState("");
-  const [doing, setDoing] = useState(false);
-  const [refused, setRefused] = useState(false);
-  useEffect(() => {
-    const opened = document.activeElement as HTMLElement | null;
-    dialog.current?.showModal();
-    return () => opened?.focus();
-  }, []);
-  const names = { agent: firstName(nameOf(call, "agent")), customer: firstName(nameOf(call, "customer")) };
-  const submit = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    if (doing) return;
-    setDoing(true);
+  const names = namesOf(call);
+  const act = async (reason: string): Promise<boolean> => {
     const done = await give(api, call.callId, "hangup", reason);
-    setDoing(false);
-    setRefused(!done);
     calls.seen();
-    if (done) close();
+    return done;
   };
   return (
-    <dialog class="dialog live-takeover" ref={dialog} aria-labelledby="end-title" onClose={close}>
-      <form class="live-form" onSubmit={(event) => void submit(event)}>
-        <div>
-          <h2 class="title-page" id="end-title">
-            {h("live.end.title", names)}
-          </h2>
-          <p class="muted">{h(hasSound(call) ? "live.end.hint" : "live.end.hint_waiting", names)}</p>
-        </div>
-        <label class="field">
-          <span class="field-label">{t("takeover.reason")}</span>
-          <input
-            class="input"
-            data-testid="end-reason"
-            maxLength={REASON_MAX}
-            value={reason}
-            aria-describedby="end-help"
-            onInput={(event: TargetedEvent<HTMLInputElement>) => setReason(event.currentTarget.value)}
-          />
-          <span class="field-hint" id="end-help">
-            {h("live.end.reason")}
-          </span>
-        </label>
-        {refused && (
-          <Notice kind="notice-warn" role="alert">
-            {t("notice.command_failed")}
-          </Notice>
-        )}
-        <div class="dialog-actions">
-          <button class="button button-quiet" type="button" onClick={close}>
-            {t("cancel")}
-          </button>
-          <button class="button button-danger" data-testid="end-submit" disabled={doing}>
-            <HangUpIcon />
-            {h("live.end")}
-          </button>
-        </div>
-      </form>
-    </dialog>
+    <Confirm
+      name="end"
+      title={h("live.end.title", names)}
+      hint={h(hasSound(call) ? "live.end.hint" : "live.end.hint_waiting", names)}
+      reason={{ label: t("takeover.reason"), hint: h("live.end.reason") }}
+      submit={{ kind: "button-danger", icon: <HangUpIcon />, label: h("live.end") }}
+      act={act}
+      refusal="here"
+      close={close}
+    />
+  );
+}
+
+/** Makes the call this supervisor's own: the desk is shown then, and a refusal is told by the bar of the supervision. */
+export function Takeover({ call }: { call: LiveCall }) {
+  const [asked, setAsked] = useState(false);
+  const names = namesOf(call);
+  return (
+    <>
+      <button
+        class="button button-plain"
+        data-testid="takeover"
+        disabled={live.value?.busy() ?? false}
+        onClick={() => setAsked(true)}
+      >
+        <Icon d={transfer} small />
+        {t("supervise.takeover")}
+      </button>
+      {asked && (
+        <Confirm
+          name="takeover"
+          title={t("takeover.title", names)}
+          hint={t("takeover.hint", names)}
+          reason={{ label: t("takeover.reason"), hint: t("takeover.reason.hint"), missing: t("takeover.missing") }}
+          submit={{ icon: <Icon d={transfer} small />, label: t("takeover.submit"), busy: t("takeover.doing") }}
+          act={(reason) => takeOver(call.callId, reason.trim())}
+          refusal="outside"
+          close={() => setAsked(false)}
+        />
+      )}
+    </>
+  );
+}
+
+/** Takes a voice off the call, or gives it back. */
+export function Mute({ call, calls, part, name }: Props & { part: Part; name: string }) {
+  const { busy, refused, give: press } = useCommand();
+  const muted = call.muted.includes(part);
+  const label = t(muted ? "unmute_other" : "mute_other", { name });
+  const send = async (): Promise<boolean> => {
+    const path = `/api/support/call/${call.callId}/${muted ? "unmute" : "mute"}`;
+    return (await api.post<CallView>(path, { part })).ok;
+  };
+  return (
+    <>
+      {refused && (
+        <span class="small is-bad" role="alert">
+          {t("notice.command_failed")}
+        </span>
+      )}
+      <button
+        class="lane-mute"
+        data-testid={`live-mute-${part}`}
+        aria-pressed={muted}
+        aria-label={label}
+        title={label}
+        disabled={busy}
+        onClick={() => void press(send).then(() => calls.seen())}
+      >
+        <Icon d={muted ? micOff : mic} small />
+      </button>
+    </>
   );
 }

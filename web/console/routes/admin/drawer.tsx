@@ -1,25 +1,23 @@
 // One live call in detail, and everything that a supervisor may do about it.
 
-import { useEffect, useState } from "preact/hooks";
-import { close, mic, micOff, transfer, wave } from "../../../shared/design/icons.ts";
+import { wave } from "../../../shared/design/icons.ts";
 import { Avatar, EverySecond, Icon, Notice } from "../../../shared/design/parts.tsx";
 import { clock } from "../../../shared/format.ts";
-import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { LegQuality } from "../../../shared/gen/LegQuality.ts";
 import type { LiveCall } from "../../../shared/gen/LiveCall.ts";
 import type { Part } from "../../../shared/gen/Part.ts";
 import { FLAGS } from "../../alerts.ts";
+import { Details } from "../../lists.tsx";
 import { live } from "../../live.ts";
 import { parked } from "../../parked.ts";
-import { api, go, may, mayReview, me } from "../../state.ts";
+import { go, may, mayReview, me } from "../../state.ts";
 import { oneDigit, t, timeOfDay, wholeNumber } from "../../words.ts";
-import { Commands } from "./command.tsx";
+import { Commands, Mute, Takeover } from "./command.tsx";
 import type { LiveCalls } from "./live-calls.ts";
 import { nameOf, Score, StateWord, VoiceMark } from "./marks.tsx";
 import { hasSound, startOf, voices } from "./rows.ts";
 import type { Supervision } from "./supervision.ts";
 import { mayJoin, Ways } from "./table.tsx";
-import { Takeover } from "./takeover.tsx";
 
 const shut = (): void => go("/admin", true);
 
@@ -30,80 +28,54 @@ interface Props {
 }
 
 export function Drawer({ calls, callId, supervision }: Props) {
-  const [taking, setTaking] = useState(false);
   const call = calls.find(callId);
-  useEffect(() => {
-    const keys = (event: KeyboardEvent): void => {
-      const inside = (event.target as HTMLElement | null)?.closest("dialog, input, select, textarea");
-      if (event.key === "Escape" && !inside) shut();
-    };
-    addEventListener("keydown", keys);
-    return () => removeEventListener("keydown", keys);
-  }, []);
   if (!call) return calls.asOf === undefined ? null : <Gone />;
   const name = nameOf(call, "customer");
   return (
-    <aside class="live-drawer" data-testid="live-drawer" aria-label={t("live.details", { name })}>
-      <header class="live-head">
-        <Avatar name={name} customer />
-        <span class="live-title">
-          <h2 class="title-part clip">{name}</h2>
-          <span class="small muted number">
-            <EverySecond>{() => clock((calls.now - startOf(call)) / 1000)}</EverySecond>
+    <Details
+      name="live"
+      label={t("live.details", { name })}
+      head={
+        <>
+          <Avatar name={name} customer />
+          <span class="live-title">
+            <h2 class="title-part clip">{name}</h2>
+            <span class="small muted number">
+              <EverySecond>{() => clock((calls.now - startOf(call)) / 1000)}</EverySecond>
+            </span>
           </span>
-        </span>
-        <Shut />
-      </header>
+        </>
+      }
+      shut={shut}
+    >
       <Facts call={call} />
       {mayJoin(call) && (
         <section class="live-part live-do" aria-label={t("live.actions")}>
           <Ways call={call} supervision={supervision} names />
-          {may("call.takeover") && (
-            <button
-              class="button button-plain"
-              data-testid="takeover"
-              disabled={live.value?.busy() ?? false}
-              onClick={() => setTaking(true)}
-            >
-              <Icon d={transfer} small />
-              {t("supervise.takeover")}
-            </button>
-          )}
+          {may("call.takeover") && <Takeover call={call} />}
           {live.value?.busy() && <span class="small muted">{t("supervise.busy")}</span>}
         </section>
       )}
       <Commands call={call} calls={calls} />
-      {hasSound(call) && <Legs call={call} />}
+      {hasSound(call) && <Legs call={call} calls={calls} />}
       {call.supervisors.length > 0 && <Supervisors call={call} />}
-      {taking && <Takeover call={call} close={() => setTaking(false)} />}
-    </aside>
+    </Details>
   );
 }
 
-const Shut = () => (
-  <button
-    class="icon-button"
-    data-testid="live-close"
-    aria-label={t("live.close")}
-    title={t("live.close")}
-    onClick={shut}
-  >
-    <Icon d={close} />
-  </button>
+const Gone = () => (
+  <Details
+    name="live"
+    label={t("live.gone")}
+    plain
+    head={
+      <span class="muted" role="status">
+        {t("live.gone")}
+      </span>
+    }
+    shut={shut}
+  />
 );
-
-function Gone() {
-  return (
-    <aside class="live-drawer" data-testid="live-drawer" aria-label={t("live.gone")}>
-      <header class="live-head live-head-gone">
-        <span class="muted" role="status">
-          {t("live.gone")}
-        </span>
-        <Shut />
-      </header>
-    </aside>
-  );
-}
 
 function Facts({ call }: { call: LiveCall }) {
   return (
@@ -150,7 +122,7 @@ function Facts({ call }: { call: LiveCall }) {
 
 const PARTS: readonly Part[] = ["customer", "agent", "partner"];
 
-function Legs({ call }: { call: LiveCall }) {
+function Legs({ call, calls }: { call: LiveCall; calls: LiveCalls }) {
   const legs = voices(call);
   return (
     <section class="live-part" aria-label={t("live.sound")}>
@@ -159,14 +131,14 @@ function Legs({ call }: { call: LiveCall }) {
         <p class="small muted">{t("live.not_measured")}</p>
       ) : (
         PARTS.flatMap((part) => legs.filter((leg) => leg.part === part)).map((leg) => (
-          <LegRow key={leg.part} call={call} leg={leg} />
+          <LegRow key={leg.part} call={call} calls={calls} leg={leg} />
         ))
       )}
     </section>
   );
 }
 
-function LegRow({ call, leg }: { call: LiveCall; leg: LegQuality }) {
+function LegRow({ call, calls, leg }: { call: LiveCall; calls: LiveCalls; leg: LegQuality }) {
   const name = nameOf(call, leg.part);
   const flags = FLAGS.filter((flag) => leg.flags.includes(flag));
   return (
@@ -174,7 +146,7 @@ function LegRow({ call, leg }: { call: LiveCall; leg: LegQuality }) {
       <span class="live-name">
         <b class={`medium clip ${leg.part === "customer" ? "of-customer" : ""}`}>{name}</b>
         <VoiceMark call={call} part={leg.part} />
-        {may("call.barge") && <Mute call={call} part={leg.part} name={name} />}
+        {may("call.barge") && <Mute call={call} calls={calls} part={leg.part} name={name} />}
       </span>
       <dl class="live-numbers">
         <dt>{t("live.mos_up")}</dt>
@@ -197,40 +169,6 @@ function LegRow({ call, leg }: { call: LiveCall; leg: LegQuality }) {
       )}
       {flags.length > 0 && <Notice kind="notice-warn">{flags.map((flag) => t(`flag.${flag}`)).join(", ")}</Notice>}
     </div>
-  );
-}
-
-/** Takes a voice off a call of others, or gives it back; the list shows what became of it. */
-function Mute({ call, part, name }: { call: LiveCall; part: Part; name: string }) {
-  const [asked, setAsked] = useState(false);
-  const [refused, setRefused] = useState(false);
-  const muted = call.muted.includes(part);
-  const label = t(muted ? "unmute_other" : "mute_other", { name });
-  const press = async (): Promise<void> => {
-    setAsked(true);
-    const reply = await api.post<CallView>(`/api/support/call/${call.callId}/${muted ? "unmute" : "mute"}`, { part });
-    setRefused(!reply.ok);
-    setAsked(false);
-  };
-  return (
-    <>
-      {refused && (
-        <span class="small is-bad" role="alert">
-          {t("notice.command_failed")}
-        </span>
-      )}
-      <button
-        class="lane-mute"
-        data-testid={`live-mute-${part}`}
-        aria-pressed={muted}
-        aria-label={label}
-        title={label}
-        disabled={asked}
-        onClick={() => void press()}
-      >
-        <Icon d={muted ? micOff : mic} small />
-      </button>
-    </>
   );
 }
 

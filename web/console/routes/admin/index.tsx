@@ -1,19 +1,20 @@
 // /admin: what goes on now. Live calls are its first section.
 
-import type { ComponentChildren, TargetedEvent } from "preact";
-import { useLayoutEffect, useReducer, useState } from "preact/hooks";
-import { browserClock } from "../../../shared/clock.ts";
-import { down, gauge, globe, hash, headset, list, search, signal } from "../../../shared/design/icons.ts";
-import { Icon, Notice } from "../../../shared/design/parts.tsx";
+import { useLayoutEffect, useState } from "preact/hooks";
+import { gauge, globe, hash, headset, list, signal } from "../../../shared/design/icons.ts";
+import { Icon } from "../../../shared/design/parts.tsx";
+import { useChanged } from "../../changed.ts";
 import { h } from "../../house.ts";
-import { api, leave, maySet, path, query } from "../../state.ts";
-import { t, timeOfDay } from "../../words.ts";
+import { Choice, Nothing, Search } from "../../lists.tsx";
+import { maySet, path, query } from "../../state.ts";
+import { t } from "../../words.ts";
 import "./admin.css";
 import { Drawer } from "./drawer.tsx";
+import { Stale, usePolled } from "./frame.tsx";
 import { LiveCalls } from "./live-calls.ts";
 import { NodePage } from "./node/page.tsx";
 import { supervision } from "./open.ts";
-import { mayRelay, RelayPage } from "./relay/page.tsx";
+import { RelayPage } from "./relay/page.tsx";
 import { t as relayWord } from "./relay/words.ts";
 import { shown, STATES, type Filter } from "./rows.ts";
 import { Table } from "./table.tsx";
@@ -22,28 +23,16 @@ const NOTHING_SET: Filter = { words: "", queue: "", state: "", order: "longest" 
 
 /** The list, as long as the page is shown. */
 function useLive(): LiveCalls {
-  const [calls] = useState(
-    () => new LiveCalls({ api, clock: browserClock, visible: () => !document.hidden, signedOut: leave }),
-  );
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useLayoutEffect(() => {
-    const watched = supervision();
-    const offs = [
+  const calls = usePolled((env) => new LiveCalls(env));
+  const watched = supervision();
+  useChanged(watched);
+  useLayoutEffect(
+    () =>
       calls.changed.subscribe(() => {
         if (!calls.stale) watched.seen(new Set(calls.calls.map(({ callId }) => callId)));
-        redraw();
       }),
-      watched.changed.subscribe(() => redraw()),
-    ];
-    const seen = (): void => void (!document.hidden && calls.seen());
-    document.addEventListener("visibilitychange", seen);
-    calls.open();
-    return () => {
-      for (const off of offs) off();
-      document.removeEventListener("visibilitychange", seen);
-      calls.close();
-    };
-  }, []);
+    [],
+  );
   return calls;
 }
 
@@ -59,7 +48,6 @@ function LivePage() {
   const selected = query.value.get("call");
   const rows = shown(calls.calls, filter);
   const none = calls.asOf !== undefined && rows.length === 0;
-  const unread = calls.stale && calls.asOf === undefined;
   return (
     <main class={`page live ${selected ? "has-drawer" : ""}`} data-testid="live">
       <header class="page-head">
@@ -67,25 +55,23 @@ function LivePage() {
         {calls.asOf !== undefined && <span class="count">{calls.calls.length}</span>}
         <span class="end">
           {maySet() && (
-            <a class="button button-plain" href="/admin/node" data-testid="open-node">
-              <Icon d={gauge} small />
-              {h("node.open")}
-            </a>
-          )}
-          {mayRelay() && (
-            <a class="button button-plain" href="/admin/relay" data-testid="open-relay">
-              <Icon d={globe} small />
-              {relayWord("open")}
-            </a>
+            <>
+              <a class="button button-plain" href="/admin/node" data-testid="open-node">
+                <Icon d={gauge} small />
+                {h("node.open")}
+              </a>
+              <a class="button button-plain" href="/admin/relay" data-testid="open-relay">
+                <Icon d={globe} small />
+                {relayWord("open")}
+              </a>
+            </>
           )}
         </span>
       </header>
       <Filters calls={calls} filter={filter} set={setFilter} />
       {calls.stale && (
         <div class="live-stale" data-testid="live-stale">
-          <Notice kind="notice-warn" shape="lost" role="status">
-            {unread ? t("live.unread") : t("live.stale", { time: timeOfDay(new Date(calls.asOf ?? 0).toISOString()) })}
-          </Notice>
+          <Stale polled={calls} unread={t("live.unread")} />
         </div>
       )}
       <div class="live-body">
@@ -99,15 +85,13 @@ function LivePage() {
   );
 }
 
-function None({ filtered }: { filtered: boolean }) {
-  return (
-    <div class="empty" role="status">
-      <Icon d={headset} />
-      <b class="strong">{t(filtered ? "qa.empty" : "live.empty")}</b>
-      <span>{t(filtered ? "qa.empty.hint" : "live.empty.hint")}</span>
-    </div>
-  );
-}
+const None = ({ filtered }: { filtered: boolean }) => (
+  <Nothing
+    d={headset}
+    title={t(filtered ? "qa.empty" : "live.empty")}
+    hint={t(filtered ? "qa.empty.hint" : "live.empty.hint")}
+  />
+);
 
 interface FiltersProps {
   calls: LiveCalls;
@@ -120,20 +104,13 @@ function Filters({ calls, filter, set }: FiltersProps) {
   const some = filter.words || filter.queue || filter.state;
   return (
     <div class="filters" role="search">
-      <span class="input-group">
-        <Icon d={search} small />
-        <input
-          class="input"
-          type="search"
-          data-testid="live-search"
-          placeholder={t("live.search")}
-          aria-label={t("live.search")}
-          value={filter.words}
-          onInput={(event: TargetedEvent<HTMLInputElement>) => set({ ...filter, words: event.currentTarget.value })}
-        />
-      </span>
+      <Search
+        testId="live-search"
+        label={t("live.search")}
+        value={filter.words}
+        write={(words) => set({ ...filter, words })}
+      />
       <Choice d={hash} name={t("qa.queue_all")} value={filter.queue} set={(queue) => set({ ...filter, queue })}>
-        <option value="">{t("qa.queue_all")}</option>
         {queues.map((queue) => (
           <option key={queue} value={queue}>
             {queue}
@@ -146,7 +123,6 @@ function Filters({ calls, filter, set }: FiltersProps) {
         value={filter.state}
         set={(state) => set({ ...filter, state: state as Filter["state"] })}
       >
-        <option value="">{t("live.any_state")}</option>
         {[...STATES, "trouble" as const].map((state) => (
           <option key={state} value={state}>
             {t(`live.state.${state}`)}
@@ -156,10 +132,10 @@ function Filters({ calls, filter, set }: FiltersProps) {
       <Choice
         d={signal}
         name={t("live.sort")}
+        usual={t("live.sort.longest")}
         value={filter.order === "longest" ? "" : filter.order}
         set={(order) => set({ ...filter, order: order === "worst" ? "worst" : "longest" })}
       >
-        <option value="">{t("live.sort.longest")}</option>
         <option value="worst">{t("live.sort.worst")}</option>
       </Choice>
       {some && (
@@ -168,30 +144,5 @@ function Filters({ calls, filter, set }: FiltersProps) {
         </button>
       )}
     </div>
-  );
-}
-
-interface ChoiceProps {
-  d: string;
-  name: string;
-  /** Empty for the choice that filters nothing. */
-  value: string;
-  set: (value: string) => void;
-  children: ComponentChildren;
-}
-
-function Choice({ d, name, value, set, children }: ChoiceProps) {
-  return (
-    <span class={`filter-select ${value ? "is-set" : ""}`}>
-      <Icon d={d} />
-      <select
-        value={value}
-        aria-label={name}
-        onChange={(event: TargetedEvent<HTMLSelectElement>) => set(event.currentTarget.value)}
-      >
-        {children}
-      </select>
-      <Icon d={down} />
-    </span>
   );
 }

@@ -1,77 +1,87 @@
 // /admin/relay: who reaches us through the relay now, and what whoever runs it may do about it.
 
-import { useLayoutEffect, useReducer, useState } from "preact/hooks";
-import { browserClock } from "../../../../shared/clock.ts";
-import { globe, left, lock, refresh } from "../../../../shared/design/icons.ts";
+import { useState } from "preact/hooks";
+import { globe, lock, refresh } from "../../../../shared/design/icons.ts";
 import { Avatar, Icon, Notice } from "../../../../shared/design/parts.tsx";
 import { clock } from "../../../../shared/format.ts";
 import type { RelayAllocation } from "../../../../shared/gen/RelayAllocation.ts";
 import type { RelayState } from "../../../../shared/gen/RelayState.ts";
-import { api, leave, may } from "../../../state.ts";
+import { Confirm, useCommand } from "../../../command.tsx";
+import { h } from "../../../house.ts";
+import { Nothing } from "../../../lists.tsx";
 import { timeOfDay, wholeNumber } from "../../../words.ts";
-import { Confirm, type Asked } from "./confirm.tsx";
+import { Frame, usePolled } from "../frame.tsx";
 import { Relay } from "./relay.ts";
 import "./relay.css";
 import { t } from "./words.ts";
 
-/** The relay, as long as the page is shown. */
-function useRelay(): Relay {
-  const [relay] = useState(
-    () => new Relay({ api, clock: browserClock, visible: () => !document.hidden, signedOut: leave }),
-  );
-  const [, redraw] = useReducer<number, void>((n) => n + 1, 0);
-  useLayoutEffect(() => {
-    const off = relay.changed.subscribe(() => redraw());
-    const seen = (): void => void (!document.hidden && relay.seen());
-    document.addEventListener("visibilitychange", seen);
-    relay.open();
-    return () => {
-      off();
-      document.removeEventListener("visibilitychange", seen);
-      relay.close();
-    };
-  }, []);
-  return relay;
-}
-
-/** Whether this person may see the relay. */
-export const mayRelay = (): boolean => may("settings.write");
+/** What is done only after a question. */
+type Asked = { kind: "kill"; id: string; name: string } | { kind: "drain" | "rotate" };
 
 export function RelayPage() {
-  return mayRelay() ? <Shown /> : <Forbidden />;
-}
-
-function Shown() {
-  const relay = useRelay();
+  const relay = usePolled((env) => new Relay(env));
   const [asked, setAsked] = useState<Asked>();
   const { state } = relay;
   return (
-    <main class="page relay" data-testid="relay" aria-busy={!state && !relay.stale}>
-      <header class="page-head">
-        <a class="icon-button" href="/admin" aria-label={t("back")} title={t("back")}>
-          <Icon d={left} />
-        </a>
-        <h1 class="title-page">{t("title")}</h1>
-        {state?.on && <span class="count">{state.total}</span>}
-        {state && <span class="small muted relay-node">{t("node", { node: state.nodeId })}</span>}
-        {state?.on && <Actions relay={relay} state={state} ask={setAsked} />}
-      </header>
-      <Notices relay={relay} />
-      {state && (state.on ? <Rows state={state} ask={setAsked} /> : <Message title={t("off")} hint={t("off.hint")} />)}
-      {asked && <Confirm relay={relay} asked={asked} close={() => setAsked(undefined)} />}
-    </main>
+    <Frame
+      name="relay"
+      polled={relay}
+      title={t("title")}
+      about={
+        state && (
+          <>
+            {state.on && <span class="count">{state.total}</span>}
+            <span class="small muted relay-node">{t("node", { node: state.nodeId })}</span>
+          </>
+        )
+      }
+      actions={state?.on && <Actions relay={relay} state={state} ask={setAsked} />}
+      hint={state?.on && t("hint")}
+      unread={t("unread")}
+      notices={state && <Notices state={state} />}
+    >
+      {state &&
+        (state.on ? (
+          <Rows state={state} ask={setAsked} />
+        ) : (
+          <Nothing d={globe} title={t("off")} hint={t("off.hint")} />
+        ))}
+      {asked && <Ask relay={relay} asked={asked} close={() => setAsked(undefined)} />}
+    </Frame>
+  );
+}
+
+function Ask({ relay, asked, close }: { relay: Relay; asked: Asked; close: () => void }) {
+  const { kind } = asked;
+  return (
+    <Confirm
+      name="relay"
+      title={t(`${kind}.title`, { name: asked.kind === "kill" ? asked.name : "" })}
+      hint={t(`${kind}.hint`)}
+      reason={{ label: h("admin.reason"), hint: h("admin.reason.hint") }}
+      submit={{ label: t(`${kind}.submit`), ...(kind === "kill" ? { kind: "button-danger" } : {}) }}
+      act={(reason) => relay.perform(asked, reason)}
+      refusal="outside"
+      close={close}
+    />
   );
 }
 
 function Actions({ relay, state, ask }: { relay: Relay; state: RelayState; ask: (asked: Asked) => void }) {
+  const { busy, give } = useCommand();
   return (
-    <span class="end">
+    <>
       <button class="button button-plain" data-testid="relay-rotate" onClick={() => ask({ kind: "rotate" })}>
         <Icon d={refresh} small />
         {t("rotate")}
       </button>
       {state.draining ? (
-        <button class="button" data-testid="relay-serve" onClick={() => void relay.change({ kind: "serve" })}>
+        <button
+          class="button"
+          data-testid="relay-serve"
+          disabled={busy}
+          onClick={() => void give(() => relay.perform({ kind: "serve" }))}
+        >
           <Icon d={globe} small />
           {t("serve")}
         </button>
@@ -81,60 +91,23 @@ function Actions({ relay, state, ask }: { relay: Relay; state: RelayState; ask: 
           {t("drain")}
         </button>
       )}
-    </span>
+    </>
   );
 }
 
-function Notices({ relay: { state, stale, failed } }: { relay: Relay }) {
-  const time = state ? timeOfDay(state.serverTime) : "";
-  return (
-    <div class="relay-notices">
-      {state?.on && <p class="small muted relay-hint">{t("hint")}</p>}
-      {stale && (
-        <Notice kind="notice-warn" shape="lost" role="status">
-          {state ? t("stale", { time }) : t("unread")}
-        </Notice>
-      )}
-      {failed && (
-        <Notice kind="notice-warn" role="alert">
-          {t("failed")}
-        </Notice>
-      )}
-      {state?.draining && (
-        <Notice kind="notice-warn" role="status">
-          {t("draining")}
-        </Notice>
-      )}
-      {state?.rotatedAt && <Notice role="status">{t("rotated", { time: timeOfDay(state.rotatedAt) })}</Notice>}
-    </div>
-  );
-}
-
-function Message({ title, hint }: { title: string; hint: string }) {
-  return (
-    <div class="empty" role="status">
-      <Icon d={globe} />
-      <b class="strong">{title}</b>
-      <span>{hint}</span>
-    </div>
-  );
-}
-
-function Forbidden() {
-  return (
-    <main class="page">
-      <div class="idle" role="alert">
-        <div>
-          <h1 class="title-page">{t("forbidden")}</h1>
-          <p class="muted">{t("forbidden.hint")}</p>
-        </div>
-      </div>
-    </main>
-  );
-}
+const Notices = ({ state }: { state: RelayState }) => (
+  <>
+    {state.draining && (
+      <Notice kind="notice-warn" role="status">
+        {t("draining")}
+      </Notice>
+    )}
+    {state.rotatedAt && <Notice role="status">{t("rotated", { time: timeOfDay(state.rotatedAt) })}</Notice>}
+  </>
+);
 
 function Rows({ state, ask }: { state: RelayState; ask: (asked: Asked) => void }) {
-  if (state.allocations.length === 0) return <Message title={t("empty")} hint={t("empty.hint")} />;
+  if (state.allocations.length === 0) return <Nothing d={globe} title={t("empty")} hint={t("empty.hint")} />;
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label={t("title")}>
       <table class="table table-roomy relay-table">
