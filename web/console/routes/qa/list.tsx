@@ -1,14 +1,15 @@
 // The list of calls: newest first, filters in the address so that a list can be kept and shared.
 
 import { useEffect, useState } from "preact/hooks";
-import type { ComponentChildren, TargetedEvent } from "preact";
-import { calendar, check, down, hash, headset, left, right, search, signal } from "../../../shared/design/icons.ts";
-import { Avatar, Icon } from "../../../shared/design/parts.tsx";
+import type { ComponentChildren } from "preact";
+import { calendar, check, hash, headset, signal } from "../../../shared/design/icons.ts";
+import { Avatar } from "../../../shared/design/parts.tsx";
 import { clock } from "../../../shared/format.ts";
 import type { CallPage } from "../../../shared/gen/CallPage.ts";
 import type { CallRow } from "../../../shared/gen/CallRow.ts";
 import type { Staff } from "../../../shared/gen/Staff.ts";
 import type { StaffList } from "../../../shared/gen/StaffList.ts";
+import { Choice, Nothing, Pages, Search, useAnswer } from "../../lists.tsx";
 import { api, go, query } from "../../state.ts";
 import { dayAndTime, oneDigit, t, timeOfDay, type Key } from "../../words.ts";
 import { worst } from "./shape.ts";
@@ -55,30 +56,19 @@ export function requestOf(wishes: URLSearchParams, now: Date): string {
   return `/api/support/calls?${out.toString()}`;
 }
 
-type Shown = { at: "loading" } | { at: "failed" } | { at: "page"; page: CallPage };
-
 export function CallList() {
-  const [shown, setShown] = useState<Shown>({ at: "loading" });
+  const shown = useAnswer<CallPage>(requestOf(query.value, new Date()));
   const [queues, setQueues] = useState<string[]>([]);
   const [staff, setStaff] = useState<Staff[]>([]);
-  const address = query.value.toString();
   useEffect(() => {
     void api.get<StaffList>("/api/support/staff").then((reply) => reply.ok && setStaff(reply.value.staff));
   }, []);
   useEffect(() => {
-    let gone = false;
-    void api.get<CallPage>(requestOf(query.value, new Date())).then((reply) => {
-      if (gone) return;
-      if (!reply.ok) return setShown({ at: "failed" });
-      setShown({ at: "page", page: reply.value });
-      // The queues of the rows that were seen; there is no list of queues to ask for.
-      const seen = reply.value.calls.map((row) => row.queue);
-      setQueues((before) => [...new Set([...before, ...seen, wish("queue")])].filter(Boolean).sort());
-    });
-    return () => {
-      gone = true;
-    };
-  }, [address]);
+    if (shown.at !== "page") return;
+    // The queues of the rows that were seen; there is no list of queues to ask for.
+    const seen = shown.page.calls.map((row) => row.queue);
+    setQueues((before) => [...new Set([...before, ...seen, wish("queue")])].filter(Boolean).sort());
+  }, [shown]);
   const rows = shown.at === "page" ? shown.page.calls : [];
   const next = shown.at === "page" ? shown.page.next : undefined;
   return (
@@ -94,25 +84,12 @@ export function CallList() {
       )}
       <div class="table-scroll" tabIndex={0} role="region" aria-label={t("qa.title")}>
         {rows.length > 0 && <Table rows={rows} />}
-        {shown.at === "page" && rows.length === 0 && (
-          <div class="empty" role="status">
-            <b class="strong">{t("qa.empty")}</b>
-            <span>{t("qa.empty.hint")}</span>
-          </div>
-        )}
+        {shown.at === "page" && rows.length === 0 && <Nothing title={t("qa.empty")} hint={t("qa.empty.hint")} />}
       </div>
-      <footer class="bar-foot">
-        <span class="end">
-          <button class="button button-plain" disabled={!wish("before")} onClick={() => setWish("before", "")}>
-            <Icon d={left} small />
-            {t("qa.newer")}
-          </button>
-          <button class="button button-plain" disabled={!next} onClick={() => setWish("before", next ?? "")}>
-            {t("qa.older")}
-            <Icon d={right} small />
-          </button>
-        </span>
-      </footer>
+      <Pages
+        newer={wish("before") ? () => setWish("before", "") : undefined}
+        older={next ? () => setWish("before", next) : undefined}
+      />
     </main>
   );
 }
@@ -122,40 +99,40 @@ function Filters({ queues, staff }: { queues: string[]; staff: Staff[] }) {
   return (
     <div class="filters" role="search">
       <SearchBox />
-      <Choice name="when" d={calendar} all={t("qa.any_time")}>
+      <Wish name="when" d={calendar} all={t("qa.any_time")}>
         <option value="today">{t("qa.today")}</option>
         <option value="week">{t("qa.day7")}</option>
-      </Choice>
-      <Choice name="status" d={check} all={t("qa.any_status")}>
+      </Wish>
+      <Wish name="status" d={check} all={t("qa.any_status")}>
         {STATUSES.map((status) => (
           <option key={status} value={status}>
             {t(`qa.status.${status}`)}
           </option>
         ))}
-      </Choice>
-      <Choice name="queue" d={hash} all={t("qa.queue_all")}>
+      </Wish>
+      <Wish name="queue" d={hash} all={t("qa.queue_all")}>
         {queues.map((queue) => (
           <option key={queue} value={queue}>
             {queue}
           </option>
         ))}
-      </Choice>
+      </Wish>
       {staff.length > 0 && (
-        <Choice name="agent" d={headset} all={t("qa.agent_all")}>
+        <Wish name="agent" d={headset} all={t("qa.agent_all")}>
           {staff.map((one) => (
             <option key={one.id} value={one.id}>
               {one.staffName}
             </option>
           ))}
-        </Choice>
+        </Wish>
       )}
-      <Choice name="maxMos" d={signal} all={t("qa.any_quality")}>
+      <Wish name="maxMos" d={signal} all={t("qa.any_quality")}>
         {QUALITIES.map(({ id, key }) => (
           <option key={id} value={id}>
             {t(key)}
           </option>
         ))}
-      </Choice>
+      </Wish>
       {some && (
         <button class="button button-quiet" onClick={() => go("/qa", true)}>
           {t("qa.clear")}
@@ -176,40 +153,21 @@ function SearchBox() {
   useEffect(() => {
     if (cleared) setText("");
   }, [cleared]);
-  return (
-    <span class="input-group">
-      <Icon d={search} small />
-      <input
-        class="input"
-        type="search"
-        data-testid="qa-search"
-        placeholder={t("qa.search")}
-        aria-label={t("qa.search")}
-        value={text}
-        onInput={(event: TargetedEvent<HTMLInputElement>) => setText(event.currentTarget.value)}
-      />
-    </span>
-  );
+  return <Search testId="qa-search" label={t("qa.search")} value={text} write={setText} />;
 }
 
-function Choice(props: { name: string; d: string; all: string; children: ComponentChildren }) {
-  const value = wish(props.name);
-  return (
-    <span class={`filter-select ${value ? "is-set" : ""}`}>
-      <Icon d={props.d} />
-      <select
-        value={value}
-        aria-label={props.all}
-        data-testid={`qa-filter-${props.name}`}
-        onChange={(event: TargetedEvent<HTMLSelectElement>) => setWish(props.name, event.currentTarget.value)}
-      >
-        <option value="">{props.all}</option>
-        {props.children}
-      </select>
-      <Icon d={down} />
-    </span>
-  );
-}
+/** A filter whose choice is in the address. */
+const Wish = (props: { name: string; d: string; all: string; children: ComponentChildren }) => (
+  <Choice
+    d={props.d}
+    name={props.all}
+    value={wish(props.name)}
+    set={(value) => setWish(props.name, value)}
+    testId={`qa-filter-${props.name}`}
+  >
+    {props.children}
+  </Choice>
+);
 
 function Table({ rows }: { rows: CallRow[] }) {
   return (

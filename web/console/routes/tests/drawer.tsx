@@ -1,11 +1,11 @@
 // One line test in detail: what the visitor saw, and the figures of both sides apart.
 
-import { useEffect } from "preact/hooks";
 import { alert, check, clock as clockIcon, close } from "../../../shared/design/icons.ts";
 import { Icon, Notice } from "../../../shared/design/parts.tsx";
 import type { Preflight } from "../../../shared/gen/Preflight.ts";
 import { h } from "../../house.ts";
-import { dayAndTime, oneDigit, t, wholeNumber } from "../../words.ts";
+import { Details } from "../../lists.tsx";
+import { dayAndTime, oneDigit, wholeNumber } from "../../words.ts";
 import { spoken } from "./shape.ts";
 import { Verdict } from "./verdict.tsx";
 import { advice, said } from "./words.ts";
@@ -13,32 +13,20 @@ import { advice, said } from "./words.ts";
 const SHAPES = { ok: check, warn: alert, failed: close, skipped: clockIcon } as const;
 
 export function Drawer({ test, shut }: { test: Preflight; shut: () => void }) {
-  useEffect(() => {
-    const keys = (event: KeyboardEvent): void => {
-      const inside = (event.target as HTMLElement | null)?.closest("input, select, textarea");
-      if (event.key === "Escape" && !inside) shut();
-    };
-    addEventListener("keydown", keys);
-    return () => removeEventListener("keydown", keys);
-  }, []);
   const code = spoken(test.code);
   return (
-    <aside class="live-drawer" data-testid="tests-drawer" aria-label={h("tests.details", { code })}>
-      <header class="live-head live-head-gone">
+    <Details
+      name="tests"
+      label={h("tests.details", { code })}
+      plain
+      head={
         <span class="live-title">
           <h2 class="title-part number">{code}</h2>
           <span class="small muted number">{dayAndTime(test.createdAt)}</span>
         </span>
-        <button
-          class="icon-button"
-          data-testid="tests-close"
-          aria-label={t("live.close")}
-          title={t("live.close")}
-          onClick={shut}
-        >
-          <Icon d={close} />
-        </button>
-      </header>
+      }
+      shut={shut}
+    >
       <section class="live-part">
         <dl class="pairs">
           <dt>{h("tests.result")}</dt>
@@ -57,7 +45,7 @@ export function Drawer({ test, shut }: { test: Preflight; shut: () => void }) {
       </section>
       {test.report ? <Steps test={test} /> : <Unsent />}
       <Figures test={test} />
-    </aside>
+    </Details>
   );
 }
 

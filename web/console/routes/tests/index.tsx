@@ -1,13 +1,12 @@
 // /admin/tests: what came of line tests, found by the code that a visitor reads out.
 
-import type { TargetedEvent } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { left, right, search } from "../../../shared/design/icons.ts";
-import { Icon, Notice } from "../../../shared/design/parts.tsx";
+import { useState } from "preact/hooks";
+import { Notice } from "../../../shared/design/parts.tsx";
 import type { Preflight } from "../../../shared/gen/Preflight.ts";
 import type { PreflightPage } from "../../../shared/gen/PreflightPage.ts";
 import { h } from "../../house.ts";
-import { api, go, query } from "../../state.ts";
+import { Nothing, Pages, Search, useAnswer } from "../../lists.tsx";
+import { go, query } from "../../state.ts";
 import { dayAndTime, oneDigit, t, timeOfDay, wholeNumber } from "../../words.ts";
 import "../admin/admin.css";
 import { Drawer } from "./drawer.tsx";
@@ -19,8 +18,6 @@ import { advice } from "./words.ts";
 
 /** Rows of one page. */
 const PAGE = 50;
-
-type Shown = { at: "loading" } | { at: "failed" } | { at: "page"; page: PreflightPage };
 
 /** The address with other names in it; `undefined` takes one out. */
 function addressOf(changes: Record<string, string | undefined>): string {
@@ -35,6 +32,8 @@ function addressOf(changes: Record<string, string | undefined>): string {
 
 const wish = (changes: Record<string, string | undefined>): void => go(addressOf(changes), true);
 
+const shut = (): void => wish({ test: undefined });
+
 /** The request for what the address says. */
 export function requestOf(wishes: URLSearchParams): string {
   const out = new URLSearchParams({ limit: String(PAGE) });
@@ -46,18 +45,8 @@ export function requestOf(wishes: URLSearchParams): string {
 }
 
 export default function TestsPage() {
-  const [shown, setShown] = useState<Shown>({ at: "loading" });
+  const shown = useAnswer<PreflightPage>(requestOf(query.value));
   const [linking, setLinking] = useState(false);
-  const request = requestOf(query.value);
-  useEffect(() => {
-    let gone = false;
-    void api.get<PreflightPage>(request).then((reply) => {
-      if (!gone) setShown(reply.ok ? { at: "page", page: reply.value } : { at: "failed" });
-    });
-    return () => {
-      gone = true;
-    };
-  }, [request]);
   const rows = shown.at === "page" ? shown.page.preflights : [];
   const next = shown.at === "page" ? shown.page.next : undefined;
   const selected = rows.find(({ preflightId }) => preflightId === query.value.get("test"));
@@ -88,34 +77,15 @@ export default function TestsPage() {
         <div class="table-scroll" tabIndex={0} role="region" aria-label={h("tests.title")}>
           {rows.length > 0 && <Table rows={rows} selected={selected} />}
           {shown.at === "page" && rows.length === 0 && (
-            <div class="empty" role="status">
-              <b class="strong">{h("tests.empty")}</b>
-              <span>{h("tests.empty.hint")}</span>
-            </div>
+            <Nothing title={h("tests.empty")} hint={h("tests.empty.hint")} />
           )}
         </div>
-        {selected && <Drawer test={selected} shut={() => wish({ test: undefined })} />}
+        {selected && <Drawer test={selected} shut={shut} />}
       </div>
-      <footer class="bar-foot">
-        <span class="end">
-          <button
-            class="button button-plain"
-            disabled={!query.value.get("before")}
-            onClick={() => wish({ before: undefined, test: undefined })}
-          >
-            <Icon d={left} small />
-            {t("qa.newer")}
-          </button>
-          <button
-            class="button button-plain"
-            disabled={!next}
-            onClick={() => wish({ before: next ?? undefined, test: undefined })}
-          >
-            {t("qa.older")}
-            <Icon d={right} small />
-          </button>
-        </span>
-      </footer>
+      <Pages
+        newer={query.value.get("before") ? () => wish({ before: undefined, test: undefined }) : undefined}
+        older={next ? () => wish({ before: next, test: undefined }) : undefined}
+      />
     </main>
   );
 }
@@ -128,22 +98,7 @@ function CodeBox() {
     const code = codeOf(typed);
     if (code || typed.trim() === "") wish({ code, before: undefined, test: undefined });
   };
-  return (
-    <span class="input-group">
-      <Icon d={search} small />
-      <input
-        class="input"
-        type="search"
-        data-testid="tests-code"
-        autocomplete="off"
-        spellcheck={false}
-        placeholder={h("tests.code")}
-        aria-label={h("tests.code")}
-        value={text}
-        onInput={(event: TargetedEvent<HTMLInputElement>) => write(event.currentTarget.value)}
-      />
-    </span>
-  );
+  return <Search testId="tests-code" label={h("tests.code")} value={text} write={write} />;
 }
 
 function Table({ rows, selected }: { rows: Preflight[]; selected: Preflight | undefined }) {
