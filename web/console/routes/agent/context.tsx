@@ -2,6 +2,7 @@
 
 import { user } from "../../../shared/design/icons.ts";
 import { Avatar, Icon } from "../../../shared/design/parts.tsx";
+import { parked } from "../../parked.ts";
 import { maySeeTests } from "../../state.ts";
 import { t, timeOfDay } from "../../words.ts";
 import type { Desk } from "./desk.ts";
@@ -36,8 +37,13 @@ export function Context({ desk, alone }: { desk: Desk; alone: boolean }) {
                 <dd class="number">{timeOfDay(call.answeredAt)}</dd>
               </>
             )}
-            <dt>{t("recording")}</dt>
-            <dd>{t(call.recorded ? "yes" : "no")}</dd>
+            {/* Of a call that is over nobody can say it here: it is a matter of now. */}
+            {call.status === "answered" && (
+              <>
+                <dt>{t("recording")}</dt>
+                <dd>{t(!call.recorded ? "no" : parked(call) ? "recording_paused" : "yes")}</dd>
+              </>
+            )}
             <dt>{t("reference")}</dt>
             <dd>{call.callId.slice(0, 8)}</dd>
           </dl>
