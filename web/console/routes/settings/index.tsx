@@ -349,52 +349,54 @@ function Saving({ form, redraw, path, taken, children }: SavingProps) {
       }}
     >
       <div class="settings-body">{children}</div>
-      {theirs && (
-        <div class="settings-behind">
-          <Notice kind="notice-warn" role="alert">
-            {h("settings.behind")}
-          </Notice>
-        </div>
-      )}
-      <footer class="bar-foot">
-        <span class={`settings-said small ${state === "failed" ? "is-bad" : ""}`} role="status">
-          {said && <Icon d={info} small />}
-          {said}
-        </span>
-        {theirs ? (
-          <Behind
-            key="behind"
-            busy={state === "saving"}
-            savable={form.savable}
-            show={() => {
-              setTheirs(undefined);
-              setState("");
-              taken(theirs);
-            }}
-            keep={() => {
-              const { value, version } = theirs[path];
-              void save(over(form.value, form.settings.value, value), version);
-            }}
-          />
-        ) : (
-          <span class="end" key="usual">
-            <button
-              type="button"
-              class="button button-quiet"
-              disabled={form.changes === 0}
-              onClick={() => {
-                form.undo();
-                setState("");
-                redraw();
-              }}
-            >
-              {h("settings.undo")}
-            </button>
-            <button class="button" data-testid="settings-save" disabled={!form.savable || state === "saving"}>
-              {h("settings.save")}
-            </button>
-          </span>
+      <footer class="settings-foot">
+        {theirs && (
+          <div class="settings-behind">
+            <Notice kind="notice-warn" role="alert">
+              {h("settings.behind")}
+            </Notice>
+          </div>
         )}
+        <div class="bar-foot">
+          <span class={`settings-said small ${state === "failed" ? "is-bad" : ""}`} role="status">
+            {said && <Icon d={info} small />}
+            {said}
+          </span>
+          {theirs ? (
+            <Behind
+              key="behind"
+              busy={state === "saving"}
+              savable={form.savable}
+              show={() => {
+                setTheirs(undefined);
+                setState("");
+                taken(theirs);
+              }}
+              keep={() => {
+                const { value, version } = theirs[path];
+                void save(over(form.value, form.settings.value, value), version);
+              }}
+            />
+          ) : (
+            <span class="end" key="usual">
+              <button
+                type="button"
+                class="button button-quiet"
+                disabled={form.changes === 0}
+                onClick={() => {
+                  form.undo();
+                  setState("");
+                  redraw();
+                }}
+              >
+                {h("settings.undo")}
+              </button>
+              <button class="button" data-testid="settings-save" disabled={!form.savable || state === "saving"}>
+                {h("settings.save")}
+              </button>
+            </span>
+          )}
+        </div>
       </footer>
     </form>
   );
