@@ -79,14 +79,16 @@ function Stage({ node, state }: { node: NodeDrain; state: DrainState }) {
         <p class="admin-hint">{h(`node.${stage}.hint`)}</p>
       </div>
       <dl class="node-figures">
-        <Figure name={h(state.draining ? "node.calls_left" : "node.calls")}>{wholeNumber(state.calls)}</Figure>
+        <Figure name={h(state.draining ? "node.calls_left" : "node.calls", { n: state.calls })}>
+          {wholeNumber(state.calls)}
+        </Figure>
         {stage === "draining" && (
           <Figure name={h("node.left")}>
             <EverySecond>{() => clock(node.secondsLeft ?? 0)}</EverySecond>
           </Figure>
         )}
         <Figure name={h("node.waiting")}>{wholeNumber(state.waiting)}</Figure>
-        <Figure name={h("node.rooms")}>{wholeNumber(state.rooms)}</Figure>
+        <Figure name={h("node.rooms", { n: state.rooms })}>{wholeNumber(state.rooms)}</Figure>
         {state.rooms > 0 && <Figure name={h("node.oldest")}>{clock(state.oldestSeconds)}</Figure>}
       </dl>
     </section>
