@@ -76,6 +76,8 @@ export function Confirm(props: ConfirmProps) {
     event.preventDefault();
     const lacks = props.reason.missing !== undefined && reason.trim() === "";
     setMissing(lacks);
+    // What lacks is put right there.
+    if (lacks) dialog.current?.querySelector<HTMLElement>(`[data-testid="${name}-reason"]`)?.focus();
     if (lacks || submit.disabled) return;
     const done = await give(() => act(reason));
     if (done || (done === false && refusal === "outside")) close();
@@ -83,7 +85,7 @@ export function Confirm(props: ConfirmProps) {
   return (
     <dialog class="dialog confirm" ref={dialog} aria-labelledby={`${id}-title`} onClose={close}>
       <form class="confirm-form" noValidate onSubmit={(event) => void press(event)}>
-        <div>
+        <div class="confirm-head">
           <h2 class="title-page" id={`${id}-title`}>
             {title}
           </h2>
