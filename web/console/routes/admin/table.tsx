@@ -119,7 +119,7 @@ function Row({ call, calls, chosen, supervision }: RowProps) {
           </span>
         )}
       </td>
-      <td class="live-sound">
+      <td class={`live-sound ${worstOf(call) === undefined ? "is-none" : ""}`}>
         <Quality call={call} />
       </td>
       <td class="is-number live-ways">
