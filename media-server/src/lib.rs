@@ -25,6 +25,7 @@ pub mod config;
 mod control;
 mod convert;
 pub mod drain;
+mod ends;
 pub mod events;
 pub mod finaliser;
 mod foreign;

@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// The same under the registry's lock: nobody forgets the room in between, and what is told of it later comes later.
-    fn tell_known(&self, registry: &Registry, room: CallId, command: Command) {
+    pub(crate) fn tell_known(&self, registry: &Registry, room: CallId, command: Command) {
         let shard = registry.shard_of(room);
         let Some((shard, link)) = shard.and_then(|shard| Some((shard, self.shards.get(shard)?))) else {
             return;
@@ -302,63 +302,6 @@ impl Shared {
             slots,
         };
         sdp::answer(offer, &ours)
-    }
-
-    fn leave_now(&self, secret: &Secret) -> Result<(), Refusal> {
-        let mut registry = lock(&self.registry);
-        let (id, shard, leg) = registry.by_secret(&digest(secret))?;
-        if leg.attached {
-            let command = Command::RemoveLeg {
-                leg: convert::leg(id),
-                cause: media_core::event::Cause::HangUp,
-            };
-            return self.link(shard)?.tell(command);
-        }
-        registry.remove_leg(id);
-        Ok(())
-    }
-
-    /// See [`Media::close_leg`].
-    pub(crate) fn close_leg(&self, leg: LegId, cause: Cause) {
-        let known = lock(&self.registry).leg(leg).map(|leg| (leg.room, leg.attached));
-        let Some((room, attached)) = known else { return };
-        if !attached {
-            lock(&self.registry).remove_leg(leg);
-            return;
-        }
-        self.tell_room(
-            room,
-            Command::RemoveLeg {
-                leg: convert::leg(leg),
-                cause: convert::cause_in(cause),
-            },
-        );
-    }
-
-    /// See [`Media::close_room`].
-    pub(crate) fn close_room(&self, room: CallId, cause: Cause) {
-        let over = {
-            let mut registry = lock(&self.registry);
-            if registry.shard_of(room).is_none() {
-                return;
-            }
-            let close = Command::CloseRoom {
-                room: convert::room(room),
-                cause: convert::cause_in(cause),
-            };
-            self.tell_known(&registry, room, close);
-            registry.remove_room(room)
-        };
-        // Not under the registry's lock: the control thread takes the two the other way round.
-        if over {
-            lock(&self.outbox).close(room);
-        }
-        self.recorder.tell(recorder::Message::RoomClosed {
-            room: room.0,
-            at_ns: self.clock.now_ns(),
-            cause: cause.word(),
-        });
-        lock(&self.live).remove(room);
     }
 }
 
