@@ -35,6 +35,7 @@ mod metrics;
 mod music;
 pub mod panics;
 mod plane;
+mod plans;
 pub mod preflight;
 pub mod recorder;
 pub mod registry;

@@ -19,7 +19,7 @@ use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
     Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Part, Plan, RecordCommand, Refusal,
-    RoomSnapshot, Rooms, Sdp, Secret, Stance, Thresholds,
+    RoomSnapshot, Rooms, Sdp, Secret, Thresholds,
 };
 use tokio::sync::Notify;
 use udp::Bell;
@@ -349,28 +349,7 @@ impl Media for Plane {
     }
 
     fn plan(&self, plan: Plan) {
-        let room = plan.room;
-        if lock(&self.0.registry).shard_of(room).is_none() {
-            tracing::debug!(room = %uuid::Uuid::from_u128(room.0), "a plan for a room that is not here");
-        }
-        let at_ns = self.0.clock.now_ns();
-        let of = |wanted: Stance| plan.stances.iter().filter(move |(_, stance)| *stance == wanted);
-        self.0.recorder.tell(recorder::Message::Hold {
-            room: room.0,
-            at_ns,
-            on: of(Stance::Held).chain(of(Stance::Queued)).next().is_some(),
-        });
-        self.0.recorder.tell(recorder::Message::Muted {
-            room: room.0,
-            at_ns,
-            legs: of(Stance::Muted).map(|(leg, _)| leg.0).collect(),
-        });
-        self.0.recorder.tell(recorder::Message::Planned {
-            room: room.0,
-            at_ns,
-            stances: plan.stances.iter().map(|(leg, stance)| (leg.0, *stance)).collect(),
-        });
-        self.0.tell_room(room, Command::Plan(Box::new(convert::plan(plan))));
+        self.0.take_plan(plan);
     }
 
     fn change_part(&self, id: LegId, part: Part) {

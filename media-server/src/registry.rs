@@ -106,6 +106,8 @@ pub struct Room {
     pub legs: Vec<LegId>,
     /// When it was made, nanoseconds.
     pub made_at: u64,
+    /// Epoch of the newest plan that was taken for it.
+    pub planned: Option<u64>,
 }
 
 /// See the top of this file.
@@ -248,6 +250,7 @@ impl Registry {
                     shard,
                     legs: Vec::new(),
                     made_at: now,
+                    planned: None,
                 },
             );
         }
@@ -258,6 +261,19 @@ impl Registry {
     #[must_use]
     pub fn shard_of(&self, room: CallId) -> Option<usize> {
         self.rooms.get(&room).map(|room| room.shard)
+    }
+
+    /// Whether a plan of this epoch is to be followed: the room is known, and nothing newer was taken for it. The same one
+    /// may be told twice.
+    pub fn takes_plan(&mut self, room: CallId, epoch: u64) -> bool {
+        let Some(room) = self.rooms.get_mut(&room) else {
+            return false;
+        };
+        let is_late = room.planned.is_some_and(|newest| newest > epoch);
+        if !is_late {
+            room.planned = Some(epoch);
+        }
+        !is_late
     }
 
     /// The leg that a secret stands for.

@@ -2,9 +2,9 @@
 
 mod common;
 
-use call_model::{CallId, LegId};
+use call_model::{CallId, LegId, RecordingId};
 use common::{Client, PATIENCE, Server, now, until};
-use ports::{Announce, Cause, EventKind, Flag, Part, Refusal, Sdp, Stance, Tap, Thresholds};
+use ports::{Announce, Cause, EventKind, Flag, Part, Policy, RecordCommand, Refusal, Sdp, Stance, Tap, Thresholds};
 
 const ROOM: CallId = CallId(0xCA11);
 const CUSTOMER: LegId = LegId(1);
@@ -134,6 +134,47 @@ async fn a_customer_on_hold_hears_our_tune_in_the_stream_that_carried_the_agent(
         "{sequences:?}"
     );
     assert!(customer.heard.iter().all(|(payload_type, _, _)| *payload_type == 111));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_comes_behind_a_newer_one_hides_nothing_from_the_recorder() {
+    let server = Server::start();
+    let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
+    let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
+    let to_agent = server.admit(ROOM, AGENT, Part::Agent, 2).await;
+    let recording = RecordCommand::Start {
+        recording: RecordingId(7),
+        policy: Policy::Required,
+        customer_left: true,
+    };
+    server.media.record(ROOM, recording);
+    server.talk(ROOM, &[CUSTOMER, AGENT], 1, Tap::On);
+    customer.join(&*server.media, to_customer).await;
+    agent.join(&*server.media, to_agent).await;
+    until(&mut [&mut customer, &mut agent], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    agent.say(&frame(0));
+    server
+        .events_until(|event| matches!(event.kind, EventKind::RoomLive))
+        .await;
+    // Resumed, and then comes a plan that was read before.
+    server.talk(ROOM, &[CUSTOMER, AGENT], 3, Tap::On);
+    server.plan(ROOM, &[(CUSTOMER, Stance::Held), (AGENT, Stance::Talk)], 2, Tap::On);
+    for n in 1..=20 {
+        customer.say(&frame(n));
+        agent.say(&frame(n));
+    }
+    let recorded = || {
+        let families = server.registry.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "helpline_recording_packets_total");
+        family.expect("it is counted").get_metric()[0].get_counter().get_value()
+    };
+    until(&mut [&mut customer, &mut agent], "the words in the recording", |_| {
+        recorded() >= 40.0
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

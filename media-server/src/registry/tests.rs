@@ -164,3 +164,20 @@ fn a_room_goes_where_it_is_taken_and_one_that_lives_asks_nobody() {
     );
     assert!(registry.legs_of(|part, _| part == Part::Supervisor).is_empty());
 }
+
+#[test]
+fn a_plan_that_comes_behind_a_newer_one_is_late_until_its_room_begins_anew() {
+    let room = CallId(9);
+    let mut registry = Registry::new(1, 100, 4);
+    assert!(!registry.takes_plan(room, 1), "nobody knows the room");
+    registry.admit(new(1, 9), digest(1), any).unwrap();
+    registry.admit(new(2, 8), digest(2), any).unwrap();
+    assert!(registry.takes_plan(room, 3));
+    assert!(registry.takes_plan(room, 3), "told twice");
+    assert!(!registry.takes_plan(room, 2));
+    assert!(registry.takes_plan(CallId(8), 2), "each room by itself");
+    assert!(registry.takes_plan(room, 4));
+    registry.remove_room(room);
+    registry.admit(new(1, 9), digest(1), any).unwrap();
+    assert!(registry.takes_plan(room, 1));
+}
