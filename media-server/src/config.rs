@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use media_core::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, SECOND};
+use media_core::limits::{self, CONSENT, CONSENT_MAX, CONSENT_MIN, SECOND};
 
 use crate::admission::{BUSY_MAX, BUSY_SHED};
 use crate::affinity::Pin;
@@ -14,6 +14,10 @@ pub const BASE_PORT: u16 = 40_000;
 /// Legs that a shard takes before new rooms are refused, whatever its load: of the 4,096 that its tables hold, a quarter
 /// stays for partners and supervisors who join calls that live. The measured load decides before ([`crate::admission`]).
 pub const LEGS_PER_SHARD: u32 = 3_000;
+/// Least that may be set: one room, or the node refuses every call for ever.
+pub const LEGS_PER_SHARD_MIN: u32 = LEGS_RESERVED_PER_ROOM;
+/// Most that may be set: what the engine's tables hold.
+pub const LEGS_PER_SHARD_MAX: u32 = limits::LEGS_PER_SHARD_MAX as u32;
 /// Legs that a new room counts as at once: the customer and the agent, of whom one may not have come yet.
 pub const LEGS_RESERVED_PER_ROOM: u32 = 2;
 /// Most shards: more threads than any machine we know has cores to spare.
@@ -42,7 +46,7 @@ pub struct Config {
     pub advertise: Vec<IpAddr>,
     /// Datagrams per system call, 1 to 256.
     pub batch: usize,
-    /// Legs that a shard takes, see [`LEGS_PER_SHARD`].
+    /// Legs that a shard takes, see [`LEGS_PER_SHARD`]; [`LEGS_PER_SHARD_MIN`] to [`LEGS_PER_SHARD_MAX`].
     pub legs_per_shard: u32,
     /// Share of its core from which on a shard takes no new room, above 0 and at most [`BUSY_MAX_MAX`].
     pub busy_max: f64,

@@ -13,6 +13,7 @@ use media_core::dtls::Fingerprint;
 use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
 use ports::{Part, Red, Refusal};
 
+use crate::config::LEGS_PER_SHARD_MAX;
 use crate::relay::Legs;
 
 /// SHA-256 of a grant's secret.
@@ -149,12 +150,13 @@ pub struct NewLeg {
 }
 
 impl Registry {
-    /// Empty tables for `shards` shards that take `legs_per_shard` legs each, `reserve` of them kept per room.
+    /// Empty tables for `shards` shards that take `legs_per_shard` legs each (of more than the engine holds: as many as it
+    /// does), `reserve` of them kept per room.
     #[must_use]
     pub fn new(shards: usize, legs_per_shard: u32, reserve: u32) -> Registry {
         Registry {
             load: vec![(0, 0); shards.max(1)],
-            legs_per_shard,
+            legs_per_shard: legs_per_shard.min(LEGS_PER_SHARD_MAX),
             reserve,
             ..Registry::default()
         }
@@ -164,7 +166,7 @@ impl Registry {
     /// takes a new room; a room that lives is not asked about.
     ///
     /// # Errors
-    /// `Full`, `Limit("legs_per_room")`, `Limit("secrets_per_leg")`.
+    /// `Full`, `Limit("legs_per_room")`, `Limit("legs_per_shard")`.
     pub fn admit(&mut self, new: NewLeg, secret: Digest, may_take: impl Fn(usize) -> bool) -> Result<(), Refusal> {
         if let Some(leg) = self.legs.get_mut(&new.leg) {
             if !leg.secrets.contains(&secret) {
@@ -177,13 +179,19 @@ impl Registry {
             }
             return Ok(());
         }
-        let room = self.room(new.room, new.now, may_take)?;
+        self.place_room(new.room, new.now, may_take)?;
+        let room = self.rooms.get_mut(&new.room).ok_or(Refusal::Unavailable)?;
         if room.legs.len() >= LEGS_PER_ROOM_MAX {
             return Err(Refusal::Limit("legs_per_room"));
         }
-        room.legs.push(new.leg);
         let shard = room.shard;
-        self.load[shard].0 += 1;
+        let legs = &mut self.load[shard].0;
+        // The engine would refuse it, behind the answer that its client has by then.
+        if *legs >= LEGS_PER_SHARD_MAX {
+            return Err(Refusal::Limit("legs_per_shard"));
+        }
+        *legs += 1;
+        room.legs.push(new.leg);
         self.next_tap = self.next_tap.wrapping_add(1);
         let leg = Leg {
             room: new.room,
@@ -234,11 +242,11 @@ impl Registry {
         self.load.iter().all(|load| self.lacks_legs(*load))
     }
 
-    /// The room, placed if it is new.
+    /// Places a room that is new.
     ///
     /// # Errors
     /// `Full` when no shard has room for a whole call.
-    fn room(&mut self, id: CallId, now: u64, may_take: impl Fn(usize) -> bool) -> Result<&mut Room, Refusal> {
+    fn place_room(&mut self, id: CallId, now: u64, may_take: impl Fn(usize) -> bool) -> Result<(), Refusal> {
         if !self.rooms.contains_key(&id) {
             let shard = self.place(may_take).ok_or(Refusal::Full {
                 retry_after_s: RETRY_AFTER_S,
@@ -254,7 +262,7 @@ impl Registry {
                 },
             );
         }
-        self.rooms.get_mut(&id).ok_or(Refusal::Unavailable)
+        Ok(())
     }
 
     /// The shard of a room that is known.

@@ -164,6 +164,7 @@ impl MediaServer {
                 commands: part.commands,
                 jobs,
                 reports: reports_in.clone(),
+                refused: VecDeque::new(),
                 number,
                 tap: part.tap,
                 relay: part.relay,

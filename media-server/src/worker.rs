@@ -5,16 +5,18 @@
 //!
 //! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
-use media_core::command::Command;
+use media_core::command::{Command, Refused};
 use media_core::counters::{Second, Totals};
-use media_core::event::Event;
+use media_core::event::{Cause, Event, Kind, Summary};
 use media_core::shard::{FORESEEN_MAX, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
+use media_core::{LegId, RoomId};
 use udp::{Batch, Bell, Interest, Outgoing, Poller, Socket};
 
 use crate::clock::Clock;
@@ -89,6 +91,8 @@ pub struct Worker<T> {
     pub jobs: SyncSender<Job>,
     /// To the control thread, with this shard's number.
     pub reports: SyncSender<(usize, Report)>,
+    /// Ends of legs that the engine did not take; no more than legs that were admitted.
+    pub refused: VecDeque<Event>,
     /// Number of this shard.
     pub number: usize,
     /// The recorder's ring.
@@ -192,10 +196,15 @@ impl<T: TapSink> Worker<T> {
             let Ok(command) = self.commands.try_recv() else {
                 return false;
             };
+            let added = if let Command::AddLeg(add) = &command {
+                Some((add.room, add.leg))
+            } else {
+                None
+            };
             let shard = &mut self.shard;
             match catch_unwind(AssertUnwindSafe(|| shard.command(now, command))) {
                 Ok(Ok(())) => {}
-                Ok(Err(refused)) => tracing::debug!(shard = self.number, %refused, "command refused"),
+                Ok(Err(refused)) => self.not_done(now, refused, added),
                 Err(_) => self.bury(now),
             }
             if self.shard.must_flush() {
@@ -203,6 +212,26 @@ impl<T: TapSink> Worker<T> {
             }
         }
         true
+    }
+
+    /// The engine has refused a command. Of a leg that it did not take others believe that it lives: its answer went out
+    /// before, and the engine will report no end of it.
+    fn not_done(&mut self, now: u64, refused: Refused, added: Option<(RoomId, LegId)>) {
+        tracing::debug!(shard = self.number, %refused, "command refused");
+        let Some((room, leg)) = added.filter(|_| refused != Refused::LegExists) else {
+            return;
+        };
+        self.refused.push_back(Event {
+            room,
+            // The outbox numbers events anew, and the engine has numbered none for this one.
+            seq: 0,
+            at: now,
+            kind: Kind::LegDown {
+                leg,
+                cause: Cause::Limit,
+                summary: Summary::default(),
+            },
+        });
     }
 
     fn take_datagrams(&mut self, now: u64, received: usize, gauges: &mut Gauges) {
@@ -327,6 +356,7 @@ impl<T: TapSink> Worker<T> {
         }
         loop {
             let report = held.report.take();
+            let report = report.or_else(|| self.refused.pop_front().map(Report::Event));
             let report = report.or_else(|| self.shard.poll_event().map(Report::Event));
             let Some(report) = report.or_else(|| self.shard.poll_second().map(Report::Second)) else {
                 return;

@@ -89,6 +89,14 @@ impl Plan {
                 media_server::config::SHARDS_MAX
             )));
         }
+        let legs = media_server::config::LEGS_PER_SHARD_MIN..=media_server::config::LEGS_PER_SHARD_MAX;
+        if !legs.contains(&settings.media.legs_per_shard) {
+            return Err(bad(format!(
+                "media.legs_per_shard lies between {} and {}",
+                legs.start(),
+                legs.end()
+            )));
+        }
         let consent = media_server::config::CONSENT_S_MIN..=media_server::config::CONSENT_S_MAX;
         if !consent.contains(&settings.media.consent_s) {
             return Err(bad(format!(
@@ -227,6 +235,9 @@ mod tests {
         assert!(refusal(|s| s.media.bind.clear()).contains("media.bind"));
         assert!(refusal(|s| s.media.batch = 257).contains("media.batch"));
         assert!(refusal(|s| s.media.shards = Some(0)).contains("media.shards"));
+        for legs in [0, 1, 4_097] {
+            assert!(refusal(|s| s.media.legs_per_shard = legs).contains("media.legs_per_shard"));
+        }
         assert!(refusal(|s| s.media.consent_s = 19).contains("media.consent_s"));
         assert!(refusal(|s| s.media.consent_s = 31).contains("media.consent_s"));
         assert!(refusal(|s| s.media.busy_max = 0.0).contains("media.busy_max"));

@@ -155,7 +155,7 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_BATCH", default = 256)]
     pub(crate) batch: usize,
 
-    /// Legs that a shard takes before new rooms are refused, whatever its load; the measured load decides before.
+    /// Legs that a shard takes before new rooms are refused, 2 to 4096; the measured load decides before.
     #[config(env = "HELPLINE_MEDIA_LEGS_PER_SHARD", default = 3000)]
     pub(crate) legs_per_shard: u32,
 

@@ -181,3 +181,30 @@ fn a_plan_that_comes_behind_a_newer_one_is_late_until_its_room_begins_anew() {
     registry.admit(new(1, 9), digest(1), any).unwrap();
     assert!(registry.takes_plan(room, 1));
 }
+
+#[test]
+fn a_shard_takes_no_more_legs_than_its_engine_holds_whoever_asks() {
+    let digest = |n: u128| {
+        let mut digest = [0; 32];
+        digest[..16].copy_from_slice(&n.to_be_bytes());
+        digest
+    };
+    let mut registry = Registry::new(1, u32::MAX, 2);
+    let rooms = u128::from(LEGS_PER_SHARD_MAX / 2);
+    for room in 0..rooms {
+        registry.admit(new(room, room), digest(room), any).unwrap();
+    }
+    assert!(registry.is_out_of_legs(), "no room more");
+    for room in 0..rooms {
+        registry
+            .admit(new(rooms + room, room), digest(rooms + room), any)
+            .unwrap();
+    }
+    let one_more = registry.admit(new(2 * rooms, 0), digest(2 * rooms), any);
+    assert_eq!(one_more, Err(Refusal::Limit("legs_per_shard")));
+    assert_eq!(registry.counts().0, LEGS_PER_SHARD_MAX as usize);
+    registry.remove_leg(LegId(1));
+    registry
+        .admit(new(2 * rooms, 0), digest(2 * rooms), any)
+        .expect("a leg has gone");
+}

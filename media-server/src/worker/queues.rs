@@ -5,8 +5,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
 use crate::plane::ShardLink;
+use media_core::command::AddLeg;
 use media_core::limits::{CONSENT, JOBS_MAX};
+use media_core::matrix::Part;
 use media_core::shard::Config;
+use testkit::bed::Client;
 
 /// A worker that nobody runs, with the ends of its queues.
 struct Rig {
@@ -37,6 +40,7 @@ fn rig() -> Rig {
         commands,
         jobs,
         reports: reports_in,
+        refused: VecDeque::new(),
         number: 3,
         tap,
         relay,
@@ -98,4 +102,43 @@ fn a_report_that_finds_the_queue_full_is_kept_and_goes_out_when_there_is_room() 
     worker.hand_on(now, &mut held);
     assert!(held.report.is_none());
     assert_eq!(reports.try_iter().count(), REPORTS_MAX);
+}
+
+#[test]
+fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not() {
+    let Rig {
+        mut worker,
+        link,
+        reports,
+    } = rig();
+    let client = Client::new(1, Part::Customer);
+    let add = |leg: LegId| {
+        Command::AddLeg(Box::new(AddLeg {
+            room: RoomId(5),
+            leg,
+            part: Part::Customer,
+            tap: client.tap,
+            transport: client.transport(),
+        }))
+    };
+    // The same again, as nobody would; then a leg whose transport another one has.
+    for leg in [client.leg, client.leg, LegId(77)] {
+        assert!(link.hand(add(leg)).is_ok());
+    }
+    worker.take_commands(9, &mut Gauges::default());
+    worker.hand_on(9, &mut Held::default());
+    let events: Vec<_> = reports
+        .try_iter()
+        .filter_map(|(_, report)| match report {
+            Report::Event(event) => Some((event.room, event.kind)),
+            Report::Second(_) | Report::Totals(..) => None,
+        })
+        .collect();
+    let down = Kind::LegDown {
+        leg: LegId(77),
+        cause: Cause::Limit,
+        summary: Summary::default(),
+    };
+    assert_eq!(events, [(RoomId(5), down)]);
+    assert_eq!(worker.shard.legs(), 1);
 }

@@ -164,6 +164,7 @@ impl Bench {
             commands: commands_out,
             jobs,
             reports: reports_in,
+            refused: VecDeque::new(),
             number: 0,
             tap,
             relay: side,
