@@ -73,7 +73,7 @@ pub struct Outs {
     pub listeners: bool,
 }
 
-/// How long the busiest shard has been overloaded.
+/// How long a shard has been overloaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overload {
     looks: u32,
@@ -81,8 +81,8 @@ pub struct Overload {
 
 impl Overload {
     /// One look, once a second: line tests go at the first above [`BUSY_SHED`], listeners only if that was not enough.
-    pub fn look(&mut self, busiest: f64) -> Outs {
-        self.looks = if busiest >= BUSY_SHED {
+    pub fn look(&mut self, busy: f64) -> Outs {
+        self.looks = if busy >= BUSY_SHED {
             self.looks.saturating_add(1)
         } else {
             0

@@ -46,7 +46,8 @@ pub(crate) struct Control {
     /// The scores of every leg that had any, up and down.
     legs: HashMap<media_core::LegId, Box<[Scores; 2]>>,
     housekeeping_at: u64,
-    overload: Overload,
+    /// One per shard.
+    overload: Vec<Overload>,
     rotation: Rotation,
     panics: Panics,
 }
@@ -63,7 +64,7 @@ impl Control {
             busy,
             legs: HashMap::new(),
             housekeeping_at: 0,
-            overload: Overload::default(),
+            overload: vec![Overload::default(); shards],
             rotation,
             panics: Panics::default(),
         }
@@ -153,16 +154,20 @@ impl Control {
         }
     }
 
-    /// Puts out whose leaving nobody in a conversation hears.
-    fn shed(&mut self, busiest: f64) {
-        let outs = self.overload.look(busiest);
+    /// Puts out of an overloaded shard whose leaving nobody in a conversation hears. Who is on another one stays: his going
+    /// would give this one nothing. `busy`: share of a core.
+    fn shed(&mut self, shard: usize, busy: f64) {
+        let Some(overload) = self.overload.get_mut(shard) else {
+            return;
+        };
+        let outs = overload.look(busy);
         if outs.line_tests {
-            preflight::end_all(&self.shared, busiest);
+            preflight::end_all(&self.shared, shard, busy);
         }
         if outs.listeners {
             let listens = |part, uplink: bool| part == ports::Part::Supervisor && !uplink;
             // Bound first: in the loop's own head the lock would be held for the whole loop, and closing takes it again.
-            let legs = lock(&self.shared.registry).legs_of(listens);
+            let legs = lock(&self.shared.registry).legs_of(shard, listens);
             for leg in legs {
                 tracing::warn!(leg = %uuid::Uuid::from_u128(leg.0), "put out: the shard is overloaded");
                 self.shared.close_leg(leg, ports::Cause::Limit);
@@ -319,7 +324,10 @@ impl Control {
             (outbox.len(), outbox.oldest(now))
         };
         self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
-        self.shed(busiest);
+        let shares: Vec<f64> = self.busy.iter().map(Busy::share).collect();
+        for (shard, busy) in shares.into_iter().enumerate() {
+            self.shed(shard, busy);
+        }
         self.close_drained(now);
         self.rotation.look(now, &self.shared.certificate, &self.metrics);
         for (full, count) in Full::ALL.into_iter().zip(&self.shared.rooms_refused) {
@@ -353,12 +361,13 @@ mod tests {
     }
 
     /// A server with a folder and a free port of its own, and a control beside its own whose figures nobody sees.
-    fn running(name: &str) -> (std::path::PathBuf, crate::MediaServer, Control) {
+    fn running(name: &str, shards: usize) -> (std::path::PathBuf, crate::MediaServer, Control) {
         let folder = std::env::temp_dir().join(format!("helpline-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
         let mut config = crate::Config::new(folder.clone(), "test".to_owned(), 1, here.clone(), here);
         config.base_port = 0;
+        config.shards = shards;
         let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
         let metrics = Metrics::new(&prometheus::Registry::new(), 1).expect("a registry of its own");
         let control = Control::new(Arc::clone(server.shared()), metrics, Vec::new());
@@ -367,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn ten_defects_in_a_minute_empty_the_node_and_nine_do_not() {
-        let (folder, server, mut control) = running("defects");
+        let (folder, server, mut control) = running("defects", 1);
         let media = server.media();
         admit(&*media, 1, 1, Part::Customer, true).await;
         let mut report = |panics| {
@@ -404,7 +413,7 @@ mod tests {
 
     #[tokio::test]
     async fn listeners_go_at_the_second_look_and_nobody_who_may_speak() {
-        let (folder, server, mut control) = running("listeners");
+        let (folder, server, mut control) = running("listeners", 1);
         let media = server.media();
         for (n, part, uplink) in [
             (1, Part::Customer, true),
@@ -416,14 +425,41 @@ mod tests {
         }
         admit(&*media, 5, 2, Part::Preflight, true).await;
 
-        control.shed(BUSY_SHED - 0.01);
+        control.shed(0, BUSY_SHED - 0.01);
         assert_eq!(media.load().legs, 5);
-        control.shed(BUSY_SHED);
+        control.shed(0, BUSY_SHED);
         assert_eq!(media.load().legs, 4, "the line test");
-        control.shed(BUSY_SHED);
+        control.shed(0, BUSY_SHED);
         assert_eq!(media.load().legs, 3, "who only listens");
         let left: Vec<_> = [1, 2, 3, 4].map(|n| media.leave(Secret::new([n; 32])).is_ok()).into();
         assert_eq!(left, [true, true, false, true]);
+        server.stop();
+        // What stays in the temporary folder costs disk, not a test.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[tokio::test]
+    async fn an_overloaded_shard_puts_nobody_out_of_another() {
+        let (folder, server, mut control) = running("neighbours", 2);
+        let media = server.media();
+        let shard_of = |room| lock(&control.shared.registry).shard_of(CallId(room));
+        for (n, room, part, uplink) in [
+            (1, 1, Part::Customer, true),
+            (2, 2, Part::Customer, true),
+            (3, 1, Part::Supervisor, false),
+            (4, 2, Part::Supervisor, false),
+            (5, 3, Part::Preflight, true),
+            (6, 4, Part::Preflight, true),
+        ] {
+            admit(&*media, n, room, part, uplink).await;
+        }
+        assert_eq!([1, 2, 3, 4].map(shard_of), [0, 1, 0, 1].map(Some));
+        for _ in 0..2 {
+            control.shed(0, BUSY_SHED - 0.01);
+            control.shed(1, BUSY_SHED);
+        }
+        let left: Vec<_> = (1..=6).map(|n| media.leave(Secret::new([n; 32])).is_ok()).collect();
+        assert_eq!(left, [true, true, true, false, true, false]);
         server.stop();
         // What stays in the temporary folder costs disk, not a test.
         let _ = std::fs::remove_dir_all(&folder);

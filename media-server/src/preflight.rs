@@ -1,5 +1,5 @@
 //! Rooms of line tests: one leg, no call. Nobody at the desk ends them, so they end with their leg; and they are the
-//! first to be refused and the first to go when the node has much to do.
+//! first to be refused and the first to go when their shard has much to do.
 //!
 //! Invariant: a line test never takes the place of a call.
 
@@ -35,14 +35,15 @@ pub(crate) fn leg_gone(shared: &Arc<Shared>, room: CallId, part: Part) {
     }
 }
 
-/// Ends all tests: the node has too much to do.
-pub(crate) fn end_all(shared: &Arc<Shared>, busy: f64) {
-    let rooms = lock(&shared.registry).rooms_of(Part::Preflight);
+/// Ends all tests of a shard: it has too much to do.
+pub(crate) fn end_all(shared: &Arc<Shared>, shard: usize, busy: f64) {
+    let rooms = lock(&shared.registry).rooms_of(shard, Part::Preflight);
     if !rooms.is_empty() {
         tracing::warn!(
             rooms = rooms.len(),
+            shard,
             busy,
-            "line tests were ended: the node has too much to do"
+            "line tests were ended: the shard has too much to do"
         );
     }
     for room in rooms {
@@ -106,7 +107,7 @@ mod tests {
             media.admit(grant(n, part)).await.expect("there is room");
         }
         assert_eq!(media.load().legs, 3);
-        end_all(server.shared(), crate::admission::BUSY_SHED);
+        end_all(server.shared(), 0, crate::admission::BUSY_SHED);
         assert_eq!(media.load().legs, 1);
         assert_eq!(
             media.leave(ports::Secret::new([1; 32])),
@@ -133,6 +134,6 @@ mod tests {
         registry.remove_room(CallId(0));
         assert_eq!(may_begin(&registry, 0.79), Ok(()));
         assert_eq!(may_begin(&registry, PREFLIGHT_BUSY_MAX), full);
-        assert_eq!(registry.rooms_of(Part::Preflight).len(), PREFLIGHTS_MAX - 1);
+        assert_eq!(registry.rooms_of(0, Part::Preflight).len(), PREFLIGHTS_MAX - 1);
     }
 }

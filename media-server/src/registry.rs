@@ -409,11 +409,12 @@ impl Registry {
         overdue.map(|(id, _)| *id).collect()
     }
 
-    /// Legs that `which` chooses by part and by whether they may speak.
+    /// Legs of a shard that `which` chooses by part and by whether they may speak.
     #[must_use]
-    pub fn legs_of(&self, which: impl Fn(Part, bool) -> bool) -> Vec<LegId> {
+    pub fn legs_of(&self, shard: usize, which: impl Fn(Part, bool) -> bool) -> Vec<LegId> {
         let legs = self.legs.iter().filter(|(_, leg)| which(leg.part, leg.uplink));
-        legs.map(|(id, _)| *id).collect()
+        let here = legs.filter(|(_, leg)| self.shard_of(leg.room) == Some(shard));
+        here.map(|(id, _)| *id).collect()
     }
 
     /// Every room, and when the oldest was made, nanoseconds.
@@ -435,11 +436,12 @@ impl Registry {
         self.legs.values().filter(|leg| leg.part == part).count()
     }
 
-    /// Rooms with a leg of this part.
+    /// Rooms of a shard with a leg of this part.
     #[must_use]
-    pub fn rooms_of(&self, part: Part) -> Vec<CallId> {
+    pub fn rooms_of(&self, shard: usize, part: Part) -> Vec<CallId> {
         let legs = self.legs.values().filter(|leg| leg.part == part);
-        legs.map(|leg| leg.room).collect()
+        let rooms = legs.map(|leg| leg.room);
+        rooms.filter(|room| self.shard_of(*room) == Some(shard)).collect()
     }
 
     /// Legs that all shards together take.

@@ -159,10 +159,12 @@ fn a_room_goes_where_it_is_taken_and_one_that_lives_asks_nobody() {
     registry.admit(new(3, 1), digest(3), nobody).expect("its room lives");
     assert_eq!(registry.all_rooms(), (vec![CallId(1)], Some(7)));
     assert_eq!(
-        registry.legs_of(|part, uplink| part == Part::Customer && uplink).len(),
+        registry
+            .legs_of(1, |part, uplink| part == Part::Customer && uplink)
+            .len(),
         2
     );
-    assert!(registry.legs_of(|part, _| part == Part::Supervisor).is_empty());
+    assert!(registry.legs_of(1, |part, _| part == Part::Supervisor).is_empty());
 }
 
 #[test]
