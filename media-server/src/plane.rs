@@ -146,11 +146,12 @@ impl Shared {
         let now = self.clock.now_ns();
         let mut registry = lock(&self.registry);
         let known = registry.shard_of(grant.room).is_some();
-        if !known && lock(&self.drain).is_over(now) {
+        let drain = *lock(&self.drain);
+        if !known && drain.is_over(now) {
             return Err(Refusal::Draining);
         }
         if grant.part == ports::Part::Preflight && registry.leg(grant.leg).is_none() {
-            preflight::may_begin(&registry, lock(&self.live).busy())?;
+            preflight::may_begin(&registry, lock(&self.live).busy(), drain.is_on())?;
         }
         let first_offer_s = grant.first_offer_s.clamp(1, FIRST_OFFER_S_MAX);
         let new = NewLeg {

@@ -18,8 +18,12 @@ pub const PREFLIGHT_BUSY_MAX: f32 = 0.8;
 /// Seconds after which a refused test may be tried again: as long as one lasts.
 const RETRY_AFTER_S: u32 = 30;
 
-/// Whether one more test may begin. `busy`: the busiest shard, 0 to 1.
-pub(crate) fn may_begin(registry: &Registry, busy: f32) -> Result<(), Refusal> {
+/// Whether one more test may begin. `busy`: the busiest shard, 0 to 1. A node that is being emptied would wait for its end,
+/// and it would tell of a node that its caller will not be on.
+pub(crate) fn may_begin(registry: &Registry, busy: f32, draining: bool) -> Result<(), Refusal> {
+    if draining {
+        return Err(Refusal::Draining);
+    }
     if busy >= PREFLIGHT_BUSY_MAX || registry.count(Part::Preflight) >= PREFLIGHTS_MAX {
         return Err(Refusal::Full {
             retry_after_s: RETRY_AFTER_S,
@@ -119,21 +123,47 @@ mod tests {
         let _ = std::fs::remove_dir_all(&folder);
     }
 
+    #[tokio::test]
+    async fn no_test_begins_on_a_node_that_is_being_emptied_and_one_that_runs_may_come_again() {
+        let folder = std::env::temp_dir().join(format!("helpline-emptied-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];
+        let mut config = crate::Config::new(folder.clone(), "test".to_owned(), 1, here.clone(), here);
+        config.base_port = 0;
+        let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
+        let media = server.media();
+        media.admit(grant(1, Part::Preflight)).await.expect("the node serves");
+        media.drain(Some(900));
+        assert_eq!(media.admit(grant(2, Part::Preflight)).await, Err(Refusal::Draining));
+        assert_eq!(media.rooms().count, 1);
+        assert_eq!(media.admit(grant(1, Part::Preflight)).await, Ok(()), "it runs already");
+        assert_eq!(
+            media.admit(grant(3, Part::Customer)).await,
+            Ok(()),
+            "calls that were promised come"
+        );
+        media.drain(None);
+        assert_eq!(media.admit(grant(2, Part::Preflight)).await, Ok(()));
+        server.stop();
+        // A folder that stays behind is no reason to fail.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
     #[test]
     fn so_many_tests_and_no_more_and_none_on_a_busy_node() {
         let mut registry = Registry::new(1, 10_000, 4);
         for n in 0..PREFLIGHTS_MAX as u128 {
-            assert_eq!(may_begin(&registry, 0.0), Ok(()), "{n}");
+            assert_eq!(may_begin(&registry, 0.0, false), Ok(()), "{n}");
             add(&mut registry, n, Part::Preflight);
             add(&mut registry, 1_000 + n, Part::Customer);
         }
         let full = Err(Refusal::Full {
             retry_after_s: RETRY_AFTER_S,
         });
-        assert_eq!(may_begin(&registry, 0.0), full);
+        assert_eq!(may_begin(&registry, 0.0, false), full);
         registry.remove_room(CallId(0));
-        assert_eq!(may_begin(&registry, 0.79), Ok(()));
-        assert_eq!(may_begin(&registry, PREFLIGHT_BUSY_MAX), full);
+        assert_eq!(may_begin(&registry, 0.79, false), Ok(()));
+        assert_eq!(may_begin(&registry, PREFLIGHT_BUSY_MAX, false), full);
         assert_eq!(registry.rooms_of(0, Part::Preflight).len(), PREFLIGHTS_MAX - 1);
     }
 }
