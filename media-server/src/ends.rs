@@ -1,6 +1,6 @@
 //! How legs and rooms end when somebody says so: the client itself, the desk, or the node.
 //!
-//! Invariant: the shard of a room is told before the room is forgotten.
+//! Invariant: what an end is decided by does not change before its shard is told; the registry's lock is held so long.
 
 use call_model::{CallId, LegId};
 use media_core::command::Command;
@@ -28,19 +28,19 @@ impl Shared {
 
     /// See [`ports::Media::close_leg`].
     pub(crate) fn close_leg(&self, leg: LegId, cause: Cause) {
-        let known = lock(&self.registry).leg(leg).map(|leg| (leg.room, leg.attached));
+        // Held over both: a first offer that is answered in between would put the leg into the shard behind its end.
+        let mut registry = lock(&self.registry);
+        let known = registry.leg(leg).map(|leg| (leg.room, leg.attached));
         let Some((room, attached)) = known else { return };
         if !attached {
-            lock(&self.registry).remove_leg(leg);
+            registry.remove_leg(leg);
             return;
         }
-        self.tell_room(
-            room,
-            Command::RemoveLeg {
-                leg: convert::leg(leg),
-                cause: convert::cause_in(cause),
-            },
-        );
+        let remove = Command::RemoveLeg {
+            leg: convert::leg(leg),
+            cause: convert::cause_in(cause),
+        };
+        self.tell_known(&registry, room, remove);
     }
 
     /// See [`ports::Media::close_room`].
