@@ -22,6 +22,7 @@ use crate::convert;
 use crate::drain;
 use crate::metrics::Metrics;
 use crate::panics::Panics;
+use crate::pending;
 use crate::plane::{Shared, lock};
 use crate::preflight;
 use crate::recorder;
@@ -30,6 +31,9 @@ use crate::worker::{Gauges, Report};
 
 /// How long it waits for a report before it looks at what time alone brings.
 const TURN: Duration = Duration::from_millis(100);
+/// Nanoseconds between two tries of commands that found a full queue: what waits is gone through each time, and reports come
+/// by the thousand a second. Higher: a plan waits longer. Lower: a shard that stands still costs more.
+const RETRY_EVERY: u64 = 10_000_000;
 /// Nanoseconds between two looks at gauges and overdue legs.
 const HOUSEKEEPING_EVERY: u64 = 1_000_000_000;
 
@@ -45,6 +49,7 @@ pub(crate) struct Control {
     busy: Vec<Busy>,
     /// The scores of every leg that had any, up and down.
     legs: HashMap<media_core::LegId, Box<[Scores; 2]>>,
+    retry_at: u64,
     housekeeping_at: u64,
     /// One per shard.
     overload: Vec<Overload>,
@@ -63,6 +68,7 @@ impl Control {
             last,
             busy,
             legs: HashMap::new(),
+            retry_at: 0,
             housekeeping_at: 0,
             overload: vec![Overload::default(); shards],
             rotation,
@@ -78,8 +84,8 @@ impl Control {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.retry();
             let now = self.shared.clock.now_ns();
+            self.retry(now);
             if now >= self.housekeeping_at {
                 self.housekeeping_at = now + HOUSEKEEPING_EVERY;
                 self.keep_house(now);
@@ -287,17 +293,15 @@ impl Control {
         }
     }
 
-    fn retry(&self) {
-        let mut pending = lock(&self.shared.pending);
-        while let Some((shard, command)) = pending.pop_front() {
-            let Some(link) = self.shared.shards.get(shard) else {
-                continue;
-            };
-            if let Err(command) = link.hand(command) {
-                pending.push_front((shard, command));
-                return;
-            }
+    fn retry(&mut self, now: u64) {
+        if now < self.retry_at {
+            return;
         }
+        self.retry_at = now + RETRY_EVERY;
+        pending::hand_over(&mut lock(&self.shared.pending), |shard, command| {
+            // Of a shard that is none nobody waits.
+            self.shared.shards.get(shard).map_or(Ok(()), |link| link.hand(command))
+        });
     }
 
     fn keep_house(&mut self, now: u64) {

@@ -34,6 +34,7 @@ pub mod live;
 mod metrics;
 mod music;
 pub mod panics;
+mod pending;
 mod plane;
 mod plans;
 pub mod preflight;
