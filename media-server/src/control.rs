@@ -333,6 +333,7 @@ impl Control {
             self.shed(shard, busy);
         }
         self.close_drained(now);
+        self.shared.end_abandoned(now);
         self.rotation.look(now, &self.shared.certificate, &self.metrics);
         for (full, count) in Full::ALL.into_iter().zip(&self.shared.rooms_refused) {
             self.metrics.rooms_refused(full, count.load(Ordering::Relaxed));

@@ -26,6 +26,10 @@ pub const SECRETS_PER_LEG_MAX: usize = 4;
 const PAGES_PER_LEG_MAX: usize = 4;
 /// Seconds after which a full node may be asked again: its figures are the mean of as many.
 const RETRY_AFTER_S: u32 = 5;
+/// Nanoseconds without a leg after which a room is given up: nobody closes one that was made behind the end of its call.
+/// Higher: such a room holds a place and an emptying node up. Lower: a call that waits in the queue with nobody's line up
+/// loses its room, and the recording that runs comes in two parts.
+pub const ROOM_EMPTY_NS: u64 = 600 * 1_000_000_000;
 /// Longest time in seconds until a grant's first offer, whatever the desk asks for.
 pub const FIRST_OFFER_S_MAX: u32 = 600;
 
@@ -109,6 +113,8 @@ pub struct Room {
     pub made_at: u64,
     /// Epoch of the newest plan that was taken for it.
     pub planned: Option<u64>,
+    /// Since when it was seen without a leg, nanoseconds.
+    pub empty_since: Option<u64>,
 }
 
 /// See the top of this file.
@@ -259,6 +265,7 @@ impl Registry {
                     legs: Vec::new(),
                     made_at: now,
                     planned: None,
+                    empty_since: None,
                 },
             );
         }
@@ -407,6 +414,19 @@ impl Registry {
             .iter()
             .filter(|(_, leg)| !leg.attached && leg.first_offer_by <= now);
         overdue.map(|(id, _)| *id).collect()
+    }
+
+    /// Rooms that have been without a leg for [`ROOM_EMPTY_NS`], by looks like this one.
+    pub fn abandoned(&mut self, now: u64) -> Vec<CallId> {
+        let mut abandoned = Vec::new();
+        for (id, room) in &mut self.rooms {
+            if !room.legs.is_empty() {
+                room.empty_since = None;
+            } else if now.saturating_sub(*room.empty_since.get_or_insert(now)) >= ROOM_EMPTY_NS {
+                abandoned.push(*id);
+            }
+        }
+        abandoned
     }
 
     /// Legs of a shard that `which` chooses by part and by whether they may speak.

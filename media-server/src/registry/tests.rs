@@ -210,3 +210,21 @@ fn a_shard_takes_no_more_legs_than_its_engine_holds_whoever_asks() {
         .admit(new(2 * rooms, 0), digest(2 * rooms), any)
         .expect("a leg has gone");
 }
+
+#[test]
+fn a_room_without_legs_is_abandoned_so_long_after_the_first_look_and_not_once_somebody_has_come() {
+    let room = CallId(9);
+    let mut registry = Registry::new(1, 100, 4);
+    registry.admit(new(1, 9), digest(1), any).unwrap();
+    assert!(registry.abandoned(10).is_empty());
+    registry.remove_leg(LegId(1));
+    assert!(registry.abandoned(20).is_empty(), "seen for the first time");
+    assert!(registry.abandoned(20 + ROOM_EMPTY_NS - 1).is_empty());
+    assert_eq!(registry.abandoned(20 + ROOM_EMPTY_NS), [room]);
+    registry.admit(new(2, 9), digest(2), any).unwrap();
+    assert!(registry.abandoned(20 + ROOM_EMPTY_NS).is_empty());
+    registry.remove_leg(LegId(2));
+    let later = 30 + ROOM_EMPTY_NS;
+    assert!(registry.abandoned(later).is_empty(), "counted anew");
+    assert_eq!(registry.abandoned(later + ROOM_EMPTY_NS), [room]);
+}
