@@ -24,6 +24,7 @@ mod hash;
 mod methods;
 mod nonce;
 mod peers;
+pub mod proxy;
 mod quota;
 mod table;
 mod view;

@@ -10,5 +10,6 @@ mod framing;
 mod front;
 mod lifetimes;
 mod limits;
+mod proxy;
 mod rfc8489;
 mod rfc8656;
