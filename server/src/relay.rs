@@ -151,6 +151,7 @@ fn config(plan: &RelayPlan, turn: &Turn) -> Config {
         .zip(turn.tls_key.clone())
         .map(|(certificate, key)| TlsFiles { certificate, key });
     config.more_urls.clone_from(&turn.more_urls);
+    config.proxies.clone_from(&plan.proxies);
     config.realm.clone_from(&turn.realm);
     config.secret = turn.secret.as_ref().map(|secret| secret.clone().into_bytes());
     config.credential_s = turn.limits.credential_life_s;

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use wire::leg::{IcePolicy, IceServer};
 
 use crate::Fault;
@@ -42,6 +43,8 @@ pub(crate) struct RelayPlan {
     pub(crate) host: Option<String>,
     /// Addresses that may be sent to in the mode `allowlist`; without a port all ports.
     pub(crate) peers: Vec<(IpAddr, Option<u16>)>,
+    /// Load balancers whose PROXY headers are believed.
+    pub(crate) proxies: Vec<IpNet>,
     /// A service of somebody else.
     pub(crate) external: Option<Way>,
     /// Threads that read UDP; 0: the only shard's does.
@@ -112,6 +115,7 @@ impl RelayPlan {
                 .or_else(|| advertise.first().map(ToString::to_string))
                 .map(bracketed),
             peers: peers(turn)?,
+            proxies: proxies(turn)?,
             udp_workers: udp_workers(turn, shards)?,
             external: external(&turn.external, turn, foreign)?,
             policy: turn.transport_policy.map(|policy| match policy {
@@ -244,6 +248,24 @@ fn peers(turn: &Turn) -> Result<Vec<(IpAddr, Option<u16>)>, Fault> {
             .ok_or_else(|| bad(format!("turn.peers: {text} is neither ip:port nor ip")))
     };
     turn.peers.iter().map(peer).collect()
+}
+
+fn proxies(turn: &Turn) -> Result<Vec<IpNet>, Fault> {
+    let network = |text: &String| {
+        let text = text.trim();
+        let single = || text.parse().map(|address: IpAddr| address.to_canonical().into());
+        let network: IpNet = text
+            .parse()
+            .or_else(|_| single())
+            .map_err(|_| bad(format!("turn.proxies: {text} is neither address nor address/bits")))?;
+        if network.prefix_len() == 0 {
+            return Err(bad(format!(
+                "turn.proxies: {text} would let everybody choose the address that limits count"
+            )));
+        }
+        Ok(network)
+    };
+    turn.proxies.iter().map(network).collect()
 }
 
 fn checked_url<'a>(key: &str, url: &'a str) -> Result<&'a str, Fault> {
@@ -444,6 +466,12 @@ mod tests {
         assert!(refusal(|s| s.turn.more_urls = vec!["https://x".to_owned()]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.more_urls = vec!["turn:x".to_owned(); URLS_MAX + 1]).contains("turn.more_urls"));
         assert!(refusal(|s| s.turn.limits.uplink_pps = 0).contains("uplink_pps"));
+        for wrong in ["", "x", "10.0.0.0/33", "0.0.0.0/0", "::/0"] {
+            assert!(
+                refusal(|s| s.turn.proxies = vec![wrong.to_owned()]).contains("turn.proxies"),
+                "{wrong}"
+            );
+        }
         assert!(refusal(|s| s.turn.peers = vec!["192.0.2.1:1".to_owned()]).contains("turn.peers"));
         assert!(refusal(|s| s.turn.mode = Mode::Allowlist).contains("turn.peers"));
         assert!(
@@ -484,7 +512,15 @@ mod tests {
             s.turn.mode = Mode::Allowlist;
             s.turn.peers = vec!["192.0.2.1:7".to_owned(), "2001:db8::1".to_owned()];
             s.turn.transport_policy = Some(Policy::Relay);
+            s.turn.proxies = ["127.0.0.1", "10.0.0.0/8", " ::1 ", "2001:db8::/1"]
+                .map(str::to_owned)
+                .to_vec();
         });
+        let proxies = ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/1"];
+        assert_eq!(
+            plan.proxies,
+            proxies.map(|text| text.parse::<IpNet>().expect("a network"))
+        );
         let both = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().expect("an address"));
         assert_eq!(plan.peers, [(both[0], Some(7)), (both[1], None)]);
         assert_eq!(plan.policy, Some(IcePolicy::Relay));

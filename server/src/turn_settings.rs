@@ -90,6 +90,12 @@ pub(crate) struct Turn {
     #[config(env = "HELPLINE_TURN_MORE_URLS", parse_env = confique::env::parse::list_by_comma, default = [])]
     pub(crate) more_urls: Vec<String>,
 
+    /// Networks (CIDR) of load balancers that pass TCP connections on to us and begin each with a PROXY header, version 1
+    /// or 2: what it says counts as the client's address. Without such a header a connection from there is closed; from
+    /// elsewhere one means nothing.
+    #[config(env = "HELPLINE_TURN_PROXIES", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub(crate) proxies: Vec<String>,
+
     /// Realm that clients are told.
     #[config(env = "HELPLINE_TURN_REALM", default = "helpline")]
     pub(crate) realm: String,

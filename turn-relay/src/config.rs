@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use ports::{LegId, LegState, RelayLegs, RelayShard};
 
 use crate::core::address::PeerRule;
@@ -73,6 +74,9 @@ pub struct Config {
     pub relayed: Relayed,
     /// Limits of connections that have shown no credential.
     pub stream_limits: StreamLimits,
+    /// Networks of load balancers that pass TCP connections on: each from there begins with a PROXY header
+    /// ([`crate::core::proxy`]), whose client counts in place of the balancer. From elsewhere a header is not understood.
+    pub proxies: Vec<IpNet>,
     /// What a client may send on.
     pub gate: Gate,
     /// Whose TURN is spoken.
@@ -105,6 +109,7 @@ impl Config {
             limits: Limits::default(),
             relayed: Relayed::default(),
             stream_limits: StreamLimits::default(),
+            proxies: Vec::new(),
             gate: Gate::Media,
             dialect: Dialect::Rfc8656,
             leg_names: LegNames::Ids,

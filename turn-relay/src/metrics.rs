@@ -6,6 +6,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, local::LocalHistogram,
 };
 
+use crate::core::proxy::Fault;
 use crate::core::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage};
 use ports::Via;
 
@@ -31,6 +32,10 @@ pub(crate) struct EdgeCounters {
     pub(crate) receive: u64,
     /// Packets that made the core panic.
     pub(crate) panics: u64,
+    /// Connections of proxies that said whose they are.
+    pub(crate) headers_taken: u64,
+    /// Those that did not, by [`Fault::ALL`].
+    pub(crate) headers_refused: [u64; Fault::ALL.len()],
 }
 
 /// See the top of this file.
@@ -43,6 +48,7 @@ pub struct Metrics {
     errors: IntCounterVec,
     dropped: IntCounterVec,
     rejected: IntCounterVec,
+    headers: IntCounterVec,
     nonce_age: Gauge,
     ring_delay: Histogram,
     unverified: IntCounter,
@@ -122,6 +128,12 @@ impl Metrics {
                 "Credentials that were not believed, by cause",
                 &["reason"],
             )?,
+            headers: counters(
+                registry,
+                "helpline_turn_proxy_headers_total",
+                "Connections from the networks of turn.proxies, by what became of their PROXY header",
+                &["result"],
+            )?,
             nonce_age,
             ring_delay,
             unverified,
@@ -195,6 +207,8 @@ impl Metrics {
                 send,
                 receive,
                 panics,
+                headers_taken: _,
+                headers_refused: _,
             } = seen.edge;
             [
                 ("queue", queue),
@@ -206,6 +220,18 @@ impl Metrics {
         };
         for ((stage, old), (_, new)) in edges(before).into_iter().zip(edges(now)) {
             add(&self.dropped, &[stage], old, new);
+        }
+        let (old_edge, new_edge) = (&before.edge, &now.edge);
+        add(
+            &self.headers,
+            &["taken"],
+            old_edge.headers_taken,
+            new_edge.headers_taken,
+        );
+        for fault in Fault::ALL {
+            let place = fault as usize;
+            let (old, new) = (old_edge.headers_refused[place], new_edge.headers_refused[place]);
+            add(&self.headers, &[fault.word()], old, new);
         }
         add(&self.requests, &["answered"], old.bindings, new.bindings);
         let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize];

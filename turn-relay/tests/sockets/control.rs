@@ -41,13 +41,13 @@ fn block<T>(later: ports::Later<'_, T>) -> T {
         .block_on(later)
 }
 
-fn list(bench: &Bench) -> Vec<AllocationView> {
+pub(crate) fn list(bench: &Bench) -> Vec<AllocationView> {
     let control = bench.relay().control();
     block(control.list())
 }
 
 /// Looks until it is as it should be; how long that took.
-fn until(what: &str, mut is: impl FnMut() -> bool) -> Duration {
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) -> Duration {
     let begun = now();
     while !is() {
         assert!(now().duration_since(begun) < Duration::from_secs(20), "never: {what}");

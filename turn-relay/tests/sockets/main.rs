@@ -10,6 +10,7 @@ mod foreign_client;
 mod guest;
 mod log;
 mod port_443;
+mod proxy;
 mod reach;
 mod streams;
 mod user;

@@ -13,7 +13,7 @@ use ports::LegId;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use turn_relay::client::{Client, Line, Stream, Way};
+use turn_relay::client::{Client, Event, Line, Way};
 use turn_relay::{Config, Mode};
 
 use crate::bench::Bench;
@@ -166,7 +166,7 @@ enum Behind {
 
 /// The whole way of a client with this name and these protocols: a call's sound there and back, or the greeting.
 fn come(front: &Front, bench: &Bench, trust: &Trust, protocols: &[&str], should: Behind) -> io::Result<()> {
-    let mut stream = tls_naming(front.address, trust, protocols)?;
+    let (mut stream, own) = tls_naming(front.address, trust, protocols)?;
     match should {
         Behind::Pages => {
             let mut said = vec![0; GREETING.len()];
@@ -175,12 +175,17 @@ fn come(front: &Front, bench: &Bench, trust: &Trust, protocols: &[&str], should:
         }
         Behind::Relay => {
             let grant = bench.relay().credentials().mint(LegId(1)).expect("it mints");
-            let way = Way::Bytes(stream as Box<dyn Stream>);
+            let way = Way::Bytes(stream);
             let line = Line::over(way, LIMIT, [9; 12]);
             let client = Client::new(line.carrier(), of_grant(&grant));
             let mut user = User { client, line };
             let shard = SHARD.parse().expect("an address");
-            user.ready(shard);
+            match user.allocate() {
+                // HAProxy's own connection to the relay has another port.
+                Event::Allocated { mapped, .. } => assert_eq!(mapped, own, "the client is who comes to HAProxy"),
+                other => panic!("{other:?}"),
+            }
+            user.bind(shard);
             user.echo(shard, &rtp(1));
         }
     }
@@ -192,6 +197,7 @@ fn pages_and_turn_share_a_port_and_nobody_in_front_opens_their_tls() {
     let certificate = Certificate::of(&[TURN, PAGES]);
     let shard = SHARD.parse().expect("an address");
     let mut config = Config::new(Mode::Virtual, &[[127, 0, 0, 1].into()], &[0, 0], TURN);
+    config.proxies = vec!["127.0.0.1/32".parse().expect("a network")];
     config.tls = Some(certificate.files());
     config.more_urls = vec![format!("turns:{TURN}:443?transport=tcp")];
     let bench = Bench::start(config, &[vec![shard]]).expect("free ports");

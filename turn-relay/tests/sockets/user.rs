@@ -78,6 +78,11 @@ impl User {
         User::over(line, credentials)
     }
 
+    /// Over a connection that is there.
+    pub(crate) fn over_stream(stream: Box<dyn Stream>, credentials: Credentials) -> User {
+        User::over(Line::over(Way::Bytes(stream), LIMIT, first_id()), credentials)
+    }
+
     fn over(line: Line<Box<dyn Stream>>, credentials: Credentials) -> User {
         User {
             client: Client::new(line.carrier(), credentials),
@@ -135,14 +140,31 @@ impl User {
 /// # Errors
 /// What TLS or the socket says: the certificate is another one, the connection was closed.
 pub(crate) fn tls(to: SocketAddr, trust: &Trust) -> io::Result<Box<dyn Stream>> {
-    tls_naming(to, trust, &[])
+    tls_naming(to, trust, &[]).map(|(stream, _)| stream)
 }
 
-/// As [`tls`], naming these protocols (ALPN); none: not a word about it, as browsers do it for TURN.
+/// As [`tls`], naming these protocols (ALPN); none: not a word about it, as browsers do it for TURN. Also its own address.
 ///
 /// # Errors
 /// As there.
-pub(crate) fn tls_naming(to: SocketAddr, trust: &Trust, protocols: &[&str]) -> io::Result<Box<dyn Stream>> {
+pub(crate) fn tls_naming(
+    to: SocketAddr,
+    trust: &Trust,
+    protocols: &[&str],
+) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    let stream = TcpStream::connect(to).expect("it listens");
+    stream.set_nodelay(true).expect("an option");
+    stream.set_read_timeout(Some(LIMIT)).expect("an option");
+    let own = stream.local_addr()?;
+    let mut stream = StreamOwned::new(session(trust, protocols), stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok((Box::new(stream), own))
+}
+
+/// TLS of a client that trusts this, before its first byte.
+pub(crate) fn session(trust: &Trust, protocols: &[&str]) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots.add(trust.certificate.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -153,15 +175,7 @@ pub(crate) fn tls_naming(to: SocketAddr, trust: &Trust, protocols: &[&str]) -> i
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(trust.name).expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let stream = TcpStream::connect(to).expect("it listens");
-    stream.set_nodelay(true).expect("an option");
-    stream.set_read_timeout(Some(LIMIT)).expect("an option");
-    let mut stream = StreamOwned::new(session, stream);
-    while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock)?;
-    }
-    Ok(Box::new(stream))
+    ClientConnection::new(Arc::new(config), name).expect("a session")
 }
 
 /// A payload that media would send: RTP by its first byte.

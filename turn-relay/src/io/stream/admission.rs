@@ -1,7 +1,8 @@
 //! Which connections may stay before they have shown a credential.
 //!
 //! Somebody who opens connections and says nothing must not keep others out: their number is limited in all and per
-//! network, so is the number of TLS handshakes, and each has little time and few bytes.
+//! network, so is the number of TLS handshakes, and each has little time and few bytes. A connection that a proxy passes on
+//! counts in all until its header says of which network it is.
 //!
 //! Invariant: what it counts is what it was told came and did not yet go; an authenticated connection is not counted.
 
@@ -70,13 +71,23 @@ impl Admission {
         &self.limits
     }
 
-    /// Whether a new connection may come in; if so it is counted.
-    pub(crate) fn enter(&mut self, from: IpAddr) -> bool {
-        let of_prefix = self.prefixes.get(&prefix(from)).copied().unwrap_or(0);
-        if self.total >= self.limits.unauthenticated || of_prefix >= self.limits.unauthenticated_per_prefix {
+    /// Whether a new connection may come in; if so it is counted. `from`: where it comes from, `None` while only a proxy
+    /// knows.
+    pub(crate) fn enter(&mut self, from: Option<IpAddr>) -> bool {
+        if self.total >= self.limits.unauthenticated || !from.is_none_or(|from| self.name(from)) {
             return false;
         }
-        self.count(from);
+        self.total += 1;
+        true
+    }
+
+    /// Whether a connection that came in without a network may stay as one of this; if so it is counted there too.
+    pub(crate) fn name(&mut self, from: IpAddr) -> bool {
+        let of_prefix = self.prefixes.get(&prefix(from)).copied().unwrap_or(0);
+        if of_prefix >= self.limits.unauthenticated_per_prefix {
+            return false;
+        }
+        self.prefixes.insert(prefix(from), of_prefix + 1);
         true
     }
 
@@ -86,13 +97,14 @@ impl Admission {
         *self.prefixes.entry(prefix(from)).or_insert(0) += 1;
     }
 
-    /// A counted connection has shown a credential or has gone.
-    pub(crate) fn leave(&mut self, from: IpAddr) {
+    /// A counted connection has shown a credential or has gone. `from`: as it is counted.
+    pub(crate) fn leave(&mut self, from: Option<IpAddr>) {
         self.total = self.total.saturating_sub(1);
-        if let Some(count) = self.prefixes.get_mut(&prefix(from)) {
+        let Some(prefix) = from.map(prefix) else { return };
+        if let Some(count) = self.prefixes.get_mut(&prefix) {
             *count -= 1;
             if *count == 0 {
-                self.prefixes.remove(&prefix(from));
+                self.prefixes.remove(&prefix);
             }
         }
     }
@@ -123,8 +135,8 @@ fn prefix(of: IpAddr) -> u64 {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     #[test]
@@ -150,11 +162,34 @@ mod tests {
     fn a_flood_leaves_no_trace_when_it_is_gone() {
         let mut admission = Admission::new(StreamLimits::default(), 0);
         for n in 0..100_000_u32 {
-            let from = IpAddr::from(n.to_be_bytes());
+            let from = Some(IpAddr::from(n.to_be_bytes()));
             assert!(admission.enter(from));
             admission.leave(from);
         }
         assert!(admission.prefixes.is_empty());
+    }
+
+    #[test]
+    fn who_comes_by_a_proxy_counts_in_all_first_and_then_in_a_network_too() {
+        let limits = StreamLimits {
+            unauthenticated: 5,
+            unauthenticated_per_prefix: 2,
+            ..StreamLimits::default()
+        };
+        let mut admission = Admission::new(limits, 0);
+        let [office, home] = ["192.0.2.1", "198.51.100.1"].map(|text| text.parse().unwrap());
+        assert!((0..4).all(|_| admission.enter(None)), "a proxy's network has no share");
+        assert!(admission.name(office) && admission.name(office));
+        assert!(!admission.name(office), "the third of an office");
+        admission.leave(None);
+        assert!(admission.name(home));
+        // In all: two of the office, one from home; two more have room.
+        assert!(admission.enter(None) && admission.enter(Some(home)));
+        assert!(!admission.enter(None) && !admission.enter(ip("203.0.113.1")));
+        for from in [Some(office), Some(office), Some(home), Some(home), None] {
+            admission.leave(from);
+        }
+        assert_eq!((admission.total, admission.prefixes.len()), (0, 0));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One TCP connection: its first byte decides between TLS and plain, then whole messages come out and go in.
+//! One TCP connection: its first byte, behind the header of a proxy where it comes from one, decides between TLS and plain,
+//! then whole messages come out and go in.
 //!
 //! Never waits. What does not fit into the kernel's buffer stays in the outbox, and the poller is asked to say when
 //! there is room again.
@@ -6,7 +7,7 @@
 //! Invariant: an error of the network or of TLS ends this connection and nothing else.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
@@ -14,8 +15,9 @@ use udp::Interest;
 
 use super::admission::{Admission, StreamLimits};
 use super::outbox::Outbox;
+use super::preface::{Announced, Preface};
 use crate::core::framing::Cutter;
-use crate::core::{Dialect, Flow};
+use crate::core::{Dialect, Flow, proxy};
 use ports::Via;
 
 /// First byte of a TLS record that begins a handshake (RFC 8446 §5.1).
@@ -36,6 +38,8 @@ pub(crate) enum End {
     Limit,
     /// It does not read its answers.
     Deaf,
+    /// It comes from a proxy and without a header that can be believed.
+    Header(proxy::Fault),
 }
 
 impl From<io::Error> for End {
@@ -70,6 +74,8 @@ enum Standing {
 /// See the top of this file.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
+    /// A proxy has yet to say whose connection it is.
+    preface: Option<Box<Preface>>,
     transport: Transport,
     standing: Standing,
     pub(crate) cutter: Cutter,
@@ -86,6 +92,7 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream, flow: Flow, dialect: Dialect, now_ms: u64) -> Connection {
         Connection {
             stream,
+            preface: None,
             transport: Transport::Undecided,
             standing: Standing::Unknown {
                 since_ms: now_ms,
@@ -98,6 +105,45 @@ impl Connection {
             interest: Interest::Read,
             listed: false,
         }
+    }
+
+    /// It comes from a proxy, whose header stands in front of everything else.
+    pub(crate) fn by_proxy(mut self) -> Connection {
+        self.preface = Some(Box::default());
+        self
+    }
+
+    /// Whether the header of a proxy is awaited.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.preface.is_some()
+    }
+
+    /// Reads on in the header; whose connection it is once that is known.
+    ///
+    /// # Errors
+    /// [`End`]: to be closed.
+    pub(crate) fn announcement(&mut self) -> Result<Option<IpAddr>, End> {
+        let own = self.flow.remote;
+        let Some(preface) = &mut self.preface else {
+            return Ok(Some(own.ip()));
+        };
+        match preface.read(&mut self.stream)? {
+            Announced::Later => Ok(None),
+            Announced::Client(client) => {
+                self.flow.remote = client.unwrap_or(own);
+                Ok(Some(self.flow.remote.ip()))
+            }
+        }
+    }
+
+    /// The header is read and its network has room: from here on it is like any other.
+    pub(crate) fn named(&mut self) {
+        self.preface = None;
+    }
+
+    /// The network that it is counted with while it has shown no credential.
+    pub(crate) fn counted(&self) -> Option<IpAddr> {
+        (!self.is_nameless()).then(|| self.flow.remote.ip())
     }
 
     /// Whether it counts among those without credential.
@@ -126,15 +172,19 @@ impl Connection {
         }
     }
 
-    /// Whether it has been without credential, or silent, for too long.
-    pub(crate) fn is_overdue(&self, now_ms: u64, limits: &StreamLimits) -> bool {
-        match self.standing {
-            Standing::Authenticated => false,
-            Standing::Unknown { since_ms, heard, .. } => {
-                let age_ms = now_ms.saturating_sub(since_ms);
-                age_ms > limits.unauthenticated_ms || (!heard && age_ms > limits.first_message_ms)
-            }
-        }
+    /// How it ends if it has been without credential, or silent, for too long.
+    pub(crate) fn overdue(&self, now_ms: u64, limits: &StreamLimits) -> Option<End> {
+        let Standing::Unknown { since_ms, heard, .. } = self.standing else {
+            return None;
+        };
+        let age_ms = now_ms.saturating_sub(since_ms);
+        let over = age_ms > limits.unauthenticated_ms || (!heard && age_ms > limits.first_message_ms);
+        let end = if self.is_nameless() {
+            End::Header(proxy::Fault::Late)
+        } else {
+            End::Limit
+        };
+        over.then_some(end)
     }
 
     /// Looks at the first byte. True once it is known what is spoken.
@@ -282,6 +332,6 @@ fn read_tls(session: &mut ServerConnection, stream: &mut TcpStream, cutter: &mut
 }
 
 /// Nothing now, but later.
-fn is_later(fault: &io::Error) -> bool {
+pub(super) fn is_later(fault: &io::Error) -> bool {
     matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

@@ -8,15 +8,17 @@
 mod admission;
 mod connection;
 mod outbox;
+mod preface;
 mod table;
 mod tls;
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use ports::Via;
 use udp::Interest;
 
@@ -58,6 +60,8 @@ pub(crate) struct StreamWorker<S: Side> {
     /// Numbers of connections that are not read yet, and from when they are, milliseconds; the first is the next.
     fresh: VecDeque<(u64, u32)>,
     admission: Admission,
+    /// Networks whose connections begin with a PROXY header.
+    proxies: Vec<IpNet>,
     dialect: Dialect,
     /// Connections that have something to send.
     waiting: Vec<u32>,
@@ -84,6 +88,7 @@ impl<S: Side> StreamWorker<S> {
             connections: Table::default(),
             fresh: VecDeque::new(),
             admission: Admission::new(config.stream_limits.clone(), now_ms),
+            proxies: config.proxies.clone(),
             dialect: config.dialect,
             waiting: Vec::new(),
             swept_ms: now_ms,
@@ -175,36 +180,81 @@ impl<S: Side> StreamWorker<S> {
                     return;
                 }
             };
-            if !self.admission.enter(remote.ip()) {
-                self.common.edge.stream += 1;
-                continue;
-            }
-            let now_ms = self.common.clock.now_ms();
             let flow = Flow {
                 via: Via::Tcp,
                 local: self.local + listener as u8,
                 remote,
                 connection: 0,
             };
-            let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
-            let slot = prepared
-                .then(|| {
-                    self.connections
-                        .insert(Connection::new(stream, flow, self.dialect, now_ms))
-                })
-                .flatten();
-            let Some(slot) = slot else {
-                self.admission.leave(remote.ip());
+            if !self.welcome(stream, flow) {
                 self.common.edge.stream += 1;
-                continue;
-            };
-            let number = self
-                .connections
-                .at(slot)
-                .map_or(0, |connection| connection.flow.connection);
-            let from_ms = now_ms + self.admission.limits().head_start_ms;
-            self.fresh.push_back((from_ms, number));
+            }
         }
+    }
+
+    /// Takes a new connection; false if it may not come in.
+    fn welcome(&mut self, stream: TcpStream, flow: Flow) -> bool {
+        let now_ms = self.common.clock.now_ms();
+        let ip = flow.remote.ip().to_canonical();
+        let by_proxy = self.proxies.iter().any(|network| network.contains(&ip));
+        let counted = (!by_proxy).then_some(ip);
+        if !self.admission.enter(counted) {
+            return false;
+        }
+        let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
+        let connection = |stream| {
+            let new = Connection::new(stream, flow, self.dialect, now_ms);
+            if by_proxy { new.by_proxy() } else { new }
+        };
+        let slot = prepared.then(|| self.connections.insert(connection(stream))).flatten();
+        let Some(slot) = slot else {
+            self.admission.leave(counted);
+            return false;
+        };
+        if by_proxy {
+            // At once: until its network is known, its network's limit does not hold.
+            self.watch(slot);
+        } else {
+            self.wait_for_start(slot);
+        }
+        true
+    }
+
+    /// Lets a connection lie until datagrams have had their start.
+    fn wait_for_start(&mut self, slot: u32) {
+        let from_ms = self.common.clock.now_ms() + self.admission.limits().head_start_ms;
+        if let Some(connection) = self.connections.at(slot) {
+            self.fresh.push_back((from_ms, connection.flow.connection));
+        }
+    }
+
+    /// From now on the poller says when there is something to read.
+    fn watch(&mut self, slot: u32) {
+        let Some(connection) = self.connections.at(slot) else {
+            return;
+        };
+        let poller = &self.common.poller;
+        if poller.add(&connection.stream, slot.into(), Interest::Read).is_err() {
+            self.close(slot, End::Gone);
+        }
+    }
+
+    /// Reads on in a proxy's header. Behind it the connection is as one that has just come from its client.
+    fn read_header(&mut self, slot: u32) -> Result<(), End> {
+        let Some(connection) = self.connections.at(slot) else {
+            return Ok(());
+        };
+        let Some(client) = connection.announcement()? else {
+            return Ok(());
+        };
+        if !self.admission.name(client) {
+            return Err(End::Limit);
+        }
+        connection.named();
+        self.common.edge.headers_taken += 1;
+        self.common.poller.remove(&connection.stream)?;
+        self.wait_for_start(slot);
+        Ok(())
     }
 
     /// Milliseconds that may be slept: until the next look, or until a new connection is read.
@@ -218,17 +268,8 @@ impl<S: Side> StreamWorker<S> {
     fn begin(&mut self) {
         let now_ms = self.common.clock.now_ms();
         while let Some((_, number)) = self.fresh.pop_front_if(|(from_ms, _)| *from_ms <= now_ms) {
-            let Some(connection) = self.connections.of(number) else {
-                continue;
-            };
-            let token = u64::from(Table::slot(number));
-            if self
-                .common
-                .poller
-                .add(&connection.stream, token, Interest::Read)
-                .is_err()
-            {
-                self.close(Table::slot(number), End::Gone);
+            if self.connections.of(number).is_some() {
+                self.watch(Table::slot(number));
             }
         }
     }
@@ -247,6 +288,9 @@ impl<S: Side> StreamWorker<S> {
             let Some(connection) = self.connections.at(slot) else {
                 return Ok(());
             };
+            if connection.is_nameless() {
+                return self.read_header(slot);
+            }
             // The kernel says again what it still has, and nothing of what TLS has taken from it: one record at most.
             if read >= READS_PER_TURN && !connection.is_ahead() {
                 return Ok(());
@@ -270,7 +314,7 @@ impl<S: Side> StreamWorker<S> {
                 connection.heard();
                 if connection.is_unknown() && outcome == Outcome::Answered && self.common.core.holds(&flow) {
                     connection.authenticated();
-                    self.admission.leave(flow.remote.ip());
+                    self.admission.leave(connection.counted());
                 }
             }
         }
@@ -373,9 +417,9 @@ impl<S: Side> StreamWorker<S> {
         self.swept_ms = now_ms;
         for slot in 0..self.connections.places() {
             let limits = self.admission.limits();
-            let overdue = |connection: &mut Connection| connection.is_overdue(now_ms, limits);
-            if self.connections.at(slot).is_some_and(overdue) {
-                self.close(slot, End::Limit);
+            let overdue = |connection: &mut Connection| connection.overdue(now_ms, limits);
+            if let Some(end) = self.connections.at(slot).and_then(overdue) {
+                self.close(slot, end);
             }
         }
         if !self.accepting && self.listen(true).is_err() {
@@ -399,9 +443,10 @@ impl<S: Side> StreamWorker<S> {
                 self.common.edge.stream += 1;
                 connection.farewell();
             }
+            End::Header(fault) => self.common.edge.headers_refused[fault as usize] += 1,
         }
         if connection.is_unknown() {
-            self.admission.leave(connection.flow.remote.ip());
+            self.admission.leave(connection.counted());
         }
         let at = self.common.at();
         let Common { core, outside, .. } = &mut self.common;
