@@ -104,7 +104,7 @@ const FACTS = {
     "drain", "dtls_failed", "dtls_timeout", "fingerprint", "ice_timeout", "kicked", "limit", "lost", "panic", "replaced",
   ], // prettier-ignore
   reason: [
-    "agent_lost", "call_ended", "cancelled", "customer_left", "partner_left", "partner_lost", "rejected", "taken_over",
+    "agent_lost", "call_ended", "cancelled", "customer_left", "never_came", "partner_left", "partner_lost", "rejected", "taken_over",
     "timeout", "won_by_other",
   ], // prettier-ignore
   mode: ["barge", "monitor", "whisper"],
@@ -121,7 +121,7 @@ const PARTIES = new Map<unknown, Key>([
 export function eventDetail(event: CallEvent): string {
   const { data } = event;
   const words = [data["part"] === "customer" || data["part"] === "agent" ? t(data["part"]) : ""];
-  for (const name of [data["agent"], data["to"]]) if (typeof name === "string") words.push(name);
+  for (const name of [data["agent"], data["to"], data["supervisor"]]) if (typeof name === "string") words.push(name);
   for (const [fact, texts] of Object.entries(FACTS)) {
     const found = texts.find((one) => one === data[fact]);
     if (found) words.push(t(`event.${fact}.${found}` as Key));

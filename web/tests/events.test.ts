@@ -88,6 +88,8 @@ describe("events of a call", () => {
     expect(eventDetail(event("call.consult_ended", { to: "Brian Otieno", reason: "rejected" }))).toBe(
       "Brian Otieno, colleague declined",
     );
+    const absent = { part: "supervisor", mode: null, supervisor: "Esther Wanjiru", reason: "never_came" };
+    expect(eventDetail(event("call.supervision_ended", absent))).toBe("Esther Wanjiru, never connected");
     const announced = (heardBy: string[], mode: string): string =>
       eventDetail(event("call.supervision_announced", { part: "supervisor", mode, heardBy }));
     expect(announced(["agent"], "monitor")).toBe("listens, heard by Agent");
@@ -118,6 +120,9 @@ describe("events of a call", () => {
     expect(flags.length, "flags found").toBeGreaterThan(8);
     for (const cause of causes) expect(eventDetail(event("leg.down", { cause })), cause).not.toBe("");
     for (const flag of flags) expect(eventDetail(event("quality.raised", { flag })), flag).not.toBe("");
+    const ends = words("crates/call-model/src/consult.rs", "Why::Cancelled =>");
+    expect(ends.length, "ends of a consultation found").toBeGreaterThan(7);
+    for (const reason of ends) expect(eventDetail(event("call.consult_ended", { reason })), reason).not.toBe("");
   });
 });
 

@@ -35,6 +35,8 @@ pub enum Why {
     PartnerLeft,
     /// The colleague's page or line is gone.
     PartnerLost,
+    /// The colleague said yes and his line was never there.
+    NeverCame,
     /// The agent's line is gone.
     AgentLost,
     /// Somebody else has taken the call over.
@@ -45,12 +47,13 @@ pub enum Why {
 
 impl Why {
     /// All of them.
-    pub const ALL: [Why; 8] = [
+    pub const ALL: [Why; 9] = [
         Why::Cancelled,
         Why::Rejected,
         Why::TimedOut,
         Why::PartnerLeft,
         Why::PartnerLost,
+        Why::NeverCame,
         Why::AgentLost,
         Why::TakenOver,
         Why::CallEnded,
@@ -64,6 +67,7 @@ impl Why {
             Why::TimedOut => "timeout",
             Why::PartnerLeft => "partner_left",
             Why::PartnerLost => "partner_lost",
+            Why::NeverCame => "never_came",
             Why::AgentLost => "agent_lost",
             Why::TakenOver => "taken_over",
             Why::CallEnded => "call_ended",

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts;
+use crate::commands::absent::{self, ATTACH_LIMIT};
 use crate::commands::agent::PRESENCE_LEASE;
 use crate::commands::apply::CUSTOMER_LEASE;
 use crate::commands::{Act, Actor, call_input, offer_input};
@@ -24,7 +25,7 @@ use crate::nodes::{self, NODE_LEASE};
 use crate::refusal::{Code, Refused, note};
 use crate::settings::Settings;
 use crate::shared::Core;
-use crate::store::due::{self, AbsentOffer, DueCall, DueOffer};
+use crate::store::due::{self, AbsentOffer, DueCall, DueOffer, UnattachedLeg};
 use crate::store::{self, events, offers};
 use crate::tx::{InTx, Tx};
 
@@ -116,6 +117,10 @@ async fn reap(core: &Arc<Core>) {
             heed("calls", end_calls(core, deadline).await);
         }
     }
+    // Reports that say otherwise may still be on their way.
+    if has_amnesty_ended(core, ATTACH_LIMIT) {
+        heed("unattached", withdraw_unattached(core).await);
+    }
     heed("alerts", alerts::tell(core).await);
     if has_amnesty_ended(core, NODE_LEASE) {
         heed("nodes", nodes::close_dead(core).await.map(|_| ()));
@@ -197,6 +202,21 @@ async fn withdraw_from_absent(core: &Arc<Core>) -> Result<(), Refused> {
                 }
                 call_input(&held, tx, call_id, Input::AgentLost, &act).await.map(|_| ())
             })
+        });
+        overtaken(done.await)?;
+    }
+    Ok(())
+}
+
+/// Supervisors and colleagues who were let in and never came take part no longer.
+async fn withdraw_unattached(core: &Arc<Core>) -> Result<(), Refused> {
+    let due = look(core, |tx| {
+        Box::pin(async move { due::unattached(tx.conn(), ATTACH_LIMIT.as_seconds(), DUE_MAX).await })
+    })
+    .await?;
+    for UnattachedLeg { id, call_id } in due {
+        let done = core.write("reaper", move |tx| {
+            Box::pin(async move { absent::never_came(tx, call_id, id).await })
         });
         overtaken(done.await)?;
     }

@@ -171,6 +171,35 @@ async fn a_colleague_whose_line_is_lost_leaves_agent_and_customer_together() {
 }
 
 #[tokio::test]
+async fn a_colleague_who_says_yes_and_never_comes_leaves_the_customer_on_music_for_thirty_seconds_at_most() {
+    let Some(mut scene) = Scene::new().await else { return };
+    let offer = scene.node.desk.offers(&scene.baraka).await.unwrap()[0].offer_id;
+    let offer = OfferId(offer.as_u128());
+    scene.node.desk.accept_offer(&scene.baraka, offer).await.unwrap();
+    scene
+        .eye
+        .run("update call_legs set granted_at = clock_timestamp() - interval '20 seconds' where part = 'partner'")
+        .await;
+    scene.node.age(LONG_UNBROKEN).await;
+    scene.node.after_looks(2).await;
+    assert_eq!(scene.eye.count(ENDED).await, 0, "he may be about to connect");
+    scene
+        .eye
+        .run("update call_legs set granted_at = clock_timestamp() - interval '30 seconds' where part = 'partner'")
+        .await;
+    scene.aged_until(ENDED, 1).await;
+    assert_eq!(scene.over().await, "never_came");
+    assert_eq!(scene.status().await, "answered");
+    assert_eq!(scene.eye.texts(HELD).await, ["amina primary accepted"]);
+    let leg = "select cause from call_legs where part = 'partner' and state = 'down'";
+    assert_eq!(scene.eye.texts(leg).await, ["ice_timeout"]);
+    let customers = scene.node.media.leg(scene.call, Part::Customer).unwrap();
+    let stance = scene.node.media.stance(scene.call, customers);
+    assert_eq!(stance, Some(ports::Stance::Talk), "no music any more");
+    scene.node.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_who_is_lost_apart_from_the_customer_gives_him_back_to_the_queue() {
     let Some(mut scene) = Scene::new().await else { return };
     scene.answered().await;

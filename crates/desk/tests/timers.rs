@@ -12,6 +12,7 @@ use call_model::CallId;
 use desk::Caller;
 use ports::{EventKind, Part};
 use scene::{Eye, Node, customer, database};
+use wire::call::{Supervise, SuperviseMode};
 
 /// Longer than every amnesty: twice the presence lease of 30 s.
 const LONG_UNBROKEN: Duration = Duration::from_secs(61);
@@ -280,6 +281,74 @@ async fn a_customer_whose_agent_is_away_for_twenty_seconds_goes_back_to_the_queu
         node.media.leg(long, Part::Customer).is_some(),
         "the customer's leg stays"
     );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_who_never_comes_is_no_listener_after_thirty_seconds() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    eye.run("insert into public.support_settings (key, value) values ('supervision', '{\"announce\": \"notice\"}')")
+        .await;
+    node.run();
+    let (call, _) = node.live_call("u1", &agent).await;
+    let listens = || Supervise {
+        mode: SuperviseMode::Monitor,
+        reason: None,
+    };
+    let sue = node.supervisor("sue").await;
+    node.desk.supervise(&sue, call, listens()).await.unwrap();
+    // Who has come stays, however long ago he was let in.
+    let sam = node.supervisor("sam").await;
+    let there = node.desk.supervise(&sam, call, listens()).await.unwrap();
+    let leg = call_model::LegId(there.leg_id.as_u128());
+    node.media.happens(call, EventKind::LegUp { leg });
+    node.until_applied().await;
+    const OPEN: &str = "select count(*) from call_intervals where kind = 'supervise' and ended_at is null";
+    eye.run("update call_legs set granted_at = clock_timestamp() - interval '20 seconds' where part = 'supervisor'")
+        .await;
+    node.age(LONG_UNBROKEN).await;
+    node.after_looks(2).await;
+    assert_eq!(eye.count(OPEN).await, 2, "she may be about to connect");
+    assert_eq!(node.desk.call(&agent, call).await.unwrap().supervised.unwrap().len(), 2);
+
+    eye.run("update call_legs set granted_at = clock_timestamp() - interval '30 seconds' where part = 'supervisor'")
+        .await;
+    for _ in 0..5 {
+        // A statement that is under way while the clock is moved fails, and the connection is young again.
+        node.age(LONG_UNBROKEN).await;
+        node.after_looks(2).await;
+        if eye.count(OPEN).await == 1 {
+            break;
+        }
+    }
+    assert_eq!(
+        eye.texts(
+            "select concat_ws(' ', s.staff_name, ended_actor, ended_reason) from call_intervals
+            join staff s on s.id = staff_id where kind = 'supervise' order by s.staff_name"
+        )
+        .await,
+        ["sam", "sue system:reaper never_came"]
+    );
+    assert_eq!(
+        eye.texts(
+            "select concat_ws(' ', data ->> 'supervisor', data ->> 'mode', data ->> 'reason', actor) from call_events
+            where kind = 'call.supervision_ended'"
+        )
+        .await,
+        ["sue never_came system:reaper"]
+    );
+    assert_eq!(
+        eye.texts("select reason from support_activity_logs where action = 'call.supervision_ended'")
+            .await,
+        ["never_came"]
+    );
+    let told = node.desk.call(&agent, call).await.unwrap().supervised.unwrap();
+    assert_eq!(told.len(), 1, "the agent is told of him who listens");
+    // Her place is free again.
+    let suki = node.supervisor("suki").await;
+    node.desk.supervise(&suki, call, listens()).await.unwrap();
     node.stop().await;
 }
 

@@ -388,7 +388,12 @@ pub(super) async fn end_with_call(tx: &mut Tx, work: &mut Work, why: Why, act: &
 /// The rows of a consultation are over; whose it was, if there is one.
 async fn close(tx: &mut Tx, work: &mut Work, why: Why, act: &Act) -> Result<Option<Uuid>, Refused> {
     if let Some(leg) = partner_leg(tx, work.row.id).await? {
-        owner::end_leg(tx, work, &leg, Cause::HangUp).await?;
+        let cause = if why == Why::NeverCame {
+            Cause::IceTimeout
+        } else {
+            Cause::HangUp
+        };
+        owner::end_leg(tx, work, &leg, cause).await?;
     }
     for kind in [CONSULT, CONFERENCE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;

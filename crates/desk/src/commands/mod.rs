@@ -2,6 +2,7 @@
 //!
 //! Invariant: `apply` is the only place that interprets effects of `call_model`; commands load, authorise and ask it.
 
+pub(crate) mod absent;
 pub(crate) mod accounts;
 pub(crate) mod agent;
 pub(crate) mod apply;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use wire::call::SuperviseMode;
 use wire::leg::LegGrant;
 
+use super::absent::NEVER_CAME;
 use super::apply::{self, Act, Actor, SUPERVISE, Work};
 use super::contact::{self, find, word};
 use super::modes::{self, mode_word};
@@ -156,12 +157,7 @@ pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Resu
             let Some(own) = own.next() else { return Ok(()) };
             ended(tx, &work, own).await?;
             leave(tx, &work, own, Cause::HangUp).await?;
-            work.row.plan_epoch += 1;
-            calls::save(tx.conn(), &work.row).await?;
-            let rest = legs::live(tx.conn(), work.row.id).await?;
-            let modes = modes::of(tx, work.row.id).await?;
-            tx.after
-                .push(After::Plan(rows::plan(&work.row, &rest, &work.queue, &modes)));
+            apply::replan(tx, &mut work).await?;
             audit(tx, &work, "call.supervision_ended", &act).await
         })
     })
@@ -174,6 +170,18 @@ pub(super) async fn ended(tx: &mut Tx, work: &Work, leg: &LegRow) -> Result<(), 
     let data = told(tx, mode.as_deref()).await?;
     let kind = "call.supervision_ended";
     events::call_event(tx.conn(), work.row.id, kind, work.at, &work.actor, &data).await
+}
+
+/// He was let in and has never heard a word: nobody who reads the history may take him for a listener.
+pub(super) async fn never_came(tx: &mut Tx, work: &mut Work, leg: &LegRow, act: &Act) -> Result<(), Refused> {
+    let mut data = told(tx, None).await?;
+    data["reason"] = json!(NEVER_CAME);
+    data["supervisor"] = json!(takeover::name_of(tx, leg.staff_id).await?);
+    let kind = "call.supervision_ended";
+    events::call_event(tx.conn(), work.row.id, kind, work.at, &work.actor, &data).await?;
+    leave(tx, work, leg, Cause::IceTimeout).await?;
+    apply::replan(tx, work).await?;
+    audit(tx, work, kind, act).await
 }
 
 /// What the history says of a supervision: how he takes part, and whether the house tells the agent now.

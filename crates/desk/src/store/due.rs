@@ -30,6 +30,13 @@ pub(crate) struct AbsentOffer {
     pub(crate) kind: String,
 }
 
+/// A leg that nobody has attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct UnattachedLeg {
+    pub(crate) id: Uuid,
+    pub(crate) call_id: Uuid,
+}
+
 /// A call whose node is gone.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct LostCall {
@@ -91,6 +98,16 @@ const IS_AGENT_AWAY: &str = "select exists (select from call_legs l
     where c.id = $1 and c.status = 'answered' and l.part = 'agent' and l.state in ('away', 'granted')
         and case l.state when 'away' then l.away_at else l.granted_at end
             <= clock_timestamp() - make_interval(secs => $2))";
+/// Who was let into a conversation beside its agent and has not come; the agent's own leg has a deadline of the call.
+const UNATTACHED: &str = "select l.id, l.call_id from call_legs l
+    join voice_calls c on c.id = l.call_id and c.status = 'answered'
+    where l.part in ('supervisor', 'partner') and l.state = 'granted'
+        and l.granted_at <= clock_timestamp() - make_interval(secs => $1)
+    order by l.granted_at, l.id limit $2";
+const IS_UNATTACHED: &str = "select exists (select from call_legs l
+    join voice_calls c on c.id = l.call_id and c.status = 'answered'
+    where l.id = $1 and l.part in ('supervisor', 'partner') and l.state = 'granted'
+        and l.granted_at <= clock_timestamp() - make_interval(secs => $2))";
 /// Calls of an earlier start of another node, which has had its time to close them itself.
 const SUPERSEDED: &str = "select c.id, c.node_id, c.node_epoch, n.started_at as last_seen
     from voice_calls c join media_nodes n on n.id = c.node_id
@@ -192,6 +209,28 @@ pub(crate) async fn agent_away(conn: &mut PgConnection, seconds: f64, limit: i64
         .bind(seconds)
         .bind(limit)
         .fetch_all(conn)
+        .await?)
+}
+
+/// Legs of supervisors and colleagues that have been granted for `seconds` and were never up.
+pub(crate) async fn unattached(
+    conn: &mut PgConnection,
+    seconds: f64,
+    limit: i64,
+) -> Result<Vec<UnattachedLeg>, Refused> {
+    Ok(sqlx::query_as(UNATTACHED)
+        .bind(seconds)
+        .bind(limit)
+        .fetch_all(conn)
+        .await?)
+}
+
+/// Whether the same is still so of a leg whose call is locked.
+pub(crate) async fn is_unattached(conn: &mut PgConnection, leg: Uuid, seconds: f64) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(IS_UNATTACHED)
+        .bind(leg)
+        .bind(seconds)
+        .fetch_one(conn)
         .await?)
 }
 
