@@ -12,6 +12,7 @@ import type { StaffList } from "../../../shared/gen/StaffList.ts";
 import { Choice, Nothing, Pages, Search, useAnswer } from "../../lists.tsx";
 import { api, go, query } from "../../state.ts";
 import { dayAndTime, oneDigit, t, timeOfDay, type Key } from "../../words.ts";
+import "./list.css";
 import { worst } from "./shape.ts";
 
 /** Rows of one page. */
@@ -171,13 +172,13 @@ const Wish = (props: { name: string; d: string; all: string; children: Component
 
 function Table({ rows }: { rows: CallRow[] }) {
   return (
-    <table class="table table-roomy">
+    <table class="table table-roomy qa-table">
       <thead>
         <tr>
           <th>{t("qa.time")}</th>
           <th>{t("customer")}</th>
           <th>{t("agent")}</th>
-          <th>{t("queue")}</th>
+          <th class="qa-queue">{t("queue")}</th>
           <th class="is-number">{t("qa.wait")}</th>
           <th class="is-number">{t("qa.length")}</th>
           <th>{t("qa.quality")}</th>
@@ -199,20 +200,26 @@ function Row({ row }: { row: CallRow }) {
   const score = worst(row);
   return (
     <tr data-testid="qa-row" data-call-id={row.callId}>
-      <td class="number">{today ? timeOfDay(row.createdAt) : dayAndTime(row.createdAt)}</td>
-      <td>
+      <td class="number qa-at">{today ? timeOfDay(row.createdAt) : dayAndTime(row.createdAt)}</td>
+      <td class="qa-who">
         <span class="cell-person">
           <Avatar name={name} size="avatar-small" />
-          <a class="row-link" href={`/qa/calls/${row.callId}`}>
+          <a class="row-link clip" href={`/qa/calls/${row.callId}`}>
             {name}
           </a>
         </span>
       </td>
-      <td>{row.agentName ?? "–"}</td>
-      <td class="muted">{row.queue}</td>
-      <td class="is-number">{clock(row.waitSeconds)}</td>
-      <td class="is-number">{row.talkSeconds == null ? "–" : clock(row.talkSeconds)}</td>
-      <td>
+      <td class="qa-agent">{row.agentName ?? "–"}</td>
+      <td class="muted qa-queue">{row.queue}</td>
+      <td class="is-number qa-times">
+        <span class="qa-word">{t("qa.wait")} </span>
+        {clock(row.waitSeconds)}
+      </td>
+      <td class={`is-number qa-times ${row.talkSeconds == null ? "is-none" : ""}`}>
+        <span class="qa-word">{t("qa.length")} </span>
+        {row.talkSeconds == null ? "–" : clock(row.talkSeconds)}
+      </td>
+      <td class={`qa-score ${score === undefined ? "is-none" : ""}`}>
         {score === undefined ? (
           "–"
         ) : (
@@ -231,7 +238,7 @@ function Row({ row }: { row: CallRow }) {
           </span>
         )}
       </td>
-      <td>
+      <td class="qa-end">
         <Outcome row={row} />
       </td>
     </tr>
