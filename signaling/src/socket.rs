@@ -88,6 +88,12 @@ impl Close {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
+impl From<axum::Error> for Gone {
+    fn from(_: axum::Error) -> Self {
+        Self
+    }
+}
+
 /// Splits a WebSocket into frames out and frames in.
 pub(crate) fn split(
     socket: WebSocket,
@@ -96,9 +102,6 @@ pub(crate) fn split(
     impl Stream<Item = Frame> + Unpin,
 ) {
     let (sink, stream) = socket.split();
-    let sink = sink
-        .sink_map_err(|_| Gone)
-        .with(|frame| std::future::ready(Ok::<_, Gone>(message_of(frame))));
     let stream = stream.map(|received| match received {
         Ok(Message::Text(text)) => Frame::Text(text.as_str().to_owned()),
         Ok(Message::Binary(_)) => Frame::Binary,
@@ -106,7 +109,13 @@ pub(crate) fn split(
         // A broken frame, one that is too large, or the end.
         Ok(Message::Close(_)) | Err(_) => Frame::Close(Close::Left),
     });
-    (Box::pin(sink), Box::pin(stream))
+    (Box::pin(taking_frames(sink)), Box::pin(stream))
+}
+
+/// A sink of frames over one of messages. It may fail again and again: the good-bye is tried after a write that failed.
+/// (`sink_map_err` panics at a second failure.)
+fn taking_frames<S: Sink<Message, Error = axum::Error>>(sink: S) -> impl Sink<Frame, Error = Gone> {
+    sink.with(|frame| std::future::ready(Ok::<_, Gone>(message_of(frame))))
 }
 
 fn message_of(frame: Frame) -> Message {
@@ -118,5 +127,43 @@ fn message_of(frame: Frame) -> Message {
             code: close.code(),
             reason: Utf8Bytes::from_static(close.word()),
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// Takes everything and delivers nothing.
+    struct Broken;
+
+    impl Sink<Message> for Broken {
+        type Error = axum::Error;
+
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(self: Pin<&mut Self>, _: Message) -> Result<(), axum::Error> {
+            Ok(())
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Err(axum::Error::new("gone")))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            self.poll_flush(context)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_gone_is_gone_for_every_frame_after_it() {
+        let mut sink = Box::pin(taking_frames(Broken));
+        for frame in [Frame::Ping, Frame::Close(Close::Left), Frame::Close(Close::Left)] {
+            assert_eq!(sink.send(frame).await, Err(Gone));
+        }
     }
 }

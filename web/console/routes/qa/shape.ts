@@ -95,7 +95,8 @@ export interface Row {
 export function rowsOf(samples: readonly Sample[]): Row[] {
   const rows = new Map<number, Sample[]>();
   for (const sample of samples) {
-    const from = Math.floor(sample.atMs / 1000 / ROW_SECONDS) * ROW_SECONDS * 1000;
+    // The sound stands a moment before the call counts as answered: that moment is of the first row.
+    const from = Math.max(0, Math.floor(sample.atMs / 1000 / ROW_SECONDS)) * ROW_SECONDS * 1000;
     const row = rows.get(from);
     if (row) row.push(sample);
     else rows.set(from, [sample]);
