@@ -95,7 +95,9 @@ function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneP
     <div class={`call-lane ${speaks ? "is-speaking" : ""}`} data-testid={`lane-${part}`} data-speaking={speaks}>
       <span class="who">
         <b class="medium clip">{name}</b>
-        <span class="muted clip">{muted && !own ? t("muted_short") : speaks ? t("speaks") : role}</span>
+        <span class="muted clip">
+          {muted && !own ? t("muted_short") : speaks ? t(own ? "speaks.you" : "speaks") : role}
+        </span>
       </span>
       <LaneLine read={muted ? silence : level} customer={customer} />
       <span class="lane-switch">
