@@ -5,7 +5,7 @@ import type { DrainState } from "../../../../shared/gen/DrainState.ts";
 import { Confirm, Field } from "../../../command.tsx";
 import { h } from "../../../house.ts";
 import { wholeNumber } from "../../../words.ts";
-import { MINUTES_MAX, MINUTES_MIN, MINUTES_USUAL, minutesOf, type NodeDrain } from "./node.ts";
+import { MINUTES_MAX, MINUTES_MIN, MINUTES_USUAL, minutesOf, stageOf, type NodeDrain } from "./node.ts";
 
 export function Ask({ node, state, close }: { node: NodeDrain; state: DrainState; close: () => void }) {
   const [text, setText] = useState(String(MINUTES_USUAL));
@@ -16,7 +16,11 @@ export function Ask({ node, state, close }: { node: NodeDrain; state: DrainState
     <Confirm
       name="node"
       title={h(again ? "node.ask_again" : "node.ask", { node: state.nodeId })}
-      hint={h("node.ask.hint", { n: state.calls })}
+      hint={
+        stageOf({ ...state, draining: true }) === "drained"
+          ? h("node.ask.hint_none")
+          : h("node.ask.hint", { n: state.calls })
+      }
       reason={{ label: h("admin.reason"), hint: h("admin.reason.hint") }}
       submit={{
         ...(again ? {} : { kind: "button-danger" }),
