@@ -7,6 +7,7 @@
 mod dtls;
 mod message;
 mod parsers;
+mod proxy;
 mod red;
 mod script;
 mod seeds;
@@ -15,6 +16,7 @@ mod turn;
 pub use dtls::{dtls, feed};
 pub use message::message;
 pub use parsers::{rtcp, rtp, sdp, stun, whip};
+pub use proxy::proxy;
 pub use red::red;
 pub use script::script;
 pub use seeds::{Seed, seeds};
@@ -24,7 +26,7 @@ pub use turn::{channel_data, turn, turn_stream};
 pub type Body = fn(&[u8]);
 
 /// Every target: its folder in `fuzz/corpus` and its body.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 13] = [
     ("stun", stun),
     ("rtp", rtp),
     ("red", red),
@@ -37,6 +39,7 @@ pub const TARGETS: [(&str, Body); 12] = [
     ("turn", turn),
     ("turn_stream", turn_stream),
     ("channel_data", channel_data),
+    ("proxy", proxy),
 ];
 
 /// Reads an input as numbers; at its end everything is 0.

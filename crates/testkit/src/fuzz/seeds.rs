@@ -75,6 +75,7 @@ pub fn seeds(now: Instant) -> Vec<Seed> {
     }
     redundant(&mut put);
     relay(&mut put);
+    proxies(&mut put);
     put("sdp", "first-line-only", b"v=0\r\n");
     for (name, text) in FRAGMENTS {
         put("whip", name, text.as_bytes());
@@ -360,4 +361,44 @@ fn relay(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
     put("channel_data", "padded", &channel);
     put("channel_data", "torn", &channel[..7]);
     put("channel_data", "empty", &[0x40, 0, 0, 0]);
+}
+
+/// Headers of both versions, and what is none.
+fn proxies(put: &mut impl FnMut(&'static str, &'static str, &[u8])) {
+    let line = b"PROXY TCP4 203.0.113.7 192.0.2.1 50000 443\r\n\0\x01";
+    put("proxy", "line", line);
+    put(
+        "proxy",
+        "line-v6",
+        b"PROXY TCP6 2001:db8:7::1 2001:db8::1 50000 443\r\n",
+    );
+    put("proxy", "line-unknown", b"PROXY UNKNOWN and more\r\n");
+    put("proxy", "line-sign", b"PROXY TCP4 203.0.113.7 192.0.2.1 +5000 443\r\n");
+    put("proxy", "line-endless", &[&line[..11], &[b'1'; 120]].concat());
+    let begin = b"\r\n\r\n\0\r\nQUIT\n";
+    let v4 = [203, 0, 113, 7, 192, 0, 2, 1, 0xC3, 0x50, 0x01, 0xBB];
+    let tls = [0x16, 3, 1, 2];
+    put(
+        "proxy",
+        "binary",
+        &[begin, &[0x21, 0x11, 0, 12][..], &v4, &tls].concat(),
+    );
+    let tlvs = [2, 0, 3, b'a', b'.', b'b', 4, 0, 0];
+    put(
+        "proxy",
+        "binary-tlvs",
+        &[begin, &[0x21, 0x11, 0, 21][..], &v4, &tlvs].concat(),
+    );
+    let mapped = [&[0; 10][..], &[0xFF, 0xFF], &v4[..4], &[0; 16], &v4[8..]].concat();
+    put(
+        "proxy",
+        "binary-mapped",
+        &[begin, &[0x21, 0x21, 0, 36][..], &mapped].concat(),
+    );
+    put("proxy", "binary-local", &[begin, &[0x20, 0, 0, 0][..], &tls].concat());
+    put(
+        "proxy",
+        "binary-too-long",
+        &[begin, &[0x21, 0x11, 0xFF, 0xFF][..], &v4].concat(),
+    );
 }
