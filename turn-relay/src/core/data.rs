@@ -180,7 +180,8 @@ impl<K: Kind> Core<K> {
         let via = allocation.flow.via;
         let payload = FRONT_BYTES..FRONT_BYTES + len;
         let permitted = allocation.permits(now_s, peer.ip()) && allocation.until_s > now_s;
-        let range = if permitted {
+        // Of two families one may have been freed (RFC 8656 §7.3), and what was permitted there with it.
+        let range = if permitted && allocation.relayed_for(peer.ip()).is_some() {
             match allocation.channel_to(now_s, peer).map(|channel| channel.number) {
                 Some(number) => stun::channel::wrap(frame, payload, number, via != Via::Udp),
                 None => stun::channel::wrap_data(frame, payload, peer, transaction),

@@ -200,6 +200,35 @@ fn section_11_6_without_a_channel_the_client_gets_a_data_indication() {
 }
 
 #[test]
+fn section_7_3_a_family_that_was_freed_carries_nothing_in_either_direction() {
+    let (mut bed, mut client) = (dual(), Client::at("198.51.100.7:5000"));
+    bed.allocate_with(&mut client, |writer| {
+        writer.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0])
+    });
+    let mut paths = Vec::new();
+    for (number, peer) in [(0x4000, SHARD_0), (0x4001, SHARD_0_V6)] {
+        assert_eq!(bed.bind(&mut client, number, peer), 0);
+        bed.hand(client.flow, &channel_data(number, &[0x80]));
+        paths.push(bed.outside.delivered.pop().expect("delivered").path);
+    }
+    let request = client.signed(method::REFRESH, |writer| {
+        writer.attribute(attribute::LIFETIME, &[0; 4])?;
+        writer.attribute(attribute::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])
+    });
+    assert_eq!(bed.ask_code(&client, &request), 0);
+    assert_eq!(
+        bed.hand(client.flow, &channel_data(0x4001, &[0x80])),
+        Outcome::Dropped(Stage::Permission)
+    );
+    assert_eq!(
+        down(&mut bed, paths[1], &[5; 5]),
+        Err(Stage::Permission),
+        "its address is no more"
+    );
+    assert!(down(&mut bed, paths[0], &[5; 5]).is_ok(), "the other one is");
+}
+
+#[test]
 fn section_12_6_with_a_channel_the_client_gets_channel_data_padded_on_streams() {
     for (via, local, padding) in [(Via::Udp, 0, 0), (Via::Tcp, 2, 3), (Via::Tls, 2, 3)] {
         let (mut bed, mut client) = (bed(), Client::at("198.51.100.7:5000"));
