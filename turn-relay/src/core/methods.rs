@@ -151,7 +151,12 @@ impl<K: Kind> Core<K> {
     {
         let from = asked.flow.remote.ip();
         let n = families.iter().filter(|&&wanted| wanted).count() as u32;
+        let places = self.limits.allocations_per_leg;
         if !self.quota().take(&self.limits, leg, from, n) {
+            return Err(error_code::QUOTA_REACHED);
+        }
+        if !self.churn.take(at.now_s(), leg, n, places) {
+            self.quota().give_back(leg, from, n);
             return Err(error_code::QUOTA_REACHED);
         }
         let handle = self.table.next_handle();

@@ -13,6 +13,7 @@ pub mod address;
 mod allocation;
 mod behaviour;
 mod budget;
+mod churn;
 mod config;
 mod counters;
 pub mod credential;
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ports::{LegId, LegState};
 
 pub use allocation::{CHANNEL_S, LIFETIME_S_MAX, LIFETIME_S_MIN, PERMISSION_S};
+pub use churn::ALLOCATES_PER_PLACE;
 pub use config::{Behaviour, Config, Dialect, Gate, Limits, Listener, Relayed, Unusable};
 pub use counters::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage, Traffic, via_index};
 pub use data::{FRONT_BYTES, TAIL_BYTES, Wrapped};
@@ -48,6 +50,7 @@ pub use virtual_ports::{PORT_FIRST, PORT_FIRST_MIN, PORT_REST_S, RELAYED_IPS_MAX
 
 use allocation::{Allocation, SECOND_NS};
 use budget::Budget;
+use churn::Churn;
 use credential::Secrets;
 use nonce::Nonces;
 use table::Table;
@@ -90,6 +93,7 @@ pub struct Core<K: Kind> {
     nonces: Nonces,
     budget: Budget,
     quota: Arc<Mutex<Quota>>,
+    churn: Churn,
     table: Table<K>,
     peers: K,
     counters: Counters,
@@ -175,6 +179,7 @@ impl<K: Kind> Core<K> {
             nonces: Nonces::new(config.nonce_key),
             budget: Budget::new(&config.seed),
             quota: config.quota,
+            churn: Churn::new(&config.seed),
             peers,
             counters: Counters::default(),
             flow_names: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &config.seed),

@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use ports::{Accepted, LegId, LegState};
 use stun::{attribute, method};
+use turn_relay::core::credential::mint;
 use turn_relay::core::framing::MESSAGE_BYTES_MAX;
-use turn_relay::core::{Config, Core, Limits, Outcome, Quota, Stage, Unusable, Virtual};
+use turn_relay::core::{
+    ALLOCATES_PER_PLACE, Config, Core, Limits, Outcome, PORT_REST_S, Quota, Stage, Unusable, Virtual,
+};
 
-use crate::bed::{Client, LEG, SHARD_0, SHARD_0_V6, START, bed, channel_data, config, dual, listed, with};
+use crate::bed::{Client, LEG, SHARD_0, SHARD_0_V6, START, bed, channel_data, config, dual, listed, secret, with};
 
 #[test]
 fn a_leg_has_six_allocations() {
@@ -127,6 +130,39 @@ fn a_full_core_has_no_capacity_and_forgets_the_try() {
         "the third was given back"
     );
     assert_eq!(bed.core.counters().no_capacity, 1);
+}
+
+/// A freed port rests, so who frees and allocates in turn would use up all of them: 256 here.
+#[test]
+fn a_leg_that_allocates_again_and_again_leaves_addresses_to_others() {
+    let config = Config {
+        worker: 0,
+        workers: 64,
+        ..config()
+    };
+    let mut bed = with(config, &[&[SHARD_0]]);
+    let mut churning = Client::at("198.51.100.7:5000");
+    let mut codes = Vec::new();
+    for _ in 0..300 {
+        codes.push(bed.allocate_with(&mut churning, |_| Ok(())).code());
+        bed.refresh(&mut churning, 0);
+    }
+    let made = codes.iter().take_while(|&&code| code == 0).count();
+    let per_leg = Limits::default().allocations_per_leg as usize;
+    assert_eq!(made, ALLOCATES_PER_PLACE as usize * per_leg);
+    assert!(codes[made..].iter().all(|&code| code == 486), "{codes:?}");
+    bed.outside.every_leg = Some(LegState::Live);
+    let mut other = Client::of(LegId(2), "198.51.100.8:5000");
+    assert_eq!(
+        bed.allocate_with(&mut other, |_| Ok(())).code(),
+        0,
+        "another leg has its own"
+    );
+    // Whoever asked too often may again when his ports have rested.
+    bed.advance(u64::from(PORT_REST_S));
+    let mut again = Client::at("198.51.100.7:5001");
+    (again.user, again.password) = mint(&secret(0), LEG, bed.at.unix_s + 120);
+    assert_eq!(bed.allocate_with(&mut again, |_| Ok(())).code(), 0);
 }
 
 /// The ports of one worker of 64: 256, and one is a listener's.
