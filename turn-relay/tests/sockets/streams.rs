@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ports::LegId;
 use stun::{Class, Message, Writer, method};
-use turn_relay::client::{Cutter, Stream};
+use turn_relay::client::{CHANNEL_FIRST, Came, Cutter, Event, Stream};
 use turn_relay::core::Limits;
 
 use crate::bench::Bench;
@@ -336,4 +336,47 @@ fn what_comes_in_one_long_tls_record_is_worked_on_to_its_end() {
         }
     }
     assert_eq!(answered, (0..requests).collect::<Vec<_>>());
+}
+
+/// What was freed and made again within one read of the connection: it is as good as it was.
+#[test]
+fn who_exchanges_an_allocation_in_one_breath_has_shown_a_credential() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |_| {});
+    let grant = bench.relay().credentials().mint(LegId(1)).expect("a grant");
+    let mut user = User::tcp(address(&bench), of_grant(&grant));
+    user.ready(shard());
+    let now_ms = user.line.now_ms();
+    user.client.refresh(now_ms, [101; 12], 0);
+    user.client.allocate(now_ms, [102; 12], None, None);
+    user.client.bind(now_ms, [103; 12], CHANNEL_FIRST, shard());
+    let three: Vec<u8> = std::iter::from_fn(|| user.client.poll()).flatten().collect();
+    user.line.send(&three).expect("sent");
+    let mut events = Vec::new();
+    while events.len() < 3 {
+        match user.line.wait(&mut user.client).expect("it lives") {
+            Some(Came::Event(event)) => events.push(event),
+            other => panic!("{other:?} after {events:?}"),
+        }
+    }
+    assert!(
+        matches!(
+            events[..],
+            [
+                Event::Refreshed { lifetime_s: 0 },
+                Event::Allocated { .. },
+                Event::Bound { .. }
+            ]
+        ),
+        "{events:?}"
+    );
+    // More than somebody unknown may send, and no request among it. The client has forgotten its peer with what it freed.
+    for n in 0..20 {
+        let payload = rtp(n);
+        let [n0, n1] = CHANNEL_FIRST.to_be_bytes();
+        let [l0, l1] = (payload.len() as u16).to_be_bytes();
+        let said = [&[n0, n1, l0, l1][..], &payload].concat();
+        user.line.send(&said).expect("sent");
+        assert_eq!(user.line.receive(LIMIT).expect("it lives"), Some(said), "{n}");
+    }
 }

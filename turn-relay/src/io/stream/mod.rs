@@ -371,8 +371,10 @@ impl<S: Side> StreamWorker<S> {
         self.common.outside.replies = replies;
         self.common.outside.replies.clear();
         while let Some(flow) = self.common.outside.freed.pop() {
+            // In one batch a client may have freed its allocation and made another.
             if let Some(connection) = self.connections.of(flow.connection)
                 && !connection.is_unknown()
+                && !self.common.core.holds(&flow)
             {
                 connection.forgotten(now_ms);
                 self.admission.count(flow.remote.ip());
