@@ -186,6 +186,27 @@ fn who_sends_much_without_a_credential_is_closed() {
     assert!(closed_by_limits(&mut bench).ends_with(" 1"));
 }
 
+/// TLS takes a hello of 64 kB, whole, before it looks at it.
+#[test]
+fn who_sends_much_within_a_handshake_is_closed() {
+    let certificate = Certificate::new();
+    let mut bench = start(&certificate, |config| {
+        config.stream_limits.first_message_ms = 600_000;
+        config.stream_limits.unauthenticated_ms = 600_000;
+    });
+    let mut stream = connect(address(&bench));
+    // A record of the longest kind, which begins a ClientHello of 65,000 bytes (RFC 8446 §4, §5.1), and further ones.
+    let mut record = vec![0x16, 3, 1, 0x40, 0];
+    record.resize(5 + (1 << 14), 0);
+    record[5..9].copy_from_slice(&[1, 0, 0xFD, 0xE8]);
+    let mut further = record.clone();
+    further[5..9].fill(0);
+    // It may be closed before all of it has gone out.
+    let _ = stream.write_all(&[&record[..], &further, &further[..1_000]].concat());
+    assert!(is_closed(&mut stream));
+    assert!(closed_by_limits(&mut bench).ends_with(" 1"));
+}
+
 #[test]
 fn a_network_has_a_share_of_connections_without_credential_and_a_handshake_rate() {
     let certificate = Certificate::new();

@@ -26,6 +26,10 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const STUN_REQUEST: u8 = 0x00;
 /// Bytes of plaintext that rustls may hold for sending; the outbox, where they can still be dropped, holds the rest.
 const TLS_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of records that a client may send until its handshake is over: a hello with the keys of a post-quantum exchange
+/// and the end of the handshake take 2,500. rustls by itself keeps messages of 64 kB, of everybody who connects.
+/// Higher: more memory for whoever has shown nothing. Lower: hellos that grow would be refused.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a connection is closed by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub(crate) struct Connection {
     /// A proxy has yet to say whose connection it is.
     preface: Option<Box<Preface>>,
     transport: Transport,
+    /// Bytes of records that came while TLS was shaking hands.
+    handshake_bytes: usize,
     standing: Standing,
     pub(crate) cutter: Cutter,
     pub(crate) outbox: Outbox,
@@ -94,6 +100,7 @@ impl Connection {
             stream,
             preface: None,
             transport: Transport::Undecided,
+            handshake_bytes: 0,
             standing: Standing::Unknown {
                 since_ms: now_ms,
                 heard: false,
@@ -246,7 +253,10 @@ impl Connection {
         let read = match &mut self.transport {
             Transport::Undecided => return Ok(Filled::Nothing),
             Transport::Plain => self.stream.read(self.cutter.room()),
-            Transport::Tls(session) => read_tls(session, &mut self.stream, &mut self.cutter),
+            Transport::Tls(session) => {
+                let handshake_bytes = &mut self.handshake_bytes;
+                read_tls(session, &mut self.stream, &mut self.cutter, handshake_bytes)
+            }
         };
         let read = match read {
             Ok(0) => return Err(End::Gone),
@@ -311,8 +321,14 @@ impl Connection {
     }
 }
 
-/// Plaintext into the cutter; `WouldBlock` when neither rustls nor the kernel has any, `InvalidData` for broken TLS.
-fn read_tls(session: &mut ServerConnection, stream: &mut TcpStream, cutter: &mut Cutter) -> io::Result<usize> {
+/// Plaintext into the cutter; `WouldBlock` when neither rustls nor the kernel has any, `InvalidData` for broken TLS and for
+/// a handshake beyond [`HANDSHAKE_BYTES_MAX`].
+fn read_tls(
+    session: &mut ServerConnection,
+    stream: &mut TcpStream,
+    cutter: &mut Cutter,
+    handshake_bytes: &mut usize,
+) -> io::Result<usize> {
     loop {
         match session.reader().read(cutter.room()) {
             Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
@@ -320,8 +336,15 @@ fn read_tls(session: &mut ServerConnection, stream: &mut TcpStream, cutter: &mut
             Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(0),
             other => return other,
         }
-        if session.read_tls(stream)? == 0 {
+        let read = session.read_tls(stream)?;
+        if read == 0 {
             return Ok(0);
+        }
+        if session.is_handshaking() {
+            *handshake_bytes += read;
+            if *handshake_bytes > HANDSHAKE_BYTES_MAX {
+                return Err(ErrorKind::InvalidData.into());
+            }
         }
         if let Err(fault) = session.process_new_packets() {
             // The alert that tells the client why.
