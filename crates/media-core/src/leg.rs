@@ -98,7 +98,7 @@ pub(crate) struct Leg {
     /// A newer transport on its way.
     pub(crate) next: Option<u32>,
     pub(crate) up_at: Option<u64>,
-    /// When the last valid check of any of its transports came, or the last transport was attached.
+    /// When the last valid check of any of its transports came; before the first one, when it was made.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
     /// The last reference time of the peer that was not answered yet.

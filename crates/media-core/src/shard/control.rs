@@ -87,7 +87,7 @@ impl Shard {
                 leg.next = Some(transport);
             }
         }
-        self.disarm_keep(place);
+        self.arm_keep(place);
         Ok(())
     }
 

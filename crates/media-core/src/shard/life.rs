@@ -1,6 +1,7 @@
 //! Life and death of legs and transports: timers, silence, ends.
 //!
-//! Invariant: a living leg either has a transport, whose timer is armed, or has its keep timer armed.
+//! Invariant: a living leg has a transport, whose timer is armed; or, without one that has keys, its keep timer is armed as
+//! soon as there was more than one offer.
 
 use super::{Job, Shard};
 use crate::addr;
@@ -62,8 +63,14 @@ impl Shard {
         self.wheel.arm(place * KINDS + MISSING, at);
     }
 
-    pub(super) fn disarm_keep(&mut self, place: u32) {
-        self.wheel.disarm(place * KINDS + KEEP);
+    /// (Re)arms the keep of a leg that has no transport with keys: an offer is no sign of life, only a check is. The end of
+    /// one with keys arms it.
+    pub(super) fn arm_keep(&mut self, place: u32) {
+        let Some(leg) = self.legs.get(place) else { return };
+        let transport = leg.transport.and_then(|place| self.transports.get(place));
+        if transport.is_none_or(|transport| transport.state != transport::State::Up) {
+            self.wheel.arm(place * KINDS + KEEP, leg.kept_until());
+        }
     }
 
     /// Looks after one transport: is it over, is its leg away, are old credentials over?
@@ -104,7 +111,7 @@ impl Shard {
         if in_use {
             leg.transport = leg.next.take();
         }
-        let (state, left, kept_until) = (leg.state, leg.transport.is_some(), leg.kept_until());
+        let (state, left) = (leg.state, leg.transport.is_some());
         if state == State::Joining {
             if !left {
                 self.remove_leg(now, leg_place, cause);
@@ -113,9 +120,7 @@ impl Shard {
         }
         if in_use {
             self.away(now, leg_place, now);
-        }
-        if !left {
-            self.wheel.arm(leg_place * KINDS + KEEP, kept_until);
+            self.arm_keep(leg_place);
         }
     }
 
@@ -142,13 +147,19 @@ impl Shard {
         }
     }
 
-    /// The last moment of a leg without a transport.
+    /// The last moment of a leg of which no check has come, unless one has come since.
     fn keep_ended(&mut self, now: u64, place: u32) {
         let Some(leg) = self.legs.get(place) else { return };
         self.current = Some(place);
-        if leg.transport.is_none() && leg.next.is_none() {
-            self.remove_leg(now, place, Cause::Lost);
+        if leg.kept_until() > now {
+            self.arm_keep(place);
+            return;
         }
+        let cause = match leg.state {
+            State::Joining => Cause::IceTimeout,
+            State::Up | State::Away => Cause::Lost,
+        };
+        self.remove_leg(now, place, cause);
     }
 
     /// A leg is away; reported as of `since`, its last sign of life. Whom it leaves alone hears the music.

@@ -9,6 +9,7 @@ mod faults;
 mod flags;
 mod hold;
 mod ice;
+mod keep;
 mod legs;
 mod life;
 mod limits;

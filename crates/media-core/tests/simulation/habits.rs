@@ -310,7 +310,7 @@ impl World {
             self.figures.count("reloads that came too late");
             return self.gone(peer);
         }
-        self.judge.attached(self.now, leg, transport.id);
+        self.judge.attached(leg, transport.id);
         self.command(Command::Attach { leg, transport })
             .expect("the leg lives and the transport is new");
         self.begins_checks(peer, 100 * MS);

@@ -23,8 +23,6 @@ const WINDOW: usize = 128;
 const STEP_MAX: u64 = 1_001;
 /// Largest distance of outgoing time from the clock, in samples of 48 kHz: what the engine takes for a slow clock.
 const DRIFT_MAX: u64 = 11 * 48_000;
-/// A leg without a transport is kept this long; one that waits for its first check has half of it.
-const ATTACHED_MAX: u64 = LEG_KEEP / 2;
 /// Between a leg's last moment and its end: timers go in steps.
 const SLACK: u64 = 200 * MS;
 
@@ -66,8 +64,6 @@ struct Leg {
     room: RoomId,
     /// When a check of it was last answered, or it was made.
     alive_at: u64,
-    /// When a transport was last made for it.
-    attached_at: u64,
     /// When it came up.
     up: Option<u64>,
     /// Over what it goes, as was told last.
@@ -117,7 +113,6 @@ impl Judge {
         let fresh = Leg {
             room,
             alive_at: now,
-            attached_at: now,
             up: None,
             route: None,
             transports: Vec::new(),
@@ -128,12 +123,11 @@ impl Judge {
             "{leg:?} was there before"
         );
         self.verdicts.legs += 1;
-        self.attached(now, leg, transport);
+        self.attached(leg, transport);
     }
 
-    pub(crate) fn attached(&mut self, now: u64, leg: LegId, transport: TransportId) {
+    pub(crate) fn attached(&mut self, leg: LegId, transport: TransportId) {
         let record = self.legs.get_mut(&leg).expect("only a living leg is given a transport");
-        record.attached_at = now;
         record.transports.push(transport);
         self.transports.insert(transport, leg);
     }
@@ -352,7 +346,7 @@ impl Judge {
 
     /// Legs that should have ended by now.
     pub(crate) fn stuck(&self, now: u64) -> Vec<LegId> {
-        let last = |leg: &Leg| (leg.alive_at + LEG_KEEP).max(leg.attached_at + ATTACHED_MAX) + SLACK;
+        let last = |leg: &Leg| leg.alive_at + LEG_KEEP + SLACK;
         let stuck = self.legs.iter().filter(|(_, leg)| now > last(leg));
         stuck.map(|(leg, _)| *leg).collect()
     }
@@ -409,8 +403,6 @@ fn digest(bytes: &[u8]) -> u32 {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     })
 }
-
-const _: () = assert!(ATTACHED_MAX == 15 * SECOND);
 
 // The shortest tag is ten bytes (RFC 3711 §4.2.1).
 const _: () = assert!(MUSIC_BYTES_MAX < FIXED_BYTES + WORD_BYTES + 10);

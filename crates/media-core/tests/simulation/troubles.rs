@@ -393,7 +393,7 @@ impl World {
         let mut transport = client.new_transport(self.certificate(client.certificate + 4), &self.helper.certificate);
         transport.id = self.new_transport();
         transport.ice = credentials(transport.id.0 << 16);
-        self.judge.attached(self.now, party.leg, transport.id);
+        self.judge.attached(party.leg, transport.id);
         let attached = self.command(Command::Attach {
             leg: party.leg,
             transport: Box::new(transport),
