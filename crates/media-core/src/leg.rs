@@ -98,6 +98,8 @@ pub(crate) struct Leg {
     /// A newer transport on its way.
     pub(crate) next: Option<u32>,
     pub(crate) up_at: Option<u64>,
+    /// When the transport in use got its keys.
+    pub(crate) keyed_at: u64,
     /// When the last valid check of any of its transports came; before the first one, when it was made.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
@@ -144,6 +146,7 @@ impl Leg {
             rtp_at: 0,
             stalled: false,
             up_at: None,
+            keyed_at: 0,
             alive_at: now,
             sender_report: None,
             reference: None,
@@ -197,7 +200,8 @@ impl Leg {
 
     /// When the report after this one goes out. `fraction_lost`: what this one said, 1/256.
     pub(crate) fn next_report(&self, now: u64, fraction_lost: u8) -> u64 {
-        let young = self.up_at.is_some_and(|up_at| now.saturating_sub(up_at) < REPORT_EARLY);
+        // A new page has a new encoder, which makes no FEC before a report speaks of loss.
+        let young = now.saturating_sub(self.keyed_at) < REPORT_EARLY;
         now + if young || fraction_lost >= REPORT_LOSS {
             REPORT_FAST
         } else {

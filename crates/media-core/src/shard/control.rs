@@ -233,15 +233,17 @@ impl Shard {
         let (room, seat, id, before) = (leg.room, leg.seat, leg.id, leg.state);
         leg.state = State::Up;
         leg.up_at = leg.up_at.or(Some(now));
+        leg.keyed_at = now;
         let first_report = leg.first_report(now, leg_place);
         if let Some(older) = older {
             self.close_transport(older);
         }
         self.sit(now, room, seat, leg_place);
         self.arm_transport(place);
+        self.arm_report(leg_place, first_report);
         match before {
             State::Joining => {
-                self.arm_leg(leg_place, now + SECOND, first_report);
+                self.arm_counters(leg_place, now + SECOND);
                 self.event(now, room, Kind::LegUp { leg: id });
                 self.tell_route(now, leg_place);
                 self.check_live(now, room);

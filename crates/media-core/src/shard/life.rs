@@ -49,10 +49,9 @@ impl Shard {
         self.wheel.arm(place * KINDS + TRANSPORT, at);
     }
 
-    /// Arms the timers of a leg that has come up.
-    pub(super) fn arm_leg(&mut self, place: u32, counters: u64, report: u64) {
-        self.wheel.arm(place * KINDS + COUNTERS, counters);
-        self.wheel.arm(place * KINDS + REPORT, report);
+    /// Arms the seconds of a leg that has come up.
+    pub(super) fn arm_counters(&mut self, place: u32, at: u64) {
+        self.wheel.arm(place * KINDS + COUNTERS, at);
     }
 
     pub(super) fn arm_report(&mut self, place: u32, at: u64) {

@@ -19,6 +19,7 @@ mod plans;
 mod preflight;
 mod relay;
 mod repair;
+mod reports;
 mod tone;
 mod waiting;
 
