@@ -280,8 +280,8 @@ pub struct Downlink {
     sent: u32,
     bytes: u32,
     lost: u32,
-    /// Per slot: the cumulative loss of its last report, the share, 1/256, and the highest number it had heard.
-    reported: [(i32, u8, u32); SLOTS_PER_LEG_MAX],
+    /// Per slot, what was last reported.
+    reported: [Reported; SLOTS_PER_LEG_MAX],
     /// Reports came in this second, and one of them told of new packets.
     said: bool,
     advanced: bool,
@@ -289,12 +289,28 @@ pub struct Downlink {
     unheard_s: u32,
     stuck: bool,
     burst_max: u32,
-    jitter_us: u32,
     rtt_us: Option<u32>,
     rtt_at: u64,
     rtt_sum_us: f64,
     rtt_count: u32,
 }
+
+/// What a leg said last about one of its slots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reported {
+    /// When the share and the jitter were said.
+    at: u64,
+    cumulative_lost: i32,
+    /// The highest number it had heard.
+    highest: u32,
+    jitter: u32,
+    /// Lost share, 1/256.
+    fraction_lost: u8,
+}
+
+/// A report tells of loss and jitter for this long, nanoseconds: three slow report intervals, as for round trips.
+/// Higher: a speaker's FEC goes on for a listener who has recovered or is gone. Lower: a lost report or two end it.
+pub const REPORT_VALID: u64 = 15 * crate::limits::SECOND;
 
 /// A measured round trip is shown for this long, nanoseconds: three slow report intervals.
 const RTT_VALID: u64 = 15 * crate::limits::SECOND;
@@ -308,18 +324,32 @@ impl Downlink {
         self.bytes = self.bytes.saturating_add(payload as u32);
     }
 
-    /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples.
-    pub fn reported(&mut self, slot: usize, reception: Reception) {
+    /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples. `fed`: somebody is heard
+    /// through the slot now; of another one share and jitter are those of a voice that is gone.
+    pub fn reported(&mut self, now: u64, slot: usize, reception: Reception, fed: bool) {
         let Some(before) = self.reported.get_mut(slot) else {
             return;
         };
-        let fresh = reception.cumulative_lost.saturating_sub(before.0).max(0) as u32;
+        let fresh = reception.cumulative_lost.saturating_sub(before.cumulative_lost).max(0) as u32;
         self.said = true;
-        self.advanced |= reception.highest != before.2;
-        *before = (reception.cumulative_lost, reception.fraction_lost, reception.highest);
+        self.advanced |= reception.highest != before.highest;
+        *before = Reported {
+            at: now,
+            cumulative_lost: reception.cumulative_lost,
+            highest: reception.highest,
+            jitter: if fed { reception.jitter } else { 0 },
+            fraction_lost: if fed { reception.fraction_lost } else { 0 },
+        };
         self.lost = self.lost.saturating_add(fresh);
         self.burst_max = self.burst_max.max(fresh);
-        self.jitter_us = microseconds(reception.jitter);
+    }
+
+    /// Nobody is heard through the slot any more; its stream and its cumulative count go on with the next who is.
+    pub fn released(&mut self, slot: usize) {
+        if let Some(reported) = self.reported.get_mut(slot) {
+            reported.fraction_lost = 0;
+            reported.jitter = 0;
+        }
     }
 
     /// Takes a measured round trip.
@@ -333,6 +363,8 @@ impl Downlink {
     /// The receiver began anew: its cumulative counts do too.
     pub fn restart(&mut self) {
         self.reported = Default::default();
+        self.lost = 0;
+        self.burst_max = 0;
         self.unheard_s = 0;
         self.stuck = false;
     }
@@ -343,14 +375,18 @@ impl Downlink {
         limits.is_deaf(self.unheard_s, self.stuck)
     }
 
-    /// Lost share of the worst slot by its last report, 1/256.
+    /// Lost share of the worst slot by its last report, 1/256, if that came lately.
     #[must_use]
-    pub fn fraction_lost(&self) -> u8 {
-        self.reported
-            .iter()
-            .map(|(_, fraction, _)| *fraction)
+    pub fn fraction_lost(&self, now: u64) -> u8 {
+        self.lately(now)
+            .map(|reported| reported.fraction_lost)
             .max()
             .unwrap_or(0)
+    }
+
+    fn lately(&self, now: u64) -> impl Iterator<Item = &Reported> {
+        let reported = self.reported.iter();
+        reported.filter(move |reported| now.saturating_sub(reported.at) < REPORT_VALID)
     }
 
     /// The round trip, if it was measured lately, microseconds.
@@ -373,9 +409,11 @@ impl Downlink {
         second.received = self.sent - lost;
         second.burst_max = self.burst_max.min(lost);
         second.payload_bytes = self.bytes;
-        second.jitter_us = self.jitter_us;
-        // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones.
-        self.lost -= lost;
+        let jitter = self.lately(second.at).map(|reported| reported.jitter).max();
+        second.jitter_us = microseconds(jitter.unwrap_or(0));
+        // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones, as long as there
+        // are some. The first second after a hold had no part in it.
+        self.lost = if self.sent == 0 { 0 } else { self.lost - lost };
         if self.advanced {
             self.unheard_s = 0;
             self.stuck = false;

@@ -179,6 +179,14 @@ impl Leg {
         }
     }
 
+    /// Nobody is heard through this slot any more.
+    pub(crate) fn release(&mut self, slot: usize) {
+        if let Some(Some(free)) = self.slots.get_mut(slot) {
+            free.release();
+        }
+        self.down.released(slot);
+    }
+
     /// Silence after which the leg is away.
     pub(crate) fn away_after(&self, transport: &Transport) -> u64 {
         if transport.media.uplink {

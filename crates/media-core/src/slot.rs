@@ -151,6 +151,12 @@ impl Slot {
         self.source.is_none_or(|source| source.leg == leg)
     }
 
+    /// True while somebody feeds the slot.
+    #[must_use]
+    pub const fn is_fed(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// Nobody feeds the slot any more; whoever comes next is a switch. What was sent is sent again no more.
     pub fn release(&mut self) {
         self.source = None;

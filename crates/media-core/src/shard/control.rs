@@ -308,12 +308,8 @@ impl Shard {
                 .copied()
                 .flatten()
                 .map(|sitting| sitting.leg);
-            let leg = leg.and_then(|leg| self.legs.get_mut(leg));
-            let slot = leg
-                .and_then(|leg| leg.slots.get_mut(released.slot))
-                .and_then(Option::as_mut);
-            if let Some(slot) = slot {
-                slot.release();
+            if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
+                leg.release(released.slot);
             }
         }
         self.mark_tapped(place);

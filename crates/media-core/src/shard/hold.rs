@@ -53,9 +53,7 @@ impl Shard {
             }
             if let Some(playhead) = leg.music.take() {
                 self.playheads.remove(place, playhead);
-                if let Some(Some(slot)) = leg.slots.first_mut() {
-                    slot.release();
-                }
+                leg.release(0);
             }
             if let Some(tune) = wanted {
                 leg.holds = leg.holds.wrapping_add(1);

@@ -70,7 +70,7 @@ impl Shard {
     /// Sends a leg its reports and arms the next ones.
     pub(super) fn report(&mut self, now: u64, place: u32) {
         self.current = Some(place);
-        let worst = self.worst_downlink_of_listeners(place);
+        let worst = self.worst_downlink_of_listeners(now, place);
         let Some(leg) = self.legs.get_mut(place) else { return };
         #[cfg(feature = "faults")]
         self.fault.meet(leg.id);
@@ -100,13 +100,13 @@ impl Shard {
     }
 
     /// The largest loss that a present listener of this leg reports, 1/256.
-    fn worst_downlink_of_listeners(&self, place: u32) -> u8 {
+    fn worst_downlink_of_listeners(&self, now: u64, place: u32) -> u8 {
         let Some(leg) = self.legs.get(place) else { return 0 };
         let Some(room) = self.rooms.get(leg.room) else { return 0 };
         let sinks = room.edges.sinks(leg.seat);
         let listeners = room.seats.iter().enumerate().filter(|(seat, _)| sinks >> seat & 1 == 1);
         let legs = listeners.filter_map(|(_, sitting)| self.legs.get(sitting.as_ref()?.leg));
-        legs.map(|leg| leg.down.fraction_lost()).max().unwrap_or(0)
+        legs.map(|leg| leg.down.fraction_lost(now)).max().unwrap_or(0)
     }
 }
 
@@ -169,17 +169,20 @@ fn take_extended(leg: &mut Leg, report: Extended<'_>, now: u64, ntp: u64) {
 
 fn take_blocks(leg: &mut Leg, blocks: Blocks<'_>, now: u64, ntp: u64) {
     for block in blocks {
-        let of_ours = |slot: &Option<crate::slot::Slot>| slot.as_ref().is_some_and(|slot| slot.ssrc == block.ssrc);
-        let Some(slot) = leg.slots.iter().position(of_ours) else {
+        let mut slots = (0..)
+            .zip(&leg.slots)
+            .filter_map(|(place, slot)| Some((place, slot.as_ref()?)));
+        let Some((place, slot)) = slots.find(|(_, slot)| slot.ssrc == block.ssrc) else {
             continue;
         };
+        let fed = slot.is_fed();
         let reception = Reception {
             fraction_lost: block.fraction_lost,
             cumulative_lost: block.cumulative_lost,
             highest: block.highest,
             jitter: block.jitter,
         };
-        leg.down.reported(slot, reception);
+        leg.down.reported(now, place, reception, fed);
         if let Some(rtt_us) = rtcp::round_trip_us(ntp, &block) {
             leg.down.round_trip(now, rtt_us);
         }

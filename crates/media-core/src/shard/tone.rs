@@ -132,9 +132,7 @@ impl Shard {
         let Some(leg) = self.legs.get_mut(place) else { return };
         let Some(tone) = leg.tone.take() else { return };
         self.playheads.remove(place, tone.head);
-        if let Some(Some(slot)) = leg.slots.get_mut(tone.slot) {
-            slot.release();
-        }
+        leg.release(tone.slot);
         let (room, seat) = (leg.room, leg.seat);
         let lent = self.rooms.get_mut(room).and_then(|room| room.tones.get_mut(seat));
         if let Some(lent) = lent {
