@@ -220,6 +220,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::UplinkResumed { .. }
             | Kind::Dtmf { .. }
             | Kind::Announced { .. }
             | Kind::Quality { .. }
@@ -259,6 +260,7 @@ impl Control {
             | Kind::LegMigrated { .. }
             | Kind::LegRoute { .. }
             | Kind::UplinkStalled { .. }
+            | Kind::UplinkResumed { .. }
             | Kind::Dtmf { .. }
             | Kind::Announced { .. }
             | Kind::Quality { .. }

@@ -243,6 +243,7 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
             route: route(*way),
         },
         Kind::UplinkStalled { leg } => EventKind::UplinkStalled { leg: leg_out(*leg) },
+        Kind::UplinkResumed { leg } => EventKind::UplinkResumed { leg: leg_out(*leg) },
         Kind::Dtmf { leg } => EventKind::Dtmf { leg: leg_out(*leg) },
         Kind::Announced { supervisor, heard_by } => EventKind::Announced {
             supervisor: leg_out(*supervisor),

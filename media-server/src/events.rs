@@ -51,6 +51,7 @@ fn decides(kind: &EventKind) -> bool {
         EventKind::LegMigrated { .. }
         | EventKind::LegRoute { .. }
         | EventKind::UplinkStalled { .. }
+        | EventKind::UplinkResumed { .. }
         | EventKind::Dtmf { .. }
         | EventKind::Announced { .. }
         | EventKind::PlanApplied { .. }

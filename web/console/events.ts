@@ -53,6 +53,7 @@ const ICONS = {
   "leg.migrated": refresh,
   "leg.path": signal,
   "leg.up": signal,
+  "leg.uplink_resumed": play,
   "leg.uplink_stalled": micOff,
   "offer.failed": offline,
   "offer.rejected": headset,

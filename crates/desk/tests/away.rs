@@ -68,6 +68,9 @@ async fn both_pages_are_shown_whose_line_is_gone_until_it_is_back() {
     node.media.happens(call, EventKind::LegAway { leg: agents });
     node.media.happens(call, EventKind::LegBack { leg: customers });
     node.media.happens(call, EventKind::LegBack { leg: agents });
+    // A line that lives without sound is shown as it is.
+    node.media.happens(call, EventKind::UplinkStalled { leg: agents });
+    node.media.happens(call, EventKind::UplinkResumed { leg: agents });
     node.until_applied().await;
     assert_eq!(shown(&node, &agent, call).await, [vec![], vec![]]);
 
@@ -77,7 +80,14 @@ async fn both_pages_are_shown_whose_line_is_gone_until_it_is_back() {
     assert_eq!(
         eye.texts("select kind from call_events where kind like 'leg.%' and kind <> 'leg.up' order by seq")
             .await,
-        ["leg.away", "leg.away", "leg.back", "leg.back"]
+        [
+            "leg.away",
+            "leg.away",
+            "leg.back",
+            "leg.back",
+            "leg.uplink_stalled",
+            "leg.uplink_resumed"
+        ]
     );
     assert_eq!(
         eye.count("select count(*) from call_intervals where kind = 'away' and ended_at >= started_at")

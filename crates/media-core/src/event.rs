@@ -144,6 +144,11 @@ pub enum Kind {
         /// Which leg.
         leg: LegId,
     },
+    /// Audio comes again from a leg that was reported stalled.
+    UplinkResumed {
+        /// Which leg.
+        leg: LegId,
+    },
     /// A key was pressed (RFC 4733); never which.
     Dtmf {
         /// Whose.

@@ -82,6 +82,7 @@ pub(crate) struct Leg {
     pub(crate) tap_from: u64,
     /// Counts the streams of its uplink: new SSRC, new transport.
     pub(crate) stream: u32,
+    /// It was told that no audio comes from it.
     pub(crate) stalled: bool,
     /// What it sends is dropped unopened, by the plan.
     pub(crate) silenced: bool,
@@ -100,6 +101,8 @@ pub(crate) struct Leg {
     pub(crate) up_at: Option<u64>,
     /// When the transport in use got its keys.
     pub(crate) keyed_at: u64,
+    /// Since when it could have been speaking: up, and let speak.
+    pub(crate) here_at: u64,
     /// When the last valid check of any of its transports came; before the first one, when it was made.
     pub(crate) alive_at: u64,
     pub(crate) sender_report: Option<SenderReport>,
@@ -147,6 +150,7 @@ impl Leg {
             stalled: false,
             up_at: None,
             keyed_at: 0,
+            here_at: now,
             alive_at: now,
             sender_report: None,
             reference: None,

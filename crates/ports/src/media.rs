@@ -353,6 +353,11 @@ pub enum EventKind {
         /// Which leg.
         leg: LegId,
     },
+    /// Audio comes again from a leg of which that was told.
+    UplinkResumed {
+        /// Which leg.
+        leg: LegId,
+    },
     /// A key was pressed; never which: digits are told nobody and kept nowhere.
     Dtmf {
         /// Whose.

@@ -138,6 +138,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         }
         EventKind::LegMigrated { leg } => note_leg(tx, row, leg.0, "leg.migrated", at).await,
         EventKind::UplinkStalled { leg } => note_leg(tx, row, leg.0, "leg.uplink_stalled", at).await,
+        EventKind::UplinkResumed { leg } => note_leg(tx, row, leg.0, "leg.uplink_resumed", at).await,
         EventKind::Dtmf { leg } => note_leg(tx, row, leg.0, "leg.dtmf", at).await,
         EventKind::Announced { supervisor, heard_by } => announced(tx, row, supervisor.0, heard_by, at).await,
         EventKind::LegDown { leg, cause, summary } => down(core, tx, row, leg.0, *cause, summary, at).await,

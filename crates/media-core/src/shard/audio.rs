@@ -59,7 +59,7 @@ impl Shard {
         let (seat, room, place, state) = (leg.seat, leg.room, transport.leg, leg.state);
         let first = leg.rtp_at == 0;
         leg.rtp_at = now;
-        leg.stalled = false;
+        let resumed = std::mem::take(&mut leg.stalled);
         let (header, index) = (packet.opened.header, packet.opened.index);
         let (late, due) = repair::notice(now, leg, &transport.media, index, header.timestamp);
         let record = describe(now, leg, &packet, late, &mut slot);
@@ -68,8 +68,8 @@ impl Shard {
         if let Some(due) = due {
             self.arm_missing(place, due);
         }
-        if first || state == State::Away {
-            self.first_or_back(now, owner.transport, first);
+        if first || resumed || state == State::Away {
+            self.first_or_back(now, owner.transport, first, resumed);
         }
         let tapped = packet.payload != Payload::Dtmf && self.rooms.get(room).is_some_and(|room| room.tapped(seat));
         let plain = &slot.packet()[..packet.opened.len];
@@ -106,9 +106,10 @@ impl Shard {
         }
     }
 
-    /// The rare branch of the packet path: the leg's first audio, or its first after being away.
+    /// The rare branch of the packet path: the leg's first audio, or its first after being away or after its microphone
+    /// was reported dead.
     #[cold]
-    fn first_or_back(&mut self, now: u64, transport: u32, first: bool) {
+    fn first_or_back(&mut self, now: u64, transport: u32, first: bool, resumed: bool) {
         self.heard(now, transport);
         let leg = self
             .transports
@@ -120,6 +121,9 @@ impl Shard {
         if first {
             self.event(now, room, Kind::FirstRtp { leg: id });
             self.check_live(now, room);
+        }
+        if resumed {
+            self.event(now, room, Kind::UplinkResumed { leg: id });
         }
     }
 

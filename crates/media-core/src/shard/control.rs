@@ -233,6 +233,7 @@ impl Shard {
         let (room, seat, id, before) = (leg.room, leg.seat, leg.id, leg.state);
         leg.state = State::Up;
         leg.up_at = leg.up_at.or(Some(now));
+        leg.here_at = now;
         leg.keyed_at = now;
         let first_report = leg.first_report(now, leg_place);
         if let Some(older) = older {

@@ -176,6 +176,7 @@ impl Shard {
     pub(super) fn back(&mut self, now: u64, place: u32) {
         let Some(leg) = self.legs.get_mut(place) else { return };
         leg.state = State::Up;
+        leg.here_at = now;
         let (room, leg) = (leg.room, leg.id);
         self.seat_line(now, place, Line::Here);
         self.event(now, room, Kind::LegBack { leg });
@@ -260,7 +261,11 @@ impl Shard {
         let Some(transport) = leg.transport.and_then(|place| self.transports.get(place)) else {
             return;
         };
-        let since = leg.rtp_at.max(leg.up_at.unwrap_or(now));
+        if leg.silenced {
+            // What it sends is not opened, so nothing is known of its microphone.
+            leg.here_at = now;
+        }
+        let since = leg.rtp_at.max(leg.here_at);
         let silent = now.saturating_sub(since) >= UPLINK_STALL && transport.media.uplink;
         let line_lives = leg.state == State::Up && now.saturating_sub(transport.heard_at) < AWAY;
         if silent && line_lives && !leg.stalled {

@@ -4,7 +4,7 @@ use media_core::command::{Command, Failure, Report};
 use media_core::counters::Direction;
 use media_core::event::{Cause, Kind};
 use media_core::limits::{
-    AWAY, AWAY_WITHOUT_UPLINK, CONSENT, DTLS_TIMEOUT, ICE_TIMEOUT, LEG_KEEP, MS, REPORT_FIRST_MAX, SECOND, UPLINK_STALL,
+    AWAY, AWAY_WITHOUT_UPLINK, CONSENT, DTLS_TIMEOUT, ICE_TIMEOUT, LEG_KEEP, MS, REPORT_FIRST_MAX, SECOND,
 };
 use media_core::matrix::{Part, Stance, Tap};
 use media_core::rtcp::{self, Packet};
@@ -205,31 +205,6 @@ fn a_good_bye_is_away_at_once_and_the_leg_is_kept() {
     assert_eq!((call.bed.shard.legs(), call.bed.shard.transports()), (2, 1));
     call.bed.advance_alive(LEG_KEEP + TICK, &mut [&mut call.agent]);
     assert_eq!(down(&call.bed.events(), leg), Some(Cause::Lost));
-}
-
-#[test]
-fn a_dead_microphone_is_reported_and_reported_anew() {
-    let mut call = Call::new();
-    let leg = call.customer.leg;
-    let stalls = |call: &mut Call| {
-        let events = call.bed.events();
-        events
-            .iter()
-            .filter(|event| event.kind == Kind::UplinkStalled { leg })
-            .count()
-    };
-    let alive = |call: &mut Call, time| {
-        call.bed.advance_alive(time, &mut [&mut call.customer, &mut call.agent]);
-    };
-    alive(&mut call, UPLINK_STALL - SECOND);
-    assert_eq!(stalls(&mut call), 0);
-    alive(&mut call, 2 * SECOND);
-    assert_eq!(stalls(&mut call), 1);
-    alive(&mut call, 10 * SECOND);
-    assert_eq!(stalls(&mut call), 0, "once is enough");
-    assert!(call.customer_is_heard());
-    alive(&mut call, UPLINK_STALL + 2 * SECOND);
-    assert_eq!(stalls(&mut call), 1);
 }
 
 #[test]

@@ -280,6 +280,7 @@ impl Judge {
             Kind::FirstRtp { leg }
             | Kind::LegMigrated { leg }
             | Kind::UplinkStalled { leg }
+            | Kind::UplinkResumed { leg }
             | Kind::Dtmf { leg }
             | Kind::Quality { leg: Some(leg), .. } => {
                 self.living(*leg);
