@@ -11,8 +11,7 @@ use stun::{Class, Message, attribute, method};
 use crate::command::IceCredentials;
 use crate::gate::{Gate, Rate};
 use crate::limits::{
-    ADDRESS_SILENT, ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, OLD_CREDENTIALS, REVERT_WINDOW, SECOND,
-    STUN_PER_S_MAX,
+    ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, OLD_CREDENTIALS, REVERT_WINDOW, SECOND, STUN_PER_S_MAX,
 };
 use crate::origin::{Destination, Sender};
 
@@ -175,6 +174,7 @@ impl Agent {
     }
 
     /// Judges a Binding request that names one of our fragments and writes the reply, if one is due, into `reply`.
+    /// `silent_after`: silence of the address in use after which any valid check moves sending.
     ///
     /// Returns the verdict and the reply's length, 0 for silence.
     pub(crate) fn check(
@@ -182,6 +182,7 @@ impl Agent {
         now: u64,
         from: Sender,
         message: &Message<'_>,
+        silent_after: u64,
         reply: &mut [u8],
     ) -> (Verdict, usize) {
         if !self.checks.pass(now, 1, CHECKS) {
@@ -217,7 +218,7 @@ impl Agent {
         } else {
             None
         };
-        let mut learnt = self.learn(now, from.back, message.use_candidate());
+        let mut learnt = self.learn(now, from.back, message.use_candidate(), silent_after);
         learnt.retired = retired;
         (Verdict::Valid(learnt), length)
     }
@@ -255,7 +256,7 @@ impl Agent {
         self.moved = self.moved.filter(|moved| moved.from != place);
     }
 
-    fn learn(&mut self, now: u64, from: Destination, nominated: bool) -> Learnt {
+    fn learn(&mut self, now: u64, from: Destination, nominated: bool, silent_after: u64) -> Learnt {
         let mut learnt = Learnt::default();
         self.checked_at = Some(now);
         let place = self
@@ -272,7 +273,7 @@ impl Agent {
             place
         });
         let silent = match self.selected.and_then(|selected| self.heard_at(selected)) {
-            Some(heard_at) => now.saturating_sub(heard_at) >= ADDRESS_SILENT,
+            Some(heard_at) => now.saturating_sub(heard_at) >= silent_after,
             None => true,
         };
         if let Some(known) = self.known.get_mut(place) {

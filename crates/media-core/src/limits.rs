@@ -105,6 +105,9 @@ pub const PREFLIGHT: u64 = 30 * SECOND;
 pub const OLD_CREDENTIALS: u64 = 10 * SECOND;
 /// A valid check from elsewhere moves sending when the present address was silent for this long.
 pub const ADDRESS_SILENT: u64 = SECOND;
+/// The same for a leg that has sent no audio for as long: Firefox checks only every 4 to 6 s, and a path that is merely
+/// checked beside must not take sending away in between.
+pub const ADDRESS_SILENT_WITHOUT_AUDIO: u64 = AWAY_WITHOUT_UPLINK;
 /// The address before a move may take sending back within this time.
 pub const REVERT_WINDOW: u64 = 2 * SECOND;
 /// A second audio source of one transport takes over when the present one was silent for this long.
@@ -116,7 +119,7 @@ pub const REPORT_FIRST_MAX: u64 = SECOND;
 pub const REPORT_FAST: u64 = SECOND;
 /// Report interval otherwise.
 pub const REPORT_SLOW: u64 = 5 * SECOND;
-/// How long a leg is young.
+/// How long a leg is young after it got keys, with every page anew.
 pub const REPORT_EARLY: u64 = 10 * SECOND;
 /// Fraction lost, in 1/256, above which reports stay frequent: 1 %. FEC of the speaker follows them.
 pub const REPORT_LOSS: u8 = 3;

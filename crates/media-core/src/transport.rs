@@ -11,9 +11,9 @@ use crate::event::Cause;
 use crate::gate::{Gate, Rate};
 use crate::ice::Agent;
 use crate::limits::{
-    DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX, DTLS_TIMEOUT, ICE_TIMEOUT, RESEND_BURST_BYTES_MAX,
-    RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SSRC_SILENT, UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX,
-    UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
+    ADDRESS_SILENT, ADDRESS_SILENT_WITHOUT_AUDIO, DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX,
+    DTLS_TIMEOUT, ICE_TIMEOUT, RESEND_BURST_BYTES_MAX, RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SSRC_SILENT,
+    UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX, UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
 };
 use crate::origin::Destination;
 use crate::srtp::Keys;
@@ -121,6 +121,17 @@ impl Transport {
     #[inline]
     pub(crate) fn destination(&self) -> Option<Destination> {
         self.ice.destination()
+    }
+
+    /// Silence of the address in use after which a check from another one moves sending: short while audio would tell
+    /// that it lives, longer than checks are apart otherwise.
+    pub(crate) fn silent_after(&self, now: u64) -> u64 {
+        let spoke = |(_, at): (u32, u64)| now.saturating_sub(at) < ADDRESS_SILENT_WITHOUT_AUDIO;
+        if self.source.is_some_and(spoke) {
+            ADDRESS_SILENT
+        } else {
+            ADDRESS_SILENT_WITHOUT_AUDIO
+        }
     }
 
     /// What a payload type of the uplink means; the three that were negotiated are looked at, in this order.

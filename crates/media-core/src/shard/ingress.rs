@@ -56,7 +56,9 @@ impl Shard {
         let Some((number, buffer)) = self.out.scratch() else {
             return;
         };
-        let (verdict, length) = transport.ice.check(now, from, &message, &mut buffer[HEADROOM_BYTES..]);
+        let silent_after = transport.silent_after(now);
+        let reply = &mut buffer[HEADROOM_BYTES..];
+        let (verdict, length) = transport.ice.check(now, from, &message, silent_after, reply);
         if length > 0 {
             self.out.send(from.back, Place::Arena(number), length);
         }

@@ -3,8 +3,8 @@
 use media_core::command::{Command, Refused};
 use media_core::event::Kind;
 use media_core::limits::{
-    ADDRESS_SILENT, ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, MS, OLD_CREDENTIALS, REVERT_WINDOW, SECOND,
-    STUN_PER_S_MAX,
+    ADDRESS_SILENT, ADDRESS_SILENT_WITHOUT_AUDIO, ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, MS, OLD_CREDENTIALS,
+    REVERT_WINDOW, SECOND, STUN_PER_S_MAX,
 };
 use media_core::matrix::Part;
 use std::net::SocketAddr;
@@ -105,6 +105,7 @@ fn a_nominated_pair_moves_sending_at_once_and_audio_goes_on() {
 #[test]
 fn a_check_without_nomination_moves_sending_only_from_a_silent_address() {
     let mut call = Call::new();
+    assert!(call.customer_is_heard());
     let old = call.customer.address;
     let plain = |call: &mut Call, port| {
         let check = call.customer.check(false);
@@ -115,6 +116,52 @@ fn a_check_without_nomination_moves_sending_only_from_a_silent_address() {
     assert_eq!(plain(&mut call, 1), old, "just not silent");
     call.bed.now += 1;
     assert_eq!(plain(&mut call, 2), elsewhere(2), "silent now");
+}
+
+#[test]
+fn who_only_listens_is_sent_to_where_he_nominated_while_a_second_path_is_checked_too() {
+    let mut bed = Bed::default();
+    let mut listener = Client::new(3, Part::Supervisor);
+    listener.uplink = false;
+    bed.bring_up(&mut listener);
+    let home = listener.address;
+    let spare = |bed: &mut Bed, listener: &mut Client| {
+        let check = listener.check(false);
+        assert_eq!(bed.datagram(elsewhere(9), &check).len(), 1);
+    };
+    // As browsers do it: the pair in use every few seconds, the others in between.
+    for _ in 0..10 {
+        bed.check(&mut listener);
+        bed.advance(6 * SECOND);
+        spare(&mut bed, &mut listener);
+    }
+    assert_eq!(bed.shard.totals().migrations, 0);
+    bed.check(&mut listener);
+    bed.now += ADDRESS_SILENT_WITHOUT_AUDIO - 1;
+    spare(&mut bed, &mut listener);
+    assert_eq!(bed.shard.totals().migrations, 0, "just not silent");
+    bed.now += 1;
+    spare(&mut bed, &mut listener);
+    assert_eq!(bed.shard.totals().migrations, 1, "the first path is dead");
+    listener.address = home;
+    bed.check(&mut listener);
+    assert_eq!(bed.shard.totals().migrations, 2, "a nomination moves at once");
+}
+
+#[test]
+fn a_voice_that_fell_silent_long_ago_makes_no_address_silent() {
+    let mut call = Call::new();
+    assert!(call.customer_is_heard());
+    call.bed.now += ADDRESS_SILENT_WITHOUT_AUDIO - ADDRESS_SILENT;
+    call.bed.check(&mut call.customer);
+    call.bed.now += ADDRESS_SILENT;
+    let check = call.customer.check(false);
+    call.bed.datagram(elsewhere(1), &check);
+    assert_eq!(
+        destination(&mut call),
+        call.customer.address,
+        "only checks come now, and they seldom"
+    );
 }
 
 #[test]
