@@ -4,7 +4,7 @@ use media_core::command::{Command, Failure, Report};
 use media_core::counters::Direction;
 use media_core::event::{Cause, Kind};
 use media_core::limits::{
-    AWAY, AWAY_WITHOUT_UPLINK, CONSENT, DTLS_TIMEOUT, ICE_TIMEOUT, LEG_KEEP, MS, REPORT_FIRST_MAX, SECOND,
+    AWAY, AWAY_WITHOUT_UPLINK, CONSENT, DTLS_TIMEOUT, ICE_TIMEOUT, LEG_KEEP, MS, REPORT_FIRST_MAX,
 };
 use media_core::matrix::{Part, Stance, Tap};
 use media_core::rtcp::{self, Packet};
