@@ -99,6 +99,8 @@ pub(crate) struct Leg {
     /// A newer transport on its way.
     pub(crate) next: Option<u32>,
     pub(crate) up_at: Option<u64>,
+    /// Since when the plan lets somebody hear it; `None` while nobody may.
+    pub(crate) heard_since: Option<u64>,
     /// When the transport in use got its keys.
     pub(crate) keyed_at: u64,
     /// Since when it could have been speaking: up, and let speak.
@@ -159,6 +161,7 @@ impl Leg {
             tap_from: 0,
             judge: Judge::default(),
             silenced: false,
+            heard_since: None,
             music: None,
             holds: 0,
             route: None,

@@ -55,6 +55,8 @@ pub(crate) struct Room {
     pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
     pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
     pub(crate) id: RoomId,
+    /// Seats whom the plan lets somebody hear who is no supervisor.
+    pub(crate) heard: u8,
     /// Seats that did not speak in their last second.
     pub(crate) quiet: u8,
     pub(crate) air: DeadAir,
@@ -83,6 +85,7 @@ impl Room {
             music: 0,
             waits: 0,
             silenced: 0,
+            heard: 0,
             plan: None,
             live: false,
             quiet: 0,
@@ -154,6 +157,7 @@ impl Room {
                 .filter(|(_, seat)| seat.as_ref().is_some_and(rule))
                 .fold(0u8, |bits, (place, _)| bits | 1 << place)
         };
+        self.heard = heard;
         self.audible = heard & which(matrix::converses);
         self.taped = heard & which(matrix::recorded);
         let unmet = matrix::unmet(&seats, self.edges);

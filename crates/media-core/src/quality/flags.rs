@@ -64,8 +64,10 @@ pub struct Changed {
 /// What a second's rows do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// It may speak, is up for longer than [`Thresholds::one_way_seconds`], and not one packet has come.
+    /// It may be heard, is up for longer than [`Thresholds::one_way_seconds`], and not one packet has come.
     pub silent_from_start: bool,
+    /// The plan lets nobody hear it, as while it is muted or on hold: its silence is what was asked for.
+    pub unheard: bool,
     /// It is up, it is sent audio, and its reports say that nothing comes: see [`Thresholds::is_deaf`].
     pub deaf: bool,
 }
@@ -126,7 +128,11 @@ impl LegFlags {
         let burst = self.burst.add(up.burst_max >= limits.burst_packets);
         found.add(Flag::LossBurst, upward, burst);
         found.add(Flag::Clipping, upward, self.clipping.add(clipping));
-        found.add(Flag::DeadMicrophone, upward, self.microphone.second(up, limits));
+        found.add(
+            Flag::DeadMicrophone,
+            upward,
+            self.microphone.second(up, facts.unheard, limits),
+        );
         self.listen(up);
         up.speaking = self.speaking;
         up.flags = self
@@ -198,7 +204,8 @@ impl Found<'_> {
     }
 }
 
-/// A live microphone never gives exactly the same level for seconds; digital silence and a stuck driver do.
+/// A live microphone never gives exactly the same level for seconds; digital silence and a stuck driver do, and so does
+/// one that was switched off on purpose.
 #[derive(Clone, Debug, Default)]
 struct Microphone {
     level: u8,
@@ -207,8 +214,9 @@ struct Microphone {
 }
 
 impl Microphone {
-    fn second(&mut self, up: &Second, limits: &Thresholds) -> Option<Change> {
-        let constant = up.level_max != LEVEL_UNKNOWN && up.level_mean == up.level_max && up.level_max == self.level;
+    fn second(&mut self, up: &Second, unheard: bool, limits: &Thresholds) -> Option<Change> {
+        let constant =
+            !unheard && up.level_max != LEVEL_UNKNOWN && up.level_mean == up.level_max && up.level_max == self.level;
         self.level = up.level_max;
         self.same_s = if constant && up.received > 0 {
             self.same_s.saturating_add(1)

@@ -43,6 +43,8 @@ impl Shard {
                 continue;
             };
             leg.silenced = room.silenced >> seat & 1 == 1;
+            let is_heard = room.heard >> seat & 1 == 1;
+            leg.heard_since = is_heard.then(|| leg.heard_since.unwrap_or(now));
             let wanted = if room.waits >> seat & 1 == 1 {
                 Some(Tune::Queue)
             } else {

@@ -14,9 +14,9 @@ impl Shard {
     pub(super) fn watch(&mut self, now: u64, place: u32, up: &mut Second, down: &mut Second) {
         let Some(leg) = self.legs.get_mut(place) else { return };
         let transport = leg.transport.and_then(|place| self.transports.get(place));
-        let may_speak = transport.is_some_and(|transport| transport.media.uplink) && !leg.silenced;
+        let uplink = transport.is_some_and(|transport| transport.media.uplink);
         let limits = &self.thresholds;
-        let facts = facts(leg, now, may_speak, limits);
+        let facts = facts(leg, now, uplink, limits);
         let verdict = leg.judge.second(up, down, facts, limits);
         let (id, room, seat) = (leg.id, leg.room, leg.seat);
         let totals = &mut self.out.totals;
@@ -59,13 +59,14 @@ impl Shard {
     }
 }
 
-fn facts(leg: &Leg, now: u64, may_speak: bool, limits: &Thresholds) -> Facts {
+fn facts(leg: &Leg, now: u64, uplink: bool, limits: &Thresholds) -> Facts {
     let is_up = leg.state == State::Up;
-    let long_up = leg
-        .up_at
-        .is_some_and(|up_at| now.saturating_sub(up_at) >= limits.silent_ns());
+    // Since when somebody could have heard it: both are known, or nobody can.
+    let since = leg.up_at.zip(leg.heard_since).map(|(up, heard)| up.max(heard));
+    let long = since.is_some_and(|since| now.saturating_sub(since) >= limits.silent_ns());
     Facts {
-        silent_from_start: is_up && may_speak && long_up && leg.rtp_at == 0,
+        silent_from_start: is_up && uplink && long && leg.rtp_at == 0,
+        unheard: leg.heard_since.is_none(),
         deaf: is_up && leg.down.is_deaf(limits),
     }
 }

@@ -24,6 +24,13 @@ type Told = (Option<LegId>, Flag, Option<Direction>, bool);
 impl Call {
     /// One second in which both send, or only the customer; what was told of conditions.
     fn second(&mut self, agent_too: bool) -> Vec<Told> {
+        let mut told = self.all_of_second(agent_too);
+        // The test's packets are all of one level, and nobody reports as often as packets come.
+        told.retain(|(_, flag, ..)| matches!(flag, Flag::OneWay | Flag::DeadAir));
+        told
+    }
+
+    fn all_of_second(&mut self, agent_too: bool) -> Vec<Told> {
         for _ in 0..PACKETS {
             self.bed.say(&mut self.customer, b"words", &mut self.agent);
             if agent_too {
@@ -47,9 +54,7 @@ impl Call {
             } => Some((leg, flag, direction, raised)),
             _ => None,
         });
-        // The test's packets are all of one level, and nobody reports as often as packets come.
-        told.filter(|(_, flag, ..)| matches!(flag, Flag::OneWay | Flag::DeadAir))
-            .collect()
+        told.collect()
     }
 
     /// The agent reports that the highest packet it has heard is `highest`.
@@ -115,6 +120,78 @@ fn a_listener_whose_reports_stand_still_is_one_way_and_ends_with_the_first_that_
     // The customer does not report at all here, and is told of in its own time.
     told.retain(|(leg, ..)| *leg == Some(deaf));
     assert_eq!(told[1..], [(Some(deaf), Flag::OneWay, Some(Direction::Down), false)]);
+}
+
+/// Seconds of one level before it is told of: the first is compared with what was before it.
+const DEAD_SECONDS: u32 = Thresholds::DEFAULT.dead_microphone_seconds + 1;
+/// Seconds for which a condition must not hold until it ends.
+const CLEAR_SECONDS: u32 = 5;
+
+#[test]
+fn a_party_that_is_muted_or_on_hold_has_no_dead_microphone_and_one_that_was_told_of_ends() {
+    for stance in [Stance::Muted, Stance::Held] {
+        let mut call = Call::new();
+        let (customer, agent) = (call.customer.leg, call.agent.leg);
+        // Digital silence, as a page sends it whose microphone was switched off.
+        call.customer.loudness = (127, false);
+        let seconds = |call: &mut Call, count: u32| {
+            let mut told = Vec::new();
+            for _ in 0..count {
+                told.extend(call.all_of_second(true));
+            }
+            told.retain(|(leg, flag, ..)| *leg == Some(customer) && *flag == Flag::DeadMicrophone);
+            told
+        };
+        let dead = |raised| [(Some(customer), Flag::DeadMicrophone, Some(Direction::Up), raised)];
+        call.bed.plan(&[(customer, stance), (agent, Stance::Talk)], Tap::On);
+        assert_eq!(seconds(&mut call, 3 * DEAD_SECONDS), [], "{stance:?}");
+
+        call.talk();
+        assert_eq!(seconds(&mut call, DEAD_SECONDS + 1), dead(true), "{stance:?}");
+        call.bed.plan(&[(customer, stance), (agent, Stance::Talk)], Tap::On);
+        assert_eq!(seconds(&mut call, CLEAR_SECONDS + 1), dead(false), "{stance:?}");
+        assert_eq!(seconds(&mut call, 3 * DEAD_SECONDS), [], "{stance:?}");
+    }
+}
+
+#[test]
+fn a_party_that_nobody_is_to_hear_is_not_one_way_and_has_its_five_seconds_when_somebody_is() {
+    for stance in [Stance::Muted, Stance::Held] {
+        let mut call = Call::new();
+        let (silent, agent) = (call.customer.leg, call.agent.leg);
+        call.bed.plan(&[(silent, stance), (agent, Stance::Talk)], Tap::On);
+        let seconds = |call: &mut Call, count: u32| {
+            let mut told = Vec::new();
+            for _ in 0..count {
+                for _ in 0..PACKETS {
+                    call.bed.say(&mut call.agent, b"words", &mut call.customer);
+                    call.bed.advance(FRAME);
+                }
+                call.bed.check(&mut call.customer);
+                call.bed.check(&mut call.agent);
+                told.extend(call.told());
+            }
+            told.retain(|(leg, _, direction, _)| *leg == Some(silent) && *direction == Some(Direction::Up));
+            told
+        };
+        let one_way = Thresholds::DEFAULT.one_way_seconds;
+        assert_eq!(seconds(&mut call, 3 * one_way), [], "{stance:?}");
+        call.talk();
+        assert_eq!(seconds(&mut call, one_way - 1), [], "{stance:?}");
+        let raised = [(Some(silent), Flag::OneWay, Some(Direction::Up), true)];
+        assert_eq!(seconds(&mut call, 3), raised, "{stance:?}");
+    }
+}
+
+#[test]
+fn nobody_misses_the_words_of_one_who_is_muted() {
+    let mut call = Call::new();
+    (call.customer.loudness, call.agent.loudness) = (QUIET, QUIET);
+    let muted = [(call.customer.leg, Stance::Muted), (call.agent.leg, Stance::Talk)];
+    call.bed.plan(&muted, Tap::On);
+    let mut told: Vec<_> = (0..2 * DEAD_AIR_SECONDS).flat_map(|_| call.second(true)).collect();
+    told.retain(|(_, flag, ..)| *flag == Flag::DeadAir);
+    assert_eq!(told, []);
 }
 
 #[test]

@@ -179,6 +179,29 @@ fn one_level_for_ten_seconds_is_a_dead_microphone_whatever_the_level() {
 }
 
 #[test]
+fn a_microphone_that_nobody_is_to_hear_is_not_dead() {
+    let mut line = Line::default();
+    let stuck = |unheard| {
+        move |up: &mut Second, _: &mut Second, facts: &mut Facts| {
+            (up.level_mean, up.level_max) = (0, 0);
+            facts.unheard = unheard;
+        }
+    };
+    assert_eq!(line.seconds(10 * OURS.dead_microphone_seconds, stuck(true)), []);
+    // From then on the whole time counts anew.
+    assert_eq!(line.seconds(OURS.dead_microphone_seconds - 1, stuck(false)), []);
+    assert_eq!(line.second(stuck(false)), [raised(Flag::DeadMicrophone, UP)]);
+    assert_eq!(
+        line.seconds(4, stuck(true)),
+        [],
+        "muted because of it: it ends by the same rule"
+    );
+    assert_eq!(line.second(stuck(true)), [cleared(Flag::DeadMicrophone, UP)]);
+    assert_eq!(line.seconds(OURS.dead_microphone_seconds - 1, stuck(false)), []);
+    assert_eq!(line.second(stuck(false)), [raised(Flag::DeadMicrophone, UP)]);
+}
+
+#[test]
 fn one_way_is_told_per_direction_and_counted_once_a_leg() {
     let mut flags = LegFlags::default();
     let mut once = |facts| {
@@ -187,11 +210,11 @@ fn one_way_is_told_per_direction_and_counted_once_a_leg() {
     };
     let silent = Facts {
         silent_from_start: true,
-        deaf: false,
+        ..Facts::default()
     };
     let deaf = Facts {
-        silent_from_start: false,
         deaf: true,
+        ..Facts::default()
     };
     let first = once(silent);
     assert_eq!(
