@@ -84,9 +84,6 @@ impl<K: Kind> Core<K> {
         if leg_is_over(edge.leg_state(proven.leg)) {
             return Err(error_code::FORBIDDEN);
         }
-        if self.draining {
-            return Err(error_code::INSUFFICIENT_CAPACITY);
-        }
         requested_transport(message)?;
         let even = even_port(message, self.dialect)?;
         let wish = families(message, self.dialect)?;
@@ -95,6 +92,10 @@ impl<K: Kind> Core<K> {
         let Some(user) = UserName::new(proven.user) else {
             return Err(error_code::BAD_REQUEST);
         };
+        // With the quotas, last: what is wrong with a request is wrong with it on every node.
+        if self.draining {
+            return Err(error_code::INSUFFICIENT_CAPACITY);
+        }
         let relayed = self.reserve(at, asked, proven.leg, families, even, edge)?;
         let allocation = Allocation {
             flow: asked.flow,

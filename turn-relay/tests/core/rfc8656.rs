@@ -331,6 +331,38 @@ fn a_draining_core_takes_no_more_and_goes_on_with_what_it_has() {
 }
 
 #[test]
+fn section_7_2_what_is_wrong_with_a_request_is_told_before_that_there_is_no_capacity() {
+    type Body = fn(&mut Writer<'_>) -> Result<(), NoRoom>;
+    let rows: [(u16, Body); 6] = [
+        (400, |_| Ok(())),
+        (442, |writer| {
+            writer.attribute(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0])
+        }),
+        (440, |writer| {
+            writer.attribute(attribute::REQUESTED_TRANSPORT, &UDP)?;
+            writer.attribute(attribute::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])
+        }),
+        (400, |writer| {
+            writer.attribute(attribute::REQUESTED_TRANSPORT, &UDP)?;
+            writer.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY, &[1, 0, 0, 0])
+        }),
+        (400, |writer| {
+            writer.attribute(attribute::REQUESTED_TRANSPORT, &UDP)?;
+            writer.attribute(attribute::LIFETIME, &[1])
+        }),
+        (508, |writer| writer.attribute(attribute::REQUESTED_TRANSPORT, &UDP)),
+    ];
+    let (mut bed, mut client) = (bed(), Client::at("198.51.100.7:5000"));
+    bed.greet(&mut client);
+    bed.core.drain(true);
+    for (code, body) in rows {
+        let request = client.signed(method::ALLOCATE, body);
+        assert_eq!(bed.ask_code(&client, &request), code);
+    }
+    assert_eq!(bed.core.allocations(), 0);
+}
+
+#[test]
 fn mobility_is_ignored() {
     assert_eq!(
         with(0x8030, &[]),
