@@ -91,7 +91,7 @@ impl Shared {
 mod tests {
     use std::sync::Arc;
 
-    use ports::{EventKind, LegGrant, Media as _, Part, Red};
+    use ports::{EventKind, LegGrant, Part, Red};
 
     use super::*;
     use crate::registry::ROOM_EMPTY_NS;
