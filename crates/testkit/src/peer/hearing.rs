@@ -196,6 +196,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the first instant; all others are counted from it"
+    )]
     fn reports_come_every_2_5_to_7_5_seconds_and_not_in_step() {
         let start = Instant::now();
         let pauses = |random: u64| {
