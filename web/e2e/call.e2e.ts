@@ -17,6 +17,8 @@ const HEARD_MIN = 0.9;
 const LISTEN_MS = 8_000;
 /** The first seconds of a connection are the browser's own jitter buffer settling. */
 const SETTLE_MS = 3_000;
+/** Height of a stroke that shows no sound, units of the line's picture. */
+const SILENT_STROKE = 4;
 /** The recording's length against the answered time, milliseconds. */
 const LENGTH_TOLERANCE_MS = 100;
 
@@ -97,6 +99,11 @@ describe("a call in two real browsers", () => {
     expect(compare(down, customerHeard, 0, 1).median, "the customer hears the agent").toBeGreaterThanOrEqual(HEARD_MIN);
   });
 
+  it("shows the customer the agent's voice as a line", async () => {
+    const line = customer.page.locator(".stage-line path");
+    await until("the line is open", async () => strokes((await line.getAttribute("d")) ?? "") > 0);
+  });
+
   it("is told by both clients what they heard, apart from what the server measured", async () => {
     const told = await until("both have told", async () => {
       const { heard } = await rest<Quality>(server, "GET", `/api/support/call/${callId}/quality`);
@@ -162,6 +169,10 @@ describe("a call in two real browsers", () => {
     expect(qa.log.filter((line) => line.startsWith("pageerror"))).toEqual([]);
   });
 });
+
+/** How many strokes of a line are taller than silence. */
+const strokes = (d: string): number =>
+  [...d.matchAll(/ ([\d.]+)V([\d.]+)/g)].filter(([, from, to]) => Number(to) - Number(from) > SILENT_STROKE).length;
 
 /** Seconds that the player shows as played. */
 async function position(qa: Person): Promise<number> {

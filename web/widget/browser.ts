@@ -31,7 +31,8 @@ export const host: Host = {
 
 let context: AudioContext | undefined;
 let meter: Meter | undefined;
-let farMeter: Meter | undefined;
+/** One for each track: a stream's own source listens to one of its tracks alone, whichever has the lowest id. */
+let farMeters: Meter[] = [];
 
 /** One audio context, made at a press so that it may run. */
 function audio(): AudioContext {
@@ -69,13 +70,12 @@ export const sound = {
   play(track: MediaStreamTrack): void {
     heard?.addTrack(track);
     startOutput();
-    farMeter?.stop();
-    farMeter = heard && heard.getAudioTracks()[0] ? createMeter(audio(), heard) : undefined;
+    farMeters.push(createMeter(audio(), new MediaStream([track])));
   },
   silence(): void {
     for (const track of heard?.getTracks() ?? []) heard?.removeTrack(track);
-    farMeter?.stop();
-    farMeter = undefined;
+    for (const far of farMeters) far.stop();
+    farMeters = [];
     blocked = false;
     if (output) output.srcObject = null;
   },
@@ -93,7 +93,7 @@ export const sound = {
 };
 
 /** Loudness of the other side, 0 to 1. */
-export const farLevel = (): number => farMeter?.read() ?? 0;
+export const farLevel = (): number => Math.max(0, ...farMeters.map((far) => far.read()));
 
 /** Web Locks keep the call in one tab, a BroadcastChannel moves it. */
 function browserLock(): CallLock {
