@@ -13,6 +13,7 @@ use media_core::addr;
 use media_core::demux::protocol;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::Part;
+use media_core::origin::Wire;
 use media_core::shard::Slot;
 use media_core::tap::{Record, TapSink};
 use media_core::{RoomId, limits::LEGS_PER_SHARD_MAX};
@@ -91,7 +92,7 @@ fn take(bed: &mut Bed, arrived: &mut [Arrived]) -> usize {
             buffer: &mut one.buffer,
             len: one.len,
         };
-        bed.shard.datagram(bed.now, one.from, slot, &mut Nothing);
+        bed.shard.datagram(bed.now, one.from.into(), slot, &mut Nothing);
         out += bed.shard.transmissions().len();
         bed.shard.flushed();
     }
@@ -113,13 +114,15 @@ fn steps(criterion: &mut Criterion) {
         });
     });
     let count = LEGS_PER_SHARD_MAX as u32;
-    let table: FxHashMap<addr::Key, u32> = (0..count).map(|n| (addr::Key::from(address(n)), n)).collect();
+    let table: FxHashMap<addr::Key, u32> = (0..count)
+        .map(|n| (addr::Key::from(Wire::from(address(n))), n))
+        .collect();
     assert_eq!(table.len(), LEGS_PER_SHARD_MAX, "the addresses differ");
     let asked: Vec<SocketAddr> = (0..DATAGRAMS as u32).map(|n| address(n * 7 % count)).collect();
     group.bench_function("lookup", |bench| {
         bench.iter(|| {
             for from in &asked {
-                black_box(table.get(&addr::Key::from(black_box(*from))));
+                black_box(table.get(&addr::Key::from(Wire::from(black_box(*from)))));
             }
         });
     });

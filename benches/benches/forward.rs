@@ -14,7 +14,7 @@ use media_core::addr::Key;
 use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
-use media_core::origin::{Relayed, Via};
+use media_core::origin::{Relayed, Via, Wire};
 use media_core::shard::{FORESEEN_MAX, Slot};
 use media_core::tap::{Record, TapSink};
 use testkit::bed::{Bed, Client, FRAME};
@@ -69,7 +69,7 @@ impl Way {
 
     fn key(self) -> Key {
         match self {
-            Way::Wire(address) => Key::from(address),
+            Way::Wire(address) => Key::from(Wire::from(address)),
             Way::Relay(relayed) => Key::from(relayed.path),
         }
     }
@@ -123,7 +123,7 @@ fn take(bed: &mut Bed, ring: &mut Ring, ways: &[Way], foreseen: bool, arrived: &
                 len: one.len,
             };
             match ways[one.leg] {
-                Way::Wire(from) => bed.shard.datagram(bed.now, from, slot, ring),
+                Way::Wire(from) => bed.shard.datagram(bed.now, from.into(), slot, ring),
                 Way::Relay(from) => bed.shard.relayed(bed.now, from, slot, ring),
             }
         }

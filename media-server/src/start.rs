@@ -14,7 +14,7 @@ use media_core::shard::{self, Shard};
 use ports::{Media, Recordings, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayShard, RelaySink};
 use prometheus::Registry;
 use tokio::sync::Notify;
-use udp::{Batch, Bell, Socket};
+use udp::{Batch, Bell, Locals, Socket};
 
 use crate::admission::Budget;
 use crate::affinity::{self, BadPin};
@@ -160,6 +160,7 @@ impl MediaServer {
                 poller: worker::poller(&part.sockets, &part.bell)?,
                 sockets: part.sockets,
                 batch: Batch::new(shared.config.batch),
+                locals: Locals::default(),
                 bell: part.bell,
                 commands: part.commands,
                 jobs,
@@ -299,7 +300,8 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, ShardLink, tap::Consum
         // The second family takes the port that the first one got.
         let port = sockets.first().map_or(wanted, |first| first.local().port());
         let address = SocketAddr::new(*ip, port);
-        sockets.push(Socket::bind(address).map_err(|source| StartFailed::Bind { address, source })?);
+        let socket = Socket::bind(address).and_then(Socket::naming);
+        sockets.push(socket.map_err(|source| StartFailed::Bind { address, source })?);
     }
     let Some(port) = sockets.first().map(|socket| socket.local().port()) else {
         return Err(StartFailed::System(io::Error::new(

@@ -14,10 +14,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use media_core::command::{Command, Refused};
 use media_core::counters::{Second, Totals};
 use media_core::event::{Cause, Event, Kind, Summary};
+use media_core::origin::{Local, Wire};
 use media_core::shard::{FORESEEN_MAX, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use media_core::{LegId, RoomId};
-use udp::{Batch, Bell, Interest, Outgoing, Poller, Socket};
+use udp::{Batch, Bell, Interest, Locals, Outgoing, Poller, Socket};
 
 use crate::clock::Clock;
 use crate::relay;
@@ -81,6 +82,8 @@ pub struct Worker<T> {
     pub sockets: Vec<Socket>,
     /// Buffers.
     pub batch: Batch,
+    /// The machine's addresses that clients have come to, while a socket is bound to all of them.
+    pub locals: Locals,
     /// Rung when a command waits.
     pub bell: Bell,
     /// What the thread waits by; made by [`poller`].
@@ -240,6 +243,7 @@ impl<T: TapSink> Worker<T> {
             let Worker {
                 shard,
                 batch,
+                locals,
                 sockets,
                 tap,
                 relay,
@@ -251,10 +255,10 @@ impl<T: TapSink> Worker<T> {
                     next += 1;
                     if received >= FORESEE_FROM && index.is_multiple_of(FORESEEN_MAX) {
                         let window = index..received.min(index + FORESEEN_MAX);
-                        let senders = window.filter_map(|index| batch.received(index));
+                        let senders = window.filter_map(|index| arrived(batch, locals, index));
                         shard.foresee(senders.map(|(from, _)| from), udp::prefetch);
                     }
-                    let Some((from, len)) = batch.received(index) else {
+                    let Some((from, len)) = arrived(batch, locals, index) else {
                         continue;
                     };
                     let slot = Slot {
@@ -264,7 +268,7 @@ impl<T: TapSink> Worker<T> {
                     };
                     shard.datagram(now, from, slot, tap);
                     if shard.must_flush() {
-                        flush(batch, shard, sockets, relay, gauges);
+                        flush(batch, locals, shard, sockets, relay, gauges);
                     }
                 }
             }));
@@ -283,6 +287,7 @@ impl<T: TapSink> Worker<T> {
             let Worker {
                 shard,
                 batch,
+                locals,
                 sockets,
                 tap,
                 relay,
@@ -303,7 +308,7 @@ impl<T: TapSink> Worker<T> {
                     };
                     shard.relayed(now, arrived.from, slot, tap);
                     if shard.must_flush() {
-                        flush(batch, shard, sockets, relay, gauges);
+                        flush(batch, locals, shard, sockets, relay, gauges);
                     }
                 }
             }));
@@ -334,7 +339,15 @@ impl<T: TapSink> Worker<T> {
     }
 
     fn flush(&mut self, gauges: &mut Gauges) {
-        flush(&mut self.batch, &mut self.shard, &self.sockets, &mut self.relay, gauges);
+        let Worker {
+            shard,
+            batch,
+            locals,
+            sockets,
+            relay,
+            ..
+        } = self;
+        flush(batch, locals, shard, sockets, relay, gauges);
     }
 
     fn hand_on(&mut self, now: u64, held: &mut Held) {
@@ -402,8 +415,24 @@ impl<T: TapSink> Worker<T> {
     }
 }
 
-/// Sends what the engine has ready, each datagram by the socket of its family or by its way through the relay.
-fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut relay::Side, gauges: &mut Gauges) {
+/// The way that received datagram `index` came, and its length; `None` for what nobody can want.
+#[inline]
+fn arrived(batch: &Batch, locals: &mut Locals, index: usize) -> Option<(Wire, usize)> {
+    let (from, len) = batch.received(index)?;
+    let local = Local::new(locals.number(batch.destination(index)));
+    Some((Wire::new(from, local), len))
+}
+
+/// Sends what the engine has ready, each datagram by the socket of its family, from the address that was asked, or by its
+/// way through the relay.
+fn flush(
+    batch: &mut Batch,
+    locals: &Locals,
+    shard: &mut Shard,
+    sockets: &[Socket],
+    relay: &mut relay::Side,
+    gauges: &mut Gauges,
+) {
     let behind_relay = shard.relay_bound();
     if behind_relay > 0 {
         flush_relay(batch, shard, relay);
@@ -416,9 +445,9 @@ fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut r
     for socket in sockets {
         let v4 = socket.local().is_ipv4();
         let (engine, behind) = (&*shard, &*relay);
-        let refused = batch.send(socket, transmissions.len(), |n, slots| {
+        let refused = batch.send_from(socket, transmissions.len(), |n, slots| {
             let transmission = engine.transmissions().get(n)?;
-            let to = transmission.to.wire().filter(|to| to.is_ipv4() == v4)?;
+            let way = transmission.to.wire().filter(|way| way.is_ipv4() == v4)?;
             let slot: &[u8] = match transmission.place {
                 Place::Slot(index) => match usize::from(index).checked_sub(relay::FIRST_SLOT) {
                     None => slots.slot(usize::from(index)),
@@ -426,10 +455,11 @@ fn flush(batch: &mut Batch, shard: &mut Shard, sockets: &[Socket], relay: &mut r
                 },
                 Place::Arena(_) => &[],
             };
-            Some(Outgoing {
+            let datagram = Outgoing {
                 bytes: engine.bytes(transmission, slot),
-                to,
-            })
+                to: way.remote(),
+            };
+            Some((datagram, locals.address(way.local().number())))
         });
         gauges.send_refused += refused as u64;
     }

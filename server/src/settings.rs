@@ -143,7 +143,8 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_BASE_PORT", default = 40000)]
     pub(crate) base_port: u16,
 
-    /// Addresses to bind, one per family.
+    /// Addresses to bind, one per family. Bound to all addresses of the machine (`0.0.0.0`; `::` is those of IPv6 alone),
+    /// every client is answered from the one that it asked, so each of `advertise` works.
     #[config(env = "HELPLINE_MEDIA_BIND", parse_env = confique::env::parse::list_by_comma, default = ["0.0.0.0"])]
     pub(crate) bind: Vec<IpAddr>,
 

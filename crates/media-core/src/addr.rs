@@ -1,21 +1,21 @@
-//! Where a packet came from, as a key that hashes fast: an address of the wire, or a path through the relay.
+//! Where a packet came from, as a key that hashes fast: both ends of a way over the wire, or a path through the relay.
 //!
 //! Keys enter the address table only after a valid connectivity check, so nobody can flood it with chosen hashes.
 //!
-//! Invariant: two addresses are one key exactly if a datagram to one reaches the other: scope and flow of IPv6 do
-//! not count, and the IPv4-mapped form is not used by our sockets. No address is the key of a path.
+//! Invariant: two ways are one key exactly if they lead from the same address of this machine to the same address: scope
+//! and flow of IPv6 do not count, and the IPv4-mapped form is not used by our sockets. No address is the key of a path.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use crate::origin::{Destination, Path, Via};
+use crate::origin::{Destination, Path, Via, Wire};
 
-/// A transport address or a path in 24 bytes without padding.
+/// A way over the wire or a path in 24 bytes without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     high: u64,
     low: u64,
-    /// The port, and above it 4 or 6: `::ffff:1.2.3.4` and `1.2.3.4` are two sockets. Of a path: nothing, and above it
-    /// what no address has there.
+    /// The port, above it in a byte 4 or 6 (`::ffff:1.2.3.4` and `1.2.3.4` are two sockets), and above that the number of
+    /// this machine's address. Of a path: nothing, and above it what no address has there.
     port_and_family: u64,
 }
 
@@ -24,18 +24,18 @@ impl Key {
     #[inline]
     #[must_use]
     pub const fn is_path(&self) -> bool {
-        self.port_and_family >> 16 >= PATHS
+        self.port_and_family >> 16 & 0xFF >= PATHS
     }
 }
 
 /// The first number above the port that no family has.
 const PATHS: u64 = 8;
 
-impl From<SocketAddr> for Key {
+impl From<Wire> for Key {
     #[inline]
-    fn from(address: SocketAddr) -> Key {
-        let port = u64::from(address.port());
-        match address.ip() {
+    fn from(wire: Wire) -> Key {
+        let port = u64::from(wire.local().number()) << 24 | u64::from(wire.port());
+        match wire.ip() {
             IpAddr::V4(ip) => Key {
                 high: 0,
                 low: u64::from(ip.to_bits()),
@@ -74,7 +74,7 @@ impl From<Destination> for Key {
     #[inline]
     fn from(destination: Destination) -> Key {
         match destination {
-            Destination::Wire(address) => Key::from(address),
+            Destination::Wire(wire) => Key::from(wire),
             Destination::Relay(path) => Key::from(path),
         }
     }
@@ -82,15 +82,33 @@ impl From<Destination> for Key {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use rustc_hash::FxHashSet;
+
     use super::*;
+    use crate::origin::Local;
+
+    fn key(text: &str, local: u8) -> Key {
+        Key::from(Wire::new(text.parse::<SocketAddr>().unwrap(), Local::new(local)))
+    }
 
     #[test]
     fn family_port_and_address_all_count() {
-        let key = |text: &str| Key::from(text.parse::<SocketAddr>().unwrap());
-        assert_eq!(key("1.2.3.4:5"), key("1.2.3.4:5"));
-        assert_ne!(key("1.2.3.4:5"), key("1.2.3.4:6"));
-        assert_ne!(key("1.2.3.4:5"), key("[::102:304]:5"));
-        assert_ne!(key("[1::2]:5"), key("[2::1]:5"));
+        assert_eq!(key("1.2.3.4:5", 0), key("1.2.3.4:5", 0));
+        assert_ne!(key("1.2.3.4:5", 0), key("1.2.3.4:6", 0));
+        assert_ne!(key("1.2.3.4:5", 0), key("[::102:304]:5", 0));
+        assert_ne!(key("[1::2]:5", 0), key("[2::1]:5", 0));
+    }
+
+    #[test]
+    fn the_end_at_this_machine_counts_and_makes_no_path() {
+        for remote in ["1.2.3.4:65535", "[1::2]:65535"] {
+            let all = [0, 1, 2, PATHS as u8, u8::MAX].map(|local| key(remote, local));
+            assert_eq!(FxHashSet::from_iter(all).len(), all.len());
+            assert!(all.iter().all(|key| !key.is_path()));
+            assert_eq!(key(remote, u8::MAX), key(remote, u8::MAX));
+        }
     }
 
     #[test]
@@ -117,7 +135,7 @@ mod tests {
         assert!(others.iter().all(|&other| Key::from(other).is_path()));
         // The address whose bits are those of the path.
         let twin: SocketAddr = "[0:1:0:2::3]:0".parse().unwrap();
-        assert_ne!(Key::from(twin), Key::from(path));
-        assert!(!Key::from(twin).is_path());
+        assert_ne!(Key::from(Wire::from(twin)), Key::from(path));
+        assert!(!Key::from(Wire::from(twin)).is_path());
     }
 }

@@ -13,7 +13,7 @@ use crate::gate::{Gate, Rate};
 use crate::limits::{
     ADDRESSES_PER_TRANSPORT_MAX, MOVES_PER_S_MAX, OLD_CREDENTIALS, REVERT_WINDOW, SECOND, STUN_PER_S_MAX,
 };
-use crate::origin::{Destination, Sender};
+use crate::origin::{Destination, Sender, Wire};
 
 const CHECKS: Rate = Rate::new(STUN_PER_S_MAX, STUN_PER_S_MAX);
 const MOVES: Rate = Rate::new(MOVES_PER_S_MAX, MOVES_PER_S_MAX);
@@ -324,6 +324,6 @@ pub(crate) fn is_check(message: &Message<'_>) -> bool {
 }
 
 const _: () = assert!(REVERT_WINDOW > SECOND && ADDRESSES_PER_TRANSPORT_MAX >= 2);
-// A path fits where an address does, and neither makes what every packet needs longer.
-const _: () = assert!(size_of::<Destination>() == size_of::<std::net::SocketAddr>());
-const _: () = assert!(size_of::<Option<Known>>() <= 40);
+// A path fits where a way over the wire does, and neither makes what every packet needs longer.
+const _: () = assert!(size_of::<Destination>() == size_of::<Wire>() && size_of::<Wire>() == 24);
+const _: () = assert!(size_of::<Option<Known>>() <= 32);

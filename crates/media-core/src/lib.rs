@@ -35,8 +35,9 @@
 //!   shard's arena ([`shard::Place::Arena`]); [`shard::Shard::bytes`] gives the bytes of either. **A slot buffer must
 //!   not be received into again before [`shard::Shard::flushed`].**
 //! * What came through the relay goes in by [`shard::Shard::relayed`] instead, in slot buffers with numbers of their own.
-//! * A destination is an address, whose family says which of the two sockets sends, or a path through the relay
-//!   ([`origin::Destination`]). A send error skips that datagram.
+//! * A destination is a way over the wire, whose family says which of the two sockets sends, or a path through the relay
+//!   ([`origin::Destination`]). Where a socket is bound to all addresses of the machine, `from` says which of them was asked,
+//!   and the transmission leaves from there ([`origin::Wire`]). A send error skips that datagram.
 //! * Jobs go, in order, to one helper thread per shard that owns a `dtls::Handshake` per transport
 //!   ([`shard::Job::Start`] makes it, [`shard::Job::Stop`] drops it); what it says comes back as
 //!   [`command::Command::Handshake`]. Flights are sent by the shard, which alone knows the address.

@@ -19,7 +19,6 @@ mod reports;
 mod tone;
 mod watch;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -30,7 +29,7 @@ use crate::ice::Ufrag;
 use crate::leg::Leg;
 use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use crate::music::{Music, Playheads, Programme};
-use crate::origin::{Relayed, Sender};
+use crate::origin::{Relayed, Sender, Wire};
 use crate::quality::thresholds::Thresholds;
 use crate::room::Room;
 use crate::table::Table;
@@ -178,7 +177,7 @@ impl Shard {
     }
 
     /// Takes one datagram of the wire. What it causes stands in [`Shard::transmissions`], the tap and the queues.
-    pub fn datagram(&mut self, now: u64, from: SocketAddr, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
+    pub fn datagram(&mut self, now: u64, from: Wire, mut slot: Slot<'_>, tap: &mut dyn TapSink) {
         #[cfg(feature = "faults")]
         self.fault.enter(Stage::Datagram);
         let Some(protocol) = self.look_at(&mut slot) else {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use media_core::limits::{HEADROOM_BYTES, MS, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Stance, Tap};
 use media_core::music::{Music, Programme};
-use media_core::origin::{Destination, Relayed, Via};
+use media_core::origin::{Destination, Local, Relayed, Via, Wire};
 use media_core::shard::Slot;
 use media_core::srtp::Profile;
 use media_core::tap::{Record, TapSink};
@@ -40,6 +40,9 @@ impl TapSink for Ring {
         true
     }
 }
+
+/// Where the clients on the wire send to, of the addresses of a socket that is bound to all.
+const AT: Local = Local::new(2);
 
 struct Run {
     bed: Bed,
@@ -74,7 +77,7 @@ impl Run {
                 };
                 match behind.iter().find(|relayed| relayed.address == *from) {
                     Some(relayed) => bed.shard.relayed(bed.now, *relayed, slot, ring),
-                    None => bed.shard.datagram(bed.now, *from, slot, ring),
+                    None => bed.shard.datagram(bed.now, Wire::new(*from, AT), slot, ring),
                 }
             });
             assert!(!bed.shard.must_flush());
@@ -89,13 +92,17 @@ impl Run {
             let path = transmission.to.path();
             *through_relay += u64::from(path.is_some());
             let to = match transmission.to {
-                Destination::Wire(address) => address,
+                Destination::Wire(wire) => {
+                    assert_eq!(wire.local(), AT, "it leaves from where it was asked");
+                    wire.remote()
+                }
                 Destination::Relay(path) => {
                     let reached = behind.iter().find(|relayed| relayed.path == path);
                     reached.expect("the path of somebody").address
                 }
             };
-            sent.push(Sent { to, path, bytes });
+            let from = transmission.to.wire().map_or(Local::UNNAMED, |wire| wire.local());
+            sent.push(Sent { to, path, from, bytes });
         }
         looking(|| {
             bed.shard.flushed();
@@ -153,10 +160,12 @@ fn call() -> (Bed, [Client; 4], [Client; 2]) {
     legs[3].go_behind_relay(Via::Tls, SocketAddr::from(([203, 0, 113, 200], 50_001)));
     let mut bed = Bed::default();
     for leg in &mut legs {
+        leg.local = AT;
         bed.bring_up(leg);
     }
     let mut idle = [Client::new(5, Part::Partner), Client::new(6, Part::Customer)];
     for leg in &mut idle {
+        leg.local = AT;
         bed.bring_up(leg);
     }
     let frames = [[31 << 3; 80]; 50];

@@ -3,13 +3,14 @@
 //! Knows nothing of what the datagrams mean. The only unsafe socket code of the project, and the one hint to the
 //! processor that needs it; everything public is safe.
 //!
-//! Invariant: after [`Socket::bind`] and [`Batch::new`] neither receiving nor sending allocates.
+//! Invariant: after [`Socket::bind`], [`Batch::new`] and [`Locals::default`] neither receiving nor sending allocates.
 
 mod address;
 mod batch;
 mod bell;
 mod destination;
 mod doorbell;
+mod locals;
 mod loopback;
 mod poller;
 mod prefetch;
@@ -25,6 +26,7 @@ mod sync {
 pub use batch::{Batch, Outgoing};
 pub use bell::{Bell, wait};
 pub use doorbell::Doorbell;
+pub use locals::Locals;
 pub use loopback::{Arrival, Inbox, Loopback, Outbox};
 pub use poller::{Interest, Poller, Ready};
 pub use prefetch::prefetch;

@@ -82,6 +82,18 @@ impl Socket {
         self.local
     }
 
+    /// The same socket; if it is bound to all addresses of its machine, with [`Socket::name_destinations`], for the answer
+    /// must leave from the address that was asked. One that is bound to a single address has nothing to say.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn naming(mut self) -> io::Result<Socket> {
+        if self.local.ip().is_unspecified() {
+            self.name_destinations()?;
+        }
+        Ok(self)
+    }
+
     /// From now on every datagram says to which address of this machine it came
     /// ([`Batch::destination`](crate::Batch::destination)); for a socket that is bound to all of them.
     ///

@@ -36,6 +36,7 @@ fn rig() -> Rig {
         poller: poller(&sockets, &bell).expect("a descriptor"),
         sockets,
         batch: Batch::new(1),
+        locals: Locals::default(),
         bell: bell.clone(),
         commands,
         jobs,

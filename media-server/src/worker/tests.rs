@@ -10,7 +10,7 @@ use media_core::command::{self, AddLeg};
 use media_core::event::{Cause, Kind};
 use media_core::limits::JOBS_MAX;
 use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
-use media_core::origin::Via;
+use media_core::origin::{Local, Via};
 use media_core::shard::{Config, Stage};
 use media_core::tap::Record;
 use media_core::{LegId, RoomId, TapId};
@@ -106,6 +106,7 @@ impl Voice {
         let sent = Sent {
             to: self.client.address,
             path: None,
+            from: Local::UNNAMED,
             bytes,
         };
         self.client.open_all(&[sent]).pop().map(|heard| heard.payload)
@@ -160,6 +161,7 @@ impl Bench {
             poller: poller(&sockets, &bell).expect("a descriptor"),
             sockets,
             batch: Batch::new(udp::BATCH_MAX),
+            locals: Locals::default(),
             bell: bell.clone(),
             commands: commands_out,
             jobs,

@@ -1,6 +1,6 @@
 //! A media server on loopback and scripted clients with real sockets.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +33,12 @@ impl Server {
     }
 
     pub(crate) fn start_at(folder: PathBuf, epoch: u64) -> Server {
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut config = Config::new(folder.clone(), "test".to_owned(), epoch, vec![loopback], vec![loopback]);
+        let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        Server::start_bound(folder, epoch, loopback.clone(), loopback)
+    }
+
+    pub(crate) fn start_bound(folder: PathBuf, epoch: u64, bind: Vec<IpAddr>, advertise: Vec<IpAddr>) -> Server {
+        let mut config = Config::new(folder.clone(), "test".to_owned(), epoch, bind, advertise);
         config.base_port = 0;
         // Whoever is up first hears nothing but the other.
         config.waiting.music = Some(media_server::HoldMusic::Silence);
@@ -134,12 +138,21 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) struct Client {
     pub(crate) peer: Peer,
     socket: UdpSocket,
+    /// Where everything goes, if not to the first candidate.
+    to: Option<SocketAddr>,
+    /// The kernel drops what comes from elsewhere.
+    strict: bool,
     /// Payload types and payloads of what it heard.
     pub(crate) heard: Vec<(u8, u16, Vec<u8>)>,
 }
 
 impl Client {
     pub(crate) fn new(opus: u8, level: u8, ssrc: u32) -> Client {
+        Client::at(Ipv4Addr::LOCALHOST.into(), opus, level, ssrc)
+    }
+
+    /// At this address of the machine.
+    pub(crate) fn at(ip: IpAddr, opus: u8, level: u8, ssrc: u32) -> Client {
         let numbers = Numbers {
             opus,
             level,
@@ -148,7 +161,7 @@ impl Client {
             timestamp: 99,
         };
         let certificate = Certificate::generate().expect("a certificate");
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let socket = UdpSocket::bind((ip, 0)).expect("a port");
         socket
             .set_read_timeout(Some(Duration::from_millis(5)))
             .expect("a time-out");
@@ -156,6 +169,8 @@ impl Client {
         Client {
             peer: Peer::new(numbers, certificate, random),
             socket,
+            to: None,
+            strict: false,
             heard: Vec::new(),
         }
     }
@@ -169,12 +184,32 @@ impl Client {
         self.peer.answer(now(), &answer.sdp.0).expect("a good answer");
     }
 
-    /// Sends what waits and takes what has come.
+    /// Goes to this candidate of the server instead of the first. `strictly`: the kernel drops what comes from elsewhere, as
+    /// a NAT does that looks at who sends.
+    pub(crate) fn go_to(&mut self, to: SocketAddr, strictly: bool) {
+        self.to = Some(to);
+        self.strict = strictly;
+        if strictly {
+            self.socket.connect(to).expect("an address");
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("it is bound")
+    }
+
+    fn destination(&self) -> Option<SocketAddr> {
+        self.to.or(self.peer.destination())
+    }
+
+    /// Sends what waits and takes what has come: from nowhere but where everything goes.
     pub(crate) fn turn(&mut self) {
         self.peer.timeout(now()).expect("the handshake goes well");
         self.flush();
         let mut buffer = [0; 2_048];
-        while let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
+        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
+            // A strict socket may hold what came before it became so.
+            assert!(self.strict || Some(from) == self.destination(), "{from}");
             let heard = self
                 .peer
                 .datagram(now(), &mut buffer[..len])
@@ -189,14 +224,14 @@ impl Client {
     }
 
     fn flush(&mut self) {
-        while let (Some(datagram), Some(to)) = (self.peer.poll(), self.peer.destination()) {
+        while let (Some(datagram), Some(to)) = (self.peer.poll(), self.destination()) {
             self.socket.send_to(&datagram, to).expect("sent");
         }
     }
 
     /// Sends raw bytes to the server, as a stranger would.
     pub(crate) fn throw(&self, bytes: &[u8]) {
-        let to = self.peer.destination().expect("an answer came");
+        let to = self.destination().expect("an answer came");
         self.socket.send_to(bytes, to).expect("sent");
     }
 

@@ -88,20 +88,12 @@ pub(crate) fn bind(listen: &[Listen], workers: usize, turn: bool) -> Result<Boun
                 None => Socket::bind_shared(address),
             };
             let socket = socket
-                .and_then(named)
+                .and_then(Socket::naming)
                 .map_err(|source| StartFailed::Bind { address, source })?;
             sockets.push(socket);
         }
     }
     Ok(bound)
-}
-
-/// Bound to all addresses of the machine, a socket says which of them was asked: the answer leaves from there.
-fn named(mut socket: Socket) -> io::Result<Socket> {
-    if socket.local().ip().is_unspecified() {
-        socket.name_destinations()?;
-    }
-    Ok(socket)
 }
 
 /// The first UDP socket of an address, and its TCP listener.

@@ -2,7 +2,6 @@
 
 mod edge;
 mod listen;
-mod locals;
 mod mail;
 mod nonces;
 mod peers;

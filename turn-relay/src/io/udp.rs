@@ -8,10 +8,9 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ports::{RelayGuest, Via};
-use udp::{Batch, HEADROOM_BYTES, Interest, Outgoing, Socket};
+use udp::{Batch, HEADROOM_BYTES, Interest, Locals, Outgoing, Socket};
 
 use super::edge::Side;
-use super::locals::Locals;
 use super::worker::{Common, FRAMES_PER_TURN, LETTERS_PER_TURN};
 use crate::core::{Core, Flow};
 
@@ -116,7 +115,7 @@ impl<S: Side> UdpWorker<S> {
                 via: Via::Udp,
                 local: local as u8,
                 remote,
-                connection: self.locals.number(self.batch.destination(index)),
+                connection: self.locals.number(self.batch.destination(index)).into(),
             };
             let datagram = &self.batch.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
             self.common.client(at, flow, datagram);
@@ -215,7 +214,8 @@ fn send<'a>(
         refused += batch.send_from(socket, count, |n, _| {
             let (flow, bytes) = get(n)?;
             let to = flow.remote;
-            (usize::from(flow.local) == local).then(|| (Outgoing { bytes, to }, locals.address(flow.connection)))
+            let from = || locals.address(u8::try_from(flow.connection).ok()?);
+            (usize::from(flow.local) == local).then(|| (Outgoing { bytes, to }, from()))
         });
     }
     refused as u64

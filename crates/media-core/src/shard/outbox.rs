@@ -14,7 +14,7 @@ use crate::origin::Destination;
 /// Transmissions between two flushes: one per slot buffer and one per arena buffer.
 const TRANSMISSIONS_MAX: usize = BATCH_MAX + ARENA_BUFFERS_MAX;
 // Every packet writes one and the sender reads it.
-const _: () = assert!(size_of::<Transmission>() <= 40);
+const _: () = assert!(size_of::<Transmission>() <= 32);
 
 /// Where the bytes of a transmission lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use media_core::limits::{
     UPLINK_BURST_PACKETS_MAX,
 };
 use media_core::matrix::{Announce, Part, Stance, Tap};
+use media_core::origin::Local;
 use media_core::shard::{Job, Slot};
 use media_core::srtp::STREAMS_MAX;
 use media_core::tap::{Record, TapSink};
@@ -227,7 +228,7 @@ fn a_defect_ends_the_leg_it_struck_and_no_other_loses_a_packet() {
                     buffer: &mut buffer,
                     len,
                 };
-                bed.shard.datagram(now, from, slot, &mut tap);
+                bed.shard.datagram(now, from.into(), slot, &mut tap);
             }));
             if contained.is_err() {
                 panics += 1;
@@ -238,8 +239,9 @@ fn a_defect_ends_the_leg_it_struck_and_no_other_loses_a_packet() {
                 .transmissions()
                 .iter()
                 .map(|transmission| testkit::bed::Sent {
-                    to: transmission.to.wire().expect("nobody is behind the relay"),
+                    to: transmission.to.wire().expect("nobody is behind the relay").remote(),
                     path: None,
+                    from: Local::UNNAMED,
                     bytes: bed.shard.bytes(transmission, &buffer).to_vec(),
                 })
                 .collect();

@@ -254,7 +254,7 @@ fn a_flight_goes_to_where_the_check_came_from_up_to_its_limits() {
     assert_eq!(sent.len(), FLIGHT_DATAGRAMS_MAX);
     assert!(
         sent.iter()
-            .all(|sent| sent.to.wire() == Some(client.address) && usize::from(sent.len) == DATAGRAM_BYTES_MAX)
+            .all(|sent| sent.to.wire() == Some(client.address.into()) && usize::from(sent.len) == DATAGRAM_BYTES_MAX)
     );
     bed.shard.flushed();
     assert_eq!(bed.shard.command(bed.now, more), Err(Refused::BadFlight));

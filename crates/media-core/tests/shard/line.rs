@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use media_core::counters::Second;
 use media_core::limits::MS;
+use media_core::origin::Local;
 use media_core::rtcp::{self, Packet};
 use testkit::bed::{Client, Sent};
 
@@ -135,6 +136,7 @@ fn minute(repair: Repair, seed: u64) -> Outcome {
             let compounds = call.customer.open_reports(&[Sent {
                 to: customer,
                 path: None,
+                from: Local::UNNAMED,
                 bytes,
             }]);
             for number in asked(&compounds) {

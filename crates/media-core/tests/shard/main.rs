@@ -14,6 +14,7 @@ mod legs;
 mod life;
 mod limits;
 mod line;
+mod locals;
 mod microphone;
 mod nonces;
 mod plans;

@@ -38,7 +38,7 @@ pub(crate) fn relayed(address: SocketAddr, leg: LegId) -> Relayed {
 /// Whom a destination leads to; `None` for a virtual address on the wire.
 pub(crate) fn leads_to(destination: Destination) -> Option<SocketAddr> {
     match destination {
-        Destination::Wire(address) => (!is_virtual(address)).then_some(address),
+        Destination::Wire(wire) => (!is_virtual(wire.remote())).then(|| wire.remote()),
         Destination::Relay(path) => Some(address_of(path)),
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn leads_to(destination: Destination) -> Option<SocketAddr> {
 /// The judge's name of a way: an address has its own, a path one that no address has.
 pub(crate) fn name(destination: Destination) -> SocketAddr {
     match destination {
-        Destination::Wire(address) => address,
+        Destination::Wire(wire) => wire.remote(),
         Destination::Relay(path) => {
             let bits = u128::from(path.allocation[0]) | 0x2001_0DB8 << 96;
             SocketAddr::new(Ipv6Addr::from_bits(bits).into(), path.allocation[1] as u16)

@@ -65,7 +65,7 @@ impl Inbound {
     fn back(&self) -> Destination {
         match self.behind {
             Some(leg) => Destination::Relay(relay::relayed(self.from, leg).path),
-            None => Destination::Wire(self.from),
+            None => Destination::Wire(self.from.into()),
         }
     }
 
@@ -278,7 +278,7 @@ impl World {
                 let from = relay::relayed(inbound.from, leg);
                 self.shard.relayed(self.now, from, slot, &mut self.tape);
             }
-            None => self.shard.datagram(self.now, inbound.from, slot, &mut self.tape),
+            None => self.shard.datagram(self.now, inbound.from.into(), slot, &mut self.tape),
         }
         let totals = self.shard.totals();
         assert_eq!(totals.accounted(), totals.datagrams, "each datagram is counted once");

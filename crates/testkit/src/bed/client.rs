@@ -7,7 +7,7 @@ use media_core::command::{Command, IceCredentials, MediaParams, NewTransport, Sl
 use media_core::dtls::Certificate;
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::matrix::Part;
-use media_core::origin::{Path, Relayed, Via};
+use media_core::origin::{Local, Path, Relayed, Via};
 use media_core::rtcp::{self, Block};
 use media_core::rtp::Header;
 use media_core::srtp::{Keys, Profile, RTCP_OVERHEAD_MAX, RTP_OVERHEAD_MAX, Role};
@@ -58,6 +58,8 @@ pub struct Client {
     pub transport: TransportId,
     /// Where it sends from; behind the relay: the virtual relayed address.
     pub address: SocketAddr,
+    /// On the wire: to which address of the machine it sends.
+    pub local: Local,
     /// Its path, while it is behind the relay.
     pub path: Option<Path>,
     /// What it offered.
@@ -106,6 +108,7 @@ impl Client {
             tap: TapId(200 + u32::from(number)),
             transport: TransportId(u64::from(number) << 32),
             address: SocketAddr::from(([192, 0, 2 + (number >> 8) as u8, number as u8], 5_000 + number)),
+            local: Local::UNNAMED,
             path: None,
             numbers: Numbers {
                 opus: 96 + small,

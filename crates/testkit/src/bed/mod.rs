@@ -14,7 +14,7 @@ use media_core::command::{AddLeg, Command, Refused, Report};
 use media_core::event::Event;
 use media_core::limits::{HEADROOM_BYTES, MS, SECOND, SLOT_BYTES};
 use media_core::matrix::{Announce, Plan, Stance, Tap};
-use media_core::origin::{Destination, Path, Relayed};
+use media_core::origin::{Destination, Local, Path, Relayed, Wire};
 use media_core::shard::{Config, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
 use media_core::{LegId, RoomId, TapId};
@@ -35,6 +35,8 @@ pub struct Sent {
     pub to: SocketAddr,
     /// Through the relay: by which path.
     pub path: Option<Path>,
+    /// On the wire: from which address of the machine.
+    pub from: Local,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -184,9 +186,9 @@ impl Bed {
     ///
     /// # Panics
     /// If `bytes` is longer than a slot.
-    pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<Sent> {
+    pub fn datagram(&mut self, from: impl Into<Wire>, bytes: &[u8]) -> Vec<Sent> {
         let slot = fill(&mut self.slot, bytes);
-        self.shard.datagram(self.now, from, slot, &mut self.tape);
+        self.shard.datagram(self.now, from.into(), slot, &mut self.tape);
         self.flush()
     }
 
@@ -208,7 +210,7 @@ impl Bed {
     pub fn arrives(&mut self, client: &Client, bytes: &[u8]) -> Vec<Sent> {
         match client.relayed() {
             Some(from) => self.relayed(from, bytes),
-            None => self.datagram(client.address, bytes),
+            None => self.datagram(Wire::new(client.address, client.local), bytes),
         }
     }
 
@@ -252,10 +254,11 @@ impl Bed {
     fn flush(&mut self) -> Vec<Sent> {
         let sent = self.shard.transmissions().iter().map(|transmission| Sent {
             to: match transmission.to {
-                Destination::Wire(address) => address,
+                Destination::Wire(wire) => wire.remote(),
                 Destination::Relay(path) => self.virtual_addresses[&path],
             },
             path: transmission.to.path(),
+            from: transmission.to.wire().map_or(Local::UNNAMED, |wire| wire.local()),
             bytes: self.shard.bytes(transmission, &self.slot).to_vec(),
         });
         let sent: Vec<_> = sent.collect();

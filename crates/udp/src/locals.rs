@@ -1,21 +1,19 @@
 //! The addresses of this machine that clients have come to, where a listener is bound to all of them.
 //!
 //! An answer must leave from the address that was asked: the client, and every NAT on its way, take any other for a
-//! stranger's and drop it. An address is a part of the client's 5-tuple, so it stands in [`Flow::connection`] by its
-//! number here.
+//! stranger's and drop it. So it is a part of what tells clients apart, and stands there by its number here.
 //!
-//! Invariant: a number keeps its meaning as long as the worker lives. Nothing is allocated after the start.
-//!
-//! [`Flow::connection`]: crate::core::Flow::connection
+//! Invariant: a number keeps its meaning. Nothing is allocated after [`Locals::default`].
 
 use std::net::IpAddr;
 
 /// Addresses that are told apart. A machine has a few; one that takes a whole network for its own has more than anybody
 /// can list, and beyond these the kernel chooses where an answer leaves from.
-const ADDRESSES_MAX: usize = 255;
+const ADDRESSES_MAX: usize = u8::MAX as usize;
 
 /// See the top of this file.
-pub(crate) struct Locals(Vec<IpAddr>);
+#[derive(Debug)]
+pub struct Locals(Vec<IpAddr>);
 
 impl Default for Locals {
     fn default() -> Locals {
@@ -25,7 +23,8 @@ impl Default for Locals {
 
 impl Locals {
     /// The number of an address, from 1; 0 for none, and for one that finds no room.
-    pub(crate) fn number(&mut self, address: Option<IpAddr>) -> u32 {
+    #[inline]
+    pub fn number(&mut self, address: Option<IpAddr>) -> u8 {
         let Some(address) = address else { return 0 };
         let place = self.0.iter().position(|known| *known == address);
         let place = place.or_else(|| {
@@ -34,12 +33,14 @@ impl Locals {
                 self.0.len() - 1
             })
         });
-        place.map_or(0, |place| place as u32 + 1)
+        place.map_or(0, |place| place as u8 + 1)
     }
 
     /// The address of a number.
-    pub(crate) fn address(&self, number: u32) -> Option<IpAddr> {
-        self.0.get((number as usize).checked_sub(1)?).copied()
+    #[inline]
+    #[must_use]
+    pub fn address(&self, number: u8) -> Option<IpAddr> {
+        self.0.get(usize::from(number).checked_sub(1)?).copied()
     }
 }
 
@@ -58,12 +59,11 @@ mod tests {
             .collect();
         for _ in 0..2 {
             for (n, address) in all.iter().enumerate() {
-                assert_eq!(locals.number(Some(*address)), n as u32 + 1);
-                assert_eq!(locals.address(n as u32 + 1), Some(*address));
+                assert_eq!(locals.number(Some(*address)), n as u8 + 1);
+                assert_eq!(locals.address(n as u8 + 1), Some(*address));
             }
         }
         assert_eq!(locals.number("::1".parse().ok()), 0, "one too many");
-        assert_eq!(locals.address(ADDRESSES_MAX as u32 + 1), None);
         assert_eq!(locals.0.capacity(), room);
     }
 }
