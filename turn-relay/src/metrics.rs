@@ -221,18 +221,7 @@ impl Metrics {
         for ((stage, old), (_, new)) in edges(before).into_iter().zip(edges(now)) {
             add(&self.dropped, &[stage], old, new);
         }
-        let (old_edge, new_edge) = (&before.edge, &now.edge);
-        add(
-            &self.headers,
-            &["taken"],
-            old_edge.headers_taken,
-            new_edge.headers_taken,
-        );
-        for fault in Fault::ALL {
-            let place = fault as usize;
-            let (old, new) = (old_edge.headers_refused[place], new_edge.headers_refused[place]);
-            add(&self.headers, &[fault.word()], old, new);
-        }
+        self.add_headers(&before.edge, &now.edge);
         add(&self.requests, &["answered"], old.bindings, new.bindings);
         let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize];
         add(&self.requests, &["limited"], limited(old), limited(new));
@@ -241,6 +230,15 @@ impl Metrics {
             .inc_by(new.unverified_reply_bytes.saturating_sub(old.unverified_reply_bytes));
         if new.nonce_age_s != old.nonce_age_s {
             self.nonce_age.set(f64::from(new.nonce_age_s));
+        }
+    }
+
+    fn add_headers(&self, old: &EdgeCounters, new: &EdgeCounters) {
+        add(&self.headers, &["taken"], old.headers_taken, new.headers_taken);
+        for fault in Fault::ALL {
+            let place = fault as usize;
+            let (old, new) = (old.headers_refused[place], new.headers_refused[place]);
+            add(&self.headers, &[fault.word()], old, new);
         }
     }
 }
