@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use ports::LegId;
+use rustls::StreamOwned;
 use stun::{Class, Message, Writer, method};
 use turn_relay::client::{CHANNEL_FIRST, Came, Cutter, Event, Stream};
 use turn_relay::core::Limits;
@@ -12,7 +13,7 @@ use turn_relay::core::Limits;
 use crate::bench::Bench;
 use crate::certificate::Certificate;
 use crate::control::{now, shard, start};
-use crate::user::{LIMIT, User, of_grant, rtp, tls};
+use crate::user::{LIMIT, User, of_grant, rtp, session, tls};
 
 fn binding(transaction: [u8; 12]) -> Vec<u8> {
     let mut buffer = [0; 64];
@@ -184,6 +185,28 @@ fn who_sends_much_without_a_credential_is_closed() {
     stream.write_all(&binding([200; 12])).expect("sent");
     assert!(is_closed(&mut stream));
     assert!(closed_by_limits(&mut bench).ends_with(" 1"));
+}
+
+/// A turn of the relay works on few of them; those that it leaves are found again.
+#[test]
+fn handshakes_that_come_all_at_once_all_come_to_their_end() {
+    let certificate = Certificate::new();
+    let bench = start(&certificate, |_| {});
+    let hellos = (0..60).map(|_| {
+        let mut session = session(&certificate.trust(), &[]);
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).expect("a hello");
+        (session, hello, connect(address(&bench)))
+    });
+    let mut hellos: Vec<_> = hellos.collect();
+    for (_, hello, stream) in &mut hellos {
+        stream.write_all(hello).expect("sent");
+    }
+    for (n, (session, _, stream)) in hellos.into_iter().enumerate() {
+        let mut secure = StreamOwned::new(session, stream);
+        secure.write_all(&binding([n as u8; 12])).expect("a handshake");
+        assert_eq!(answer(&mut secure), [n as u8; 12]);
+    }
 }
 
 /// TLS takes a hello of 64 kB, whole, before it looks at it.

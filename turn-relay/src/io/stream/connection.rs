@@ -234,6 +234,11 @@ impl Connection {
         Ok(true)
     }
 
+    /// Whether TLS is still shaking hands: what comes may cost much.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(&self.transport, Transport::Tls(session) if session.is_handshaking())
+    }
+
     /// Whether bytes wait that are in no buffer of the kernel any more.
     pub(crate) fn is_ahead(&mut self) -> bool {
         match &mut self.transport {

@@ -36,6 +36,10 @@ use table::Table;
 
 /// Reads from one connection per turn, so that one cannot hold up the others.
 const READS_PER_TURN: usize = 8;
+/// Reads within TLS handshakes per turn: one costs half a millisecond (RSA), and the media of everybody else waits for it.
+/// What comes beyond stays with the kernel, which tells of it again in the next turn.
+/// Higher: a storm of them is heard in calls. Lower: more turns for the same.
+const HANDSHAKE_READS_PER_TURN: usize = 8;
 /// Connections accepted per turn and listener.
 const ACCEPTS_PER_TURN: usize = 64;
 /// Milliseconds between two looks for what is overdue, and after which accepting is tried again when it failed.
@@ -65,6 +69,8 @@ pub(crate) struct StreamWorker<S: Side> {
     dialect: Dialect,
     /// Connections that have something to send.
     waiting: Vec<u32>,
+    /// Reads within handshakes in this turn.
+    handshake_reads: usize,
     swept_ms: u64,
     certificate_ms: u64,
     /// Accepting failed: no descriptor is left. Tried again at the next sweep.
@@ -91,6 +97,7 @@ impl<S: Side> StreamWorker<S> {
             proxies: config.proxies.clone(),
             dialect: config.dialect,
             waiting: Vec::new(),
+            handshake_reads: 0,
             swept_ms: now_ms,
             certificate_ms: now_ms,
             accepting: false,
@@ -114,6 +121,7 @@ impl<S: Side> StreamWorker<S> {
                 }
             };
             busy = self.common.read_mail(1);
+            self.handshake_reads = 0;
             for index in 0..ready {
                 let Some(ready) = self.common.poller.ready(index) else {
                     continue;
@@ -195,8 +203,9 @@ impl<S: Side> StreamWorker<S> {
     /// Takes a new connection; false if it may not come in.
     fn welcome(&mut self, stream: TcpStream, flow: Flow) -> bool {
         let now_ms = self.common.clock.now_ms();
-        let ip = flow.remote.ip().to_canonical();
-        let by_proxy = self.proxies.iter().any(|network| network.contains(&ip));
+        let ip = flow.remote.ip();
+        let by_proxy = self.proxies.iter().any(|network| network.contains(&ip.to_canonical()));
+        // As [`Connection::counted`] says it later.
         let counted = (!by_proxy).then_some(ip);
         if !self.admission.enter(counted) {
             return false;
@@ -298,6 +307,12 @@ impl<S: Side> StreamWorker<S> {
             let tls = &self.tls;
             if !connection.decide(now_ms, &mut self.admission, || Some(tls.as_ref()?.config()))? {
                 return Ok(());
+            }
+            if connection.is_handshaking() {
+                if self.handshake_reads == HANDSHAKE_READS_PER_TURN {
+                    return Ok(());
+                }
+                self.handshake_reads += 1;
             }
             let filled = connection.fill(self.admission.limits())?;
             // A handshake wants to be answered too.
