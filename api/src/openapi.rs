@@ -85,6 +85,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(recordings::audio))
         .routes(routes!(recordings::voice_audio))
         .routes(routes!(recordings::waveform))
+        .routes(routes!(recordings::voice_waveform))
         .routes(routes!(rtc::attach, rtc::options))
         .routes(routes!(rtc::trickle, rtc::leave))
         .routes(routes!(node::state, node::drain, node::undo))

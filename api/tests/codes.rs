@@ -343,6 +343,7 @@ POST  call/0/wrapup/extend {}                                 forbidden  not_fou
 GET   recordings/0/audio  {}                                  forbidden  forbidden  not_found  not_found
 GET   recordings/0/voices/1/audio {}                          forbidden  forbidden  not_found  not_found
 GET   recordings/0/waveform {}                                forbidden  forbidden  not_found  not_found
+GET   recordings/0/voices/1/waveform {}                       forbidden  forbidden  not_found  not_found
 GET   call/seven          {}                                  not_found  not_found  not_found  not_found
 POST  call/start          {"userId":"somebody-else"}          forbidden  forbidden  forbidden  forbidden
 "#;
@@ -388,5 +389,5 @@ async fn each_role_hears_its_own_answer_to_the_same_question() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(asked, 38 * 4);
+    assert_eq!(asked, 39 * 4);
 }

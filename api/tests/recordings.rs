@@ -102,6 +102,32 @@ async fn a_voice_beside_the_two_sides_is_played_as_the_recording_is() {
     for none in ["voices/1/audio", "voices/70000/audio", "voices/x/audio"] {
         assert_eq!(ask(none).send().await.code(), "not_found", "{none}");
     }
+
+    let drawn = ask("voices/2/waveform?from=500&points=9").send().await.json();
+    assert_eq!(
+        drawn,
+        json!({ "durationMs": 2000, "fromMs": 500, "toMs": 2000, "peaks": [-3, 4, -3, 4] })
+    );
+    let undrawn = &server.world.recordings.undrawn;
+    *undrawn.lock().unwrap() = Some(WaveformFault::Drawing { percent: 40 });
+    let reply = ask("voices/2/waveform").send().await;
+    assert_eq!(
+        (reply.status, reply.json()),
+        (StatusCode::ACCEPTED, json!({ "percent": 40 }))
+    );
+    assert_eq!(reply.header("retry-after"), "1");
+    *undrawn.lock().unwrap() = Some(WaveformFault::Busy);
+    assert_eq!(ask("voices/2/waveform").send().await.code(), "waveform_busy");
+    *undrawn.lock().unwrap() = None;
+    for wrong in ["points=0", "points=4097", "from=9&to=8", "lane=1"] {
+        let reply = ask(&format!("voices/2/waveform?{wrong}")).send().await;
+        assert_eq!(reply.code(), "validation", "{wrong}");
+    }
+    for none in ["voices/1/waveform", "voices/70000/waveform", "voices/x/waveform"] {
+        assert_eq!(ask(none).send().await.code(), "not_found", "{none}");
+    }
+    files.lock().unwrap().remove("b.ogg");
+    assert_eq!(ask("voices/2/waveform").send().await.code(), "recording_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Waveforms of stored recordings: drawn when somebody first asks, kept beside the recording, drawn anew when what was
+//! Waveforms of stored recordings, of their two sides and of each voice beside them: drawn when somebody first asks, kept beside the recording, drawn anew when what was
 //! kept is gone or damaged.
 //!
 //! One thread of the lowest priority draws one recording at a time, piece by piece, so that an hour of sound neither
@@ -22,12 +22,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{RecordingFault, Waveform, WaveformFault};
+use ports::{RecordingFault, Sound, Waveform, WaveformFault};
 use recording::master::DURATION_MS_MAX;
-use recording::peaks::{self, Drawing, DrawingFault, Drawn, HEADER_BYTES, STEP_BYTES, STEP_MS, View};
+use recording::peaks::{self, Drawing, DrawingFault, Drawn, HEADER_BYTES, STEP_BYTES_MAX, STEP_MS, View};
 
 use crate::clock::Clock;
-use crate::storage::keys::{self, PEAKS, SECOND};
+use crate::storage::keys::{self, SECOND};
 use crate::storage::{Storage, StorageFault};
 use crate::threads;
 use figures::Metrics;
@@ -42,7 +42,7 @@ const SLICE_BYTES: u64 = 256 << 10;
 /// Niceness of the thread: whatever else wants the core comes first.
 const NICE: i32 = 19;
 /// Largest file of peaks that is read, in bytes: that of the longest recording.
-const PEAKS_BYTES_MAX: u64 = HEADER_BYTES as u64 + DURATION_MS_MAX / STEP_MS * STEP_BYTES as u64;
+const PEAKS_BYTES_MAX: u64 = HEADER_BYTES as u64 + DURATION_MS_MAX / STEP_MS * STEP_BYTES_MAX as u64;
 
 /// The drawing thread.
 pub(crate) struct Waveforms {
@@ -105,32 +105,32 @@ impl Handle {
         })))
     }
 
-    /// At most `points` peaks a side over `span_ms` of the recording whose master lies at `audio`.
+    /// At most `points` peaks a lane over `span_ms` of a stored sound.
     ///
     /// # Errors
     /// As [`ports::Recordings::waveform`] says.
     pub(crate) async fn ask(
         &self,
-        audio: String,
+        sound: Sound,
         span_ms: Range<u64>,
         points: usize,
     ) -> Result<Waveform, WaveformFault> {
-        self.ask_within(ANSWER_WITHIN, &audio, span_ms, points).await
+        self.ask_within(ANSWER_WITHIN, &sound, span_ms, points).await
     }
 
     async fn ask_within(
         &self,
         within: Duration,
-        audio: &str,
+        sound: &Sound,
         span_ms: Range<u64>,
         points: usize,
     ) -> Result<Waveform, WaveformFault> {
         let shared = &self.0;
-        let kept = keys::beside(audio, PEAKS).ok_or(RecordingFault::Missing)?;
-        if let Some((_, view)) = shared.kept(&kept, span_ms.clone(), points).await {
+        let kept = keys::peaks(sound).ok_or(RecordingFault::Missing)?;
+        if let Some((_, view)) = shared.kept(&kept, sound.lanes(), span_ms.clone(), points).await {
             return Ok(waveform(view));
         }
-        let asked = shared.queue().ask(audio, shared.clock.now_ns());
+        let asked = shared.queue().ask(sound, shared.clock.now_ns());
         let Some(mut state) = asked else {
             shared.metrics.failed(WaveformFault::Busy);
             return Err(WaveformFault::Busy);
@@ -146,7 +146,7 @@ impl Handle {
         };
         match told {
             State::Over(drawn) => {
-                let view = peaks::read(&drawn?, span_ms, points).map_err(|_| WaveformFault::Damaged)?;
+                let view = peaks::read(&drawn?, sound.lanes(), span_ms, points).map_err(|_| WaveformFault::Damaged)?;
                 Ok(waveform(view))
             }
             State::Drawing { percent } => Err(WaveformFault::Drawing { percent }),
@@ -160,7 +160,7 @@ impl Shared {
     }
 
     /// What was kept of an earlier drawing, when it is there and sound, and the asked part of it.
-    async fn kept(&self, key: &str, span_ms: Range<u64>, points: usize) -> Option<(Bytes, View)> {
+    async fn kept(&self, key: &str, lanes: usize, span_ms: Range<u64>, points: usize) -> Option<(Bytes, View)> {
         let bytes = match self.storage.read_all(key, PEAKS_BYTES_MAX).await {
             Ok(bytes) => bytes,
             Err(RecordingFault::Missing) => return None,
@@ -169,7 +169,7 @@ impl Shared {
                 return None;
             }
         };
-        match peaks::read(&bytes, span_ms, points) {
+        match peaks::read(&bytes, lanes, span_ms, points) {
             Ok(view) => Some((bytes, view)),
             Err(fault) => {
                 tracing::warn!(%fault, "a kept waveform is drawn anew");
@@ -188,11 +188,11 @@ impl Shared {
     }
 
     /// The next recording to draw; waits for one, and is `None` at the end.
-    fn next(&self) -> Option<String> {
+    fn next(&self) -> Option<Sound> {
         let mut queue = self.queue();
         while !queue.is_closed() {
-            if let Some(audio) = queue.take(self.clock.now_ns()) {
-                return Some(audio);
+            if let Some(sound) = queue.take(self.clock.now_ns()) {
+                return Some(sound);
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -212,8 +212,8 @@ impl Drawer {
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::info!(%error, "waveforms are drawn at usual priority");
         }
-        while let Some(audio) = self.shared.next() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.draw(&audio))).unwrap_or_else(|_| {
+        while let Some(sound) = self.shared.next() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.draw(&sound))).unwrap_or_else(|_| {
                 tracing::error!("the drawer broke on a recording");
                 Err(WaveformFault::Damaged)
             });
@@ -225,33 +225,46 @@ impl Drawer {
         }
     }
 
-    /// Draws a recording, unless that was done since it was asked for.
-    fn draw(&self, audio: &str) -> Outcome {
+    /// Draws a sound, unless that was done since it was asked for.
+    fn draw(&self, sound: &Sound) -> Outcome {
         let shared = &self.shared;
-        let missing = RecordingFault::Missing;
-        let kept = keys::beside(audio, PEAKS).ok_or(missing)?;
-        if let Some((bytes, _)) = self.runtime.block_on(shared.kept(&kept, 0..0, 0)) {
+        let kept = keys::peaks(sound).ok_or(RecordingFault::Missing)?;
+        let found = shared.kept(&kept, sound.lanes(), 0..0, 0);
+        if let Some((bytes, _)) = self.runtime.block_on(found) {
             return Ok(bytes);
         }
         let began = shared.clock.now_ns();
-        let first = self.file(audio, 0)?;
-        let second = if first.is_one_side() {
-            let second = keys::beside(audio, SECOND).ok_or(missing)?;
-            Some(self.file(&second, 50)?)
-        } else {
-            None
-        };
-        let drawn = Bytes::from(peaks::file(first, second));
+        let drawn = Bytes::from(match sound {
+            Sound::Master(audio) => self.master(audio)?,
+            Sound::Voice(audio) => {
+                let voice = self.file(audio, |_, percent| percent)?;
+                peaks::alone(voice).ok_or(WaveformFault::Damaged)?
+            }
+        });
         let took = shared.clock.now_ns().saturating_sub(began);
         shared.metrics.drawn.observe(took as f64 / 1e9);
-        if let Err(fault) = self.runtime.block_on(shared.keep(audio, &kept, drawn.clone())) {
+        let keeping = shared.keep(sound.key(), &kept, drawn.clone());
+        if let Err(fault) = self.runtime.block_on(keeping) {
             tracing::warn!(%fault, "a waveform was drawn and could not be kept");
         }
         Ok(drawn)
     }
 
-    /// Draws one file, slice by slice, and tells how far it is, from `percent` on.
-    fn file(&self, key: &str, percent: u64) -> Result<Drawn, WaveformFault> {
+    /// Both sides, which may lie apart.
+    fn master(&self, audio: &str) -> Result<Vec<u8>, WaveformFault> {
+        let half = |drawing: &Drawing, percent: u64| percent / if drawing.is_one_side() { 2 } else { 1 };
+        let first = self.file(audio, half)?;
+        let second = if first.is_one_side() {
+            let second = keys::beside(audio, SECOND).ok_or(RecordingFault::Missing)?;
+            Some(self.file(&second, |_, percent| 50 + percent / 2)?)
+        } else {
+            None
+        };
+        Ok(peaks::file(first, second))
+    }
+
+    /// Draws one file, slice by slice. `told`: what its percent are of the whole.
+    fn file(&self, key: &str, told: impl Fn(&Drawing, u64) -> u64) -> Result<Drawn, WaveformFault> {
         let mut drawing = Drawing::new(DURATION_MS_MAX);
         let mut at = 0;
         loop {
@@ -267,12 +280,11 @@ impl Drawer {
             if at >= slice.total {
                 return drawing.finish().map_err(fault_of);
             }
-            let share = if percent > 0 || drawing.is_one_side() { 50 } else { 100 };
             let queue = self.shared.queue();
             if queue.is_closed() {
                 return Err(WaveformFault::Busy);
             }
-            queue.tell(percent + at * share / slice.total);
+            queue.tell(told(&drawing, at * 100 / slice.total));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Playing a recording: the sound by ranges, and its waveform.
+//! Playing a recording and the voices beside it: the sound by ranges, and its waveform.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use axum::{
 use call_model::RecordingId;
 use desk::{Code, Playback, Refused};
 use futures_util::stream;
-use ports::{RecordingFault, Recordings, WaveformFault};
+use ports::{RecordingFault, Recordings, Sound, WaveformFault};
 use serde::Deserialize;
 use wire::{
     problem::Problem,
-    recording::{Waveform, WaveformPending},
+    recording::{VoiceWaveform, Waveform, WaveformPending},
 };
 
 use crate::{
@@ -223,6 +223,17 @@ pub(crate) struct Span {
     points: Option<usize>,
 }
 
+impl Span {
+    fn points(&self) -> Result<usize, Failure> {
+        let points = self.points.unwrap_or(POINTS);
+        if (1..=POINTS_MAX).contains(&points) {
+            Ok(points)
+        } else {
+            Err(Failure::field("points", "must lie between 1 and 4096"))
+        }
+    }
+}
+
 /// Peaks of both sides over a span. Drawn at the first question; 202 says that this takes longer than an answer, and to
 /// ask again.
 #[utoipa::path(get, path = "/api/support/recordings/{id}/waveform", tag = "qa",
@@ -235,11 +246,62 @@ pub(crate) async fn waveform(
     Id(id): Id,
     Query(span): Query<Span>,
 ) -> Result<Response, Failure> {
-    let points = span.points.unwrap_or(POINTS);
-    if !(1..=POINTS_MAX).contains(&points) {
-        return Err(Failure::field("points", "must lie between 1 and 4096"));
-    }
+    let points = span.points()?;
     let playback = app.desk().playback(&caller, RecordingId(id.as_u128())).await?;
+    drawn(&app, playback, Sound::Master, &span, points, |drawn| {
+        let mut lanes = drawn.lanes.into_iter().map(flat);
+        Json(Waveform {
+            duration_ms: drawn.duration_ms,
+            from_ms: drawn.span_ms.start,
+            to_ms: drawn.span_ms.end,
+            customer: lanes.next().unwrap_or_default(),
+            agent: lanes.next().unwrap_or_default(),
+        })
+    })
+    .await
+}
+
+/// Peaks of somebody who was heard beside the two sides, over a span of the recording. Drawn as the recording is.
+#[utoipa::path(get, path = "/api/support/recordings/{id}/voices/{number}/waveform", tag = "qa",
+    params(("id" = uuid::Uuid, Path), ("number" = u16, Path), Span),
+    responses((status = 200, body = VoiceWaveform), (status = 202, body = WaveformPending),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn voice_waveform(
+    State(app): State<App>,
+    Who(caller): Who,
+    path: Result<Path<(uuid::Uuid, u16)>, PathRejection>,
+    Query(span): Query<Span>,
+) -> Result<Response, Failure> {
+    // What is no id and no number names nothing.
+    let Path((id, number)) = path.map_err(|_| Failure::not_found())?;
+    let points = span.points()?;
+    let recording = RecordingId(id.as_u128());
+    let playback = app.desk().voice_playback(&caller, recording, number).await?;
+    drawn(&app, playback, Sound::Voice, &span, points, |drawn| {
+        Json(VoiceWaveform {
+            duration_ms: drawn.duration_ms,
+            from_ms: drawn.span_ms.start,
+            to_ms: drawn.span_ms.end,
+            peaks: drawn.lanes.into_iter().next().map(flat).unwrap_or_default(),
+        })
+    })
+    .await
+}
+
+/// Lowest and highest per point in turn.
+fn flat(lane: Vec<(i8, i8)>) -> Vec<i8> {
+    lane.into_iter().flat_map(|(low, high)| [low, high]).collect()
+}
+
+/// The peaks of a stored sound over a span, in the words of `answer`, or that they are being drawn.
+async fn drawn<T: IntoResponse>(
+    app: &App,
+    playback: Playback,
+    of: fn(String) -> Sound,
+    span: &Span,
+    points: usize,
+    answer: impl FnOnce(ports::Waveform) -> T,
+) -> Result<Response, Failure> {
     let whole_ms = playback
         .recording
         .duration_seconds
@@ -252,24 +314,13 @@ pub(crate) async fn waveform(
     let drawn = app
         .desk()
         .recordings()
-        .waveform(playback.audio_key, from..to, points)
+        .waveform(of(playback.audio_key), from..to, points)
         .await;
-    let peaks = match drawn {
-        Ok(peaks) => peaks,
-        Err(WaveformFault::Drawing { percent }) => return Ok(pending(percent)),
-        Err(fault) => return Err(failure_of_waveform(fault)),
-    };
-    let [customer, agent] = peaks
-        .lanes
-        .map(|lane| lane.into_iter().flat_map(|(low, high)| [low, high]).collect());
-    Ok(Json(Waveform {
-        duration_ms: peaks.duration_ms,
-        from_ms: peaks.span_ms.start,
-        to_ms: peaks.span_ms.end,
-        customer,
-        agent,
-    })
-    .into_response())
+    match drawn {
+        Ok(drawn) => Ok(answer(drawn).into_response()),
+        Err(WaveformFault::Drawing { percent }) => Ok(pending(percent)),
+        Err(fault) => Err(failure_of_waveform(fault)),
+    }
 }
 
 /// It is still being drawn.

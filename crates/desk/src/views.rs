@@ -215,8 +215,7 @@ pub(crate) fn list_row(row: ListRow) -> WireRow {
     }
 }
 
-/// A recording with the addresses it is played from.
-/// A recording; of `voices` those that are its own.
+/// A recording with the addresses it is played from; of `voices` those that are its own.
 pub(crate) fn recording(row: &RecordingRow, voices: &[VoiceRow]) -> Recording {
     let state = match row.state.as_str() {
         "recording" => RecordingState::Recording,
@@ -270,6 +269,10 @@ fn recorded_voice(row: &VoiceRow) -> RecordedVoice {
             .collect(),
         audio_url: format!(
             "/api/support/recordings/{}/voices/{}/audio",
+            row.recording_id, row.number
+        ),
+        waveform_url: format!(
+            "/api/support/recordings/{}/voices/{}/waveform",
             row.recording_id, row.number
         ),
     }

@@ -22,8 +22,8 @@ pub use media::{
 };
 pub use plan::{Announce, Plan, Stance, Tap};
 pub use recordings::{
-    AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, StepKind, StoredFile,
-    Voice, Waveform, WaveformFault,
+    AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, Sound, StepKind,
+    StoredFile, Voice, Waveform, WaveformFault,
 };
 pub use relay::{
     Accepted, AllocationView, FromRelay, LegState, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayPath,

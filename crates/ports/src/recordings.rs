@@ -163,15 +163,43 @@ pub struct AudioSlice {
     pub bytes: Bytes,
 }
 
-/// Peaks of both sides over a span.
+/// A stored sound that can be drawn, by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// The master: customer and agent.
+    Master(String),
+    /// The file of somebody who was heard beside them.
+    Voice(String),
+}
+
+impl Sound {
+    /// Where its file lies.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Sound::Master(key) | Sound::Voice(key) => key,
+        }
+    }
+
+    /// How many lanes it has.
+    #[must_use]
+    pub const fn lanes(&self) -> usize {
+        match self {
+            Sound::Master(_) => 2,
+            Sound::Voice(_) => 1,
+        }
+    }
+}
+
+/// Peaks of a sound over a span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
     /// Milliseconds of sound in the whole recording.
     pub duration_ms: u64,
     /// The span that the points cover, in milliseconds.
     pub span_ms: Range<u64>,
-    /// Customer, then agent: (lowest, highest) per point, -128 to 127.
-    pub lanes: [Vec<(i8, i8)>; 2],
+    /// [`Sound::lanes`] of them, of a master customer, then agent: (lowest, highest) per point, -128 to 127.
+    pub lanes: Vec<Vec<(i8, i8)>>,
 }
 
 /// Why a recording could not be read.
@@ -225,16 +253,11 @@ pub trait Recordings: Send + Sync + 'static {
     /// `Missing`, `Range`, `Store`.
     fn read(&self, key: String, range: Range<u64>) -> Later<'_, Result<AudioSlice, RecordingFault>>;
 
-    /// At most `points` peaks per side over `span_ms` of the recording whose master lies at `audio_key`. Drawn at the
+    /// At most `points` peaks per lane over `span_ms` of a stored sound. Drawn at the
     /// first question, which may take longer than an answer should: then `Drawing` is the answer, and the next question
     /// finds more of it done. Whoever goes away before the answer disturbs nobody.
     ///
     /// # Errors
     /// `Drawing`, `Busy`, `Damaged`, `Missing`, `Store`.
-    fn waveform(
-        &self,
-        audio_key: String,
-        span_ms: Range<u64>,
-        points: usize,
-    ) -> Later<'_, Result<Waveform, WaveformFault>>;
+    fn waveform(&self, sound: Sound, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, WaveformFault>>;
 }

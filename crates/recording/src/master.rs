@@ -26,6 +26,8 @@ pub use beside::{Beside, beside};
 pub const DURATION_MS_MAX: u64 = 24 * 3_600_000;
 /// Tag under which every file says who is heard on which side.
 pub const LAYOUT_TAG: &str = "HELPLINE_LAYOUT";
+/// Tag of the file of somebody who was heard beside the two sides, instead: what he is to the call.
+pub const PART_TAG: &str = "HELPLINE_PART";
 /// Slot of a recording without packets: 20 ms, as nearly every sender uses.
 const EMPTY_SLOT: u32 = 960;
 /// How often the exact offset of a side is noted while nothing else happens: ten seconds in samples.

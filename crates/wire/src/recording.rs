@@ -51,6 +51,8 @@ wire! {
         pub heard: Vec<HeardSpan>,
         /// URL of the sound, for range requests.
         pub audio_url: String,
+        /// URL of the peaks.
+        pub waveform_url: String,
     }
 }
 
@@ -106,7 +108,7 @@ wire! {
 }
 
 wire! {
-    /// `GET /api/support/recordings/{id}/waveform` with status 202: it is still being drawn.
+    /// `GET /api/support/recordings/{id}/waveform` with status 202, and that of a voice: it is still being drawn.
     pub struct WaveformPending {
         /// How much of the sound was looked at, 0 to 99.
         pub percent: u8,
@@ -129,5 +131,22 @@ wire! {
         pub customer: Vec<i8>,
         /// Agent: the same.
         pub agent: Vec<i8>,
+    }
+}
+
+wire! {
+    /// `GET /api/support/recordings/{id}/voices/{number}/waveform`: on the time of the recording.
+    pub struct VoiceWaveform {
+        /// Milliseconds of sound in all.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub duration_ms: u64,
+        /// Start of the span, milliseconds.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub from_ms: u64,
+        /// End of the span, milliseconds.
+        #[cfg_attr(test, ts(type = "number"))]
+        pub to_ms: u64,
+        /// Lowest and highest per point in turn, -128 to 127.
+        pub peaks: Vec<i8>,
     }
 }

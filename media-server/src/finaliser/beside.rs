@@ -11,7 +11,7 @@ use call_model::LegId;
 use ports::StoredFile;
 use recording::Lane;
 use recording::manifest::Heard;
-use recording::master::{self, Assembly, Beside, Cause, Explained};
+use recording::master::{self, Assembly, Beside, Cause, Explained, PART_TAG};
 use recording::spool::{Event, EventKind, Part, RecordedCall};
 
 use super::make;
@@ -60,7 +60,7 @@ fn voice(call: &RecordedCall, assembly: &Assembly<'_>, (leg, part): (u128, Part)
     let heard = heard(call, leg, part);
     let explained = explained(call, leg, Lane::Beside(number), &heard);
     let mut tags = assembly.tags.to_vec();
-    tags.push(("HELPLINE_PART", part.word()));
+    tags.push((PART_TAG, part.word()));
     let assembly = Assembly {
         explained: &explained,
         tags: &tags,

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use call_model::{CallId, RecordingId};
-use ports::{AudioSlice, Later, RecordingFault, RecordingStep, Recordings, StepKind, Waveform, WaveformFault};
+use ports::{AudioSlice, Later, RecordingFault, RecordingStep, Recordings, Sound, StepKind, Waveform, WaveformFault};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -114,12 +114,7 @@ impl Recordings for Stored {
         Box::pin(async move { self.storage.read(&key, range).await })
     }
 
-    fn waveform(
-        &self,
-        audio_key: String,
-        span_ms: Range<u64>,
-        points: usize,
-    ) -> Later<'_, Result<Waveform, WaveformFault>> {
-        Box::pin(self.waveforms.ask(audio_key, span_ms, points))
+    fn waveform(&self, sound: Sound, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
+        Box::pin(self.waveforms.ask(sound, span_ms, points))
     }
 }

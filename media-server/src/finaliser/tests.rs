@@ -237,16 +237,18 @@ fn a_finished_call_is_stored_told_and_released() {
     assert!(!derived.exists(), "nothing is drawn before somebody asks");
     let picture = lab
         .runtime
-        .block_on(lab.stored.waveform(audio.key, 0..4_000, 100))
+        .block_on(lab.stored.waveform(ports::Sound::Master(audio.key), 0..4_000, 100))
         .unwrap();
     assert!(derived.exists());
     assert_eq!(
         (picture.duration_ms, picture.lanes[0].len(), picture.lanes[1].len()),
         (4_000, 100, 100)
     );
-    let missing = lab
-        .runtime
-        .block_on(lab.stored.waveform("recordings/x/audio.opus".into(), 0..1, 1));
+    let missing = lab.runtime.block_on(lab.stored.waveform(
+        ports::Sound::Master("recordings/x/audio.opus".into()),
+        0..1,
+        1,
+    ));
     assert_eq!(missing.unwrap_err(), RecordingFault::Missing.into());
     lab.stored.acknowledge_step(steps[0].recording, "ended");
     assert_eq!(words(&lab.stored.steps(9)), ["confirmed"]);

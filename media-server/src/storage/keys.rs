@@ -3,6 +3,8 @@
 //!
 //! Never holds anything of the call but the recording's id and the day.
 
+use ports::Sound;
+
 /// First part of every key.
 pub(crate) const ROOT: &str = "recordings";
 /// Longest key that is looked at, in bytes: ours have 76 at most, and a longer one is somebody else's.
@@ -81,6 +83,18 @@ pub fn beside(audio: &str, name: &str) -> Option<String> {
     is_ours(&key).then_some(key)
 }
 
+/// The key of the peaks of a sound; `None` when its own is no key of ours.
+#[must_use]
+pub fn peaks(sound: &Sound) -> Option<String> {
+    match sound {
+        Sound::Master(audio) => beside(audio, PEAKS),
+        Sound::Voice(audio) => {
+            let (_, file) = audio.rsplit_once('/')?;
+            beside(audio, &format!("{PEAKS}-{}", file.strip_suffix(".opus")?))
+        }
+    }
+}
+
 /// True when a key may name an object of ours: no way out of the folder, nothing but plain characters.
 #[must_use]
 pub fn is_ours(key: &str) -> bool {
@@ -134,13 +148,17 @@ mod tests {
             "recordings/2026/11/24/00000000-0000-0000-0000-000000000001/audio.opus"
         );
         assert_ne!(Keys::new(1, 0, 1), Keys::new(1, 0, 2));
-        let peaks = beside(&keys.audio(), PEAKS).unwrap();
+        let of_voice = |number| peaks(&Sound::Voice(keys.beside(number)));
+        let all = peaks(&Sound::Master(keys.audio())).unwrap();
+        assert_eq!(beside(&keys.audio(), PEAKS).as_ref(), Some(&all));
+        assert_ne!(of_voice(0), of_voice(1));
         for key in [
             keys.audio(),
             keys.second(),
             keys.beside(15),
             keys.side(),
-            peaks,
+            all,
+            of_voice(15).unwrap(),
             keys.manifest(),
         ] {
             assert!(is_ours(&key) && key.len() <= 76 + 16, "{key}");
@@ -148,6 +166,7 @@ mod tests {
         assert_eq!(beside(&keys.audio(), SECOND), Some(keys.second()));
         for audio in ["a.opus", "elsewhere/a.opus", "recordings/../a.opus", ""] {
             assert_eq!(beside(audio, PEAKS), None, "{audio}");
+            assert_eq!(peaks(&Sound::Voice(audio.to_owned())), None, "{audio}");
         }
         for key in [
             "",

@@ -1,19 +1,19 @@
-//! Which recordings are to be drawn, in what order, and who waits for them.
+//! Which sounds are to be drawn, in what order, and who waits for them.
 //!
 //! Knows no clock: the time is an argument.
 //!
-//! Invariant: a recording stands in it at most once, so whoever asks for it joins those who wait.
+//! Invariant: a sound stands in it at most once, so whoever asks for it joins those who wait.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ports::WaveformFault;
+use ports::{Sound, WaveformFault};
 use tokio::sync::watch;
 
-/// Recordings that may wait for their turn, beside the one that is drawn. Higher: the last one waits for minutes. Lower:
+/// Sounds that may wait for their turn, beside the one that is drawn. Higher: the last one waits for minutes. Lower:
 /// a few reviewers who open their calls at the same moment turn each other away.
 pub(super) const WAITING_MAX: usize = 16;
-/// A recording for which nobody waits, and about which nobody asked for so long, is not drawn any more: ten seconds in
+/// A sound for which nobody waits, and about which nobody asked for so long, is not drawn any more: ten seconds in
 /// nanoseconds. Who still wants it asks again after each answer.
 pub(super) const FORGOTTEN_NS: u64 = 10_000_000_000;
 
@@ -34,8 +34,7 @@ pub(super) enum State {
 
 #[derive(Debug)]
 struct Entry {
-    /// Key of the master.
-    audio: String,
+    sound: Sound,
     /// When somebody last asked.
     asked_ns: u64,
     tell: watch::Sender<State>,
@@ -56,13 +55,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Asks for a recording; `None` when [`WAITING_MAX`] others wait, or at the end.
-    pub(super) fn ask(&mut self, audio: &str, now_ns: u64) -> Option<watch::Receiver<State>> {
+    /// Asks for a sound; `None` when [`WAITING_MAX`] others wait, or at the end.
+    pub(super) fn ask(&mut self, sound: &Sound, now_ns: u64) -> Option<watch::Receiver<State>> {
         if self.closed {
             return None;
         }
         let known = self.drawn.iter_mut().chain(&mut self.waiting);
-        if let Some(entry) = known.into_iter().find(|entry| entry.audio == audio) {
+        if let Some(entry) = known.into_iter().find(|entry| entry.sound == *sound) {
             entry.asked_ns = now_ns;
             return Some(entry.tell.subscribe());
         }
@@ -72,7 +71,7 @@ impl Queue {
         }
         let (tell, told) = watch::channel(State::Drawing { percent: 0 });
         self.waiting.push_back(Entry {
-            audio: audio.to_owned(),
+            sound: sound.clone(),
             asked_ns: now_ns,
             tell,
         });
@@ -80,10 +79,10 @@ impl Queue {
     }
 
     /// Takes the next one that somebody still wants, to be drawn.
-    pub(super) fn take(&mut self, now_ns: u64) -> Option<String> {
+    pub(super) fn take(&mut self, now_ns: u64) -> Option<Sound> {
         self.waiting.retain(|entry| !entry.is_forgotten(now_ns));
         self.drawn = self.waiting.pop_front();
-        self.drawn.as_ref().map(|entry| entry.audio.clone())
+        self.drawn.as_ref().map(|entry| entry.sound.clone())
     }
 
     /// Tells how far the one that is drawn is; it is at 100 only when it is over.
@@ -116,6 +115,10 @@ impl Queue {
 mod tests {
     use super::*;
 
+    fn sound(key: &str) -> Sound {
+        Sound::Master(key.to_owned())
+    }
+
     fn percent(told: &watch::Receiver<State>) -> u8 {
         match &*told.borrow() {
             State::Drawing { percent } => *percent,
@@ -126,25 +129,25 @@ mod tests {
     #[test]
     fn so_many_wait_and_one_more_is_refused() {
         let mut queue = Queue::default();
-        let drawn = queue.ask("drawn", 0);
-        assert_eq!(queue.take(0).as_deref(), Some("drawn"));
-        let waiting: Vec<_> = (0..WAITING_MAX).map(|n| queue.ask(&n.to_string(), 0)).collect();
+        let drawn = queue.ask(&sound("drawn"), 0);
+        assert_eq!(queue.take(0), Some(sound("drawn")));
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|n| queue.ask(&sound(&n.to_string()), 0)).collect();
         assert!(drawn.is_some() && waiting.iter().all(Option::is_some));
-        assert!(queue.ask("one more", 0).is_none());
+        assert!(queue.ask(&sound("one more"), 0).is_none());
         assert!(
-            queue.ask("3", 0).is_some() && queue.ask("drawn", 0).is_some(),
+            queue.ask(&sound("3"), 0).is_some() && queue.ask(&sound("drawn"), 0).is_some(),
             "who joins takes no room"
         );
-        assert_eq!(queue.take(0).as_deref(), Some("0"), "the first comes first");
-        assert!(queue.ask("one more", 0).is_some());
+        assert_eq!(queue.take(0), Some(sound("0")), "the first comes first");
+        assert!(queue.ask(&sound("one more"), 0).is_some());
     }
 
     #[test]
     fn all_who_ask_for_the_same_hear_of_one_drawing() {
         let mut queue = Queue::default();
-        let mut all = vec![queue.ask("a", 0).unwrap(), queue.ask("a", 1).unwrap()];
-        assert_eq!(queue.take(2).as_deref(), Some("a"));
-        all.push(queue.ask("a", 3).unwrap());
+        let mut all = vec![queue.ask(&sound("a"), 0).unwrap(), queue.ask(&sound("a"), 1).unwrap()];
+        assert_eq!(queue.take(2), Some(sound("a")));
+        all.push(queue.ask(&sound("a"), 3).unwrap());
         for (said, heard) in [(7, 7), (99, 99), (100, 99), (u64::MAX, 99)] {
             queue.tell(said);
             assert!(all.iter().all(|told| percent(told) == heard));
@@ -154,33 +157,41 @@ mod tests {
             |told: &watch::Receiver<State>| matches!(&*told.borrow(), State::Over(Err(WaveformFault::Damaged)));
         assert!(all.iter().all(damaged));
         assert_eq!(queue.take(4), None);
-        assert!(queue.ask("a", 5).is_some(), "and may be asked for again");
+        assert!(queue.ask(&sound("a"), 5).is_some(), "and may be asked for again");
+        let voice = Sound::Voice("a".to_owned());
+        let told = queue.ask(&voice, 6);
+        assert_eq!(
+            (queue.take(6), queue.take(6)),
+            (Some(sound("a")), Some(voice)),
+            "a voice is another sound"
+        );
+        drop(told);
     }
 
     #[test]
     fn what_nobody_wants_any_more_is_not_drawn_and_takes_no_room() {
         let mut queue = Queue::default();
-        let patient = queue.ask("patient", 0);
-        drop(queue.ask("gone", 0));
-        drop(queue.ask("asks again", 0));
-        assert!(queue.ask("asks again", FORGOTTEN_NS).is_some());
-        assert_eq!(queue.take(FORGOTTEN_NS + 1).as_deref(), Some("patient"));
-        assert_eq!(queue.take(FORGOTTEN_NS + 1).as_deref(), Some("asks again"));
+        let patient = queue.ask(&sound("patient"), 0);
+        drop(queue.ask(&sound("gone"), 0));
+        drop(queue.ask(&sound("asks again"), 0));
+        assert!(queue.ask(&sound("asks again"), FORGOTTEN_NS).is_some());
+        assert_eq!(queue.take(FORGOTTEN_NS + 1), Some(sound("patient")));
+        assert_eq!(queue.take(FORGOTTEN_NS + 1), Some(sound("asks again")));
         assert_eq!(queue.take(FORGOTTEN_NS + 1), None);
         drop(patient);
         for n in 0..WAITING_MAX {
-            drop(queue.ask(&n.to_string(), 0));
+            drop(queue.ask(&sound(&n.to_string()), 0));
         }
-        assert!(queue.ask("late", FORGOTTEN_NS).is_none());
-        assert!(queue.ask("later", FORGOTTEN_NS + 1).is_some());
+        assert!(queue.ask(&sound("late"), FORGOTTEN_NS).is_none());
+        assert!(queue.ask(&sound("later"), FORGOTTEN_NS + 1).is_some());
     }
 
     #[test]
     fn at_the_end_nobody_is_left_waiting() {
         let mut queue = Queue::default();
-        let told = queue.ask("a", 0).unwrap();
+        let told = queue.ask(&sound("a"), 0).unwrap();
         queue.close();
         assert!(told.has_changed().is_err(), "the channel has ended");
-        assert!(queue.is_closed() && queue.ask("a", 0).is_none() && queue.take(0).is_none());
+        assert!(queue.is_closed() && queue.ask(&sound("a"), 0).is_none() && queue.take(0).is_none());
     }
 }

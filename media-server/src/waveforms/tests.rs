@@ -1,11 +1,11 @@
 //! Waveforms over a store in a folder: drawn once, kept, drawn anew, joined, refused, erased.
 
-use recording::master::{Assembly, Layout, Master, assemble};
+use recording::master::{Assembly, Layout, Master, PART_TAG, assemble, beside};
 use recording::{Flags, Lane, Packet, Track};
 
 use super::*;
 use crate::recorder::tests::Folder;
-use crate::storage::keys::Keys;
+use crate::storage::keys::{Keys, PEAKS};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -34,12 +34,14 @@ fn track(lane: Lane, samples: u32, payload: impl Fn(u32) -> Vec<u8>) -> Track {
     }
 }
 
-/// Four seconds of noise by hand: any bytes are sound to a decoder. Sides that lie apart cannot share a packet length.
+/// A packet of noise by hand: any bytes are sound to a decoder.
+fn noise(toc: u8, n: u32) -> Vec<u8> {
+    let spread = u64::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    [&[toc], spread.as_slice(), &spread].concat()
+}
+
+/// Four seconds of noise. Sides that lie apart cannot share a packet length.
 fn master(apart: bool) -> Master {
-    let noise = |toc: u8, n: u32| {
-        let spread = u64::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-        [&[toc], spread.as_slice(), &spread].concat()
-    };
     let agent = track(Lane::Agent, 960, |n| {
         noise(if apart && n % 2 == 0 { 0x78 } else { 0xf8 }, n)
     });
@@ -88,8 +90,12 @@ impl Lab {
         }
     }
 
+    fn master(&self) -> Sound {
+        Sound::Master(self.keys.audio())
+    }
+
     fn ask(&self) -> Result<Waveform, WaveformFault> {
-        ask(&self.waveforms.handle(), &self.keys.audio())
+        ask(&self.waveforms.handle(), &self.master())
     }
 
     fn drawn(&self) -> u64 {
@@ -115,8 +121,8 @@ fn idle(storage: &Storage) -> Handle {
 }
 
 /// Waits for the drawing itself, however busy the machine is.
-fn ask(handle: &Handle, audio: &str) -> Result<Waveform, WaveformFault> {
-    run(handle.ask_within(Duration::from_secs(60), audio, 0..4_000, 50))
+fn ask(handle: &Handle, sound: &Sound) -> Result<Waveform, WaveformFault> {
+    run(handle.ask_within(Duration::from_secs(60), sound, 0..4_000, 50))
 }
 
 #[test]
@@ -136,10 +142,59 @@ fn a_waveform_is_drawn_once_and_outlives_the_process() {
         assert_eq!((lab.ask().unwrap(), lab.drawn()), (first.clone(), 1));
         lab.waveforms.stop();
         let again = start(&lab.storage);
-        assert_eq!(ask(&again.handle(), &lab.keys.audio()).unwrap(), first);
+        assert_eq!(ask(&again.handle(), &Sound::Master(lab.keys.audio())).unwrap(), first);
         assert_eq!(again.handle.0.metrics.drawn.get_sample_count(), 0);
         again.stop();
     }
+}
+
+/// The colleague of the recording of [`master`]: two of its seconds.
+fn voice(number: u8) -> Vec<u8> {
+    let lane = Lane::Beside(number);
+    let mut spoken = track(lane, 960, |n| noise(0xf8, n + 99));
+    spoken.packets.retain(|packet| (50..150).contains(&packet.ext_seq));
+    let assembly = Assembly {
+        tracks: &[spoken],
+        start_ns: 0,
+        end_ns: 4 * SECOND_NS,
+        customer_left: true,
+        serial: 1,
+        tags: &[(PART_TAG, "partner")],
+        explained: &[],
+    };
+    beside(&assembly, number, &[]).audio
+}
+
+#[test]
+fn each_voice_is_drawn_by_itself_on_the_time_of_the_recording() {
+    let lab = Lab::new(false);
+    let of = |number: usize| Sound::Voice(lab.keys.beside(number));
+    for number in 0..2 {
+        run(lab.storage.put(&lab.keys.beside(number), voice(number as u8).into())).unwrap();
+    }
+    let ask = |sound: &Sound| ask(&lab.waveforms.handle(), sound);
+    let first = ask(&of(0)).unwrap();
+    assert_eq!((first.duration_ms, first.lanes.len()), (4_000, 1));
+    let loud: Vec<usize> = (0..50).filter(|&n| first.lanes[0][n].0 < first.lanes[0][n].1).collect();
+    // A point is 80 ms; a decoder is a few milliseconds late.
+    assert!(
+        (11..=14).contains(&loud[0]) && (36..=39).contains(loud.last().unwrap()),
+        "{loud:?}"
+    );
+    assert_eq!((lab.ask().unwrap().lanes.len(), lab.drawn()), (2, 2));
+    let kept = lab.path(&keys::peaks(&of(0)).unwrap());
+    assert!(kept.exists() && lab.kept().exists() && kept.parent() == lab.kept().parent());
+    std::fs::remove_file(lab.path(&lab.keys.beside(0))).unwrap();
+    assert_eq!((ask(&of(0)).unwrap(), lab.drawn()), (first, 2), "kept");
+    // What is kept of the recording is no picture of a voice: it is drawn anew.
+    std::fs::copy(lab.kept(), lab.path(&keys::peaks(&of(1)).unwrap())).unwrap();
+    assert_eq!((ask(&of(1)).unwrap().lanes.len(), lab.drawn()), (1, 3));
+    // And a file with two sides is no voice's.
+    let master = lab.path(&lab.keys.audio());
+    std::fs::copy(master, lab.path(&lab.keys.beside(2))).unwrap();
+    assert_eq!(ask(&of(2)), Err(WaveformFault::Damaged));
+    assert_eq!(ask(&of(3)), Err(RecordingFault::Missing.into()));
+    lab.waveforms.stop();
 }
 
 #[test]
@@ -173,8 +228,8 @@ fn peaks_that_a_former_version_stored_stay_as_its_manifest_has_them() {
 fn all_who_ask_at_once_get_one_drawing() {
     let lab = Lab::new(false);
     let ask = || {
-        let (handle, audio) = (lab.waveforms.handle(), lab.keys.audio());
-        tokio::spawn(async move { handle.ask_within(Duration::from_secs(60), &audio, 0..4_000, 50).await })
+        let (handle, sound) = (lab.waveforms.handle(), lab.master());
+        tokio::spawn(async move { handle.ask_within(Duration::from_secs(60), &sound, 0..4_000, 50).await })
     };
     let answers = run(async {
         let mut answers = Vec::new();
@@ -193,8 +248,8 @@ fn who_cannot_be_answered_in_time_is_told_so_and_one_too_many_is_refused() {
     let storage = Storage::over(Arc::new(object_store::memory::InMemory::new()));
     let handle = idle(&storage);
     let ask = |n: usize| {
-        let audio = Keys::new(n as u128, 0, 0).audio();
-        run(handle.ask_within(Duration::ZERO, &audio, 0..1, 1)).unwrap_err()
+        let sound = Sound::Master(Keys::new(n as u128, 0, 0).audio());
+        run(handle.ask_within(Duration::ZERO, &sound, 0..1, 1)).unwrap_err()
     };
     for n in 0..queue::WAITING_MAX {
         assert_eq!(ask(n), WaveformFault::Drawing { percent: 0 });
@@ -206,8 +261,10 @@ fn who_cannot_be_answered_in_time_is_told_so_and_one_too_many_is_refused() {
         "who asks again keeps his place"
     );
     assert_eq!(handle.0.metrics.failures("busy"), 1);
-    let foreign = run(handle.ask("elsewhere/audio.opus".into(), 0..1, 1)).unwrap_err();
-    assert_eq!(foreign, RecordingFault::Missing.into());
+    for sound in [Sound::Master, Sound::Voice] {
+        let foreign = run(handle.ask(sound("elsewhere/audio.opus".into()), 0..1, 1)).unwrap_err();
+        assert_eq!(foreign, RecordingFault::Missing.into());
+    }
 }
 
 #[test]
@@ -215,9 +272,9 @@ fn who_waits_when_the_process_ends_is_told_at_once() {
     let storage = Storage::over(Arc::new(object_store::memory::InMemory::new()));
     let handle = idle(&storage);
     let waits = handle.clone();
-    let audio = Keys::new(1, 0, 0).audio();
+    let sound = Sound::Master(Keys::new(1, 0, 0).audio());
     run(async {
-        let waiting = tokio::spawn(async move { waits.ask(audio, 0..1, 1).await });
+        let waiting = tokio::spawn(async move { waits.ask(sound, 0..1, 1).await });
         // Polled until it has taken its place.
         while handle.0.queue().take(0).is_none() {
             tokio::task::yield_now().await;

@@ -26,6 +26,9 @@ const WINDOW: u64 = 75;
 const SETTLED: u64 = 25;
 /// Nanoseconds by which two files may differ about the time between two packets: their slots, and a busy machine.
 const APART_NS_MAX: i128 = 100_000_000;
+/// Milliseconds by which a picture may differ from the spans that are told: a point, the way of a packet and the fading
+/// of a decoder.
+const EDGE_MS: f64 = 300.0;
 /// Nanoseconds of a slot.
 const SLOT_NS: i128 = 20_000_000;
 
@@ -245,6 +248,7 @@ async fn in_every_state_each_voice_is_in_its_file_or_in_none() {
     for number in conference.numbers[2].1.clone() {
         on_time(&files, &logs, number, conference.numbers[0].1.start);
     }
+    drawn(&folder, &desk, &recording).await;
     tells(
         &folder,
         &recording
@@ -287,6 +291,55 @@ fn on_time(files: &BTreeMap<File, Slots>, logs: &[Log], number: u64, of_customer
     assert!(
         (apart - truth).abs() <= APART_NS_MAX,
         "packet {number}: {apart} for {truth}"
+    );
+}
+
+/// Each voice is drawn on the time of the recording, silent where the customer was not to hear him, and kept.
+async fn drawn(folder: &Folder, desk: &Desk, recording: &Recording) {
+    let whole = desk.waveform(recording.recording_id).await.expect("drawn");
+    let mut kept = Vec::new();
+    for voice in &recording.voices {
+        let ask = async || desk.voice_waveform(recording.recording_id, voice.number).await;
+        let drawn = ask().await.expect("drawn");
+        assert_eq!(
+            (drawn.duration_ms, drawn.from_ms, drawn.to_ms),
+            (whole.duration_ms, 0, whole.duration_ms)
+        );
+        assert_eq!(drawn.peaks.len(), whole.customer.len(), "as many points as a side");
+        let points = drawn.peaks.as_chunks::<2>().0;
+        let point_ms = drawn.duration_ms as f64 / points.len() as f64;
+        let loud: Vec<f64> = (0u32..)
+            .zip(points)
+            .filter(|(_, [low, high])| low < high)
+            .map(|(n, _)| f64::from(n) * point_ms)
+            .collect();
+        assert!(
+            loud.len() > points.len() / 20,
+            "{} of {} points",
+            loud.len(),
+            points.len()
+        );
+        let near = |at: f64, from: u64, to: u64| at > from as f64 - EDGE_MS && at < to as f64 + EDGE_MS;
+        for at in loud {
+            let heard = voice.heard.iter().any(|span| near(at, span.from_ms, span.to_ms));
+            assert!(heard, "voice {} sounds at {at} ms: {:?}", voice.number, voice.heard);
+        }
+        let name = format!("peaks-beside-{}", voice.number);
+        let (peaks, sound) = (
+            find(&folder.file(""), &name).expect("it is kept"),
+            find(&folder.file(""), &format!("beside-{}.opus", voice.number)).expect("its file"),
+        );
+        // Without the sound nothing can be drawn: the answer comes from what was kept.
+        let aside = sound.with_file_name("aside");
+        std::fs::rename(&sound, &aside).expect("moved");
+        assert_eq!(ask().await.expect("kept"), drawn);
+        std::fs::rename(&aside, &sound).expect("moved back");
+        kept.push(peaks);
+    }
+    assert_eq!(kept.len(), 2);
+    assert!(
+        desk.voice_waveform(recording.recording_id, 3).await.is_err(),
+        "there is no third"
     );
 }
 

@@ -21,7 +21,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local_postgres::testing::{self, Database};
 use ports::{
     Answer, AudioSlice, Cause, EventKind, Later, LegGrant, LegSummary, Load, MediaEvent, Part, Plan, RecordCommand,
-    RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform, WaveformFault,
+    RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Sound, Waveform, WaveformFault,
 };
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -317,16 +317,16 @@ impl ports::Recordings for FakeRecordings {
         Box::pin(async { slice })
     }
 
-    fn waveform(&self, key: String, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
+    fn waveform(&self, sound: Sound, span_ms: Range<u64>, points: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
         if let Some(fault) = *self.undrawn.lock().unwrap() {
             return Box::pin(async move { Err(fault) });
         }
-        let known = self.files.lock().unwrap().contains_key(&key);
+        let known = self.files.lock().unwrap().contains_key(sound.key());
         let lane = vec![(-3, 4); points.min(2)];
         let waveform = Waveform {
             duration_ms: 2_000,
             span_ms,
-            lanes: [lane.clone(), lane],
+            lanes: vec![lane; sound.lanes()],
         };
         Box::pin(async move { known.then_some(waveform).ok_or(RecordingFault::Missing.into()) })
     }

@@ -37,4 +37,8 @@ heard: Array<HeardSpan>,
 /**
  * URL of the sound, for range requests.
  */
-audioUrl: string, };
+audioUrl: string, 
+/**
+ * URL of the peaks.
+ */
+waveformUrl: string, };

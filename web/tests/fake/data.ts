@@ -19,6 +19,7 @@ import type { RelayAllocation } from "../../shared/gen/RelayAllocation.ts";
 import type { RelayState } from "../../shared/gen/RelayState.ts";
 import type { RecordedVoice } from "../../shared/gen/RecordedVoice.ts";
 import type { Recording } from "../../shared/gen/Recording.ts";
+import type { VoiceWaveform } from "../../shared/gen/VoiceWaveform.ts";
 import type { Waveform } from "../../shared/gen/Waveform.ts";
 import { silence } from "./wav.ts";
 
@@ -474,7 +475,23 @@ export const voices = (): RecordedVoice[] =>
     coverage,
     heard: heard.map(([fromMs, toMs]) => ({ fromMs, toMs })),
     audioUrl: `/api/support/recordings/${RECORDING}/voices/${place + 1}/audio`,
+    waveformUrl: `/api/support/recordings/${RECORDING}/voices/${place + 1}/waveform`,
   }));
+
+/** The picture of one of them: silent but where he is heard. */
+export function voiceWaveform(voice: RecordedVoice, points: number): VoiceWaveform {
+  const all = lane(points, 11 * voice.number, 0, 0);
+  const heard = (n: number): boolean =>
+    voice.heard.some(
+      ({ fromMs, toMs }) => (n / points) * LENGTH * 1000 >= fromMs && (n / points) * LENGTH * 1000 < toMs,
+    );
+  return {
+    durationMs: LENGTH * 1000,
+    fromMs: 0,
+    toMs: LENGTH * 1000,
+    peaks: all.map((value, at) => (heard(Math.floor(at / 2)) ? value : 0)),
+  };
+}
 
 /** A silent sound file of the reviewed call's length. */
 export const wav = (): Buffer => silence(LENGTH, 8000);

@@ -475,10 +475,35 @@ const QA: PageState[] = [
       });
       const sound = data.wav();
       for (const { audioUrl } of data.voices()) fake.on(`GET ${audioUrl}`, () => ({ bytes: sound, type: "audio/wav" }));
+      for (const voice of data.voices()) {
+        fake.on(`GET ${voice.waveformUrl}`, ({ url }: { url: URL }) => ({
+          body: data.voiceWaveform(voice, Number(url.searchParams.get("points") ?? 1000)),
+        }));
+      }
     },
     reach: async (page) => {
-      await page.getByTestId("qa-voice").nth(1).waitFor();
+      await page.locator(".wave-voice").nth(3).waitFor({ state: "attached" });
       await page.getByTestId("qa-voice-hear").nth(1).click();
+      await id(page, "qa-voices").scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "qa-call-voices-undrawn",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: (fake) => {
+      review(fake);
+      const voices = data.voices();
+      fake.on(`GET /api/support/call/${data.CALL}/recordings`, { recordings: [{ ...data.recording(), voices }] });
+      const sound = data.wav();
+      for (const { audioUrl } of voices) fake.on(`GET ${audioUrl}`, () => ({ bytes: sound, type: "audio/wav" }));
+      const [first, second] = voices;
+      if (!first || !second) return;
+      const damaged = { status: 500, body: { code: "recording_damaged" }, type: "application/problem+json" };
+      fake.on(`GET ${first.waveformUrl}`, () => damaged);
+      fake.on(`GET ${second.waveformUrl}`, () => ({ status: 202, body: { percent: 40 } }));
+    },
+    reach: async (page) => {
+      await id(page, "qa-voice-wave-failed").waitFor();
       await id(page, "qa-voices").scrollIntoViewIfNeeded();
     },
   },

@@ -18,7 +18,7 @@ use desk::auth::service_keys::ServiceKeys;
 use desk::{Caller, CustomerVia, Desk, DeskConfig, DeskOptions, NodeStart, Random, Store};
 use local_postgres::testing::{self, Database};
 use ports::{Answer, AudioSlice, Cause, Later, LegGrant, Load, MediaEvent, Plan, RecordCommand, RecordingFault};
-use ports::{RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Waveform, WaveformFault};
+use ports::{RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Sound, Waveform, WaveformFault};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
@@ -213,7 +213,7 @@ impl ports::Recordings for NoRecordings {
         Box::pin(async { Err(RecordingFault::Missing) })
     }
 
-    fn waveform(&self, _: String, _: std::ops::Range<u64>, _: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
+    fn waveform(&self, _: Sound, _: std::ops::Range<u64>, _: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
         Box::pin(async { Err(RecordingFault::Missing.into()) })
     }
 }

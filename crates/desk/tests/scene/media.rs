@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use call_model::{CallId, LegId, RecordingId};
 use ports::{
     Answer, AudioSlice, Cause, EventKind, Later, LegGrant, LegSnapshot, LegSummary, Load, MediaEvent, Part, Plan,
-    RecordCommand, RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Stance, StepKind, Waveform,
-    WaveformFault,
+    RecordCommand, RecordingFault, RecordingStep, Refusal, RoomSnapshot, Sdp, Secret, Sound, Stance, StepKind,
+    Waveform, WaveformFault,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -337,7 +337,7 @@ impl ports::Recordings for ScriptedRecordings {
         Box::pin(async { Err(RecordingFault::Missing) })
     }
 
-    fn waveform(&self, _: String, _: std::ops::Range<u64>, _: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
+    fn waveform(&self, _: Sound, _: std::ops::Range<u64>, _: usize) -> Later<'_, Result<Waveform, WaveformFault>> {
         Box::pin(async { Err(RecordingFault::Missing.into()) })
     }
 }

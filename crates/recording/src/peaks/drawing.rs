@@ -1,4 +1,4 @@
-//! Draws the peaks of a master from its bytes as they come, in one pass of libopus.
+//! Draws the peaks of a master, or of a voice beside it, from its bytes as they come, in one pass of libopus.
 //!
 //! Never holds more of the file than a page that is not yet whole, and no sound but that of one packet.
 //!
@@ -10,7 +10,7 @@ use opus::MSDecoder;
 use thiserror::Error;
 
 use super::{Extent, STEP_MS};
-use crate::master::LAYOUT_TAG;
+use crate::master::{LAYOUT_TAG, PART_TAG};
 use crate::opus_packet::{self, PACKET_SAMPLES_MAX, RATE};
 
 /// Rate of decoding: a picture needs no more than the band of a telephone, and it is the cheapest.
@@ -45,10 +45,18 @@ pub enum DrawingFault {
 pub struct Drawn {
     /// Milliseconds of sound.
     pub duration_ms: u64,
-    /// Whether the left channel is the customer's.
-    pub(super) customer_left: bool,
+    pub(super) heard: Heard,
     /// Peaks of each channel, one pair per step.
     pub(super) lanes: Vec<Vec<(i8, i8)>>,
+}
+
+/// Who is heard in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Customer and agent, or one of them alone.
+    Sides { customer_left: bool },
+    /// Somebody beside them.
+    Voice,
 }
 
 impl Drawn {
@@ -86,7 +94,7 @@ struct Head {
 /// A file behind its headers.
 struct Sound {
     head: Head,
-    customer_left: bool,
+    heard: Heard,
     decoder: MSDecoder,
     pcm: Vec<i16>,
     /// Samples at the decoding rate that are still to be left out.
@@ -181,11 +189,13 @@ const PACKET_MS_MAX: u64 = (PACKET_SAMPLES_MAX / (RATE / 1_000)) as u64;
 impl Sound {
     fn new(head: Head, tags: &[u8]) -> Result<Sound, DrawingFault> {
         let channels = usize::from(head.channels);
+        let heard = heard(tags).filter(|heard| channels == 1 || *heard != Heard::Voice);
+        let heard = heard.ok_or(DrawingFault::Foreign)?;
         let mapping: &[u8] = if channels == 1 { &[0] } else { &[0, 1] };
         let decoder = MSDecoder::new(DECODE_RATE, head.channels, 0, mapping).map_err(|_| DrawingFault::Decoder)?;
         Ok(Sound {
             head,
-            customer_left: customer_left(tags).ok_or(DrawingFault::Foreign)?,
+            heard,
             decoder,
             pcm: vec![0; (PACKET_SAMPLES_MAX / (RATE / DECODE_RATE)) as usize * channels],
             skip: usize::from(head.pre_skip) / (RATE / DECODE_RATE) as usize,
@@ -227,7 +237,7 @@ impl Sound {
         self.lanes.iter_mut().for_each(|lane| lane.resize(steps, (0, 0)));
         Drawn {
             duration_ms,
-            customer_left: self.customer_left,
+            heard: self.heard,
             lanes: self.lanes,
         }
     }
@@ -281,8 +291,8 @@ fn head(packet: &[u8]) -> Result<Head, DrawingFault> {
     })
 }
 
-/// Whether `OpusTags` (RFC 7845 §5.2) say that the customer is heard left; `None` when they say nothing of it.
-fn customer_left(tags: &[u8]) -> Option<bool> {
+/// Who is heard where, by `OpusTags` (RFC 7845 §5.2); `None` when they say nothing of it.
+fn heard(tags: &[u8]) -> Option<Heard> {
     let text = |at: &mut &[u8]| {
         let (len, rest) = at.split_first_chunk()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
@@ -295,11 +305,13 @@ fn customer_left(tags: &[u8]) -> Option<bool> {
     at = rest;
     for _ in 0..u32::from_le_bytes(*count) {
         let tag = text(&mut at)?;
-        if let Some(said) = tag
-            .strip_prefix(LAYOUT_TAG.as_bytes())
-            .and_then(|t| t.strip_prefix(b"="))
-        {
-            return Some(said.starts_with(b"customer left"));
+        let said = |name: &str| tag.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+        if let Some(layout) = said(LAYOUT_TAG) {
+            let customer_left = layout.starts_with(b"customer left");
+            return Some(Heard::Sides { customer_left });
+        }
+        if said(PART_TAG).is_some() {
+            return Some(Heard::Voice);
         }
     }
     None
@@ -321,7 +333,7 @@ fn lasts(packet: &[u8], channels: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::master::{Assembly, assemble};
+    use crate::master::{Assembly, assemble, beside};
 
     /// A silent master that lasts `ms`.
     fn silent(ms: u64, customer_left: bool) -> Vec<u8> {
@@ -349,8 +361,8 @@ mod tests {
             let file = silent(ms, left);
             let whole = draw(&file, usize::MAX, ms).unwrap();
             assert_eq!(
-                (whole.duration_ms, whole.customer_left, whole.is_one_side()),
-                (ms, left, false)
+                (whole.duration_ms, whole.heard, whole.is_one_side()),
+                (ms, Heard::Sides { customer_left: left }, false)
             );
             assert_eq!(whole.lanes, vec![vec![(0, 0); ms.div_ceil(10) as usize]; 2]);
             for piece in [1, 26, 27, 28, 1_000] {
@@ -393,6 +405,25 @@ mod tests {
     }
 
     #[test]
+    fn a_voice_beside_the_sides_is_known_by_its_tag_and_has_one_channel() {
+        let assembly = Assembly {
+            tracks: &[],
+            start_ns: 0,
+            end_ns: 2_345_000_000,
+            customer_left: true,
+            serial: 1,
+            tags: &[("HELPLINE_CALL", "7"), (PART_TAG, "partner")],
+            explained: &[],
+        };
+        let voice = draw(&beside(&assembly, 0, &[]).audio, 100, 9_000).unwrap();
+        assert_eq!((voice.duration_ms, voice.heard), (2_345, Heard::Voice));
+        assert_eq!(voice.lanes, [vec![(0, 0); 235]]);
+        let untold = Assembly { tags: &[], ..assembly };
+        let fault = draw(&beside(&untold, 0, &[]).audio, 100, 9_000);
+        assert_eq!(fault, Err(DrawingFault::Foreign), "nobody said whose it is");
+    }
+
+    #[test]
     fn what_is_no_master_of_ours_is_foreign() {
         assert!(head(b"OpusHead\x01\x01\x38\x01\x80\xbb\0\0\0\0\0").is_ok());
         for other in [
@@ -404,8 +435,8 @@ mod tests {
         ] {
             assert_eq!(head(other).err(), Some(DrawingFault::Foreign));
         }
-        assert_eq!(customer_left(b"OpusTags\0\0\0\0\0\0\0\0"), None);
-        assert_eq!(customer_left(b"OpusTags\xff\xff\xff\xff"), None);
-        assert_eq!(customer_left(b"OpusTags\0\0\0\0\xff\xff\xff\xff\x01\0\0\0A"), None);
+        assert_eq!(heard(b"OpusTags\0\0\0\0\0\0\0\0"), None);
+        assert_eq!(heard(b"OpusTags\xff\xff\xff\xff"), None);
+        assert_eq!(heard(b"OpusTags\0\0\0\0\xff\xff\xff\xff\x01\0\0\0A"), None);
     }
 }

@@ -238,7 +238,7 @@ fn peaks_show_each_side_where_it_was_loud() {
             customer_left,
             ..assembly(&tracks, 3_005)
         });
-        let view = peaks::read(&drawn(&master), 0..3_005, 10_000).unwrap();
+        let view = peaks::read(&drawn(&master), 2, 0..3_005, 10_000).unwrap();
         assert_eq!((view.duration_ms, view.lanes[0].len()), (3_005, 301));
         for (lane, at) in view.lanes.iter().zip(at) {
             let loud: Vec<usize> = (0..301).filter(|&i| lane[i].0 < -40 && lane[i].1 > 40).collect();
@@ -252,6 +252,6 @@ fn peaks_show_each_side_where_it_was_loud() {
         }
     }
     let empty = assemble(&assembly(&[], 1_000));
-    let view = peaks::read(&drawn(&empty), 0..1_000, 50).unwrap();
+    let view = peaks::read(&drawn(&empty), 2, 0..1_000, 50).unwrap();
     assert_eq!(view.lanes, [vec![(0, 0); 50], vec![(0, 0); 50]]);
 }

@@ -74,7 +74,7 @@ proptest! {
             let lanes = play(file, if master.layout == Layout::Split { 1 } else { 2 });
             prop_assert!(lanes.iter().all(|lane| lane.len() as u64 == ms * 48));
         }
-        let view = peaks::read(&drawn(&master), 0..ms, 10_000).unwrap();
+        let view = peaks::read(&drawn(&master), 2, 0..ms, 10_000).unwrap();
         prop_assert_eq!((view.duration_ms, view.lanes[1].len() as u64), (ms, ms.div_ceil(10)));
         prop_assert!(master.coverage.iter().all(|c| (0.0..=1.0).contains(c)));
         let third = beside(&assembly(&tracks, ms), 0, &[]);

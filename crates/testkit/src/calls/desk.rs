@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::call::{CallStarted, CallView};
 use wire::leg::LegGrant;
 use wire::offer::{Offer, OfferAccepted};
-use wire::recording::{Recordings, Waveform};
+use wire::recording::{Recordings, VoiceWaveform, Waveform};
 use wire::staff::{Me, Staff, StaffSession};
 
 /// How often a waiting agent looks for an offer.
@@ -349,9 +349,22 @@ impl Desk {
     /// # Errors
     /// [`Fault`].
     pub async fn waveform(&self, recording: Uuid) -> Result<Waveform, Fault> {
-        let path = format!("/api/support/recordings/{recording}/waveform");
+        self.drawn(&format!("/api/support/recordings/{recording}/waveform"))
+            .await
+    }
+
+    /// The peaks of somebody who was heard beside the two sides of a recording, from 1, waited for in the same way.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn voice_waveform(&self, recording: Uuid, number: u16) -> Result<VoiceWaveform, Fault> {
+        let path = format!("/api/support/recordings/{recording}/voices/{number}/waveform");
+        self.drawn(&path).await
+    }
+
+    async fn drawn<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
         loop {
-            let reply = self.request(Method::GET, &path, &self.key).send().await?;
+            let reply = self.request(Method::GET, path, &self.key).send().await?;
             let reply = reply.error_for_status()?;
             if reply.status() != StatusCode::ACCEPTED {
                 return Ok(reply.json().await?);

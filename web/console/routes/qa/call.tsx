@@ -10,22 +10,21 @@ import type { CallView } from "../../../shared/gen/CallView.ts";
 import type { Quality } from "../../../shared/gen/Quality.ts";
 import type { Recording } from "../../../shared/gen/Recording.ts";
 import type { Recordings } from "../../../shared/gen/Recordings.ts";
+import type { VoiceWaveform } from "../../../shared/gen/VoiceWaveform.ts";
 import type { Waveform } from "../../../shared/gen/Waveform.ts";
-import type { WaveformPending } from "../../../shared/gen/WaveformPending.ts";
 import { api } from "../../state.ts";
 import { dayAndTime, oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import type { Both, Side } from "./charts.tsx";
 import { Events } from "./events.tsx";
 import { useFollow } from "./follow.ts";
 import { Outcome } from "./list.tsx";
+import { usePictures } from "./pictures.ts";
 import { Player, usePlayback, type Playback } from "./player.tsx";
 import { fileSize, heardOf, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
 import { partName, useVoices, Voices } from "./voices.tsx";
-import { meaning, type Wave } from "./wave.ts";
+import type { Wave } from "./wave.ts";
 
-/** Points per side of the wave: more than the widest column of pixels. */
-const WAVE_POINTS = 2000;
 /** A recording that is still being written is asked for again after this time, milliseconds. */
 const AGAIN_MS = 3000;
 
@@ -93,9 +92,16 @@ export function Review({ callId }: { callId: string }) {
 
 function CallPage({ call, events, quality, recording }: Loaded) {
   const ready = recording?.state === "stored";
-  const [wave, drawAgain] = useWave(ready ? recording.waveformUrl : undefined);
+  const waveUrl = ready ? recording.waveformUrl : "";
+  const [waves, drawAgain] = usePictures<Waveform>(waveUrl);
+  const wave = waves[waveUrl] ?? NOT_DRAWN;
   const playback = usePlayback(ready ? recording.audioUrl : undefined);
   const voices = useMemo(() => (ready ? recording.voices : []), [ready, recording]);
+  // The recording's own picture first: whoever waits sees most of the call soonest.
+  const first = wave.at === "drawn" || wave.at === "failed";
+  const [voiceWaves, drawVoicesAgain] = usePictures<VoiceWaveform>(
+    first ? voices.map((voice) => voice.waveformUrl).join(" ") : "",
+  );
   const [silent, setSilent] = useState<number[]>([]);
   useVoices(playback.audio, voices, silent);
   const [side, setSide] = useState<Side>("customer");
@@ -144,6 +150,8 @@ function CallPage({ call, events, quality, recording }: Loaded) {
           )}
           <Voices
             voices={voices}
+            waves={voiceWaves}
+            drawAgain={drawVoicesAgain}
             durationMs={durationMs}
             positionMs={playback.positionMs}
             silent={silent}
@@ -189,34 +197,9 @@ function CallPage({ call, events, quality, recording }: Loaded) {
   );
 }
 
-const ofBoth = <T,>(make: (side: Side) => T): Both<T> => ({ customer: make("customer"), agent: make("agent") });
+const NOT_DRAWN: Wave = { at: "none" };
 
-/** The picture behind `url`, and how to ask for it once more after a failure. */
-function useWave(url: string | undefined): [wave: Wave, again: () => void] {
-  const [wave, setWave] = useState<Wave>({ at: "none" });
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    if (!url) return;
-    let gone = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const ask = async (): Promise<void> => {
-      const reply = await api.get<Waveform | WaveformPending>(
-        `${url}${url.includes("?") ? "&" : "?"}points=${WAVE_POINTS}`,
-      );
-      if (gone) return;
-      const { wave, againS } = meaning(reply);
-      setWave(wave);
-      if (againS !== undefined) timer = setTimeout(() => void ask(), againS * 1000);
-    };
-    setWave({ at: "drawing", percent: 0 });
-    void ask();
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-    };
-  }, [url, round]);
-  return [wave, () => setRound((n) => n + 1)];
-}
+const ofBoth = <T,>(make: (side: Side) => T): Both<T> => ({ customer: make("customer"), agent: make("agent") });
 
 /** Length of the axis: the recording's, as exactly as it is known; the call's when there is none. */
 function lengthOf(

@@ -116,8 +116,8 @@ export function rowsOf(samples: readonly Sample[]): Row[] {
 export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** A closed outline around `middle` of peaks, lowest and highest in turn, -128 to 127. */
-export function outline(peaks: readonly number[], width: number, middle: number, height: number): string {
+/** A closed outline around `middle` of peaks, lowest and highest in turn, -128 to 127, from `left` on. */
+export function outline(peaks: readonly number[], width: number, middle: number, height: number, left = 0): string {
   const points = Math.floor(peaks.length / 2);
   if (points === 0) return "";
   const scale = height / 2 / 128;
@@ -126,7 +126,7 @@ export function outline(peaks: readonly number[], width: number, middle: number,
   let upper = "";
   let lower = "";
   for (let n = 0; n < points; n++) {
-    const x = (n * step).toFixed(1);
+    const x = (left + n * step).toFixed(1);
     // Silence stays visible as a hairline.
     upper += `${n === 0 ? "M" : "L"}${x} ${y(Math.max(0.9, peaks[2 * n + 1] ?? 0))}`;
     lower = `L${x} ${y(Math.min(-0.9, peaks[2 * n] ?? 0))}${lower}`;
