@@ -55,6 +55,8 @@ pub(crate) struct Control {
     overload: Vec<Overload>,
     rotation: Rotation,
     panics: Panics,
+    /// Defects of the relay that were counted already.
+    relay_panics: u64,
 }
 
 impl Control {
@@ -73,6 +75,7 @@ impl Control {
             overload: vec![Overload::default(); shards],
             rotation,
             panics: Panics::default(),
+            relay_panics: 0,
         }
     }
 
@@ -134,7 +137,16 @@ impl Control {
         }
     }
 
-    /// A shard's thread has contained this many defects since its last report.
+    /// How the relay is: its defects count as those of the shards.
+    fn look_at_relay(&mut self) {
+        let health = lock(&self.shared.registry).told().health();
+        let Some(health) = health else { return };
+        self.metrics.relay_workers(health);
+        self.count_panics(health.panics.saturating_sub(self.relay_panics));
+        self.relay_panics = health.panics;
+    }
+
+    /// A shard's thread, or the relay, has contained this many defects since the last look.
     fn count_panics(&mut self, new: u64) {
         let now = self.shared.clock.now_ns();
         if !self.panics.count(now, new) {
@@ -330,6 +342,7 @@ impl Control {
             (outbox.len(), outbox.oldest(now))
         };
         self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
+        self.look_at_relay();
         let shares: Vec<f64> = self.busy.iter().map(Busy::share).collect();
         for (shard, busy) in shares.into_iter().enumerate() {
             self.shed(shard, busy);
@@ -348,8 +361,10 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, AtomicUsize};
+
     use call_model::{CallId, LegId};
-    use ports::{LegGrant, Media, Part, Red, Secret};
+    use ports::{AllocationView, Later, LegGrant, Media, Part, Red, RelayControl, RelayHealth, Secret};
 
     use super::*;
     use crate::admission::BUSY_SHED;
@@ -413,6 +428,65 @@ mod tests {
         media.drain(Some(7));
         assert_eq!(report(20).panic_drains(), 2);
         assert!(media.draining().is_some_and(|draining| draining.closes_in_s <= 7));
+        server.stop();
+        // What stays in the temporary folder costs disk, not a test.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    /// A relay of two workers that is as well as a test wants.
+    #[derive(Default)]
+    struct Relay {
+        silent: AtomicUsize,
+        panics: AtomicU64,
+    }
+
+    impl RelayControl for Relay {
+        fn close_leg(&self, _: LegId) {}
+
+        fn list(&self) -> Later<'_, Vec<AllocationView>> {
+            Box::pin(async { Vec::new() })
+        }
+
+        fn kill<'a>(&'a self, _: &'a str) -> Later<'a, bool> {
+            Box::pin(async { false })
+        }
+
+        fn drain(&self, _: bool) {}
+
+        fn health(&self) -> RelayHealth {
+            RelayHealth {
+                workers: 2,
+                alive: 2 - self.silent.load(Ordering::Relaxed),
+                panics: self.panics.load(Ordering::Relaxed),
+            }
+        }
+
+        fn rotate_secret(&self) {}
+    }
+
+    #[test]
+    fn a_silent_worker_of_the_relay_is_a_dead_node_and_its_defects_count_with_those_of_the_shards() {
+        let (folder, server, mut control) = running("relay-health", 1);
+        let media = server.media();
+        assert!(media.alive(), "without a relay the shards are all");
+        let relay = Arc::new(Relay::default());
+        server.attach_relay(Arc::<Relay>::clone(&relay), Vec::new());
+        assert!(media.alive());
+        relay.silent.store(1, Ordering::Relaxed);
+        assert!(!media.alive());
+        control.look_at_relay();
+        assert_eq!(control.metrics.relay.workers_seen(), (2, 1));
+        relay.silent.store(0, Ordering::Relaxed);
+        assert!(media.alive());
+
+        relay.panics.store(5, Ordering::Relaxed);
+        control.look_at_relay();
+        control.count_panics(4);
+        control.look_at_relay();
+        assert!(media.draining().is_none(), "nine, each counted once");
+        relay.panics.store(6, Ordering::Relaxed);
+        control.look_at_relay();
+        assert!(media.draining().is_some());
         server.stop();
         // What stays in the temporary folder costs disk, not a test.
         let _ = std::fs::remove_dir_all(&folder);

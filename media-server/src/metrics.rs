@@ -7,7 +7,7 @@ mod relay;
 
 use media_core::counters::{Direction, Second, Totals};
 use media_core::event::Summary;
-use ports::{Cause, Part, Route};
+use ports::{Cause, Part, RelayHealth, Route};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -81,7 +81,7 @@ pub struct Metrics {
     rooms_refused: IntCounterVec,
     draining: IntGauge,
     certificate_age: Gauge,
-    relay: relay::Series,
+    pub(crate) relay: relay::Series,
 }
 
 fn mos_buckets() -> Vec<f64> {
@@ -176,7 +176,7 @@ impl Metrics {
             panics: IntCounter::new("helpline_media_panics_total", "Legs ended by a defect of ours")?,
             panic_drains: IntCounter::new(
                 "helpline_media_panic_drains_total",
-                "Times that the node began to empty itself because defects ended ten legs in a minute",
+                "Times that the node began to empty itself because of ten defects in a minute",
             )?,
             send_refused: IntCounter::new("helpline_media_send_refused_total", "Datagrams the kernel refused")?,
             busy: GaugeVec::new(
@@ -405,6 +405,11 @@ impl Metrics {
     /// What went through the relay since the last totals of the shard.
     pub(crate) fn relayed(&self, shard: usize, before: Gauges, now: Gauges) {
         self.relay.add(shard, &before.relay, &now.relay);
+    }
+
+    /// How many workers the relay has, and how many of them turn.
+    pub(crate) fn relay_workers(&self, health: RelayHealth) {
+        self.relay.workers(health);
     }
 
     /// Longest wait of a datagram in the last second.

@@ -476,7 +476,9 @@ impl Media for Plane {
     }
 
     fn alive(&self) -> bool {
-        beat::all_turn(&self.0.beats, self.0.clock.now_ns())
+        let shards = beat::all_turn(&self.0.beats, self.0.clock.now_ns());
+        let relay = lock(&self.0.registry).told().health();
+        shards && relay.is_none_or(|relay| relay.alive == relay.workers)
     }
 }
 

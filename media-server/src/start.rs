@@ -232,6 +232,9 @@ impl MediaServer {
     /// Takes the relay's ends of the other direction: `egresses[shard][worker]`, shards in the order of
     /// [`MediaServer::relay_shards`]. From now on shards answer through the relay, and `control` is told of every leg
     /// that ends.
+    ///
+    /// A relay that none of this is for, because it relays elsewhere or not at all, is attached without ways: its workers
+    /// count in [`Media::alive`] as the shards do, and its defects with theirs.
     pub fn attach_relay(&self, control: Arc<dyn RelayControl>, egresses: Vec<Vec<Box<dyn RelayEgress>>>) {
         lock(&self.plane.0.registry).told().attach(control);
         for (link, egresses) in self.plane.0.shards.iter().zip(egresses) {

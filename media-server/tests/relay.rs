@@ -15,7 +15,7 @@ use common::{Client, FRAME, PATIENCE, Server, now, until};
 use media_core::dtls::Certificate;
 use ports::{
     Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress,
-    RelayGuest, RelayPath, RelaySink, Route, Secret, Tap, Via,
+    RelayGuest, RelayHealth, RelayPath, RelaySink, Route, Secret, Tap, Via,
 };
 use testkit::peer::{Numbers, Peer};
 
@@ -73,6 +73,10 @@ impl RelayControl for Control {
     }
 
     fn drain(&self, _draining: bool) {}
+
+    fn health(&self) -> RelayHealth {
+        RelayHealth::default()
+    }
 
     fn rotate_secret(&self) {}
 }

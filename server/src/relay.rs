@@ -52,7 +52,6 @@ impl Relay {
             });
         }
         let config = config(plan, turn);
-        let is_virtual = config.mode == turn_relay::Mode::Virtual;
         let neighbours = match config.mode {
             turn_relay::Mode::Off => Neighbours::none(),
             turn_relay::Mode::Virtual => Neighbours {
@@ -70,11 +69,10 @@ impl Relay {
             turn_relay::StartFailed::Bind { .. } => Fault::Other(format!("{fault}; other ports go into turn.ports")),
             other => Fault::other(other),
         })?;
-        if is_virtual {
-            media.attach_relay(handle.control(), handle.take_egresses());
-            if let Some(guest) = handle.take_guest() {
-                media.attach_relay_guest(guest);
-            }
+        // In every mode: a relay that stands still is this process's own fault.
+        media.attach_relay(handle.control(), handle.take_egresses());
+        if let Some(guest) = handle.take_guest() {
+            media.attach_relay_guest(guest);
         }
         Ok(Relay {
             handle: Some(handle),

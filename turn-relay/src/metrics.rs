@@ -36,6 +36,8 @@ pub(crate) struct EdgeCounters {
     pub(crate) headers_taken: u64,
     /// Those that did not, by [`Fault::ALL`].
     pub(crate) headers_refused: [u64; Fault::ALL.len()],
+    /// Times that a panic elsewhere made the worker begin anew.
+    pub(crate) restarts: u64,
 }
 
 /// See the top of this file.
@@ -52,6 +54,7 @@ pub struct Metrics {
     nonce_age: Gauge,
     ring_delay: Histogram,
     unverified: IntCounter,
+    restarts: IntCounter,
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
@@ -95,6 +98,11 @@ impl Metrics {
             "Bytes of answers to sources that had proven nothing",
         )?;
         registry.register(Box::new(unverified.clone()))?;
+        let restarts = IntCounter::new(
+            "helpline_turn_worker_restarts_total",
+            "Times that a defect made a thread of the relay begin anew, without any allocation",
+        )?;
+        registry.register(Box::new(restarts.clone()))?;
         let metrics = Metrics {
             requests,
             allocations,
@@ -137,6 +145,7 @@ impl Metrics {
             nonce_age,
             ring_delay,
             unverified,
+            restarts,
         };
         // Every series is there from the start, at 0.
         metrics.add(&Seen::default(), &Seen::default());
@@ -151,6 +160,13 @@ impl Metrics {
     /// A worker's own histogram of the delay in its rings.
     pub(crate) fn ring_delay(&self) -> LocalHistogram {
         self.ring_delay.local()
+    }
+
+    /// A worker's allocations are gone, as `seen` has them, without having been freed.
+    pub(crate) fn lost(&self, seen: &Seen) {
+        let mut without = seen.clone();
+        without.core.allocations = Default::default();
+        self.add(seen, &without);
     }
 
     /// Adds what `now` has more than `before`.
@@ -209,6 +225,7 @@ impl Metrics {
                 panics,
                 headers_taken: _,
                 headers_refused: _,
+                restarts: _,
             } = seen.edge;
             [
                 ("queue", queue),
@@ -222,6 +239,8 @@ impl Metrics {
             add(&self.dropped, &[stage], old, new);
         }
         self.add_headers(&before.edge, &now.edge);
+        self.restarts
+            .inc_by(now.edge.restarts.saturating_sub(before.edge.restarts));
         add(&self.requests, &["answered"], old.bindings, new.bindings);
         let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize];
         add(&self.requests, &["limited"], limited(old), limited(new));

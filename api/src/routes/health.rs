@@ -29,7 +29,7 @@ const ALIVE: Health = Health {
     draining: None,
 };
 
-/// A thread of media stands still.
+/// A thread of media or of the relay stands still.
 const DEAD: Health = Health {
     status: "unavailable",
     database: None,

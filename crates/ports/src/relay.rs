@@ -239,6 +239,17 @@ pub struct AllocationView {
     pub dropped: u64,
 }
 
+/// How the relay's workers are: those that read UDP, and the one of TCP and TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayHealth {
+    /// How many there are.
+    pub workers: usize,
+    /// Of those, how many have come to the end of a turn lately; each does once a second.
+    pub alive: usize,
+    /// Defects that were contained since the start: each has cost one flow, or all allocations of one worker.
+    pub panics: u64,
+}
+
 /// What staff and media may do to the relay. All of it may be called from any thread and returns at once; what is
 /// awaited is a worker's answer.
 pub trait RelayControl: Send + Sync {
@@ -253,6 +264,9 @@ pub trait RelayControl: Send + Sync {
 
     /// True: no new allocation (508), what runs goes on. False undoes it.
     fn drain(&self, draining: bool);
+
+    /// How its workers are.
+    fn health(&self) -> RelayHealth;
 
     /// From now on credentials are made with a new secret; those made with the one before count on, older ones do not.
     fn rotate_secret(&self);

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use call_model::LegId;
-use ports::{LegState, RelayControl, RelayLegs};
+use ports::{LegState, RelayControl, RelayHealth, RelayLegs};
 
 use crate::plane::lock;
 
@@ -34,11 +34,16 @@ pub(crate) struct Legs {
 }
 
 impl Legs {
-    /// Who is told when a leg ends; the first one stays.
+    /// Who is told when a leg ends, and whose health is the node's; the first one stays.
     pub(crate) fn attach(&self, control: Arc<dyn RelayControl>) {
         if self.control.set(control).is_err() {
             tracing::warn!("a second relay was attached to media; the first one stays");
         }
+    }
+
+    /// How the relay's workers are; `None` without a relay.
+    pub(crate) fn health(&self) -> Option<RelayHealth> {
+        Some(self.control.get()?.health())
     }
 
     /// A leg has a grant.
@@ -110,6 +115,10 @@ mod tests {
         }
 
         fn drain(&self, _draining: bool) {}
+
+        fn health(&self) -> RelayHealth {
+            RelayHealth::default()
+        }
 
         fn rotate_secret(&self) {}
     }

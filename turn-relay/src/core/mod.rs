@@ -61,6 +61,10 @@ const TICK_NS: u64 = 50_000_000;
 /// Every allocation's leg is asked for within this time of ticks on time, a tenth below the second that is promised.
 const LEGS_ROUND_NS: u64 = 900_000_000;
 
+/// Generations that a place has in one core before they could meet those of the core that takes its place: more than
+/// anybody allocates between two defects.
+const GENERATIONS: u32 = 1 << 24;
+
 /// Longest realm in bytes: every refusal carries it.
 const REALM_BYTES_MAX: usize = 64;
 
@@ -205,6 +209,12 @@ impl<K: Kind> Core<K> {
     /// True: new Allocates are refused (508), what runs goes on.
     pub fn drain(&mut self, draining: bool) {
         self.draining = draining;
+    }
+
+    /// This core takes the place of another one, as the `restarts`-th to do so: a path of an allocation that it had leads to
+    /// none of this one's. To be called before anything is allocated.
+    pub fn succeeds(&mut self, restarts: u32) {
+        self.table.begin_at(restarts.wrapping_mul(GENERATIONS));
     }
 
     /// The secrets that credentials are judged with from now on. What is allocated runs on: its key is kept.

@@ -33,6 +33,8 @@ struct Slot<K: Kind> {
 /// See the top of this file.
 pub(crate) struct Table<K: Kind> {
     slots: Vec<Slot<K>>,
+    /// The generation that a place begins with.
+    first: u32,
     free: Vec<u32>,
     flows: HashMap<Flow, u32, Keyed>,
     /// The first allocation of each leg.
@@ -64,6 +66,7 @@ impl<K: Kind> Table<K> {
     pub(crate) fn new(seed: &[u8; 32], most: u32, now_s: u32) -> Table<K> {
         Table {
             slots: Vec::with_capacity(most as usize),
+            first: 0,
             free: Vec::new(),
             // All at once: to grow a large table would hold up packets.
             flows: HashMap::with_capacity_and_hasher(most as usize, Keyed::new(seed, b'f')),
@@ -71,6 +74,11 @@ impl<K: Kind> Table<K> {
             wheel: (0..WHEEL_SECONDS).map(|_| Vec::new()).collect(),
             wheel_s: now_s,
         }
+    }
+
+    /// Places that nobody has had yet begin with this generation.
+    pub(crate) fn begin_at(&mut self, generation: u32) {
+        self.first = generation;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -116,7 +124,7 @@ impl<K: Kind> Table<K> {
     pub(crate) fn handle(&self, slot: u32) -> Handle {
         Handle {
             slot,
-            generation: self.slots.get(slot as usize).map_or(0, |slot| slot.generation),
+            generation: self.slots.get(slot as usize).map_or(self.first, |slot| slot.generation),
         }
     }
 

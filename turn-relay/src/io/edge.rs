@@ -72,6 +72,9 @@ pub(crate) trait Side: Send + Sized + 'static {
     /// A batch is over.
     fn flush(&mut self);
 
+    /// Every allocation is gone at once, without having been freed one by one.
+    fn clear(&mut self);
+
     /// Datagrams that the kernel refused, since the start.
     fn refused(&self) -> u64;
 }
@@ -84,6 +87,15 @@ pub(crate) struct Outside<S> {
     pub(crate) side: S,
     random: SystemRandom,
     legs: Arc<dyn RelayLegs>,
+}
+
+impl<S: Side> Outside<S> {
+    /// What the batch has brought so far is thrown away, and so is what the mode knows of allocations.
+    pub(crate) fn clear(&mut self) {
+        self.replies.clear();
+        self.freed.clear();
+        self.side.clear();
+    }
 }
 
 impl<S> Outside<S> {
@@ -160,6 +172,10 @@ impl Side for Sinks {
                 sink.flush();
             }
         }
+    }
+
+    fn clear(&mut self) {
+        self.used.fill(false);
     }
 
     fn refused(&self) -> u64 {

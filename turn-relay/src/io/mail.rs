@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ports::{AllocationView, Later, LegId, RelayControl, TurnCredentials, TurnGrant};
+use ports::{AllocationView, Later, LegId, RelayControl, RelayHealth, TurnCredentials, TurnGrant};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
+use super::pulse::Pulse;
 use super::ring::Doorbell;
 use crate::clock::Clock;
 use crate::core::credential::{self, Secret, Secrets};
@@ -63,6 +64,9 @@ pub(crate) struct State {
 }
 
 impl Orders {
+    /// What is known by who has never looked.
+    pub(crate) const NEVER: u64 = u64::MAX;
+
     pub(crate) fn new(secrets: Secrets) -> Arc<Orders> {
         Arc::new(Orders {
             version: AtomicU64::new(0),
@@ -97,6 +101,7 @@ impl Orders {
 /// The relay as desk and media see it.
 pub(crate) struct Control {
     workers: Vec<Address>,
+    pulse: Arc<Pulse>,
     orders: Arc<Orders>,
     urls: Vec<String>,
     credential_s: u32,
@@ -117,6 +122,7 @@ pub(crate) fn draw(id: u8) -> Secret {
 impl Control {
     pub(crate) fn new(
         workers: Vec<Address>,
+        pulse: Arc<Pulse>,
         orders: Arc<Orders>,
         urls: Vec<String>,
         credential_s: u32,
@@ -125,6 +131,7 @@ impl Control {
     ) -> Arc<Control> {
         Arc::new(Control {
             workers,
+            pulse,
             orders,
             urls,
             credential_s,
@@ -198,6 +205,14 @@ impl RelayControl for Control {
     fn drain(&self, draining: bool) {
         self.orders.change(|state| state.draining = draining);
         self.wake_all();
+    }
+
+    fn health(&self) -> RelayHealth {
+        RelayHealth {
+            workers: self.pulse.workers(),
+            alive: self.pulse.alive(self.clock.now_ns()),
+            panics: self.pulse.panics(),
+        }
     }
 
     fn rotate_secret(&self) {

@@ -5,6 +5,7 @@ mod listen;
 mod mail;
 mod nonces;
 mod peers;
+mod pulse;
 mod ring;
 mod start;
 pub(crate) mod stream;

@@ -32,6 +32,11 @@ impl NonceKeys {
         if now_ns.saturating_sub(self.since_ns) < KEY_NS_MAX {
             return None;
         }
+        self.fresh(now_ns)
+    }
+
+    /// Another key at once; `None` without randomness.
+    pub(crate) fn fresh(&mut self, now_ns: u64) -> Option<NonceKey> {
         let mut key = [0; 32];
         // Without randomness the old one is better than one that can be guessed.
         SystemRandom::new().fill(&mut key).ok()?;

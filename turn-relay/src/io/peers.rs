@@ -139,6 +139,13 @@ impl Side for Sockets {
 
     fn flush(&mut self) {}
 
+    fn clear(&mut self) {
+        // Closed, a socket is no longer waited for.
+        self.sockets.clear();
+        self.free.clear();
+        self.places.clear();
+    }
+
     fn refused(&self) -> u64 {
         self.refused
     }

@@ -18,10 +18,11 @@ use super::listen::{bind, check, families, urls};
 use super::mail::{Address, Control, Letter, Orders, draw};
 use super::nonces::NonceKeys;
 use super::peers::Sockets;
+use super::pulse::Pulse;
 use super::ring::{Doorbell, Reader, ring};
 use super::stream::{StreamWorker, Tls, TlsFault};
 use super::udp::UdpWorker;
-use super::worker::Common;
+use super::worker::{Common, MakeCore};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Mode, Neighbours};
 use crate::core::credential::{Secret, Secrets};
@@ -141,6 +142,7 @@ struct Plan {
     at: At,
     clock: Clock,
     metrics: Metrics,
+    pulse: Arc<Pulse>,
     orders: Arc<Orders>,
     stop: Arc<AtomicBool>,
     neighbours: Arc<dyn ports::RelayLegs>,
@@ -187,12 +189,22 @@ impl Relay {
             },
             clock,
             metrics,
+            pulse: Arc::new(Pulse::new(config.workers(), clock.now_ns())),
             orders: Arc::clone(&orders),
             stop: Arc::new(AtomicBool::new(false)),
             neighbours: legs,
         };
         let (boxes, owns, egresses) = lines(config.workers(), shards.len(), clock)?;
-        let control = Control::new(boxes.clone(), orders, urls.clone(), config.credential_s, clock, turn);
+        let pulse = Arc::clone(&plan.pulse);
+        let control = Control::new(
+            boxes.clone(),
+            pulse,
+            orders,
+            urls.clone(),
+            config.credential_s,
+            clock,
+            turn,
+        );
         let mut handle = RelayHandle {
             control,
             tls: tls.clone(),
@@ -215,14 +227,15 @@ impl Relay {
         if let Mode::AllowList(rules) = &config.mode {
             let families = families(&config.listen);
             let has = families.map(|family| family.is_some());
-            let make_core = |at, core| Core::<AllowList>::new(at, core, rules.clone(), has);
+            let rules = rules.clone();
+            let make_core = move |at, core| Core::<AllowList>::new(at, core, rules.clone(), has);
             let ips = families.map(|listen| Some(listen?.bind.ip()));
             let public = families.map(|listen| Some(listen?.public?.ip()));
             let make_side = || Ok(Sockets::new(ips, public)?);
             run(&plan, owns, bound.datagrams, streams, make_core, make_side, &mut handle)?;
         } else {
             let mut sinks: Vec<_> = shards.into_iter().map(|shard| shard.sinks.into_iter()).collect();
-            let make_core = |at, core| Core::<Virtual>::new(at, core, &candidates);
+            let make_core = move |at, core| Core::<Virtual>::new(at, core, &candidates);
             let make_side = || {
                 let mine: Option<Vec<Box<dyn RelaySink>>> = sinks.iter_mut().map(Iterator::next).collect();
                 mine.map(Sinks::new)
@@ -248,7 +261,7 @@ fn run<S: Side>(
     owns: Vec<Own>,
     datagrams: Vec<Vec<Socket>>,
     streams: Streams<'_>,
-    make_core: impl Fn(At, core::Config) -> Result<Core<S::Kind>, Unusable>,
+    make_core: impl Fn(At, core::Config) -> Result<Core<S::Kind>, Unusable> + Clone + Send + 'static,
     mut make_side: impl FnMut() -> Result<S, StartFailed>,
     handle: &mut RelayHandle,
 ) -> Result<(), StartFailed>
@@ -263,8 +276,13 @@ where
             workers: workers as u16,
             ..plan.core.clone()
         };
+        let make_core = make_core.clone();
+        let make_core: MakeCore<S::Kind> = Box::new(move |at| make_core(at, core.clone()));
         commons.push(Common {
-            core: make_core(plan.at, core)?,
+            number: worker,
+            core: make_core(plan.at)?,
+            make_core,
+            pulse: Arc::clone(&plan.pulse),
             outside: Outside::new(make_side()?, Arc::clone(&plan.neighbours)),
             rings: own.rings,
             letters: own.letters,

@@ -4,6 +4,7 @@
 //! Invariant: a datagram goes only to a client's flow that the core named.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -50,25 +51,41 @@ impl<S: Side> UdpWorker<S> {
         }
         let mut busy = false;
         while !self.common.is_stopped() {
-            let ready = match self.common.wait(busy, WAIT_MS) {
-                Ok(ready) => ready,
-                Err(fault) => {
+            match self.contain(|worker| worker.turn(busy)) {
+                Some(Ok(more)) => busy = more,
+                Some(Err(fault)) => {
                     tracing::error!(%fault, "the relay cannot wait for datagrams any more");
                     return;
                 }
-            };
-            busy = self.common.read_mail(1);
-            for index in 0..ready {
-                let Some(ready) = self.common.poller.ready(index) else {
-                    continue;
-                };
-                if !self.common.own(ready.token) {
-                    busy |= self.receive(ready.token as usize);
-                }
+                None => busy = true,
             }
-            busy |= self.end_turn();
         }
         self.common.copy();
+    }
+
+    /// Does a part of a turn. After a panic the worker has begun anew, and there is no answer.
+    fn contain<T>(&mut self, work: impl FnOnce(&mut UdpWorker<S>) -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if done.is_err() {
+            self.common.restart();
+        }
+        done.ok()
+    }
+
+    /// Waits unless `busy`, and does what there is. True if more may wait.
+    fn turn(&mut self, busy: bool) -> std::io::Result<bool> {
+        let ready = self.common.wait(busy, WAIT_MS)?;
+        let mut more = self.common.read_mail(1);
+        for index in 0..ready {
+            let Some(ready) = self.common.poller.ready(index) else {
+                continue;
+            };
+            if !self.common.own(ready.token) {
+                more |= self.receive(ready.token as usize);
+            }
+        }
+        more |= self.end_turn();
+        Ok(more)
     }
 
     /// Sends what the shards have written and what is to be answered, and does what is due. True if more may wait.
@@ -158,7 +175,7 @@ impl<S: Side> UdpWorker<S> {
     }
 }
 
-/// In the thread of the only shard: the same turn, in pieces.
+/// In the thread of the only shard: the same turn, in pieces, each contained as the turn of a thread is.
 impl<S: Side> RelayGuest for UdpWorker<S>
 where
     Core<S::Kind>: Send,
@@ -170,8 +187,10 @@ where
 
     fn read(&mut self, descriptor: usize) {
         if descriptor < self.sockets.len() {
-            self.receive(descriptor);
-            self.common.outside.side.flush();
+            self.contain(|worker| {
+                worker.receive(descriptor);
+                worker.common.outside.side.flush();
+            });
         } else {
             self.common.doorbell.bell().hush();
         }
@@ -182,14 +201,18 @@ where
             self.common.copy();
             return false;
         }
-        self.common.read_mail(LETTERS_PER_TURN);
-        // Comes to an end: who fills the ring is this thread.
-        while self.end_turn() {}
+        self.contain(|worker| {
+            worker.common.read_mail(LETTERS_PER_TURN);
+            // Comes to an end: who fills the ring is this thread.
+            while worker.end_turn() {}
+        });
         true
     }
 
     fn park(&mut self) -> u32 {
-        self.common.park(WAIT_MS).unsigned_abs()
+        // After a panic there is much to do.
+        self.contain(|worker| worker.common.park(WAIT_MS).unsigned_abs())
+            .unwrap_or(0)
     }
 
     fn unpark(&mut self) {

@@ -1,6 +1,7 @@
 //! What both kinds of worker have: the core, its edge, the rings from the shards, the mailbox, the counters.
 //!
-//! Invariant: a panic while a packet is worked on costs that packet's flow and nothing else; the worker goes on.
+//! Invariant: a panic while a packet is worked on costs that packet's flow and nothing else; one anywhere else costs all
+//! allocations of the worker. The worker goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use udp::{Interest, Poller};
 use super::edge::{Outside, Side};
 use super::mail::{Letter, Orders};
 use super::nonces::NonceKeys;
+use super::pulse::Pulse;
 use super::ring::{Doorbell, Frame, Reader, next};
 use crate::clock::Clock;
-use crate::core::{At, Core, Flow, Outcome};
+use crate::core::{At, Core, Counters, Flow, Outcome, Unusable};
 use crate::metrics::{EdgeCounters, Metrics, Seen};
 
 /// What the poller calls the bell.
@@ -31,9 +33,16 @@ const COPY_EVERY_NS: u64 = 1_000_000_000;
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
 
+/// Makes another core like the first.
+pub(crate) type MakeCore<K> = Box<dyn Fn(At) -> Result<Core<K>, Unusable> + Send>;
+
 /// See the top of this file.
 pub(crate) struct Common<S: Side> {
+    /// Among all workers.
+    pub(crate) number: usize,
     pub(crate) core: Core<S::Kind>,
+    pub(crate) make_core: MakeCore<S::Kind>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) outside: Outside<S>,
     /// One per shard.
     pub(crate) rings: Vec<Reader>,
@@ -151,6 +160,7 @@ impl<S: Side> Common<S> {
         let work = AssertUnwindSafe(|| core.client(at, flow, bytes, outside));
         catch_unwind(work).unwrap_or_else(|_| {
             self.edge.panics += 1;
+            self.pulse.panicked();
             let Common { core, outside, .. } = self;
             if catch_unwind(AssertUnwindSafe(|| core.closed(at, &flow, outside))).is_err() {
                 tracing::error!("a flow of the relay could not even be closed after a panic");
@@ -198,14 +208,55 @@ impl<S: Side> Common<S> {
             let Common { core, outside, .. } = self;
             if catch_unwind(AssertUnwindSafe(|| core.tick(at, outside))).is_err() {
                 self.edge.panics += 1;
+                self.pulse.panicked();
             }
         }
         if at.now_ns >= self.copied_ns + COPY_EVERY_NS {
             self.copied_ns = at.now_ns;
+            self.pulse.beat(self.number, at.now_ns);
             self.copy();
             if let Some(key) = self.nonces.due(at.now_ns) {
                 self.core.set_nonce_key(key);
             }
+        }
+    }
+
+    /// After a panic outside of a packet's work: what the core holds may be half done, so another one takes its place, with
+    /// an empty table. Clients are answered 437 and allocate again.
+    pub(crate) fn restart(&mut self) {
+        self.pulse.panicked();
+        self.edge.restarts += 1;
+        tracing::error!(
+            worker = self.number,
+            "a defect ended all allocations of a worker of the relay; it begins anew"
+        );
+        self.outside.clear();
+        for ring in &mut self.rings {
+            // What waits is for allocations that are gone, or is what it broke at. A ring is read in two pieces at most.
+            for _ in 0..2 {
+                ring.take(|bytes| bytes.len());
+            }
+        }
+        let at = self.at();
+        let mut core = match (self.make_core)(at) {
+            Ok(core) => core,
+            Err(fault) => {
+                tracing::error!(%fault, "a worker of the relay goes on with what it had");
+                return;
+            }
+        };
+        self.copy();
+        self.metrics.lost(&self.seen);
+        self.seen.core = Counters::default();
+        core.succeeds(u32::try_from(self.edge.restarts).unwrap_or(u32::MAX));
+        if let Some(key) = self.nonces.fresh(at.now_ns) {
+            core.set_nonce_key(key);
+        }
+        // It was made with the orders of the start.
+        self.orders_seen = Orders::NEVER;
+        let broken = std::mem::replace(&mut self.core, core);
+        if catch_unwind(AssertUnwindSafe(move || drop(broken))).is_err() {
+            tracing::error!("quotas of the relay stay taken after a panic");
         }
     }
 

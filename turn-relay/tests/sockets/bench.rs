@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -77,18 +78,25 @@ impl RelayLegs for Legs {
 /// The way back, and a payload.
 type Packet = (RelayPath, Vec<u8>);
 
-struct Sink(Sender<Packet>);
+/// Breaks at the end of a batch while `fuse` is lit, and puts it out.
+struct Sink {
+    to: Sender<Packet>,
+    fuse: Arc<AtomicBool>,
+}
 
 impl RelaySink for Sink {
     fn deliver(&mut self, packet: FromRelay<'_>) -> Accepted {
         // An echo that has ended takes nothing any more, like a full ring.
-        match self.0.send((packet.path, packet.payload.to_vec())) {
+        match self.to.send((packet.path, packet.payload.to_vec())) {
             Ok(()) => Accepted::Taken,
             Err(_) => Accepted::Full,
         }
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        let lit = self.fuse.swap(false, Ordering::Relaxed);
+        assert!(!lit, "the defect that a test wants");
+    }
 }
 
 /// A running relay with everything around it.
@@ -101,6 +109,9 @@ pub(crate) struct Bench {
     /// What it believes of legs.
     #[allow(dead_code, reason = "the example never changes a leg")]
     pub(crate) legs: Legs,
+    /// Lit, the next worker that ends a batch for a shard panics, outside of a packet's work.
+    #[allow(dead_code, reason = "the example has no defect")]
+    pub(crate) fuse: Arc<AtomicBool>,
     echoes: Vec<JoinHandle<()>>,
 }
 
@@ -110,13 +121,17 @@ impl Bench {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).expect("a fresh registry");
         let legs = Legs::default();
+        let fuse: Arc<AtomicBool> = Arc::default();
         let mut received = Vec::new();
         let shards = shards
             .iter()
             .map(|candidates| {
                 let (to, from) = channel();
                 received.push(from);
-                let sink = |_| Box::new(Sink(to.clone())) as Box<dyn RelaySink>;
+                let sink = |_| {
+                    let (to, fuse) = (to.clone(), Arc::clone(&fuse));
+                    Box::new(Sink { to, fuse }) as Box<dyn RelaySink>
+                };
                 RelayShard {
                     candidates: candidates.clone(),
                     sinks: (0..config.workers()).map(sink).collect(),
@@ -134,6 +149,7 @@ impl Bench {
             relay: Some(relay),
             registry,
             legs,
+            fuse,
             echoes: echoes
                 .map(|(egresses, received)| std::thread::spawn(move || echo(egresses, &received)))
                 .collect(),

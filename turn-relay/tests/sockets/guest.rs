@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use ports::{Accepted, FromRelay, LegId, RelayEgress, RelayGuest, RelayPath, RelayShard, RelaySink, Via};
+use turn_relay::client::Event;
 use turn_relay::core::address::PeerRule;
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, StartFailed};
 use udp::{Bell, Interest, Poller};
@@ -20,10 +22,12 @@ const BELL: u64 = 32;
 
 type Packet = (RelayPath, Vec<u8>);
 
-/// To the host, which is woken by a bell unless it is the one who delivers.
+/// To the host, which is woken by a bell unless it is the one who delivers. Breaks at the end of a batch while `fuse` is
+/// lit, and puts it out.
 struct Sink {
     to: Sender<Packet>,
     bell: Option<Bell>,
+    fuse: Arc<AtomicBool>,
 }
 
 impl RelaySink for Sink {
@@ -35,6 +39,8 @@ impl RelaySink for Sink {
     }
 
     fn flush(&mut self) {
+        let lit = self.fuse.swap(false, Ordering::Relaxed);
+        assert!(!lit, "the defect that a test wants");
         if let Some(bell) = &self.bell {
             bell.ring();
         }
@@ -83,12 +89,13 @@ fn config(certificate: &Certificate) -> Config {
     config
 }
 
-fn neighbours(config: &Config, shards: usize, bell: &Bell) -> (Neighbours, Receiver<Packet>) {
+fn neighbours(config: &Config, shards: usize, bell: &Bell, fuse: &Arc<AtomicBool>) -> (Neighbours, Receiver<Packet>) {
     let (to, received) = channel();
     let sink = |worker: usize| -> Box<dyn RelaySink> {
         Box::new(Sink {
             to: to.clone(),
             bell: (worker > 0).then(|| bell.clone()),
+            fuse: Arc::clone(fuse),
         })
     };
     let shard = |_| RelayShard {
@@ -106,10 +113,10 @@ fn metrics() -> Metrics {
     Metrics::new(&prometheus::Registry::new()).expect("a fresh registry")
 }
 
-fn start(certificate: &Certificate) -> (RelayHandle, JoinHandle<usize>) {
+fn start(certificate: &Certificate, fuse: &Arc<AtomicBool>) -> (RelayHandle, JoinHandle<usize>) {
     let bell = Bell::new().expect("a descriptor");
     let config = config(certificate);
-    let (neighbours, received) = neighbours(&config, 1, &bell);
+    let (neighbours, received) = neighbours(&config, 1, &bell, fuse);
     let relay = Relay::start(config, neighbours, metrics()).expect("free ports");
     let egresses = relay.take_egresses().remove(0);
     let guest = relay.take_guest().expect("without a thread for UDP there is a guest");
@@ -121,7 +128,7 @@ fn start(certificate: &Certificate) -> (RelayHandle, JoinHandle<usize>) {
 #[test]
 fn a_foreign_thread_carries_udp_beside_tcp_and_tls_and_hears_of_hang_ups() {
     let certificate = Certificate::new();
-    let (relay, host) = start(&certificate);
+    let (relay, host) = start(&certificate, &Arc::default());
     let grant = relay.credentials().mint(LegId(5)).expect("a grant");
     let to: Vec<SocketAddr> = relay.addresses().to_vec();
     let mut users = [
@@ -154,11 +161,36 @@ fn a_foreign_thread_carries_udp_beside_tcp_and_tls_and_hears_of_hang_ups() {
 }
 
 #[test]
+fn a_defect_costs_the_guest_its_allocations_and_its_host_nothing() {
+    let certificate = Certificate::new();
+    let fuse = Arc::default();
+    let (relay, host) = start(&certificate, &fuse);
+    let grant = relay.credentials().mint(LegId(5)).expect("a grant");
+    let to: Vec<SocketAddr> = relay.addresses().to_vec();
+    let mut over_tcp = User::tcp(to[0], of_grant(&grant));
+    over_tcp.ready(shard());
+    for defects in 1..=3 {
+        let mut user = User::udp(to[0], of_grant(&grant));
+        user.ready(shard());
+        user.echo(shard(), &rtp(1));
+        fuse.store(true, Ordering::Relaxed);
+        user.line.say(&user.client, shard(), &rtp(2)).expect("a socket");
+        let refused = user.ask(|client, now, id| client.refresh(now, id, 600));
+        assert!(matches!(refused, Event::Refused { code: 437, .. }), "{refused:?}");
+        let health = relay.control().health();
+        assert_eq!((health.workers, health.alive, health.panics), (2, 2, defects));
+        over_tcp.echo(shard(), &rtp(3));
+    }
+    drop(relay);
+    host.join().expect("the host goes on until the relay is stopped");
+}
+
+#[test]
 fn without_a_thread_for_udp_there_must_be_one_shard() {
     let certificate = Certificate::new();
     let bell = Bell::new().expect("a descriptor");
     let refused = |config: Config, shards| {
-        let (neighbours, _) = neighbours(&config, shards, &bell);
+        let (neighbours, _) = neighbours(&config, shards, &bell, &Arc::default());
         matches!(Relay::start(config, neighbours, metrics()), Err(StartFailed::Config(_)))
     };
     assert!(refused(config(&certificate), 0));

@@ -6,6 +6,7 @@ mod binding;
 mod certificate;
 mod conformance;
 mod control;
+mod defects;
 mod foreign_client;
 mod guest;
 mod log;

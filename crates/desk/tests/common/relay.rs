@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use call_model::LegId;
 use desk::ExternalTurn;
-use ports::{AllocationView, Later, RelayControl, TurnCredentials, TurnGrant, Via};
+use ports::{AllocationView, Later, RelayControl, RelayHealth, TurnCredentials, TurnGrant, Via};
 use wire::leg::IceServer;
 
 /// Host of the foreign service.
@@ -79,6 +79,10 @@ impl RelayControl for FakeRelay {
 
     fn drain(&self, draining: bool) {
         self.drains.store(draining, Ordering::Relaxed);
+    }
+
+    fn health(&self) -> RelayHealth {
+        RelayHealth::default()
     }
 
     fn rotate_secret(&self) {

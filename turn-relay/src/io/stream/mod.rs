@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -113,45 +114,64 @@ impl<S: Side> StreamWorker<S> {
         let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
         let mut busy = false;
         while !self.common.is_stopped() {
-            let ready = match self.common.wait(busy, self.longest_ms()) {
-                Ok(ready) => ready,
-                Err(fault) => {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(busy, &mut frames))) {
+                Ok(Ok(more)) => busy = more,
+                Ok(Err(fault)) => {
                     tracing::error!(%fault, "the relay cannot wait for connections any more");
                     return;
                 }
-            };
-            busy = self.common.read_mail(1);
-            self.handshake_reads = 0;
-            for index in 0..ready {
-                let Some(ready) = self.common.poller.ready(index) else {
-                    continue;
-                };
-                if self.common.own(ready.token) {
-                    continue;
-                }
-                if ready.token >= LISTENER {
-                    self.accept((ready.token - LISTENER) as usize);
-                    continue;
-                }
-                let slot = ready.token as u32;
-                if ready.writable {
-                    self.list(slot);
-                }
-                if ready.readable {
-                    self.read(slot);
+                Err(_) => {
+                    self.restart();
+                    busy = true;
                 }
             }
-            for shard in 0..self.common.rings.len() {
-                busy |= self.take_frames(shard, &mut frames);
-            }
-            self.begin();
-            self.common.tick();
-            self.hand_out();
-            self.sweep();
-            self.flush();
-            self.common.outside.side.flush();
         }
         self.common.copy();
+    }
+
+    /// Waits unless `busy`, and does what there is. True if more may wait.
+    fn turn(&mut self, busy: bool, frames: &mut Vec<(Flow, Range<usize>)>) -> std::io::Result<bool> {
+        let ready = self.common.wait(busy, self.longest_ms())?;
+        let mut more = self.common.read_mail(1);
+        self.handshake_reads = 0;
+        for index in 0..ready {
+            let Some(ready) = self.common.poller.ready(index) else {
+                continue;
+            };
+            if self.common.own(ready.token) {
+                continue;
+            }
+            if ready.token >= LISTENER {
+                self.accept((ready.token - LISTENER) as usize);
+                continue;
+            }
+            let slot = ready.token as u32;
+            if ready.writable {
+                self.list(slot);
+            }
+            if ready.readable {
+                self.read(slot);
+            }
+        }
+        for shard in 0..self.common.rings.len() {
+            more |= self.take_frames(shard, frames);
+        }
+        self.begin();
+        self.common.tick();
+        self.hand_out();
+        self.sweep();
+        self.flush();
+        self.common.outside.side.flush();
+        Ok(more)
+    }
+
+    /// After a panic, when a connection may be half done: all are closed, and clients connect again.
+    fn restart(&mut self) {
+        self.common.restart();
+        self.connections = Table::default();
+        self.fresh.clear();
+        self.waiting.clear();
+        self.admission = Admission::new(self.admission.limits().clone(), self.common.clock.now_ms());
     }
 
     /// Starts or stops accepting.
