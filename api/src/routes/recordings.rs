@@ -38,16 +38,23 @@ const POINTS_MAX: usize = 4096;
 /// Points when none are asked for.
 const POINTS: usize = 1000;
 
+/// Seconds after which a recording may be asked for again when its store did not answer: a folder that was mounted anew or
+/// an object store that has changed hands is there by then.
+const STORE_RETRY_S: u32 = 5;
+
 /// Why the sound could not be had.
 fn failure_of(fault: RecordingFault) -> Failure {
     match fault {
         RecordingFault::Missing => Refused::new(Code::RecordingMissing).into(),
         RecordingFault::Range => Refused::new(Code::Range).into(),
-        RecordingFault::Store => Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "storage",
-            "The store of recordings does not answer",
-        ),
+        RecordingFault::Store => Failure {
+            retry_after_s: Some(STORE_RETRY_S),
+            ..Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "storage",
+                "The store of recordings does not answer",
+            )
+        },
     }
 }
 
