@@ -96,6 +96,7 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
             "The idempotency key was used for another request",
         ),
         Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "It has changed meanwhile"),
+        Code::TooSoon => (StatusCode::CONFLICT, "It was done a moment ago"),
         Code::Draining => (StatusCode::SERVICE_UNAVAILABLE, "This server takes no new calls"),
         Code::MediaFull => (StatusCode::SERVICE_UNAVAILABLE, "All lines are busy"),
         Code::MediaUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The sound is not available"),

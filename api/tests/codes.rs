@@ -33,7 +33,14 @@ impl Met {
         // Whoever is told to wait is told how long.
         if matches!(
             code,
-            "rate_limited" | "media_full" | "media_unavailable" | "recording_required" | "database" | "draining"
+            "rate_limited"
+                | "media_full"
+                | "media_unavailable"
+                | "recording_required"
+                | "database"
+                | "draining"
+                | "storage"
+                | "too_soon"
         ) {
             let wait: u32 = reply.header("retry-after").parse().expect("a number of seconds");
             assert!(wait >= 1, "{code}");
@@ -222,6 +229,13 @@ async fn recordings(server: &mut Server, met: &mut Met) {
     met.meets(404, "recording_missing", audio()).await;
 }
 
+/// The relay's secret.
+async fn relay(server: &Server, met: &mut Met) {
+    server.world.relay.wait_s.store(7, std::sync::atomic::Ordering::Relaxed);
+    met.meets(409, "too_soon", server.serve("POST", "/api/support/relay/rotate"))
+        .await;
+}
+
 /// Offers that are over, and steps that come too early.
 async fn offers(server: &mut Server, met: &mut Met) {
     let ann = server.online("ann").await;
@@ -296,6 +310,7 @@ async fn every_code_is_met_over_http() {
     let mut server = server!(false);
     let mut met = Met::default();
     recordings(&mut server, &mut met).await;
+    relay(&server, &mut met).await;
     malformed(&server, &mut met).await;
     media(&server, &mut met).await;
     recorder(&mut server, &mut met).await;

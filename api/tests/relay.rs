@@ -81,6 +81,20 @@ async fn an_admin_sees_what_is_allocated_ends_one_drains_and_rotates() {
         .send()
         .await;
     assert!(rotated.json()["rotatedAt"].is_string());
+    server
+        .world
+        .relay
+        .wait_s
+        .store(97, std::sync::atomic::Ordering::Relaxed);
+    let again = server
+        .ask("POST", "/api/support/relay/rotate")
+        .bearer(&ada)
+        .send()
+        .await;
+    assert_eq!(
+        (again.status, again.code().as_str(), again.header("retry-after")),
+        (StatusCode::CONFLICT, "too_soon", "97")
+    );
     let refused = server.ask("POST", drain).bearer(&ada).json(&long).send().await;
     assert_eq!(
         (refused.status, refused.code().as_str()),

@@ -364,7 +364,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, AtomicUsize};
 
     use call_model::{CallId, LegId};
-    use ports::{AllocationView, Later, LegGrant, Media, Part, Red, RelayControl, RelayHealth, Secret};
+    use ports::{AllocationView, Later, LegGrant, Media, Part, Red, RelayControl, RelayHealth, Secret, TooSoon};
 
     use super::*;
     use crate::admission::BUSY_SHED;
@@ -461,7 +461,13 @@ mod tests {
             }
         }
 
-        fn rotate_secret(&self) {}
+        fn rotates_in_s(&self) -> u32 {
+            0
+        }
+
+        fn rotate_secret(&self) -> Result<(), TooSoon> {
+            Ok(())
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use common::{Client, FRAME, PATIENCE, Server, now, until};
 use media_core::dtls::Certificate;
 use ports::{
     Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress,
-    RelayGuest, RelayHealth, RelayPath, RelaySink, Route, Secret, Tap, Via,
+    RelayGuest, RelayHealth, RelayPath, RelaySink, Route, Secret, Tap, TooSoon, Via,
 };
 use testkit::peer::{Numbers, Peer};
 
@@ -78,7 +78,13 @@ impl RelayControl for Control {
         RelayHealth::default()
     }
 
-    fn rotate_secret(&self) {}
+    fn rotates_in_s(&self) -> u32 {
+        0
+    }
+
+    fn rotate_secret(&self) -> Result<(), TooSoon> {
+        Ok(())
+    }
 }
 
 /// The relay as media sees it.

@@ -56,7 +56,8 @@ pub(crate) async fn serve(State(app): State<App>, Who(caller): Who) -> Reply<Rel
     Ok(Json(app.desk().relay_drain(&caller, false, None).await?))
 }
 
-/// Makes new credentials with a new secret. Those made with the one before count on until they run out.
+/// Makes new credentials with a new secret. Those made with the one before count on until they run out; as long as they do,
+/// another new one is refused with 409 `too_soon`.
 #[utoipa::path(post, path = "/api/support/relay/rotate", tag = "relay", request_body = Option<RelayChange>,
     responses((status = 200, body = RelayState),
         (status = "default", body = Problem, content_type = "application/problem+json")))]

@@ -29,6 +29,8 @@ pub enum Code {
     IdempotencyMismatch,
     /// It is no longer what the caller has seen of it.
     VersionMismatch,
+    /// It was done just now and cannot be again before `retry_after_s`.
+    TooSoon,
     /// This node takes no new calls.
     Draining,
     /// Media is full.
@@ -53,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 22] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -65,6 +67,7 @@ impl Code {
         Code::RateLimited,
         Code::IdempotencyMismatch,
         Code::VersionMismatch,
+        Code::TooSoon,
         Code::Draining,
         Code::MediaFull,
         Code::MediaUnavailable,
@@ -91,6 +94,7 @@ impl Code {
             Code::RateLimited => "rate_limited",
             Code::IdempotencyMismatch => "idempotency_mismatch",
             Code::VersionMismatch => "version_mismatch",
+            Code::TooSoon => "too_soon",
             Code::Draining => "draining",
             Code::MediaFull => "media_full",
             Code::MediaUnavailable => "media_unavailable",

@@ -227,6 +227,10 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
     let rotated = world.desk.relay_rotate(&service(), reason()).await.unwrap();
     assert!(rotated.rotated_at.is_some());
     assert_eq!(world.relay.rotations.load(std::sync::atomic::Ordering::Relaxed), 1);
+    // A second one too soon is refused, and leaves no row that says otherwise.
+    world.relay.wait_s.store(97, std::sync::atomic::Ordering::Relaxed);
+    let refused = world.desk.relay_rotate(&admin, reason()).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_s), (Code::TooSoon, Some(97)));
     assert_eq!(
         world
             .texts(

@@ -27,7 +27,7 @@ pub use recordings::{
 };
 pub use relay::{
     Accepted, AllocationView, FromRelay, LegState, RelayControl, RelayEgress, RelayGuest, RelayHealth, RelayLegs,
-    RelayPath, RelayShard, RelaySink, Route, TurnCredentials, TurnGrant, Via,
+    RelayPath, RelayShard, RelaySink, Route, TooSoon, TurnCredentials, TurnGrant, Via,
 };
 pub use secret::Secret;
 pub use thresholds::Thresholds;

@@ -250,6 +250,13 @@ pub struct RelayHealth {
     pub panics: u64,
 }
 
+/// The secret was exchanged so lately that a new one would cut off who got his credential before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooSoon {
+    /// Seconds until it may be, at least 1.
+    pub wait_s: u32,
+}
+
 /// What staff and media may do to the relay. All of it may be called from any thread and returns at once; what is
 /// awaited is a worker's answer.
 pub trait RelayControl: Send + Sync {
@@ -268,6 +275,12 @@ pub trait RelayControl: Send + Sync {
     /// How its workers are.
     fn health(&self) -> RelayHealth;
 
-    /// From now on credentials are made with a new secret; those made with the one before count on, older ones do not.
-    fn rotate_secret(&self);
+    /// Seconds until the secret may be exchanged again, 0: now.
+    fn rotates_in_s(&self) -> u32;
+
+    /// From now on credentials are made with a new secret; those made with the one before count on until they run out.
+    ///
+    /// # Errors
+    /// [`TooSoon`]: there are two secrets, and credentials made with the older one still count.
+    fn rotate_secret(&self) -> Result<(), TooSoon>;
 }

@@ -95,7 +95,7 @@ impl RelayLegs for Legs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ports::{AllocationView, Later};
+    use ports::{AllocationView, Later, TooSoon};
 
     /// A relay that notes who was closed.
     #[derive(Default)]
@@ -120,7 +120,13 @@ mod tests {
             RelayHealth::default()
         }
 
-        fn rotate_secret(&self) {}
+        fn rotates_in_s(&self) -> u32 {
+            0
+        }
+
+        fn rotate_secret(&self) -> Result<(), TooSoon> {
+            Ok(())
+        }
     }
 
     #[test]

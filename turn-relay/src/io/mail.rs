@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ports::{AllocationView, Later, LegId, RelayControl, RelayHealth, TurnCredentials, TurnGrant};
+use ports::{AllocationView, Later, LegId, RelayControl, RelayHealth, TooSoon, TurnCredentials, TurnGrant};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
@@ -59,8 +59,20 @@ pub(crate) struct Orders {
 pub(crate) struct State {
     /// What credentials are judged with.
     pub(crate) secrets: Secrets,
+    /// Since when, nanoseconds of the relay's clock; `None`: since the start, with no secret before it.
+    pub(crate) since_ns: Option<u64>,
     /// Nothing new is allocated.
     pub(crate) draining: bool,
+}
+
+/// Nanoseconds of a second.
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Seconds until what was made with the secret before that of `since_ns` has run out. `life_s`: of a credential, whose
+/// last second counts whole.
+fn rotates_in_s(since_ns: Option<u64>, now_ns: u64, life_s: u32) -> u32 {
+    let until = since_ns.map_or(0, |since| since + (u64::from(life_s) + 1) * SECOND_NS);
+    u32::try_from(until.saturating_sub(now_ns).div_ceil(SECOND_NS)).unwrap_or(u32::MAX)
 }
 
 impl Orders {
@@ -72,6 +84,7 @@ impl Orders {
             version: AtomicU64::new(0),
             state: Mutex::new(State {
                 secrets,
+                since_ns: None,
                 draining: false,
             }),
         })
@@ -215,11 +228,40 @@ impl RelayControl for Control {
         }
     }
 
-    fn rotate_secret(&self) {
+    fn rotates_in_s(&self) -> u32 {
+        rotates_in_s(self.orders.lock().since_ns, self.clock.now_ns(), self.credential_s)
+    }
+
+    fn rotate_secret(&self) -> Result<(), TooSoon> {
+        let mut wait_s = 0;
         self.orders.change(|state| {
+            let now_ns = self.clock.now_ns();
+            wait_s = rotates_in_s(state.since_ns, now_ns, self.credential_s);
+            if wait_s > 0 {
+                return;
+            }
             let next = draw(state.secrets.current.id.wrapping_add(1));
             state.secrets.previous = Some(std::mem::replace(&mut state.secrets.current, next));
+            state.since_ns = Some(now_ns);
         });
+        if wait_s > 0 {
+            return Err(TooSoon { wait_s });
+        }
         self.wake_all();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_stays_until_nothing_made_with_the_one_before_it_counts() {
+        assert_eq!(rotates_in_s(None, 0, 120), 0, "there is none before the first");
+        let since = 7 * SECOND_NS;
+        assert_eq!(rotates_in_s(Some(since), since, 120), 121);
+        assert_eq!(rotates_in_s(Some(since), since + 121 * SECOND_NS - 1, 120), 1);
+        assert_eq!(rotates_in_s(Some(since), since + 121 * SECOND_NS, 120), 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ports::{AllocationView, LegId, LegState, Via};
+use ports::{AllocationView, LegId, LegState, TooSoon, Via};
 use turn_relay::client::{Asked, Event};
 use turn_relay::core::Limits;
 use turn_relay::{Config, Mode};
@@ -183,7 +183,11 @@ fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
     for round in 0..3 {
         certificate.exchange();
         relay.reload_certificate().expect("a good one");
-        relay.control().rotate_secret();
+        // Not a second time within the life of a credential: who got his before the first one would be cut off.
+        match relay.control().rotate_secret() {
+            Ok(()) => assert_eq!(round, 0),
+            Err(TooSoon { wait_s }) => assert!(round > 0 && (100..=121).contains(&wait_s), "{wait_s}"),
+        }
         for user in &mut users {
             for n in 0..50 {
                 user.echo(shard(), &rtp(round * 50 + n));
@@ -192,10 +196,9 @@ fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
             let refreshed = user.ask(|client, now, id| client.refresh(now, id, 600));
             assert!(matches!(refreshed, Event::Refreshed { .. }), "{refreshed:?}");
         }
-        // One turn: what was minted before still counts; two: not any more.
+        // What was minted before still counts.
         let mut late = User::udp(relay.addresses()[0], of_grant(&old));
-        let allocated = matches!(late.allocate(), Event::Allocated { .. });
-        assert_eq!(allocated, round == 0);
+        assert!(matches!(late.allocate(), Event::Allocated { .. }));
         // New connections get the new certificate and no older one.
         let grant = relay
             .credentials()

@@ -49,7 +49,7 @@ fn datagrams_are_answered_on_after_a_defect_with_the_orders_that_hold() {
     let mut beside = User::tcp(bench.relay().addresses()[0], of_grant(&grant));
     beside.ready(shard());
     // Orders from before the defect hold behind it.
-    bench.relay().control().rotate_secret();
+    bench.relay().control().rotate_secret().expect("the first time");
     let [first, second] = &mut others;
     second.echo(shard(), &rtp(1));
     strike(&bench, first);

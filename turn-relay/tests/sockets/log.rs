@@ -78,7 +78,7 @@ fn no_line_names_a_client_its_user_or_its_credential() {
     relay.reload_certificate().expect("a good one");
     std::fs::write(certificate.files().key, "none").expect("written");
     assert!(relay.reload_certificate().is_err());
-    relay.control().rotate_secret();
+    relay.control().rotate_secret().expect("the first time");
     relay.control().close_leg(leg);
     let taken = turn_relay::Config::new(
         Mode::Off,

@@ -43,6 +43,16 @@ describe("a change", () => {
     expect(all.polled.state?.rotatedAt).toBe("2026-11-24T10:00:00Z");
     expect(all.rest.asked.slice(1).map((one) => one.body)).toEqual([{ reason: "an update" }, undefined, {}]);
   });
+
+  test("that comes too soon says when it may come", async () => {
+    await all.open();
+    all.rest.on("POST /api/support/relay/rotate", problem(409, "too_soon", { "Retry-After": "97" }));
+    expect(await all.polled.perform({ kind: "rotate" })).toBe(false);
+    expect([all.polled.failed, all.polled.wait]).toEqual([true, 97]);
+    all.rest.on("POST /api/support/relay/drain", problem(503, "database", { "Retry-After": "1" }));
+    await all.polled.perform({ kind: "drain" });
+    expect([all.polled.failed, all.polled.wait]).toEqual([true, undefined]);
+  });
 });
 
 test("both languages have the same keys", () => expect(Object.keys(sw)).toEqual(Object.keys(en)));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use call_model::Timestamp;
-use ports::{AllocationView, RelayControl};
+use ports::{AllocationView, RelayControl, TooSoon};
 use uuid::Uuid;
 use wire::Time;
 use wire::relay::{RelayAllocation, RelayState, RelayVia};
@@ -58,7 +58,7 @@ impl Desk {
     /// New credentials are made with a new secret. Those made with the one before count on until they run out.
     ///
     /// # Errors
-    /// As [`Desk::relay_drain`].
+    /// As [`Desk::relay_drain`]; `too_soon` while credentials made with the secret before the present one still count.
     pub async fn relay_rotate(&self, caller: &Caller, reason: Option<String>) -> Result<RelayState, Refused> {
         self.told(rotate(self.core(), caller, reason).await)
     }
@@ -145,6 +145,8 @@ async fn drain(
 
 async fn rotate(core: &Arc<Core>, caller: &Caller, reason: Option<String>) -> Result<RelayState, Refused> {
     let relay = relay(core, caller)?;
+    // Before the row, which says what was done.
+    may_rotate(relay.rotates_in_s())?;
     let at = note(
         core,
         caller,
@@ -153,9 +155,19 @@ async fn rotate(core: &Arc<Core>, caller: &Caller, reason: Option<String>) -> Re
         reason,
     )
     .await?;
-    relay.rotate_secret();
+    // Somebody else was quicker.
+    relay.rotate_secret().or_else(|TooSoon { wait_s }| may_rotate(wait_s))?;
     core.relay_marks.rotated(at);
     state(core, caller).await
+}
+
+/// Two secrets count at a time: with a third one credentials that browsers were just given would count no more.
+fn may_rotate(wait_s: u32) -> Result<(), Refused> {
+    if wait_s == 0 {
+        return Ok(());
+    }
+    let why = "credentials made with the secret before this one still count";
+    Err(Refused::because(Code::TooSoon, why).retry_after(wait_s))
 }
 
 /// Who changes settings, and the operator's own programs.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use call_model::LegId;
 use desk::ExternalTurn;
-use ports::{AllocationView, Later, RelayControl, RelayHealth, TurnCredentials, TurnGrant, Via};
+use ports::{AllocationView, Later, RelayControl, RelayHealth, TooSoon, TurnCredentials, TurnGrant, Via};
 use wire::leg::IceServer;
 
 /// Host of the foreign service.
@@ -20,6 +20,8 @@ pub struct FakeRelay {
     pub rows: Mutex<Vec<AllocationView>>,
     pub drains: AtomicBool,
     pub rotations: AtomicU32,
+    /// Seconds until the secret may be exchanged.
+    pub wait_s: AtomicU32,
     minted: AtomicU32,
 }
 
@@ -85,8 +87,18 @@ impl RelayControl for FakeRelay {
         RelayHealth::default()
     }
 
-    fn rotate_secret(&self) {
-        self.rotations.fetch_add(1, Ordering::Relaxed);
+    fn rotates_in_s(&self) -> u32 {
+        self.wait_s.load(Ordering::Relaxed)
+    }
+
+    fn rotate_secret(&self) -> Result<(), TooSoon> {
+        match self.wait_s.load(Ordering::Relaxed) {
+            0 => {
+                self.rotations.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            wait_s => Err(TooSoon { wait_s }),
+        }
     }
 }
 

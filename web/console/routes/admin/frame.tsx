@@ -50,12 +50,14 @@ interface FrameProps {
   hint?: string | false;
   /** What is said while nothing could be read. */
   unread: string;
+  /** Why the last change was refused, where more is known than that it was. */
+  refused?: string | undefined;
   /** More to be said. */
   notices?: ComponentChildren;
   children: ComponentChildren;
 }
 
-export function Frame({ name, polled, title, about, actions, hint, unread, notices, children }: FrameProps) {
+export function Frame({ name, polled, title, about, actions, hint, unread, refused, notices, children }: FrameProps) {
   return (
     <main class={`page admin ${name}`} data-testid={name} aria-busy={polled.readAt === undefined && !polled.stale}>
       <header class="page-head">
@@ -71,7 +73,7 @@ export function Frame({ name, polled, title, about, actions, hint, unread, notic
         <Stale polled={polled} unread={unread} />
         {polled.failed && (
           <Notice kind="notice-warn" role="alert">
-            {h("admin.failed")}
+            {refused ?? h("admin.failed")}
           </Notice>
         )}
         {notices}

@@ -26,6 +26,8 @@ export abstract class Polled<Answer> {
   stale = false;
   /** The last change was refused. */
   failed = false;
+  /** For it comes too soon: seconds after which it may be tried again. */
+  wait: number | undefined;
   readonly changed = new Emitter();
 
   #asking = false;
@@ -72,6 +74,7 @@ export abstract class Polled<Answer> {
     const wanted = done(got);
     if (this.#closed) return wanted;
     this.failed = !wanted;
+    this.wait = !got.ok && got.code === "too_soon" ? got.retryAfter : undefined;
     if (!got.ok && got.status === 401) this.env.signedOut();
     this.changed.emit();
     return wanted;

@@ -38,6 +38,7 @@ export function RelayPage() {
       actions={state?.on && <Actions relay={relay} state={state} ask={setAsked} />}
       hint={state?.on && t("hint")}
       unread={t("unread")}
+      refused={relay.wait === undefined ? undefined : t("too_soon", { n: wholeNumber(relay.wait) })}
       notices={state && <Notices state={state} />}
     >
       {state &&
