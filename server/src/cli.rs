@@ -136,6 +136,9 @@ pub(crate) enum Turn {
 pub(crate) struct TurnCheck {
     /// Name that browsers are told, or address.
     pub(crate) host: String,
+    /// Look at these addresses and not at those that the name has; several with several options.
+    #[arg(long = "address", value_name = "IP")]
+    pub(crate) addresses: Vec<std::net::IpAddr>,
     /// Port of STUN and of TURN over UDP and TCP.
     #[arg(long, default_value_t = turn_relay::PORTS[0], value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,

@@ -17,6 +17,9 @@ use crate::cli::TurnCheck;
 use credential::Origin;
 use report::{Line, Report};
 
+/// Addresses of one name that are looked at: browsers try no more. Each takes half a minute when it is dead.
+const ADDRESSES_MAX: usize = 8;
+
 /// Carries out `helpline turn check`; 0: all good, 1: something failed.
 ///
 /// # Errors
@@ -24,31 +27,46 @@ use report::{Line, Report};
 pub(crate) fn check(asked: &TurnCheck) -> Result<ExitCode, Fault> {
     let limit = Duration::from_secs(asked.timeout_s);
     let mut report = Report::new(&asked.host);
-    let addresses = resolve(&asked.host);
+    let addresses = if asked.addresses.is_empty() {
+        resolve(&asked.host)
+    } else {
+        Ok(asked.addresses.clone())
+    };
     report.push(named(asked, &addresses));
-    let Ok([address, ..]) = addresses.as_deref() else {
+    // Browsers take any of them, so one that is dead is a fault whatever the others do.
+    let targets: Vec<probe::Target> = addresses
+        .unwrap_or_default()
+        .into_iter()
+        .take(ADDRESSES_MAX)
+        .map(|address| probe::Target {
+            host: asked.host.clone(),
+            address,
+            port: asked.port,
+            tls_port: asked.tls_port,
+            limit,
+            external: asked.external,
+        })
+        .collect();
+    for target in &targets {
+        report.at(Some(target.address));
+        probe::stun(target, &mut report);
+    }
+    report.at(None);
+    let Some(first) = targets.first() else {
         return Ok(print(&report, asked.json));
     };
-    report.address = Some(*address);
-    let target = probe::Target {
-        host: asked.host.clone(),
-        address: *address,
-        port: asked.port,
-        tls_port: asked.tls_port,
-        limit,
-        external: asked.external,
-    };
-    probe::stun(&target, &mut report);
-    match credential::find(asked) {
-        Ok((credentials, origin)) => {
-            if let Origin::Server { urls } = &origin {
-                report.push(told(&target, urls));
-            }
-            probe::turn(&target, &credentials, &mut report);
-        }
-        Err(fault) => {
-            report.push(fault);
-            probe::certificate(&target, &mut report);
+    // Late, for they do not last.
+    let found = credential::find(asked);
+    match &found {
+        Ok((_, Origin::Server { urls })) => report.push(told(first, urls)),
+        Ok((_, Origin::Given)) => {}
+        Err(fault) => report.push(fault.clone()),
+    }
+    for target in &targets {
+        report.at(Some(target.address));
+        match &found {
+            Ok((credentials, _)) => probe::turn(target, credentials, &mut report),
+            Err(_) => probe::certificate(target, &mut report),
         }
     }
     Ok(print(&report, asked.json))
@@ -67,13 +85,14 @@ fn print(report: &Report, json: bool) -> ExitCode {
     }
 }
 
-/// IPv4 first: what most clients use.
+/// All of them, IPv4 first: what most clients use.
 fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
     // Brackets are how IPv6 stands in URLs.
     let plain = host.trim_start_matches('[').trim_end_matches(']');
     let found = (plain, 0).to_socket_addrs().map_err(|fault| fault.to_string())?;
     let mut addresses: Vec<IpAddr> = found.map(|address: SocketAddr| address.ip()).collect();
-    addresses.sort_by_key(IpAddr::is_ipv6);
+    // The order of IPv4 and IPv6 addresses as such.
+    addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {
         return Err("the name has no address".to_owned());
@@ -85,6 +104,17 @@ fn named(asked: &TurnCheck, addresses: &Result<Vec<IpAddr>, String>) -> Line {
     match addresses {
         Ok(all) => {
             let list: Vec<_> = all.iter().map(IpAddr::to_string).collect();
+            if all.len() > ADDRESSES_MAX {
+                return Line::failed(
+                    "name",
+                    format!(
+                        "{} is {}; only the first {ADDRESSES_MAX} are looked at",
+                        asked.host,
+                        list.join(", ")
+                    ),
+                    "look at the others with --address",
+                );
+            }
             Line::ok("name", format!("{} is {}", asked.host, list.join(", ")))
         }
         Err(why) => Line::failed(
@@ -160,5 +190,7 @@ mod tests {
         assert_eq!(resolve("[2001:db8::1]").ok(), Some(vec![v6]));
         assert_eq!(resolve("2001:db8::1").ok(), Some(vec![v6]));
         assert!(resolve("not a name").is_err());
+        let dead: IpAddr = "2001:db8::2".parse().expect("an address");
+        assert!(dead > v6 && v6 > IpAddr::from([255; 4]), "the order that is sorted by");
     }
 }

@@ -22,34 +22,33 @@ enum Outcome {
 pub(crate) struct Line {
     /// Stable word for programs.
     check: &'static str,
+    /// At which address; `None`: at none, or at all of them.
+    address: Option<IpAddr>,
     /// What was seen.
     seen: String,
     outcome: Outcome,
 }
 
 impl Line {
-    pub(crate) fn ok(check: &'static str, seen: String) -> Line {
+    fn new(check: &'static str, seen: String, outcome: Outcome) -> Line {
         Line {
             check,
+            address: None,
             seen,
-            outcome: Outcome::Good,
+            outcome,
         }
+    }
+
+    pub(crate) fn ok(check: &'static str, seen: String) -> Line {
+        Line::new(check, seen, Outcome::Good)
     }
 
     pub(crate) fn failed(check: &'static str, seen: String, advice: impl Into<String>) -> Line {
-        Line {
-            check,
-            seen,
-            outcome: Outcome::Failed { advice: advice.into() },
-        }
+        Line::new(check, seen, Outcome::Failed { advice: advice.into() })
     }
 
     pub(crate) fn skipped(check: &'static str, why: &str) -> Line {
-        Line {
-            check,
-            seen: why.to_owned(),
-            outcome: Outcome::Skipped,
-        }
+        Line::new(check, why.to_owned(), Outcome::Skipped)
     }
 
     /// Not failed.
@@ -63,7 +62,7 @@ impl Line {
             Outcome::Failed { advice } => ("failed", Some(advice)),
             Outcome::Skipped => ("skipped", None),
         };
-        json!({ "check": self.check, "result": word, "seen": self.seen, "advice": advice })
+        json!({ "check": self.check, "address": self.address, "result": word, "seen": self.seen, "advice": advice })
     }
 }
 
@@ -83,8 +82,10 @@ impl fmt::Display for Line {
 #[derive(Debug)]
 pub(crate) struct Report {
     host: String,
-    /// The address that was looked at.
-    pub(crate) address: Option<IpAddr>,
+    /// The addresses that were looked at.
+    addresses: Vec<IpAddr>,
+    /// The one that is looked at now.
+    at: Option<IpAddr>,
     lines: Vec<Line>,
 }
 
@@ -92,13 +93,31 @@ impl Report {
     pub(crate) fn new(host: &str) -> Report {
         Report {
             host: host.to_owned(),
-            address: None,
+            addresses: Vec::new(),
+            at: None,
             lines: Vec::new(),
         }
     }
 
-    pub(crate) fn push(&mut self, line: Line) {
+    /// What follows is of this address; `None`: of none.
+    pub(crate) fn at(&mut self, address: Option<IpAddr>) {
+        self.at = address;
+        let new = address.filter(|address| !self.addresses.contains(address));
+        self.addresses.extend(new);
+    }
+
+    pub(crate) fn push(&mut self, mut line: Line) {
+        line.address = self.at;
         self.lines.push(line);
+    }
+
+    /// Those of no address, then those of each.
+    fn by_address(&self) -> impl Iterator<Item = (Option<IpAddr>, Vec<&Line>)> {
+        let addresses = std::iter::once(None).chain(self.addresses.iter().copied().map(Some));
+        addresses.map(|address| {
+            let of_it = self.lines.iter().filter(move |line| line.address == address);
+            (address, of_it.collect())
+        })
     }
 
     /// Nothing failed.
@@ -108,7 +127,13 @@ impl Report {
 
     /// For people.
     pub(crate) fn text(&self) -> String {
-        let mut text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut text = String::new();
+        for (address, lines) in self.by_address() {
+            if let Some(address) = address.filter(|_| self.addresses.len() > 1) {
+                text.push_str(&format!("\n{address}\n"));
+            }
+            text.extend(lines.iter().map(|line| format!("{line}\n")));
+        }
         let failed = self.lines.iter().filter(|line| !line.is_good()).count();
         text.push_str(&match failed {
             0 => format!("\n{} is good.\n", self.host),
@@ -122,9 +147,9 @@ impl Report {
     pub(crate) fn json(&self) -> Value {
         json!({
             "host": self.host,
-            "address": self.address,
+            "addresses": self.addresses,
             "ok": self.is_good(),
-            "checks": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
+            "checks": self.by_address().flat_map(|(_, lines)| lines).map(Line::json).collect::<Vec<_>>(),
         })
     }
 }
@@ -132,6 +157,48 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_stand_with_their_address_and_a_single_one_needs_no_heading() {
+        let [one, other] = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().ok());
+        let mut report = Report::new("turn.bank.example");
+        report.push(Line::ok("name", "two".to_owned()));
+        for address in [one, other] {
+            report.at(address);
+            report.push(Line::ok("stun-udp", "port 1".to_owned()));
+        }
+        report.at(None);
+        report.push(Line::ok("advertised", "all".to_owned()));
+        report.at(one);
+        report.push(Line::ok("turn-udp", "port 2".to_owned()));
+        report.at(other);
+        report.push(Line::failed("turn-udp", "silence".to_owned(), "open the port"));
+        assert!(!report.is_good());
+        let json = report.json();
+        assert_eq!(json["addresses"], json!(["192.0.2.1", "2001:db8::1"]));
+        let order: Vec<_> = json["checks"].as_array().into_iter().flatten().collect();
+        let order: Vec<_> = order
+            .iter()
+            .map(|line| (line["check"].as_str(), line["address"].as_str()))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (Some("name"), None),
+                (Some("advertised"), None),
+                (Some("stun-udp"), Some("192.0.2.1")),
+                (Some("turn-udp"), Some("192.0.2.1")),
+                (Some("stun-udp"), Some("2001:db8::1")),
+                (Some("turn-udp"), Some("2001:db8::1")),
+            ]
+        );
+        let text = report.text();
+        assert!(text.contains("\n2001:db8::1\nok       stun-udp"), "{text}");
+        let mut single = Report::new("turn.bank.example");
+        single.at(one);
+        single.push(Line::ok("stun-udp", "port 1".to_owned()));
+        assert!(!single.text().contains("192.0.2.1"), "{}", single.text());
+    }
 
     #[test]
     fn one_failed_line_spoils_it_and_a_skipped_one_does_not() {

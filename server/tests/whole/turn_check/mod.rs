@@ -82,8 +82,10 @@ impl Found {
 /// Looks at what listens on these ports of this machine, with what else is said.
 fn look_at(ports: [u16; 2], certificates: &Certificates, more: &[&str]) -> Found {
     let [port, tls] = ports.map(|port| port.to_string());
-    let arguments = ["localhost", "--port", &port, "--tls-port", &tls, "--json"];
-    Found::of(&check(&[&arguments, more].concat(), &certificates.roots))
+    // Whatever else the name is on this machine.
+    let here = ["localhost", "--address", "127.0.0.1"];
+    let arguments = [&here[..], &["--port", &port, "--tls-port", &tls, "--json"]].concat();
+    Found::of(&check(&[&arguments[..], more].concat(), &certificates.roots))
 }
 
 /// Looks at `fake` with its own credentials.
@@ -102,6 +104,34 @@ fn a_good_server_passes_every_check() {
     let names: Vec<_> = CHECKS.iter().filter(|name| found.results[**name] == "ok").collect();
     assert_eq!(names.len(), CHECKS.len(), "{}", found.text);
     assert!(!found.text.contains(SECRET), "the credential is not repeated");
+}
+
+#[test]
+fn every_address_is_looked_at_and_a_dead_one_beside_a_good_one_fails() {
+    let folder = Folder::new("turn-addresses");
+    let certificates = Certificates::make(&folder);
+    let fake = Fake::start(Wrong::Nothing, certificates.server(Kind::Good));
+    let [port, tls] = fake.ports.map(|port| port.to_string());
+    let ask = |addresses: &[&str]| {
+        let addresses = addresses.iter().flat_map(|address| ["--address", address]);
+        let at = ["--port", &port, "--tls-port", &tls, "--json", "--timeout-s", "1"];
+        let own = ["localhost", "--user", USER, "--credential", SECRET];
+        let arguments: Vec<&str> = own.into_iter().chain(at).chain(addresses).collect();
+        let output = check(&arguments, &certificates.roots);
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        (output.status.code(), report)
+    };
+    // Nobody is at the second one of the loopback's addresses, as behind a record that was forgotten.
+    let (code, report) = ask(&["127.0.0.1", "127.0.0.2"]);
+    assert_eq!((code, &report["ok"]), (Some(1), &Value::Bool(false)), "{report}");
+    let mut failed = BTreeMap::new();
+    for line in report["checks"].as_array().expect("checks") {
+        let address = line["address"].as_str().unwrap_or_default();
+        *failed.entry(address.to_owned()).or_insert(0) += i32::from(line["result"] == "failed");
+    }
+    let expected = [("", 0), ("127.0.0.1", 0), ("127.0.0.2", 5)].map(|(at, n)| (at.to_owned(), n));
+    assert_eq!(failed, BTreeMap::from(expected), "{report}");
+    assert_eq!(ask(&["127.0.0.1"]).0, Some(0));
 }
 
 #[test]
