@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 use wire::{
     call::CallView,
-    leg::{LegAnswer, LegOffer},
+    leg::{LegAnswer, LegGrant, LegOffer},
     quality::CallQuality,
     signal::{CallBegun, CallChanged, LegGranted, SignalError},
 };
@@ -51,7 +51,7 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
             let created = created == Created::New;
             Note::of("call.started", &CallBegun { created, started })
         }
-        Command::HangUp(it) => changed(desk.hang_up(caller, call(it.call_id), None).await?),
+        Command::HangUp(it, why) => changed(desk.hang_up(caller, call(it.call_id), why.reason).await?),
         Command::Hold(it, hold) => changed(desk.hold(caller, call(it.call_id), hold.reason).await?),
         Command::Resume(it, hold) => changed(desk.resume(caller, call(it.call_id), hold.reason).await?),
         Command::Mute(it, mute) => changed(desk.mute(caller, call(it.call_id), mute).await?),
@@ -60,16 +60,20 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
         Command::CompleteConsult(it, step) => changed(desk.consult_complete(caller, call(it.call_id), step).await?),
         Command::MergeConsult(it, step) => changed(desk.consult_merge(caller, call(it.call_id), step).await?),
         Command::CancelConsult(it, step) => changed(desk.consult_cancel(caller, call(it.call_id), step).await?),
+        Command::Supervise(it, how) => granted(desk.supervise(caller, call(it.call_id), how).await?),
+        Command::EndSupervision(it, how) => {
+            desk.end_supervision(caller, call(it.call_id), how).await?;
+            done()
+        }
+        Command::LiveCalls => Note::of("calls.live", &desk.live_calls(caller).await?),
+        Command::Colleagues => Note::of("staff.available", &desk.staff_available(caller).await?),
         Command::LegOffer(offer) => attach(endpoint, offer, Way::Offer).await?,
         Command::LegRestart(offer) => attach(endpoint, offer, Way::Restart).await?,
         Command::LegCandidate(it) => {
             desk.media().candidate(secret(&it.grant)?, &it.candidate)?;
             return Ok(None);
         }
-        Command::LegRenew(it) => {
-            let grant = desk.grant_leg(caller, call(it.call_id), None).await?;
-            Note::of("leg.grant", &LegGranted { grant })
-        }
+        Command::LegRenew(it) => granted(desk.grant_leg(caller, call(it.call_id), None).await?),
         Command::AcceptOffer(it) => Note::of("offer.accepted", &desk.accept_offer(caller, offer(it.offer_id)).await?),
         Command::RejectOffer(it, reject) => {
             desk.reject_offer(caller, offer(it.offer_id), reject.reason).await?;
@@ -90,6 +94,11 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
 /// The call as it is now.
 fn changed(call: CallView) -> Note {
     Note::of("call.changed", &CallChanged { call })
+}
+
+/// The right to attach a leg.
+fn granted(grant: LegGrant) -> Note {
+    Note::of("leg.grant", &LegGranted { grant })
 }
 
 /// It was done, and there is nothing to say about it.

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::{
-    call::{CallStart, ConsultStart, ConsultStep, Hold, Mute},
+    call::{CallStart, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise, SuperviseEnd},
     leg::{LegCandidate, LegOffer, LegRenew},
     offer::OfferReject,
     signal::{CallCommand, ClientMessage, Hello, OfferCommand, Probe, ServerMessage, SignalError, VERSION},
@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Hello(Hello),
     Snapshot,
     Start(CallStart),
-    HangUp(CallCommand),
+    HangUp(CallCommand, HangUp),
     Hold(CallCommand, Hold),
     Resume(CallCommand, Hold),
     Mute(CallCommand, Mute),
@@ -31,6 +31,10 @@ pub(crate) enum Command {
     CompleteConsult(CallCommand, ConsultStep),
     MergeConsult(CallCommand, ConsultStep),
     CancelConsult(CallCommand, ConsultStep),
+    Supervise(CallCommand, Supervise),
+    EndSupervision(CallCommand, SuperviseEnd),
+    LiveCalls,
+    Colleagues,
     LegOffer(LegOffer),
     LegRestart(LegOffer),
     LegCandidate(LegCandidate),
@@ -79,7 +83,7 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
         "hello" => read(data).map(Command::Hello),
         "snapshot" => Ok(Command::Snapshot),
         "call.start" => read(data).map(Command::Start),
-        "call.hangup" => read(data).map(Command::HangUp),
+        "call.hangup" => about_call(data, Command::HangUp),
         "call.hold" => about_call(data, Command::Hold),
         "call.resume" => about_call(data, Command::Resume),
         "call.mute" => about_call(data, Command::Mute),
@@ -88,6 +92,10 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
         "call.consult.complete" => about_call(data, Command::CompleteConsult),
         "call.consult.merge" => about_call(data, Command::MergeConsult),
         "call.consult.cancel" => about_call(data, Command::CancelConsult),
+        "call.supervise" => about_call(data, Command::Supervise),
+        "call.supervise.end" => about_call(data, Command::EndSupervision),
+        "calls.live" => Ok(Command::LiveCalls),
+        "staff.available" => Ok(Command::Colleagues),
         "leg.offer" => read(data).map(Command::LegOffer),
         "leg.restart" => read(data).map(Command::LegRestart),
         "leg.candidate" => read(data).map(Command::LegCandidate),
@@ -278,3 +286,7 @@ mod tests {
         assert!(text.contains(r#""ref":"1""#) && text.contains(r#""seq":0"#), "{text}");
     }
 }
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod described;

@@ -160,6 +160,50 @@ async fn an_agent_controls_the_call_and_a_colleague_joins_over_sockets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_needs_the_role_for_each_mode_here_too() {
+    let server = server!();
+    let call = json!(uuid::Uuid::from_u128(7));
+    let modes = ["monitor", "whisper", "barge", "takeover"];
+    for (name, role, may) in [
+        ("ann", StaffRole::Agent, 0),
+        ("lee", StaffRole::TeamLead, 2),
+        ("sue", StaffRole::Supervisor, 4),
+    ] {
+        let (_, token) = server.world.staff(name, role).await;
+        let mut line = server.hello(json!({ "token": token })).await;
+        line.expect("welcome").await;
+        for (n, mode) in modes.into_iter().enumerate() {
+            let wanted = json!({ "callId": call, "mode": mode });
+            let refused = line.ask("call.supervise", wanted).await;
+            // The call is none; who may not is told so before anybody looks for it.
+            let code = if n < may { "not_found" } else { "forbidden" };
+            assert_eq!(refused["data"]["code"], code, "{name} {mode}: {refused}");
+        }
+        let left = line.ask("call.supervise.end", json!({ "callId": call })).await;
+        assert_eq!(left["data"]["code"], "not_found");
+    }
+    let (mut customer, call, _) = server.customer("u1").await;
+    let call = json!(uuid::Uuid::from_u128(call.0));
+    let wanted = json!({ "callId": call, "mode": "monitor" });
+    let refused = customer.ask("call.supervise", wanted).await;
+    assert_eq!(refused["data"]["code"], "forbidden", "{refused}");
+    let refused = customer.ask("call.supervise.end", json!({ "callId": call })).await;
+    assert_eq!(refused["data"]["code"], "forbidden", "{refused}");
+    for list in ["calls.live", "staff.available"] {
+        assert_eq!(
+            customer.ask(list, Value::Null).await["data"]["code"],
+            "forbidden",
+            "{list}"
+        );
+    }
+    let mode = json!({ "callId": call, "mode": "eavesdrop" });
+    assert_eq!(
+        customer.ask("call.supervise", mode).await["data"]["code"],
+        "bad_message"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_hears_what_he_missed() {
     let server = server!();
     let (mut customer, call, welcome) = server.customer("u1").await;

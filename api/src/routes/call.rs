@@ -9,7 +9,7 @@ use axum::{
 use call_model::CallId;
 use desk::{Caller, Created};
 use wire::{
-    call::{CallStart, CallStarted, CallView, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise},
+    call::{CallStart, CallStarted, CallView, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise, SuperviseEnd},
     leg::{LegGrant, LegRequest},
     problem::Problem,
 };
@@ -215,13 +215,15 @@ pub(crate) async fn supervise(
 
 /// Ends one's own supervision; twice is once.
 #[utoipa::path(delete, path = "/api/support/call/{id}/supervise", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<SuperviseEnd>,
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn end_supervision(
     State(app): State<App>,
     Who(caller): Who,
     Id(id): Id,
+    Optional(body): Optional<SuperviseEnd>,
 ) -> Result<StatusCode, Failure> {
-    app.desk().end_supervision(&caller, CallId(id.as_u128())).await?;
+    app.desk().end_supervision(&caller, CallId(id.as_u128()), body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,7 +10,7 @@ use ports::{Media, Part, Recordings};
 use tokio::sync::Notify;
 use wire::call::{
     CallEvents, CallPage, CallStart, CallStarted, CallView, ConsultStart, ConsultStep, LiveCalls, QueueSnapshot,
-    Supervise,
+    Supervise, SuperviseEnd,
 };
 use wire::leg::{IceServer, LegGrant};
 use wire::node::{DrainStart, DrainState};
@@ -295,9 +295,9 @@ impl Desk {
     /// Ends one's own supervision; twice is once.
     ///
     /// # Errors
-    /// `not_found`, `forbidden`, `database`.
-    pub async fn end_supervision(&self, caller: &Caller, call: CallId) -> Result<(), Refused> {
-        self.told(supervise::end(self.core(), caller, call).await)
+    /// `not_found`, `forbidden`, `validation`, `database`.
+    pub async fn end_supervision(&self, caller: &Caller, call: CallId, how: SuperviseEnd) -> Result<(), Refused> {
+        self.told(supervise::end(self.core(), caller, call, how.reason).await)
     }
 
     /// The right to attach one's own leg; asked again, a fresh right for the same leg.

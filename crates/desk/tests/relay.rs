@@ -14,6 +14,7 @@ use ports::{Cause, EventKind, LegSummary, MediaEvent, Route, Via};
 use talk::talking;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wire::call::SuperviseEnd;
 use wire::leg::{IceServer, LegPath, Part};
 use wire::relay::RelayVia;
 use wire::staff::StaffRole;
@@ -78,7 +79,11 @@ async fn the_end_of_a_call_and_of_one_leg_frees_what_they_have_at_the_relay() {
     };
     let listens = world.desk.supervise(&boss, call, supervise).await.unwrap();
     assert!(world.relay.closed.lock().unwrap().is_empty());
-    world.desk.end_supervision(&boss, call).await.unwrap();
+    world
+        .desk
+        .end_supervision(&boss, call, SuperviseEnd::default())
+        .await
+        .unwrap();
     let one = world.relay.closed.lock().unwrap().clone();
     assert_eq!(one, [LegId(listens.leg_id.as_u128())]);
     world.desk.hang_up(&customer("u1"), call, None).await.unwrap();

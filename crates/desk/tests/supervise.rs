@@ -12,8 +12,8 @@ use desk::{Caller, Code};
 use ports::{Announce, Cause, Plan, Stance};
 use talk::{plan, talking};
 use uuid::Uuid;
-use wire::call::Supervise;
 use wire::call::SuperviseMode::{self, Barge, Monitor, Whisper};
+use wire::call::{Supervise, SuperviseEnd};
 use wire::staff::StaffRole;
 
 fn how(mode: SuperviseMode) -> Supervise {
@@ -58,8 +58,16 @@ async fn a_supervisor_listens_whispers_joins_and_leaves() {
 
     let joins = world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
     assert_eq!(stance(&plan(&world), joins.leg_id), Some(Stance::Barge));
-    world.desk.end_supervision(&admin, call).await.unwrap();
-    world.desk.end_supervision(&admin, call).await.unwrap();
+    world
+        .desk
+        .end_supervision(&admin, call, SuperviseEnd::default())
+        .await
+        .unwrap();
+    world
+        .desk
+        .end_supervision(&admin, call, SuperviseEnd::default())
+        .await
+        .unwrap();
     assert_eq!(stance(&plan(&world), joins.leg_id), None);
     assert_eq!(
         world
@@ -144,7 +152,11 @@ async fn media_is_told_who_hears_the_tone_while_somebody_supervises() {
     let call = talking(&mut world, "u1", &agent).await;
     world.desk.supervise(&esther, call, how(Monitor)).await.unwrap();
     assert_eq!(plan(&world).announce, Announce::Nobody, "off unless the house says so");
-    world.desk.end_supervision(&esther, call).await.unwrap();
+    world
+        .desk
+        .end_supervision(&esther, call, SuperviseEnd::default())
+        .await
+        .unwrap();
 
     world
         .run("insert into public.support_settings (key, value) values ('supervision', '{}')")
@@ -171,7 +183,11 @@ async fn media_is_told_who_hears_the_tone_while_somebody_supervises() {
         world.desk.hold(&agent, call, None).await.unwrap();
         assert_eq!(plan(&world).announce, expected, "{group}");
         world.desk.resume(&agent, call, None).await.unwrap();
-        world.desk.end_supervision(&esther, call).await.unwrap();
+        world
+            .desk
+            .end_supervision(&esther, call, SuperviseEnd::default())
+            .await
+            .unwrap();
         assert_eq!(plan(&world).announce, Announce::Nobody, "nobody supervises");
     }
 }
@@ -190,7 +206,15 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
     world.desk.supervise(&admin, call, why).await.unwrap();
     world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
     world.desk.supervise(&admin, call, how(Barge)).await.unwrap();
-    world.desk.end_supervision(&admin, call).await.unwrap();
+    let long = SuperviseEnd {
+        reason: Some("x".repeat(65)),
+    };
+    let refused = world.desk.end_supervision(&admin, call, long).await.unwrap_err();
+    assert_eq!(refused.code, Code::Validation);
+    let why = SuperviseEnd {
+        reason: Some("goes well".to_owned()),
+    };
+    world.desk.end_supervision(&admin, call, why).await.unwrap();
     assert_eq!(
         world
             .texts(
@@ -201,7 +225,7 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
         [
             "call.supervision_began monitor trainee staff:esther",
             "call.supervision_changed barge staff:esther",
-            "call.supervision_ended barge staff:esther"
+            "call.supervision_ended barge goes well staff:esther"
         ]
     );
     assert_eq!(
@@ -226,7 +250,11 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
         )
         .await;
     world.desk.supervise(&admin, call, how(Whisper)).await.unwrap();
-    world.desk.end_supervision(&admin, call).await.unwrap();
+    world
+        .desk
+        .end_supervision(&admin, call, SuperviseEnd::default())
+        .await
+        .unwrap();
     assert_eq!(read(&world, &agent, call).await, 2, "from now on she is told");
     assert_eq!(read(&world, &admin, call).await, 5);
 }

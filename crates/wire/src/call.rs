@@ -373,6 +373,17 @@ wire! {
 }
 
 wire! {
+    /// Body of `DELETE /api/support/call/{id}/supervise`.
+    #[derive(Default)]
+    pub struct SuperviseEnd {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
     /// A supervisor, as the call's agent is told of him.
     pub struct Supervised {
         /// His display name.

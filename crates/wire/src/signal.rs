@@ -168,7 +168,8 @@ wire! {
 }
 
 wire! {
-    /// A leg may be attached (`leg.grant`).
+    /// A leg may be attached (`leg.grant`): unasked once a call was accepted, and the answer to `leg.renew` and
+    /// `call.supervise`.
     pub struct LegGranted {
         /// The grant.
         pub grant: LegGrant,
@@ -207,8 +208,8 @@ wire! {
 
 wire! {
     /// `call.hangup`, `call.hold`, `call.resume`, `call.mute`, `call.unmute`, `call.consult`, `call.consult.complete`,
-    /// `call.consult.merge`, `call.consult.cancel` (beside the bodies of the requests of the same names), `wrapup.end`,
-    /// `wrapup.extend`.
+    /// `call.consult.merge`, `call.consult.cancel`, `call.supervise`, `call.supervise.end` (beside the bodies of the
+    /// requests of the same names), `wrapup.end`, `wrapup.extend`. `docs/websocket.md` has them all.
     pub struct CallCommand {
         /// The call.
         pub call_id: Uuid,

@@ -2,8 +2,8 @@
 
 /**
  * `call.hangup`, `call.hold`, `call.resume`, `call.mute`, `call.unmute`, `call.consult`, `call.consult.complete`,
- * `call.consult.merge`, `call.consult.cancel` (beside the bodies of the requests of the same names), `wrapup.end`,
- * `wrapup.extend`.
+ * `call.consult.merge`, `call.consult.cancel`, `call.supervise`, `call.supervise.end` (beside the bodies of the
+ * requests of the same names), `wrapup.end`, `wrapup.extend`. `docs/websocket.md` has them all.
  */
 export type CallCommand = { 
 /**

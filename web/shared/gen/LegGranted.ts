@@ -2,7 +2,8 @@
 import type { LegGrant } from "./LegGrant";
 
 /**
- * A leg may be attached (`leg.grant`).
+ * A leg may be attached (`leg.grant`): unasked once a call was accepted, and the answer to `leg.renew` and
+ * `call.supervise`.
  */
 export type LegGranted = { 
 /**

@@ -414,7 +414,7 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
         if leg.part == "supervisor" {
-            supervise::ended(tx, work, leg).await?;
+            supervise::ended(tx, work, leg, None).await?;
         }
     }
     // The next agent begins in talk.

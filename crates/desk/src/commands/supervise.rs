@@ -141,13 +141,23 @@ async fn leg_for(
 const RETRY_S: u32 = 30;
 
 /// Ends one's own supervision; twice is once.
-pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Result<(), Refused> {
+pub(crate) async fn end(
+    core: &Arc<Core>,
+    caller: &Caller,
+    call: CallId,
+    reason: Option<String>,
+) -> Result<(), Refused> {
     let (staff, _) = caller.staff()?;
+    let word = word(reason)?;
     let caller_in = caller.clone();
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
             let row = find(tx, call).await?;
-            let act = Act::now(Actor::of(tx, &caller_in).await?);
+            let act = Act {
+                actor: Actor::of(tx, &caller_in).await?,
+                at: None,
+                word,
+            };
             let mut work = apply::load(tx, row.id, &act).await?;
             let id = Uuid::from_u128(staff.0);
             let live = legs::live(tx.conn(), work.row.id).await?;
@@ -155,7 +165,7 @@ pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Resu
                 .iter()
                 .filter(|leg| leg.part == "supervisor" && leg.staff_id == Some(id));
             let Some(own) = own.next() else { return Ok(()) };
-            ended(tx, &work, own).await?;
+            ended(tx, &work, own, act.word.as_deref()).await?;
             leave(tx, &work, own, Cause::HangUp).await?;
             apply::replan(tx, &mut work).await?;
             audit(tx, &work, "call.supervision_ended", &act).await
@@ -165,9 +175,12 @@ pub(crate) async fn end(core: &Arc<Core>, caller: &Caller, call: CallId) -> Resu
 }
 
 /// The supervision of this leg ends; to be told before its interval is closed.
-pub(super) async fn ended(tx: &mut Tx, work: &Work, leg: &LegRow) -> Result<(), Refused> {
+pub(super) async fn ended(tx: &mut Tx, work: &Work, leg: &LegRow, reason: Option<&str>) -> Result<(), Refused> {
     let mode = legs::supervision(tx.conn(), leg.id).await?;
-    let data = told(tx, mode.as_deref()).await?;
+    let mut data = told(tx, mode.as_deref()).await?;
+    if let Some(reason) = reason {
+        data["reason"] = json!(reason);
+    }
     let kind = "call.supervision_ended";
     events::call_event(tx.conn(), work.row.id, kind, work.at, &work.actor, &data).await
 }

@@ -70,7 +70,7 @@ async fn become_agent(core: &Core, tx: &mut Tx, work: &mut Work, me: Uuid, act: 
     let slot = slot.ok_or_else(|| Refused::because(Code::AlreadyInCall, "you have no free slot for a call"))?;
     for leg in legs::live(tx.conn(), work.row.id).await? {
         if leg.part == "supervisor" && leg.staff_id == Some(me) {
-            supervise::ended(tx, work, &leg).await?;
+            supervise::ended(tx, work, &leg, act.word.as_deref()).await?;
             owner::end_leg(tx, work, &leg, Cause::Replaced).await?;
         }
     }
