@@ -57,6 +57,8 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(call::resume))
         .routes(routes!(call::mute))
         .routes(routes!(call::unmute))
+        .routes(routes!(call::shield))
+        .routes(routes!(call::unshield))
         .routes(routes!(call::consult))
         .routes(routes!(call::consult_complete))
         .routes(routes!(call::consult_merge))

@@ -345,6 +345,8 @@ POST  call/0/hold         {}                                  not_found  not_fou
 POST  call/0/resume       {}                                  not_found  not_found  not_found  not_found
 POST  call/0/mute         {"part":"agent"}                    not_found  not_found  not_found  not_found
 POST  call/0/unmute       {"part":"supervisor"}               validation validation validation validation
+POST  call/0/shield       {}                                  not_found  not_found  not_found  not_found
+POST  call/0/unshield     {}                                  not_found  not_found  not_found  not_found
 POST  call/0/consult      {"staffId":"00000000-0000-0000-0000-000000000009"} not_found not_found not_found not_found
 POST  call/0/consult/complete {}                              not_found  not_found  not_found  not_found
 POST  call/0/consult/merge {}                                 not_found  not_found  not_found  not_found
@@ -404,5 +406,5 @@ async fn each_role_hears_its_own_answer_to_the_same_question() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(asked, 39 * 4);
+    assert_eq!(asked, 41 * 4);
 }

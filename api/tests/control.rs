@@ -63,6 +63,11 @@ async fn a_call_is_muted_shared_and_taken_over() {
     let part = json!({ "part": "agent" });
     let heard = ask(&server, &ann, "POST", &call("unmute"), part, StatusCode::OK).await;
     assert_eq!(heard["muted"], json!([]));
+    let why = json!({ "reason": "card number" });
+    let on = ask(&server, &ann, "POST", &call("shield"), why, StatusCode::OK).await;
+    assert_eq!(on["shielded"], "on");
+    let off = ask(&server, &ann, "POST", &call("unshield"), json!({}), StatusCode::OK).await;
+    assert_eq!(off["shielded"], "off");
 
     let ben = server.online("ben").await;
     let there = ask(&server, &ann, "GET", "staff/available", json!({}), StatusCode::OK).await;
@@ -160,6 +165,8 @@ async fn a_call_is_muted_shared_and_taken_over() {
         [
             "call.muted",
             "call.unmuted",
+            "call.shielded",
+            "call.unshielded",
             "call.offered",
             "call.consult_started",
             "call.consult_answered",

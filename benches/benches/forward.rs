@@ -13,7 +13,7 @@ use media_core::RoomId;
 use media_core::addr::Key;
 use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
-use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::origin::{Relayed, Via, Wire};
 use media_core::shard::{FORESEEN_MAX, Slot};
 use media_core::tap::{Record, TapSink};
@@ -159,6 +159,7 @@ fn rooms(rooms: usize, tap: Tap, relayed: bool) -> (Bed, Crowd) {
             epoch: 1,
             stances: pair.iter().map(|client| (client.leg, Stance::Talk)).collect(),
             announce: Announce::Nobody,
+            shield: Shield::Off,
             tap,
         };
         let planned = bed.shard.command(bed.now, Command::Plan(Box::new(plan)));

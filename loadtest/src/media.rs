@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use call_model::{CallId, LegId};
 use media_server::{Config, MediaServer};
-use ports::{Announce, Cause, LegGrant, Media, Part, Plan, Red, Sdp, Secret, Stance, Tap};
+use ports::{Announce, Cause, LegGrant, Media, Part, Plan, Red, Sdp, Secret, Shield, Stance, Tap};
 use serde::{Deserialize, Serialize};
 use testkit::bad_line::Dice;
 use uuid::Uuid;
@@ -185,6 +185,7 @@ impl Control {
             stances: here.legs.clone(),
             tap: Tap::Off,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         });
     }
 }

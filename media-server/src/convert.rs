@@ -6,8 +6,8 @@ use media_core::quality::flags::FlagSet;
 use media_core::quality::thresholds;
 use media_core::{counters, matrix, origin, sdp};
 use ports::{
-    Announce, Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Stance, Tap,
-    Thresholds, Via,
+    Announce, Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Shield, Stance,
+    Tap, Thresholds, Via,
 };
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
@@ -98,6 +98,10 @@ pub(crate) fn plan(plan: Plan) -> matrix::Plan {
             Announce::Nobody => matrix::Announce::Nobody,
             Announce::Agents => matrix::Announce::Agents,
             Announce::All => matrix::Announce::All,
+        },
+        shield: match plan.shield {
+            Shield::Off => matrix::Shield::Off,
+            Shield::On => matrix::Shield::On,
         },
     }
 }

@@ -456,7 +456,7 @@ impl Metrics {
 }
 
 /// Everything that a shard drops, by the name of the reason.
-fn drops(totals: &Totals) -> [(&'static str, u64); 29] {
+fn drops(totals: &Totals) -> [(&'static str, u64); 30] {
     [
         ("size", totals.drop_size),
         ("protocol", totals.drop_protocol),
@@ -479,6 +479,7 @@ fn drops(totals: &Totals) -> [(&'static str, u64); 29] {
         ("slot", totals.drop_slot),
         ("no_slot", totals.drop_no_slot),
         ("dtmf", totals.drop_dtmf),
+        ("shielded", totals.drop_shielded),
         ("dtls_limit", totals.drop_dtls_limit),
         ("jobs", totals.drop_jobs),
         ("events", totals.drop_events),

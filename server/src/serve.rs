@@ -155,6 +155,7 @@ async fn run_parts(
             OnUnavailable::Warn => desk::OnUnavailable::Warn,
         },
         red: settings.media.red.into(),
+        shield: settings.media.shield.into(),
         registry: registry.clone(),
     };
     let auth = plan.auth(settings, service_key.as_deref())?;

@@ -181,6 +181,11 @@ pub(crate) struct MediaSettings {
     #[config(env = "HELPLINE_MEDIA_RED", default = "offer")]
     pub(crate) red: Red,
 
+    /// Which calls keep the keys that are pressed in them (telephone events, as a phone's or a gateway's) from everybody, while
+    /// the voice goes on: `on_demand` those whose agent asks for it, `always` every one from its begin to its end.
+    #[config(env = "HELPLINE_MEDIA_SHIELD", default = "on_demand")]
+    pub(crate) shield: Shield,
+
     /// What customers on hold hear: an Ogg Opus file, mono or stereo, in frames of 20 ms, 16 MiB at most. An empty text
     /// is silence. Default: a tune that comes with the program.
     #[config(env = "HELPLINE_MEDIA_HOLD_MUSIC")]
@@ -218,6 +223,25 @@ impl From<Red> for ports::Red {
             Red::Off => ports::Red::Off,
             Red::Offer => ports::Red::Offer,
             Red::Prefer => ports::Red::Prefer,
+        }
+    }
+}
+
+/// See [`MediaSettings::shield`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shield {
+    /// The agent's switch.
+    OnDemand,
+    /// Every call.
+    Always,
+}
+
+impl From<Shield> for desk::Shielding {
+    fn from(shield: Shield) -> desk::Shielding {
+        match shield {
+            Shield::OnDemand => desk::Shielding::OnDemand,
+            Shield::Always => desk::Shielding::Always,
         }
     }
 }
@@ -362,6 +386,7 @@ mod tests {
             Ok(media_server::Pin::default())
         );
         assert_eq!(ports::Red::from(settings.media.red), ports::Red::Offer);
+        assert_eq!(desk::Shielding::from(settings.media.shield), desk::Shielding::OnDemand);
         assert_eq!(settings.drain_timeout_seconds, u64::from(desk::DRAIN_S));
     }
 

@@ -56,6 +56,8 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, command: Command) -> Resul
         Command::Resume(it, hold) => changed(desk.resume(caller, call(it.call_id), hold.reason).await?),
         Command::Mute(it, mute) => changed(desk.mute(caller, call(it.call_id), mute).await?),
         Command::Unmute(it, mute) => changed(desk.unmute(caller, call(it.call_id), mute).await?),
+        Command::Shield(it, how) => changed(desk.shield(caller, call(it.call_id), how).await?),
+        Command::Unshield(it, how) => changed(desk.unshield(caller, call(it.call_id), how).await?),
         Command::Consult(it, whom) => changed(desk.consult(caller, call(it.call_id), whom).await?),
         Command::CompleteConsult(it, step) => changed(desk.consult_complete(caller, call(it.call_id), step).await?),
         Command::MergeConsult(it, step) => changed(desk.consult_merge(caller, call(it.call_id), step).await?),

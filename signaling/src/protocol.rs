@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 use wire::{
-    call::{CallStart, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise, SuperviseEnd},
+    call::{CallStart, ConsultStart, ConsultStep, HangUp, Hold, Mute, Shield, Supervise, SuperviseEnd},
     leg::{LegCandidate, LegOffer, LegRenew},
     offer::OfferReject,
     signal::{CallCommand, ClientMessage, Hello, OfferCommand, Probe, ServerMessage, SignalError, VERSION},
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Resume(CallCommand, Hold),
     Mute(CallCommand, Mute),
     Unmute(CallCommand, Mute),
+    Shield(CallCommand, Shield),
+    Unshield(CallCommand, Shield),
     Consult(CallCommand, ConsultStart),
     CompleteConsult(CallCommand, ConsultStep),
     MergeConsult(CallCommand, ConsultStep),
@@ -88,6 +90,8 @@ pub(crate) fn parse(text: &str) -> Result<Asked, NotUnderstood> {
         "call.resume" => about_call(data, Command::Resume),
         "call.mute" => about_call(data, Command::Mute),
         "call.unmute" => about_call(data, Command::Unmute),
+        "call.shield" => about_call(data, Command::Shield),
+        "call.unshield" => about_call(data, Command::Unshield),
         "call.consult" => about_call(data, Command::Consult),
         "call.consult.complete" => about_call(data, Command::CompleteConsult),
         "call.consult.merge" => about_call(data, Command::MergeConsult),

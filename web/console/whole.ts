@@ -2,11 +2,15 @@
 
 import type { CallView } from "../shared/gen/CallView.ts";
 import type { LegQuality } from "../shared/gen/LegQuality.ts";
+import type { Shielded } from "../shared/gen/Shielded.ts";
 
 type Older<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
 
 /** Nobody is muted by a server that cannot mute. */
 export const wholeCall = (call: Older<CallView, "muted">): CallView => ({ ...call, muted: call.muted ?? [] });
+
+/** No keys are kept back by a server that cannot shield them. */
+export const shieldOf = (call: CallView): Shielded => call.shielded ?? "off";
 
 /** Nothing is known of who speaks, and nothing is wrong. */
 export const wholeLegs = (legs: readonly Older<LegQuality, "speaking" | "flags">[]): LegQuality[] =>

@@ -9,7 +9,10 @@ use axum::{
 use call_model::CallId;
 use desk::{Caller, Created};
 use wire::{
-    call::{CallStart, CallStarted, CallView, ConsultStart, ConsultStep, HangUp, Hold, Mute, Supervise, SuperviseEnd},
+    call::{
+        CallStart, CallStarted, CallView, ConsultStart, ConsultStep, HangUp, Hold, Mute, Shield, Supervise,
+        SuperviseEnd,
+    },
     leg::{LegGrant, LegRequest},
     problem::Problem,
 };
@@ -135,6 +138,34 @@ pub(crate) async fn unmute(
     Payload(body): Payload<Mute>,
 ) -> Reply<CallView> {
     Ok(Json(app.desk().unmute(&caller, CallId(id.as_u128()), body).await?))
+}
+
+/// Keeps the keys that are pressed (telephone events) from everybody in the call, while the voice goes on. Twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/shield", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<Shield>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn shield(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<Shield>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().shield(&caller, CallId(id.as_u128()), body).await?))
+}
+
+/// Lets pressed keys go where the voice goes again, unless the house shields every call. Twice is once.
+#[utoipa::path(post, path = "/api/support/call/{id}/unshield", tag = "agent", params(("id" = uuid::Uuid, Path)),
+    request_body = Option<Shield>,
+    responses((status = 200, body = CallView),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn unshield(
+    State(app): State<App>,
+    Who(caller): Who,
+    Id(id): Id,
+    Optional(body): Optional<Shield>,
+) -> Reply<CallView> {
+    Ok(Json(app.desk().unshield(&caller, CallId(id.as_u128()), body).await?))
 }
 
 /// Asks a colleague for help; the customer hears music meanwhile. Twice is once.

@@ -1,14 +1,15 @@
-//! What stands beside the status of an answered call, as its readers see it: hold, mutes, a consulted colleague, and who
-//! supervises. Converts, never decides.
+//! What stands beside the status of a call with an agent, as its readers see it: hold, mutes, the shield over pressed keys,
+//! a consulted colleague, and who supervises. Converts, never decides.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::Time;
-use wire::call::{Consult, ConsultState, LiveSupervisor, Supervised};
+use wire::call::{Consult, ConsultState, LiveSupervisor, Shielded, Supervised};
 use wire::leg::Part;
 
-use crate::commands::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SUPERVISE};
+use crate::commands::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SHIELD, SUPERVISE};
 use crate::commands::modes::mode_of;
+use crate::commands::shield;
 use crate::refusal::Refused;
 use crate::store::legs::{self, OpenInterval};
 use crate::store::offers::{self, ConsultRow};
@@ -22,6 +23,7 @@ pub(crate) struct Beside {
     /// Since when agent and colleague are apart from the customer, asked or speaking.
     apart_since: Option<At>,
     muted: Vec<Part>,
+    pub(crate) shielded: Shielded,
     pub(crate) consult: Option<Consult>,
     pub(crate) supervisors: Vec<LiveSupervisor>,
 }
@@ -50,6 +52,8 @@ impl Beside {
                 CONSULT => beside.apart_since = Some(open.started_at),
                 MUTE => beside.muted.extend(open.part.as_deref().map(views::part)),
                 CONFERENCE => conference = Some(open.started_at),
+                SHIELD if shield::is_always(open.mode.as_deref()) => beside.shielded = Shielded::Always,
+                SHIELD => beside.shielded = Shielded::On,
                 SUPERVISE => beside.supervisors.extend(supervisor(open)),
                 _ => {}
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use call_model::{CallId, LegId, OfferId, RecordingId, StaffId, Timestamp, UserId};
 use governor::clock::DefaultClock;
-use ports::{Media, Part, Recordings};
+use ports::{Media, Part, Recordings, Shield};
 use tokio::sync::Notify;
 use wire::call::{
     CallEvents, CallPage, CallStart, CallStarted, CallView, ConsultStart, ConsultStep, LiveCalls, QueueSnapshot,
@@ -26,7 +26,7 @@ use crate::commands::hold::Hold;
 use crate::commands::mute::{self, Mute};
 use crate::commands::once::IdempotencyKey;
 use crate::commands::people::DemoAccount;
-use crate::commands::{agent, contact, drain, heard, hold, people, start, supervise};
+use crate::commands::{agent, contact, drain, heard, hold, people, shield, start, supervise};
 use crate::hub::{Hub, HubFeed};
 use crate::limits::Starts;
 use crate::live;
@@ -199,6 +199,22 @@ impl Desk {
     pub async fn unmute(&self, caller: &Caller, call: CallId, wanted: wire::call::Mute) -> Result<CallView, Refused> {
         let wire::call::Mute { part, reason } = wanted;
         self.told(mute::set(self.core(), caller, call, part, Mute::Off, reason).await)
+    }
+
+    /// Keeps pressed keys from everybody in the call, whoever hears the voice; twice is once.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `validation`, `database`.
+    pub async fn shield(&self, caller: &Caller, call: CallId, how: wire::call::Shield) -> Result<CallView, Refused> {
+        self.told(shield::set(self.core(), caller, call, Shield::On, how.reason).await)
+    }
+
+    /// Lets pressed keys go where the voice goes again; twice is once.
+    ///
+    /// # Errors
+    /// Those of [`Desk::shield`]; `forbidden` where the house shields every call.
+    pub async fn unshield(&self, caller: &Caller, call: CallId, how: wire::call::Shield) -> Result<CallView, Refused> {
+        self.told(shield::set(self.core(), caller, call, Shield::Off, how.reason).await)
     }
 
     /// Asks a colleague for help; the customer hears music meanwhile. Twice is once.

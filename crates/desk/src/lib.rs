@@ -62,5 +62,5 @@ pub use settings::{
     ALERT_AFTER_S, ALERT_AFTER_S_MAX, ALERT_AFTER_S_MIN, ALERT_QUIET_MINUTES, ALERT_QUIET_MINUTES_MAX,
     ALERT_QUIET_MINUTES_MIN,
 };
-pub use shared::{DeskOptions, NodeEpoch, OnUnavailable, Random};
+pub use shared::{DeskOptions, NodeEpoch, OnUnavailable, Random, Shielding};
 pub use tx::{CONNECTIONS_MAX, DeskConfig, Store};

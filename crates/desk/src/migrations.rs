@@ -46,6 +46,7 @@ const FILES: &[(i64, &str, &str)] = &[
         "interval_reasons",
         include_str!("../../../migrations/0017_interval_reasons.sql"),
     ),
+    (18, "shield", include_str!("../../../migrations/0018_shield.sql")),
 ];
 
 /// How the database stands to this program's migrations.

@@ -43,6 +43,16 @@ pub enum OnUnavailable {
     Warn,
 }
 
+/// Which calls have their pressed keys kept from everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shielding {
+    /// Those whose agent asks for it, as long as he wants it.
+    #[default]
+    OnDemand,
+    /// Every call that begins from now on, from its begin to its end.
+    Always,
+}
+
 /// What the edge decides.
 #[derive(Clone)]
 pub struct DeskOptions {
@@ -56,6 +66,8 @@ pub struct DeskOptions {
     pub recorder_missing: OnUnavailable,
     /// Redundant audio for the legs of calls; a line test never has it.
     pub red: ports::Red,
+    /// Which calls have their pressed keys kept from everybody.
+    pub shield: Shielding,
     /// Where the desk's metrics are registered.
     pub registry: prometheus::Registry,
 }

@@ -62,7 +62,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         None => None,
     };
     let beside = match row.status.as_str() {
-        "answered" => Beside::read(&mut *conn, row.id).await?,
+        "connecting" | "answered" => Beside::read(&mut *conn, row.id).await?,
         _ => Beside::default(),
     };
     let supervised = match reader {
@@ -108,6 +108,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         recorded,
         held_since: beside.held_since(reader),
         muted: beside.muted(reader),
+        shielded: beside.shielded,
         consult: beside.consult.filter(|_| reader == Reader::Staff),
         supervised,
         lines,

@@ -107,6 +107,8 @@ pub struct Totals {
     pub drop_no_slot: u64,
     /// Telephone events that the listener cannot take.
     pub drop_dtmf: u64,
+    /// Telephone events that nobody gets, because the room's plan keeps pressed keys from everybody.
+    pub drop_shielded: u64,
     /// DTLS beyond its limits.
     pub drop_dtls_limit: u64,
     /// Jobs that found the queue full.

@@ -87,6 +87,16 @@ pub enum Announce {
     All,
 }
 
+/// Whether the keys that somebody presses (telephone events, RFC 4733) go where his voice goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Shield {
+    /// They do.
+    #[default]
+    Off,
+    /// Nobody gets them, whoever hears the voice.
+    On,
+}
+
 /// The whole of who takes part how in one room: never a delta. The highest epoch wins; the same one twice is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -100,6 +110,8 @@ pub struct Plan {
     pub tap: Tap,
     /// Who is told of supervisors.
     pub announce: Announce,
+    /// Whether pressed keys are kept from everybody.
+    pub shield: Shield,
 }
 
 /// Whether somebody is at the other end of a leg. No edge depends on it: the next packet of one who is away is heard.

@@ -6,7 +6,7 @@
 //! a slot.
 
 use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
-use crate::matrix::{self, Announce, Edges, Line, Part, Plan, Seat, Stance, Tap};
+use crate::matrix::{self, Announce, Edges, Line, Part, Plan, Seat, Shield, Stance, Tap};
 use crate::quality::flags::DeadAir;
 use crate::{LegId, RoomId};
 
@@ -113,6 +113,11 @@ impl Room {
     #[inline]
     pub(crate) fn tapped(&self, seat: usize) -> bool {
         self.live && self.taped >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
+    }
+
+    /// True if nobody gets the keys that are pressed in this room.
+    pub(crate) fn shields(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.shield == Shield::On)
     }
 
     /// Seats of the parties that hear each other now; fewer than two converse with nobody.
@@ -245,6 +250,7 @@ mod tests {
             stances,
             tap: Tap::On,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         });
         room.replan()
     }

@@ -145,6 +145,16 @@ impl Slot {
         })
     }
 
+    /// The packet `index_in` of `source` is kept from this listener: what follows it goes on at +1, as if it had never been.
+    /// A packet from before it that comes late goes out no more, for its number belongs to another one now. One that was
+    /// overtaken stays a gap: what follows it is sent already.
+    pub fn pass_over(&mut self, source: Source, index_in: u64) {
+        if self.source == Some(source) && index_in > self.newest_in && index_in >= self.floor {
+            self.offset -= 1;
+            self.floor = index_in + 1;
+        }
+    }
+
     /// True if the slot is free or is already fed by this leg.
     #[must_use]
     pub fn suits(&self, leg: u32) -> bool {
@@ -329,6 +339,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_over_leaves_no_gap_and_no_number_of_its_own() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        // The last one that was sent has 109. Three are kept back, the first of them lost its predecessor.
+        for kept_back in [index + 1, index + 2, index + 3] {
+            slot.pass_over(A, kept_back);
+        }
+        let next = slot.stamp(A, index + 4, timestamp + 4 * 960, now + 4 * FRAME).unwrap();
+        assert_eq!(
+            (next.index, next.timestamp),
+            (111, 5_000 + 14 * 960),
+            "only what was lost is a gap"
+        );
+        assert!(!next.switched);
+        let late = slot.stamp(A, index, timestamp, now + 4 * FRAME);
+        assert_eq!(
+            late,
+            Err(Refused::BeforeSwitch),
+            "its number may be another one's by now"
+        );
+        let before = slot.clone();
+        for unmoved in [(B, index + 9), (A, index + 4), (A, index + 2)] {
+            slot.pass_over(unmoved.0, unmoved.1);
+        }
+        assert_eq!(
+            (slot.offset, slot.floor),
+            (before.offset, before.floor),
+            "another's, sent, overtaken"
+        );
+        assert_eq!(
+            slot.stamp(A, index + 5, timestamp + 5 * 960, now + 5 * FRAME)
+                .unwrap()
+                .index,
+            112
+        );
+    }
+
+    #[test]
+    fn a_thousand_and_more_that_are_passed_over_are_a_switch_that_goes_on_at_plus_one() {
+        let (mut slot, now, index, timestamp) = fed(10);
+        for n in 0..2_000 {
+            slot.pass_over(A, index + n);
+        }
+        let next = slot
+            .stamp(A, index + 2_000, timestamp + 2_000 * 960, now + 2_000 * FRAME)
+            .unwrap();
+        assert_eq!((next.index, next.timestamp), (110, 5_000 + 2_010 * 960));
+    }
+
+    #[test]
     fn packets_128_behind_the_newest_are_too_old() {
         let (mut slot, now, index, timestamp) = fed(1);
         slot.stamp(A, index + 200, timestamp + 200 * 960, now + 200 * FRAME)
@@ -364,6 +423,10 @@ mod tests {
                 slot.release();
             }
             let index_in = base[which] - draw(200);
+            if draw(20) == 0 {
+                slot.pass_over([A, B][which], index_in + draw(3));
+                continue;
+            }
             let timestamp = (index_in as u32).wrapping_mul(960);
             if let Ok(stamp) = slot.stamp([A, B][which], index_in, timestamp, now) {
                 assert!(seen.insert(stamp.index), "index {} twice at step {step}", stamp.index);

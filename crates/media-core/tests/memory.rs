@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use media_core::command::{Command, Report};
 use media_core::dtls::{AWAKE_AFTER, Certificate, Handshake, Output};
-use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::srtp::Profile;
 use media_core::{RoomId, limits};
 use testkit::bed::{Bed, Client, FRAME};
@@ -57,6 +57,7 @@ fn a_leg_keeps_no_more_than_its_share() {
                 stances: stances.clone(),
                 tap: Tap::Off,
                 announce: Announce::Nobody,
+                shield: Shield::Off,
             };
             bed.shard.command(bed.now, Command::Plan(Box::new(plan)))
         })

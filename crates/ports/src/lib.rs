@@ -20,7 +20,7 @@ pub use media::{
     Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
     MediaEvent, Part, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp,
 };
-pub use plan::{Announce, Plan, Stance, Tap};
+pub use plan::{Announce, Plan, Shield, Stance, Tap};
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, Sound, StepKind,
     StoredFile, Voice, Waveform, WaveformFault,

@@ -50,6 +50,17 @@ pub enum Announce {
     All,
 }
 
+/// Whether the keys that somebody presses (telephone events, RFC 4733) go where his voice goes. That one was pressed is
+/// told either way ([`crate::EventKind::Dtmf`]), and never which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Shield {
+    /// They do.
+    #[default]
+    Off,
+    /// Nobody gets them, whoever hears the voice.
+    On,
+}
+
 /// The whole of who takes part how: never a delta. The highest epoch wins; the same epoch twice is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -63,4 +74,6 @@ pub struct Plan {
     pub tap: Tap,
     /// Who is told of supervisors.
     pub announce: Announce,
+    /// Whether pressed keys are kept from everybody.
+    pub shield: Shield,
 }

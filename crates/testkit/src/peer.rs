@@ -40,6 +40,9 @@ pub struct Numbers {
     pub timestamp: u32,
 }
 
+/// Payload type of telephone events in [`Peer::offer_with_keys`]: above all that Opus is given.
+pub const KEYS: u8 = 126;
+
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -151,6 +154,16 @@ impl Peer {
             }
         }
         offer
+    }
+
+    /// As [`Peer::offer`], for somebody who can press keys and hears those of others (RFC 4733).
+    #[must_use]
+    pub fn offer_with_keys(&self) -> String {
+        let opus = self.numbers.opus;
+        let map = format!("a=rtpmap:{opus} opus/48000/2\r\n");
+        self.offer()
+            .replace(&format!("SAVPF {opus}\r\n"), &format!("SAVPF {opus} {KEYS}\r\n"))
+            .replace(&map, &format!("{map}a=rtpmap:{KEYS} telephone-event/48000\r\n"))
     }
 
     /// Takes the answer; checks begin with the next [`Peer::timeout`].
@@ -363,6 +376,23 @@ impl Peer {
     /// Seals the next packet of the voice into `buffer`; returns its length, or `None` before the keys are there or
     /// when the buffer is too small. `samples` at 48 kHz move the clock on behind it; `level` in -dBov, 0 loud.
     pub fn speak(&mut self, buffer: &mut [u8], payload: &[u8], samples: u32, level: u8, voice: bool) -> Option<usize> {
+        self.send(buffer, self.numbers.opus, payload, samples, (level, voice))
+    }
+
+    /// The same for one packet of a telephone event. All packets of a press have one timestamp, so `samples` is 0 but for
+    /// the last (RFC 4733 §2.1).
+    pub fn press(&mut self, buffer: &mut [u8], event: [u8; 4], samples: u32) -> Option<usize> {
+        self.send(buffer, KEYS, &event, samples, (127, false))
+    }
+
+    fn send(
+        &mut self,
+        buffer: &mut [u8],
+        kind: u8,
+        payload: &[u8],
+        samples: u32,
+        (level, voice): (u8, bool),
+    ) -> Option<usize> {
         let keys = self.keys.as_mut()?;
         let len = RTP_HEAD_BYTES + payload.len();
         if buffer.len() < len + RTP_OVERHEAD_MAX {
@@ -370,6 +400,7 @@ impl Peer {
         }
         let head = head(&self.numbers, self.index as u16, self.timestamp, level, voice);
         buffer[..RTP_HEAD_BYTES].copy_from_slice(&head);
+        buffer[1] = kind;
         buffer[RTP_HEAD_BYTES..len].copy_from_slice(payload);
         let sealed = keys.outbound.seal_rtp(buffer, len, self.index).ok()?;
         self.index += 1;

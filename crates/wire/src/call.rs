@@ -127,6 +127,10 @@ wire! {
         /// Whose voice the server keeps from everybody; a customer is told of his own only.
         #[serde(default)]
         pub muted: Vec<Part>,
+        /// Whether the keys that somebody presses are kept from everybody.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Shielded>", optional))]
+        pub shielded: Shielded,
         /// The colleague who is asked or takes part; only for staff.
         #[cfg_attr(test, ts(optional = nullable))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,6 +299,30 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(optional = nullable))]
         pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Body of `POST /api/support/call/{id}/shield` and `/unshield`.
+    pub struct Shield {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Whether pressed keys (telephone events, RFC 4733) are kept from everybody in the call.
+    #[derive(Default)]
+    pub enum Shielded {
+        /// They go where the voice goes.
+        #[default]
+        Off,
+        /// Nobody gets them, until that is taken back or the call ends.
+        On,
+        /// Nobody gets them, by a rule of the house that nobody in the call can change.
+        Always,
     }
 }
 

@@ -148,8 +148,9 @@ wire! {
 
 wire! {
     /// A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.muted`,
-    /// `call.unmuted`, `call.consulting`, `call.consult_ended`, `call.transferred`, `call.taken_over`, `call.requeued`,
-    /// `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's line went or came back).
+    /// `call.unmuted`, `call.shielded`, `call.unshielded`, `call.consulting`, `call.consult_ended`, `call.transferred`,
+    /// `call.taken_over`, `call.requeued`, `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's
+    /// line went or came back).
     pub struct CallChanged {
         /// The call as it is now.
         pub call: CallView,
@@ -207,9 +208,9 @@ wire! {
 }
 
 wire! {
-    /// `call.hangup`, `call.hold`, `call.resume`, `call.mute`, `call.unmute`, `call.consult`, `call.consult.complete`,
-    /// `call.consult.merge`, `call.consult.cancel`, `call.supervise`, `call.supervise.end` (beside the bodies of the
-    /// requests of the same names), `wrapup.end`, `wrapup.extend`. `docs/websocket.md` has them all.
+    /// `call.hangup`, `call.hold`, `call.resume`, `call.mute`, `call.unmute`, `call.shield`, `call.unshield`, `call.consult`,
+    /// `call.consult.complete`, `call.consult.merge`, `call.consult.cancel`, `call.supervise`, `call.supervise.end` (beside
+    /// the bodies of the requests of the same names), `wrapup.end`, `wrapup.extend`. `docs/websocket.md` has them all.
     pub struct CallCommand {
         /// The call.
         pub call_id: Uuid,

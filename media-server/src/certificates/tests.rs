@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use call_model::{CallId, LegId};
 use media_core::dtls::Fingerprint;
-use ports::{Announce, LegGrant, Media, Part, Plan, Red, Sdp, Secret, Stance, Tap};
+use ports::{Announce, LegGrant, Media, Part, Plan, Red, Sdp, Secret, Shield, Stance, Tap};
 use testkit::peer::{Numbers, Peer};
 
 use super::*;
@@ -132,6 +132,7 @@ fn plan(media: &dyn Media, legs: &[LegId], epoch: u64) {
         stances: legs.iter().map(|leg| (*leg, Stance::Talk)).collect(),
         tap: Tap::Off,
         announce: Announce::Nobody,
+        shield: Shield::Off,
     });
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use media_core::command::{self, AddLeg};
 use media_core::event::{Cause, Kind};
 use media_core::limits::JOBS_MAX;
-use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::origin::{Local, Via};
 use media_core::shard::{Config, Stage};
 use media_core::tap::Record;
@@ -238,6 +238,7 @@ impl Bench {
             stances: legs.iter().map(|leg| (*leg, Stance::Talk)).collect(),
             tap: Tap::On,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         })));
     }
 

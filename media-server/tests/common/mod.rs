@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use call_model::{CallId, LegId};
 use media_core::dtls::Certificate;
 use media_server::{Config, MediaServer};
-use ports::{Announce, LegGrant, Media, MediaEvent, Part, Plan, Red, Secret, Stance, Tap};
+use ports::{Announce, LegGrant, Media, MediaEvent, Part, Plan, Red, Secret, Shield, Stance, Tap};
 use testkit::peer::{Numbers, Peer};
 
 /// Samples of a 20 ms frame at 48 kHz.
@@ -113,6 +113,7 @@ impl Server {
             stances,
             tap,
             announce,
+            shield: Shield::Off,
         });
     }
 }

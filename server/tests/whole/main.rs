@@ -14,6 +14,7 @@ mod overload;
 mod pair;
 mod red;
 mod requests;
+mod shield;
 mod sockets;
 mod speech;
 mod turn_check;

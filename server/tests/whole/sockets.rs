@@ -27,14 +27,14 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const WINDOW: usize = 75;
 
 /// A connection of our own protocol.
-struct Socket {
+pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next: u64,
 }
 
 impl Socket {
     /// Signed in as this member of staff.
-    async fn open(binary: &Binary, who: &Agent) -> Socket {
+    pub(crate) async fn open(binary: &Binary, who: &Agent) -> Socket {
         let path = format!("/api/support/staff/{}/sessions", who.id);
         let session: StaffSession = binary.desk().post(&path, &json!({})).await.expect("a session");
         let at = binary.base().replacen("http", "ws", 1) + "/ws";
@@ -71,7 +71,7 @@ impl Socket {
     }
 
     /// Says something and gives the answer to it.
-    async fn ask(&mut self, kind: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, kind: &str, data: Value) -> Value {
         let id = self.say(kind, &data).await;
         loop {
             let message = self.next().await;
@@ -82,7 +82,7 @@ impl Socket {
     }
 
     /// The code of a refusal.
-    async fn refused(&mut self, kind: &str, data: Value) -> String {
+    pub(crate) async fn refused(&mut self, kind: &str, data: Value) -> String {
         let answer = self.ask(kind, data).await;
         assert_eq!(answer["type"], "error", "{answer}");
         answer["data"]["code"].as_str().expect("a code").to_owned()

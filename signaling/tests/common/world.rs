@@ -377,6 +377,7 @@ impl World {
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: true,
             red: ports::Red::Offer,
+            shield: desk::Shielding::OnDemand,
             registry: registry.clone(),
         };
         let expected = Expected {

@@ -3,8 +3,9 @@ import type { CallView } from "./CallView";
 
 /**
  * A call changed (`call.queued`, `call.ringing`, `call.accepted`, `call.answered`, `call.held`, `call.resumed`, `call.muted`,
- * `call.unmuted`, `call.consulting`, `call.consult_ended`, `call.transferred`, `call.taken_over`, `call.requeued`,
- * `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's line went or came back).
+ * `call.unmuted`, `call.shielded`, `call.unshielded`, `call.consulting`, `call.consult_ended`, `call.transferred`,
+ * `call.taken_over`, `call.requeued`, `call.completed`, `call.abandoned`, `call.failed`; `call.changed` when somebody's
+ * line went or came back).
  */
 export type CallChanged = { 
 /**

@@ -48,6 +48,27 @@ export const CONTROL: PageState[] = [
     },
   },
   {
+    name: "agent-shielded",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      fake.on(`POST /api/support/call/${data.CALL}/shield`, { ...data.answered(), shielded: "on" as const });
+      await onCall(page, fake);
+      await id(page, "shield").click();
+      await page.getByText("Nobody gets the keys").waitFor();
+    },
+  },
+  {
+    name: "agent-shielded-always",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      fake.push("call.changed", { call: { ...data.answered(), shielded: "always" as const } });
+      await page.locator('[data-testid="shield"][aria-pressed="true"]:disabled').waitFor();
+    },
+  },
+  {
     name: "agent-alerts",
     path: "/agent",
     prepare: staff("online"),

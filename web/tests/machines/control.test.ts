@@ -3,6 +3,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { pressed, type Press } from "../../console/routes/agent/keys.ts";
 import type { CallView } from "../../shared/gen/CallView.ts";
+import type { Shielded } from "../../shared/gen/Shielded.ts";
+import { shieldOf } from "../../console/whole.ts";
 import type { Part } from "../../shared/gen/Part.ts";
 import { answered, asked, available, CALL, consulted, consultOffer, DAVID, HALIMA, heardOf } from "../fake/data.ts";
 import { later, problem, settle } from "./fakes.ts";
@@ -92,6 +94,49 @@ test("muting the customer is asked once and shown when the server says so", asyn
   await first;
   expect(scene.asked("/mute")).toEqual([{ part: "customer" }]);
   expect(scene.call?.muted).toEqual(["customer"]);
+});
+
+describe("shielding keys", () => {
+  const shielded = (how: Shielded): CallView => ({ ...answered(), shielded: how });
+  const press: Press = { key: "k", repeat: false, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false };
+  const page = { ask: () => undefined };
+
+  test("is asked once, shown when the server says so, and taken back by the same key", async () => {
+    scene = await Scene.talking();
+    scene.rest.on(path("shield"), { body: shielded("on") });
+    scene.rest.on(path("unshield"), { body: shielded("off") });
+    expect(pressed(scene.desk, page, press)).toBe(true);
+    expect(scene.desk.control.pending).toBe("shield");
+    await settle();
+    expect(scene.asked("/shield")).toEqual([{}]);
+    expect(scene.call?.shielded).toBe("on");
+    pressed(scene.desk, page, press);
+    await settle();
+    expect(scene.asked("/unshield")).toEqual([{}]);
+    expect(scene.call?.shielded).toBe("off");
+  });
+
+  test("that the server refuses is told and changes nothing", async () => {
+    scene = await Scene.talking();
+    scene.rest.on(path("shield"), problem(503, "unavailable"));
+    await scene.desk.control.shield(true);
+    expect(scene.desk.notice).toEqual({ key: "command_failed", code: "unavailable" });
+    expect(scene.call?.shielded).toBeUndefined();
+  });
+
+  test("is nobody's choice where the house shields every call", async () => {
+    scene = await Scene.talking();
+    scene.say("call.changed", { call: shielded("always") });
+    pressed(scene.desk, page, press);
+    await settle();
+    expect(scene.asked("/unshield")).toEqual([]);
+    expect(scene.call?.shielded).toBe("always");
+  });
+
+  test("a server of the version before shields nothing", async () => {
+    scene = await Scene.talking();
+    expect(shieldOf(scene.call!)).toBe("off");
+  });
 });
 
 describe("asking a colleague", () => {

@@ -39,6 +39,9 @@ pub(crate) const CONFERENCE: &str = "conference";
 /// Kind of the spans in which a supervisor takes part.
 pub(crate) const SUPERVISE: &str = "supervise";
 
+/// Kind of the spans in which nobody gets the keys that are pressed.
+pub(crate) const SHIELD: &str = "shield";
+
 /// Who has it done.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
@@ -417,17 +420,21 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
             supervise::ended(tx, work, leg, None).await?;
         }
     }
-    // The next agent begins in talk.
+    // The next agent begins in talk; what keys are shielded stay so.
     for kind in [HOLD, MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
+    let shield = modes::of(tx, work.row.id).await?.shield;
     work.row.plan_epoch += 1;
     let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part == "customer").collect();
     tx.after.push(After::Plan(rows::plan(
         &work.row,
         &rest,
         &work.queue,
-        &Modes::default(),
+        &Modes {
+            shield,
+            ..Modes::default()
+        },
     )));
     Ok(())
 }

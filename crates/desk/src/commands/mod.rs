@@ -22,6 +22,7 @@ mod recorder;
 pub(crate) mod relay;
 pub(crate) mod rows;
 pub(crate) mod settings;
+pub(crate) mod shield;
 pub(crate) mod start;
 pub(crate) mod supervise;
 pub(crate) mod takeover;

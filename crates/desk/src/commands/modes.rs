@@ -1,14 +1,14 @@
-//! What stands beside the status of a call and decides, with it, who hears whom: hold, mute, a consulted colleague, and
-//! how supervisors take part.
+//! What stands beside the status of a call and decides, with it, who hears whom: hold, mute, a consulted colleague, how
+//! supervisors take part, and whether pressed keys are shielded.
 //!
 //! Read from the open intervals each time, so nothing about it need be remembered; whether supervisors are announced, from
 //! the settings.
 
-use ports::{Announce, Stance};
+use ports::{Announce, Shield, Stance};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 
-use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SUPERVISE};
+use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SHIELD, SUPERVISE};
 use crate::refusal::Refused;
 use crate::settings::Settings;
 use crate::store::legs::{self, OpenInterval};
@@ -29,6 +29,8 @@ pub(crate) struct Modes {
     pub(crate) supervisors: Vec<(Uuid, Stance)>,
     /// Who is told of them by a tone.
     pub(crate) announce: Announce,
+    /// Whether pressed keys are kept from everybody.
+    pub(crate) shield: Shield,
 }
 
 /// How it stands now.
@@ -48,6 +50,7 @@ pub(crate) fn from(intervals: &[OpenInterval]) -> Modes {
             (HOLD, _) => modes.held = true,
             (CONSULT, _) => modes.apart = true,
             (CONFERENCE, _) => modes.conference = true,
+            (SHIELD, _) => modes.shield = Shield::On,
             (MUTE, Some(leg)) => modes.muted.push(leg),
             (SUPERVISE, Some(leg)) => modes.supervisors.push((leg, stance(open.mode.as_deref()))),
             _ => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use call_model::{CallId, LegId, Span};
-use ports::{Announce, Cause, LegSummary, Part, Plan, Red, Stance, Tap};
+use ports::{Announce, Cause, LegSummary, Part, Plan, Red, Shield, Stance, Tap};
 use serde_json::json;
 use uuid::Uuid;
 use wire::Time;
@@ -174,6 +174,7 @@ async fn begin(core: &Arc<Core>, tester: Tester) -> Result<PreflightStarted, Ref
         stances: vec![(LegId(leg), Stance::Talk)],
         tap: Tap::Off,
         announce: Announce::Nobody,
+        shield: Shield::Off,
     });
     Ok(PreflightStarted {
         preflight_id: Uuid::from_u128(id),

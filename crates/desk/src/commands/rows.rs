@@ -205,6 +205,7 @@ pub(crate) fn plan(row: &CallRow, legs: &[LegRow], queue: &QueueRow, modes: &Mod
             Tap::Off
         },
         announce: modes.announce,
+        shield: modes.shield,
     }
 }
 

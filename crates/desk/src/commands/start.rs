@@ -11,6 +11,7 @@ use wire::call::{CallStart, CallStarted, CallView};
 use super::apply::{Act, Actor, call_input};
 use super::once::{self, IdempotencyKey, Once};
 use super::recorder;
+use super::shield;
 use super::tell;
 use crate::after::After;
 use crate::auth::Auth;
@@ -235,6 +236,7 @@ async fn insert(core: &Core, tx: &mut Tx, caller: &Caller, wanted: Wanted) -> Re
     let act = Act::now(Actor::of(tx, caller).await?);
     tell::noted(tx, row.id, "call.initiated", now, &act, &json!({ "queue": queue.name })).await?;
     recorder::promised(core, tx, row.id, &queue, &act).await?;
+    shield::from_the_begin(core, tx, &row).await?;
     let done = call_input(core, tx, row.id, call::Input::Enqueue, &act).await?;
     tell_absent(tx, &done.call).await?;
     Ok(done.call)

@@ -60,6 +60,8 @@ const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.sta
 const CHANGE_PART: &str = "update call_legs set part = $2 where id = $1 and state <> 'down'";
 const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data, actor,
     reason) values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text), $6, $7)";
+const OPEN_SHIELD: &str = "insert into call_intervals (call_id, kind, staff_id, started_at, data, actor, reason)
+    values ($1, 'shield', $2, $3, jsonb_build_object('mode', $4::text), $5, $6) on conflict do nothing";
 const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' and ended_at is null";
 const SUPERVISED: &str = "select data ->> 'mode' from call_intervals
@@ -270,6 +272,26 @@ pub(crate) async fn open_supervision(
     sqlx::query(OPEN_SUPERVISION)
         .bind(call)
         .bind(leg)
+        .bind(staff)
+        .bind(At(by.at))
+        .bind(mode)
+        .bind(by.actor)
+        .bind(by.reason)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Pressed keys are kept from everybody from now on. `staff`: who wants it; `None` is the house.
+pub(crate) async fn open_shield(
+    conn: &mut PgConnection,
+    call: Uuid,
+    staff: Option<Uuid>,
+    mode: &str,
+    by: Change<'_>,
+) -> Result<(), Refused> {
+    sqlx::query(OPEN_SHIELD)
+        .bind(call)
         .bind(staff)
         .bind(At(by.at))
         .bind(mode)

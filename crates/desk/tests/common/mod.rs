@@ -248,6 +248,11 @@ impl World {
 
     /// The same; `recorder_missing`: what becomes of calls that must be recorded then.
     pub async fn with(recorder_missing: desk::OnUnavailable) -> Option<Self> {
+        Self::of_house(recorder_missing, desk::Shielding::OnDemand).await
+    }
+
+    /// The same; `shield`: which calls have their pressed keys kept from everybody.
+    pub async fn of_house(recorder_missing: desk::OnUnavailable, shield: desk::Shielding) -> Option<Self> {
         let db = database().await?;
         let eye = PgConnection::connect_with(&db.superuser_url.parse::<PgConnectOptions>().unwrap())
             .await
@@ -270,6 +275,7 @@ impl World {
             recorder_missing,
             demo: true,
             red: ports::Red::Offer,
+            shield,
             registry: registry.clone(),
         };
         let auth = AuthConfig {

@@ -100,6 +100,7 @@ impl Node {
             recorder_missing: desk::OnUnavailable::Refuse,
             demo: false,
             red: ports::Red::Offer,
+            shield: desk::Shielding::OnDemand,
             registry: registry.clone(),
         };
         let auth = AuthConfig {

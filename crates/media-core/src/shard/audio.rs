@@ -1,6 +1,7 @@
 //! The packet path: open, judge, count, tap, and to every listener rewrite, seal, send.
 //!
-//! Never allocates, never waits. The tap comes before any decision about forwarding.
+//! Never allocates, never waits. The tap comes before any decision about forwarding. Telephone events go to no tap, and
+//! with the shield of the room's plan to nobody at all; the listeners' numbers go on as if they had not been.
 //!
 //! Invariant: a packet that was not authenticated changes nothing but a drop counter and the duplicate count.
 
@@ -13,7 +14,7 @@ use crate::limits::{self, HEADROOM_BYTES, LEGS_PER_ROOM_MAX, REPAIR_LIVE_SAMPLES
 use crate::missing::Late;
 use crate::origin::Destination;
 use crate::red::{self, Primary};
-use crate::room::NO_SLOT;
+use crate::room::{NO_SLOT, Room};
 use crate::rtp::{self, EXTENSION_IDS};
 use crate::slot::Source;
 use crate::srtp::{Opened, Refused};
@@ -99,7 +100,10 @@ impl Shard {
         if late == Some(Late::Asked) {
             self.out.totals.repaired_rtx += 1;
         }
-        if too_late {
+        let shielded = || self.rooms.get(room).is_some_and(Room::shields);
+        if packet.payload == Payload::Dtmf && shielded() {
+            self.withhold(place, &packet);
+        } else if too_late {
             self.out.totals.repaired_late += 1;
         } else {
             self.forward(now, place, &packet, slot);
@@ -134,6 +138,23 @@ impl Shard {
         if leg.keys.press(now, timestamp, marker, payload) {
             let (room, leg) = (leg.room, leg.id);
             self.event(now, room, Kind::Dtmf { leg });
+        }
+    }
+
+    /// The rare branch of the shield: nobody gets the packet, and nobody sees that there was one.
+    #[cold]
+    fn withhold(&mut self, from: u32, packet: &Packet) {
+        self.out.totals.drop_shielded += 1;
+        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(room) else { return };
+        for (sink, route) in room.routes[seat].iter().enumerate() {
+            let leg = room.seats[sink].and_then(|sitting| self.legs.get_mut(sitting.leg));
+            let slot = leg.and_then(|leg| leg.slots.get_mut(usize::from(*route))?.as_mut());
+            if let Some(slot) = slot {
+                slot.pass_over(packet.source, packet.opened.index);
+            }
         }
     }
 
@@ -346,6 +367,7 @@ fn deliver(
     let media = &transport.media;
     if packet.payload == Payload::Dtmf && media.dtmf.is_none() {
         totals.drop_dtmf += 1;
+        slot.pass_over(packet.source, packet.opened.index);
         return None;
     }
     let header = &packet.opened.header;
@@ -393,7 +415,8 @@ fn deliver(
     }
     match keys.outbound.seal_rtp(body, len, stamp.index) {
         Ok(sealed) => {
-            if media.nack {
+            // Events are sent several times over anyway (RFC 4733 §2.6), and those from before a shield are sent no more.
+            if media.nack && packet.payload != Payload::Dtmf {
                 let kept = red.is_none() && slot.keep(stamp.index, &body[..sealed]);
                 totals.ring_unfit += u64::from(!kept);
             }

@@ -8,7 +8,7 @@ use media_core::limits::{
     DATAGRAM_BYTES_MAX, DTLS_DATAGRAMS_MAX, HEADROOM_BYTES, MS, RTCP_PER_S_MAX, SECOND, SLOT_BYTES,
     UPLINK_BURST_PACKETS_MAX,
 };
-use media_core::matrix::{Announce, Part, Stance, Tap};
+use media_core::matrix::{Announce, Part, Shield, Stance, Tap};
 use media_core::origin::Local;
 use media_core::shard::{Job, Slot};
 use media_core::srtp::STREAMS_MAX;
@@ -204,6 +204,7 @@ fn a_defect_ends_the_leg_it_struck_and_no_other_loses_a_packet() {
             stances,
             tap: Tap::On,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         };
         bed.shard
             .command(bed.now, media_core::command::Command::Plan(Box::new(plan)))

@@ -5,7 +5,7 @@ use media_core::event::{Cause, Kind};
 use media_core::limits::{
     DATAGRAM_BYTES_MAX, FLIGHT_DATAGRAMS_MAX, LEGS_PER_ROOM_MAX, LEGS_PER_SHARD_MAX, ROOMS_PER_SHARD_MAX,
 };
-use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::shard::{Job, Tables};
 use media_core::{LegId, RoomId, TransportId};
 use testkit::bed::{Bed, Client, ROOM};
@@ -153,6 +153,7 @@ fn a_refused_command_says_why_and_changes_nothing() {
             stances,
             tap: Tap::Off,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         }))
     };
     assert_eq!(refused(plan(5, LEGS_PER_ROOM_MAX + 1)), Refused::BadPlan);
@@ -215,6 +216,7 @@ fn a_shard_takes_its_number_of_legs_and_rooms_and_not_one_more() {
             stances,
             tap: Tap::Off,
             announce: Announce::Nobody,
+            shield: Shield::Off,
         }))
     };
     for room in 0..ROOMS_PER_SHARD_MAX {

@@ -22,6 +22,7 @@ mod preflight;
 mod relay;
 mod repair;
 mod reports;
+mod shield;
 mod tone;
 mod waiting;
 

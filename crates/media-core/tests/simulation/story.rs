@@ -7,7 +7,7 @@
 use media_core::command::Command;
 use media_core::event::Cause;
 use media_core::limits::{MS, SECOND};
-use media_core::matrix::{Announce, Part, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::{LegId, RoomId, TransportId};
 
 use crate::peer::{Begin, Life, Peer};
@@ -317,6 +317,7 @@ impl World {
             stances: state.parties.iter().map(|party| (party.leg, party.stance)).collect(),
             tap: state.tap,
             announce: state.announce,
+            shield: Shield::Off,
         };
         let talks = |part| state.party(part).is_some_and(|party| party.stance == Stance::Talk);
         if !(talks(Part::Customer) && talks(Part::Agent)) {

@@ -3,7 +3,7 @@
 use media_core::command::Command;
 use media_core::event::Cause;
 use media_core::limits::{MS, SECOND, STUN_PER_S_MAX};
-use media_core::matrix::{Part, Plan, Stance, Tap};
+use media_core::matrix::{Part, Plan, Shield, Stance, Tap};
 
 use crate::peer::{Life, credentials};
 use crate::story::{Act, Party};
@@ -303,6 +303,7 @@ impl World {
                 stances: stances.clone(),
                 tap: Tap::On,
                 announce: self.calls[call].announce,
+                shield: Shield::Off,
             };
             assert_eq!(self.command(Command::Plan(Box::new(plan))).is_ok(), taken);
         }

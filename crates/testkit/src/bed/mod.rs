@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use media_core::command::{AddLeg, Command, Refused, Report};
 use media_core::event::Event;
 use media_core::limits::{HEADROOM_BYTES, MS, SECOND, SLOT_BYTES};
-use media_core::matrix::{Announce, Plan, Stance, Tap};
+use media_core::matrix::{Announce, Plan, Shield, Stance, Tap};
 use media_core::origin::{Destination, Local, Path, Relayed, Wire};
 use media_core::shard::{Config, Shard, Slot};
 use media_core::tap::{Flags, Record, TapSink};
@@ -89,6 +89,8 @@ pub struct Bed {
     pub tape: Tape,
     /// Who is told of supervisors, by the next plan.
     pub announce: Announce,
+    /// Whether pressed keys are kept from everybody, by the next plan.
+    pub shield: Shield,
     slot: Box<[u8]>,
     epoch: u64,
     /// The virtual addresses of the paths that something came from.
@@ -110,6 +112,7 @@ impl Bed {
             now: BEGIN,
             tape: Tape::default(),
             announce: Announce::Nobody,
+            shield: Shield::Off,
             slot: vec![0; SLOT_BYTES].into_boxed_slice(),
             epoch: 0,
             virtual_addresses: HashMap::new(),
@@ -176,6 +179,7 @@ impl Bed {
             stances: stances.to_vec(),
             tap,
             announce: self.announce,
+            shield: self.shield,
         };
         self.shard
             .command(self.now, Command::Plan(Box::new(plan)))

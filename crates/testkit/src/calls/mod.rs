@@ -7,4 +7,4 @@ mod desk;
 mod voice;
 
 pub use desk::{Agent, Desk, Fault, Joined};
-pub use voice::{Heard, Log, Sent, Source, Voice, client, numbers, spread, spurt};
+pub use voice::{Heard, Log, PRESS_PACKETS, Sent, Source, Voice, client, numbers, spread, spurt};

@@ -1,5 +1,6 @@
 //! A scripted client with a socket and a thread of its own, in real time.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,6 +66,24 @@ struct Shared {
     sent: AtomicU64,
     heard: AtomicU64,
     log: Mutex<Log>,
+    /// Packets of keys that are to be pressed, and the samples that each takes.
+    keys: Mutex<VecDeque<([u8; 4], u32)>>,
+}
+
+/// Packets of one press: three while the key is down, and its end three times (RFC 4733 §2.5.1.4).
+pub const PRESS_PACKETS: usize = 6;
+
+fn press(digit: u8) -> [([u8; 4], u32); PRESS_PACKETS] {
+    std::array::from_fn(|n| {
+        let end = if n < 3 { 0 } else { 0x80 };
+        let [high, low] = (FRAME_SAMPLES as u16 * (n as u16 + 1).min(4)).to_be_bytes();
+        let samples = if n + 1 == PRESS_PACKETS {
+            FRAME_SAMPLES * PRESS_PACKETS as u32
+        } else {
+            0
+        };
+        ([digit, end, high, low], samples)
+    })
 }
 
 /// Opus-sized packets that all differ, for a call whose sound nobody decodes: 20 ms of hybrid full band each.
@@ -144,6 +163,13 @@ impl Voice {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Presses a key: 0 to 9, 10 for the star, 11 for the hash. Its packets take the place of the next ones of the voice; they
+    /// are heard by a peer that offered with keys, and in no log of what was sent.
+    pub fn press(&self, digit: u8) {
+        let mut keys = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.extend(press(digit));
+    }
+
     /// Falls silent and gives everything that was said and heard.
     ///
     /// # Errors
@@ -184,6 +210,13 @@ fn talk(mut peer: Peer, mut source: Source, socket: &UdpSocket, shared: &Shared)
         }
         if peer.is_up() && !silent && due.is_none_or(|due| due <= at) {
             due = Some(due.unwrap_or(at) + FRAME);
+            let key = shared.keys.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            if let Some((event, samples)) = key {
+                if let Some(len) = peer.press(&mut buffer, event, samples) {
+                    refused(socket.send_to(&buffer[..len], to))?;
+                }
+                continue;
+            }
             match source(next) {
                 Some(payload) => {
                     next += 1;

@@ -1,7 +1,7 @@
 // The call: who, how long, both voices as lines, how good the line is, and what can be done.
 
 import { useEffect, useRef } from "preact/hooks";
-import { headset, mic, micOff, pause, play, users } from "../../../shared/design/icons.ts";
+import { headset, lock, mic, micOff, pause, play, users } from "../../../shared/design/icons.ts";
 import { Avatar, EverySecond, HangUpIcon, Icon, Select } from "../../../shared/design/parts.tsx";
 import { clock, firstName } from "../../../shared/format.ts";
 import type { CallView } from "../../../shared/gen/CallView.ts";
@@ -11,6 +11,7 @@ import { Held, Hints } from "./hints.tsx";
 import { Lanes } from "./lanes.tsx";
 import { consultViews, storyViews } from "./later.ts";
 import { parked } from "../../parked.ts";
+import { shieldOf } from "../../whole.ts";
 
 /** What stands open under the buttons. */
 export type Drawer = "none" | "devices" | "ask";
@@ -113,6 +114,8 @@ function Buttons({ desk, call, drawer, setDrawer, ask }: ButtonsProps) {
   const held = talking && Boolean(call.heldSince) && !call.consult;
   const apart = call.consult != null && call.consult.state !== "conference";
   const muted = control.mutedSelf;
+  const shield = shieldOf(call);
+  const shielded = shield !== "off";
   const toggle = (which: Drawer): void => setDrawer(drawer === which ? "none" : which);
   return (
     <div class="call-actions" role="toolbar" aria-label={t("call.actions")}>
@@ -136,6 +139,21 @@ function Buttons({ desk, call, drawer, setDrawer, ask }: ButtonsProps) {
         >
           <Icon d={held ? play : pause} />
           {t(held ? "resume" : "hold")} <span class="key">H</span>
+        </button>
+      )}
+      {leads && (
+        <button
+          class="button button-plain button-large"
+          data-testid="shield"
+          aria-pressed={shielded}
+          disabled={!talking || control.pending !== undefined || shield === "always"}
+          aria-label={t(shielded ? "unshield" : "shield")}
+          title={t(shield === "always" ? "shield.always" : "shield.what")}
+          onClick={() => void control.shield(!shielded)}
+        >
+          <Icon d={lock} />
+          <span class="when-narrow">{t(shielded ? "unshield" : "shield")}</span>
+          <span class="key">K</span>
         </button>
       )}
       {leads && !call.consult && (

@@ -1,4 +1,4 @@
-// What an agent may do with a running call: hold, mute, ask a colleague. The machine behind the buttons, without DOM.
+// What an agent may do with a running call: hold, mute, shield keys, ask a colleague. The machine behind the buttons, without DOM.
 //
 // Every command is asked of the server once and shown when the server says so; only one's own microphone is closed at
 // once, because the agent must be sure of that before anybody answers.
@@ -11,7 +11,7 @@ import type { AvailableStaff } from "../../../shared/gen/AvailableStaff.ts";
 import type { StaffAvailable } from "../../../shared/gen/StaffAvailable.ts";
 import type { Part } from "../../../shared/gen/Part.ts";
 
-export type Command = "hold" | "mute" | "consult" | "merge" | "complete" | "cancel";
+export type Command = "hold" | "mute" | "shield" | "consult" | "merge" | "complete" | "cancel";
 
 /** The desk, as far as a command needs it. */
 export interface Host {
@@ -81,6 +81,12 @@ export class Control {
   /** Takes another one's voice off the call, or gives it back. */
   async mute(part: Part, muted: boolean): Promise<void> {
     await this.#ask("mute", muted ? "mute" : "unmute", { part });
+  }
+
+  /** Keeps the keys that are pressed from everybody, or lets them be heard; not where the house shields every call. */
+  async shield(on: boolean): Promise<void> {
+    if (this.host.talking()?.shielded === "always") return;
+    await this.#ask("shield", on ? "shield" : "unshield", {});
   }
 
   async readColleagues(): Promise<void> {

@@ -19,7 +19,13 @@ interface Line {
 const SILENT = /\.(one_way|dead_mic)$/;
 
 export function Hints({ desk, call }: { desk: Desk; call: CallView }) {
-  const lines = [...lineState(desk, call), ...microphone(desk, call), ...alerts(desk, call), ...watched(call)];
+  const lines = [
+    ...lineState(desk, call),
+    ...microphone(desk, call),
+    ...keys(desk, call),
+    ...alerts(desk, call),
+    ...watched(call),
+  ];
   if (lines.length === 0) return null;
   return (
     <div class="call-hints" data-testid="call-hints">
@@ -67,6 +73,13 @@ function microphone(desk: Desk, call: CallView): Line[] {
       text: t("hint.muted_customer", { name: firstName(call.customerName || t("unknown_customer")) }),
     });
   return lines;
+}
+
+/** What is typed now is typed to nobody here. Where that is so in every call, nobody need be told in each. */
+function keys(desk: Desk, call: CallView): Line[] {
+  if (desk.stage.at !== "talking" || call.shielded !== "on") return [];
+  const name = firstName(call.customerName || t("unknown_customer"));
+  return [{ key: "shielded", kind: "", text: t("hint.shielded", { name }) }];
 }
 
 /** What the server has found, and what this browser has measured of its own line. */
