@@ -1,11 +1,12 @@
 //! Buffers for one thread's datagrams, and the system calls over them.
-#![expect(unsafe_code, reason = "recvmmsg and sendmmsg")]
+#![expect(unsafe_code, reason = "recvmmsg")]
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
 };
 
+use crate::sender::Sender;
 use crate::{BATCH_MAX, HEADROOM_BYTES, PACKET_BYTES, SLOT_BYTES, Socket, address, destination};
 
 /// One datagram to send: bytes that live until the call ends, and where to.
@@ -22,13 +23,10 @@ pub struct Batch {
     size: usize,
     buffers: Vec<u8>,
     incoming: Vec<libc::mmsghdr>,
-    outgoing: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
     names: Vec<address::Storage>,
     controls: Vec<destination::Control>,
-    out_vectors: Vec<libc::iovec>,
-    out_names: Vec<address::Storage>,
-    out_controls: Vec<destination::Control>,
+    sender: Sender,
 }
 
 // SAFETY: the raw pointers inside point only into the vectors of the same value, which are never resized, and are
@@ -49,13 +47,10 @@ impl Batch {
             size,
             buffers: vec![0; size * SLOT_BYTES],
             incoming: vec![header; size],
-            outgoing: vec![header; size],
             vectors: vec![vector; size],
             names: vec![address::empty(); size],
             controls: vec![destination::empty(); size],
-            out_vectors: vec![vector; size],
-            out_names: vec![address::empty(); size],
-            out_controls: vec![destination::empty(); size],
+            sender: Sender::new(size),
         }
     }
 
@@ -166,47 +161,11 @@ impl Batch {
         count: usize,
         describe: impl Fn(usize, &'a Slots) -> Option<(Outgoing<'a>, Option<IpAddr>)>,
     ) -> usize {
-        let Batch {
-            size,
-            buffers,
-            outgoing,
-            out_vectors,
-            out_names,
-            out_controls,
-            ..
-        } = self;
-        let slots: &'a Slots = Slots::of(buffers);
-        let mut refused = 0;
-        let mut next = 0;
-        while next < count {
-            let mut filled = 0;
-            while filled < *size && next < count {
-                if let Some((datagram, from)) = describe(next, slots) {
-                    let bytes = datagram.bytes;
-                    out_vectors[filled] = libc::iovec {
-                        iov_base: bytes.as_ptr().cast_mut().cast(),
-                        iov_len: bytes.len(),
-                    };
-                    let header = &mut outgoing[filled].msg_hdr;
-                    header.msg_namelen = address::write(&mut out_names[filled], datagram.to);
-                    header.msg_name = (&raw mut out_names[filled]).cast();
-                    header.msg_iov = &raw mut out_vectors[filled];
-                    header.msg_iovlen = 1;
-                    (header.msg_control, header.msg_controllen) = match from {
-                        Some(from) => {
-                            let control = &mut out_controls[filled];
-                            let bytes = destination::write(control, from);
-                            (std::ptr::from_mut(control).cast(), bytes as _)
-                        }
-                        None => (std::ptr::null_mut(), 0),
-                    };
-                    filled += 1;
-                }
-                next += 1;
-            }
-            refused += flush(socket, &mut outgoing[..filled]);
-        }
-        refused
+        let slots: &'a Slots = Slots::of(&self.buffers);
+        self.sender.send(socket.raw(), count, |n| {
+            let (datagram, from) = describe(n, slots)?;
+            Some((datagram.bytes, datagram.to, from))
+        })
     }
 }
 
@@ -225,25 +184,6 @@ impl Slots {
     pub fn slot(&self, index: usize) -> &[u8] {
         &self.0[index * SLOT_BYTES..(index + 1) * SLOT_BYTES]
     }
-}
-
-fn flush(socket: &Socket, mut list: &mut [libc::mmsghdr]) -> usize {
-    let mut refused = 0;
-    while !list.is_empty() {
-        // SAFETY: every header points to a name, a vector, a control message and bytes that live through the call.
-        let sent = unsafe { libc::sendmmsg(socket.raw(), list.as_mut_ptr(), list.len() as libc::c_uint, 0) };
-        let done = if sent > 0 {
-            sent as usize
-        } else {
-            if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
-                continue;
-            }
-            refused += 1;
-            1
-        };
-        list = &mut list[done..];
-    }
-    refused
 }
 
 #[cfg(test)]

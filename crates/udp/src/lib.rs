@@ -14,6 +14,7 @@ mod locals;
 mod loopback;
 mod poller;
 mod prefetch;
+mod sender;
 mod sleep;
 mod socket;
 mod stream;

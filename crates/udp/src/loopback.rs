@@ -3,7 +3,7 @@
 //! of clients in one thread: a call into the kernel moves the datagrams of many.
 //!
 //! Never leaves the host: it is bound to the loopback device.
-#![expect(unsafe_code, reason = "control messages of recvmmsg and sendmmsg")]
+#![expect(unsafe_code, reason = "socket options, and the control messages of recvmmsg")]
 
 use std::{
     io, mem,
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use crate::sender::Sender;
 use crate::{BATCH_MAX, PACKET_BYTES, SOCKET_BUFFER_BYTES, address};
 
 /// Room for what the kernel says of one datagram, in words of eight bytes: address (32 bytes), stamp (32), losses (24).
@@ -248,15 +249,10 @@ impl Inbox {
 /// Datagrams that are sent together, in order.
 pub struct Outbox {
     buffers: Vec<[u8; PACKET_BYTES]>,
-    headers: Vec<libc::mmsghdr>,
-    vectors: Vec<libc::iovec>,
-    names: Vec<address::Storage>,
-    controls: Vec<Control>,
-    staged: usize,
+    /// How many bytes of each are staged, from where and where to.
+    staged: Vec<(usize, Ipv4Addr, SocketAddrV4)>,
+    sender: Sender,
 }
-
-// SAFETY: as for the inbox.
-unsafe impl Send for Outbox {}
 
 impl Outbox {
     /// Room for `size` datagrams per call, 1 to [`BATCH_MAX`].
@@ -265,24 +261,21 @@ impl Outbox {
         let size = size.clamp(1, BATCH_MAX);
         Outbox {
             buffers: vec![[0; PACKET_BYTES]; size],
-            headers: vec![header(); size],
-            vectors: vec![vector(); size],
-            names: vec![address::empty(); size],
-            controls: vec![[0; CONTROL_WORDS]; size],
-            staged: 0,
+            staged: Vec::with_capacity(size),
+            sender: Sender::new(size),
         }
     }
 
     /// Datagrams that wait to be sent.
     #[must_use]
     pub fn staged(&self) -> usize {
-        self.staged
+        self.staged.len()
     }
 
     /// True when another one has no room.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.staged == self.buffers.len()
+        self.staged.len() == self.buffers.len()
     }
 
     /// Adds a datagram; false when there is no room for it or in it.
@@ -290,66 +283,19 @@ impl Outbox {
         if self.is_full() || bytes.len() > PACKET_BYTES {
             return false;
         }
-        let index = self.staged;
-        self.buffers[index][..bytes.len()].copy_from_slice(bytes);
-        self.vectors[index].iov_len = bytes.len();
-        address::write(&mut self.names[index], to.into());
-        let info = libc::in_pktinfo {
-            ipi_ifindex: 0,
-            ipi_spec_dst: libc::in_addr {
-                s_addr: u32::from(from).to_be(),
-            },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        let control = self.controls[index].as_mut_ptr().cast::<libc::cmsghdr>();
-        // SAFETY: the buffer is aligned to eight bytes and larger than a header with an in_pktinfo behind it.
-        unsafe {
-            (*control).cmsg_level = libc::IPPROTO_IP;
-            (*control).cmsg_type = libc::IP_PKTINFO;
-            (*control).cmsg_len = libc::CMSG_LEN(size_of::<libc::in_pktinfo>() as u32) as _;
-            std::ptr::write_unaligned(libc::CMSG_DATA(control).cast::<libc::in_pktinfo>(), info);
-        }
-        self.staged += 1;
+        self.buffers[self.staged.len()][..bytes.len()].copy_from_slice(bytes);
+        self.staged.push((bytes.len(), from, to));
         true
     }
 
     /// Sends what is staged and forgets it; returns how many the kernel refused. Those are skipped, as on a full line.
     pub fn send(&mut self, socket: &Loopback) -> usize {
-        let staged = mem::take(&mut self.staged);
-        for index in 0..staged {
-            self.vectors[index].iov_base = self.buffers[index].as_mut_ptr().cast();
-            let header = &mut self.headers[index].msg_hdr;
-            header.msg_name = (&raw mut self.names[index]).cast();
-            header.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-            header.msg_iov = &raw mut self.vectors[index];
-            header.msg_iovlen = 1;
-            header.msg_control = self.controls[index].as_mut_ptr().cast();
-            // SAFETY: plain arithmetic on a length.
-            header.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<libc::in_pktinfo>() as u32) } as _;
-        }
-        let mut list = &mut self.headers[..staged];
-        let mut refused = 0;
-        while !list.is_empty() {
-            // SAFETY: every header points to a name, a vector, a control and bytes of this value.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    socket.socket.as_raw_fd(),
-                    list.as_mut_ptr(),
-                    list.len() as libc::c_uint,
-                    0,
-                )
-            };
-            let done = if sent > 0 {
-                sent as usize
-            } else {
-                if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
-                    continue;
-                }
-                refused += 1;
-                1
-            };
-            list = &mut list[done..];
-        }
+        let (buffers, staged) = (&self.buffers, &self.staged);
+        let refused = self.sender.send(socket.socket.as_raw_fd(), staged.len(), |n| {
+            let (len, from, to) = *staged.get(n)?;
+            Some((&buffers[n][..len], to.into(), Some(from.into())))
+        });
+        self.staged.clear();
         refused
     }
 }
