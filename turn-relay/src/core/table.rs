@@ -210,8 +210,9 @@ impl<K: Kind> Table<K> {
         let handle = self.handle(slot);
         let Some(allocation) = self.at_mut(slot) else { return };
         allocation.until_s = until_s;
-        // Later than the wheel looks: it will find out then. So an allocation has two entries at most: a shorter wish
-        // is never shorter than the least lifetime.
+        // Later than the wheel looks: it will find out then. A shorter wish needs an entry of its own, and the one before
+        // stays until its second comes. So an allocation can have several: one for each wish that ended it sooner than
+        // the wish before, all within the longest lifetime, and each for an authenticated Refresh.
         if until_s < allocation.wheel_s {
             allocation.wheel_s = until_s;
             self.enlist(until_s, handle);
