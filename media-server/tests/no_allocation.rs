@@ -10,10 +10,10 @@ use call_model::{CallId, LegId, RecordingId};
 use common::{Client, PATIENCE, Server, now, until};
 use media_core::counters::Totals;
 use ports::{EventKind, Part, Policy, RecordCommand, Tap};
-use testkit::allocations::{self, PerThread};
+use testkit::counting::{Counting, threads};
 
 #[global_allocator]
-static ALLOCATOR: PerThread = PerThread;
+static ALLOCATOR: Counting = Counting;
 
 const ROOM: CallId = CallId(0xCA13);
 const CUSTOMER: LegId = LegId(21);
@@ -50,7 +50,7 @@ fn recorded(server: &Server) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shards_thread_allocates_nothing_per_packet() {
-    allocations::apart(size_of::<Totals>());
+    threads::apart(size_of::<Totals>());
     let server = Server::start();
     let (mut customer, mut agent) = (Client::new(111, 1, 10), Client::new(96, 3, 20));
     let to_customer = server.admit(ROOM, CUSTOMER, Part::Customer, 1).await;
@@ -73,7 +73,7 @@ async fn a_shards_thread_allocates_nothing_per_packet() {
         .await;
     let (taped, heard) = (recorded(&server), customer.heard.len() + agent.heard.len());
 
-    let before = allocations::of(SHARD).expect("the thread is there, and made its tables");
+    let before = threads::of(SHARD).expect("the thread is there, and made its tables");
     assert!(
         before.allocations > 0,
         "this thread is the one that is counted: {before:?}"
@@ -81,7 +81,7 @@ async fn a_shards_thread_allocates_nothing_per_packet() {
     let begun = now();
     talk(&mut customer, &mut agent, COUNTED);
     let seconds = now().duration_since(begun).as_secs();
-    let after = allocations::of(SHARD).expect("the thread is there");
+    let after = threads::of(SHARD).expect("the thread is there");
 
     let heard = customer.heard.len() + agent.heard.len() - heard;
     assert!(

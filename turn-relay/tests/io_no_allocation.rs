@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use ports::{Accepted, FromRelay, LegId, LegState, RelayEgress, RelayLegs, RelayPath, RelayShard, RelaySink};
 use prometheus::Registry;
 use rtrb::{Consumer, Producer, RingBuffer};
-use testkit::allocations::{self, Counts, PerThread};
+use testkit::counting::Counting;
+use testkit::counting::threads::{self, Counts};
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay};
 use user::{User, of_grant, rtp};
 
 #[global_allocator]
-static ALLOCATOR: PerThread = PerThread;
+static ALLOCATOR: Counting = Counting;
 
 /// Longest payload that the echo keeps, bytes.
 const PAYLOAD_BYTES_MAX: usize = 256;
@@ -87,7 +88,7 @@ fn now() -> Instant {
 fn counts(workers: usize) -> Vec<Counts> {
     // The last worker of a relay serves streams.
     (0..workers)
-        .filter_map(|n| allocations::of(&format!("hl-turn-{n}")))
+        .filter_map(|n| threads::of(&format!("hl-turn-{n}")))
         .collect()
 }
 

@@ -3,8 +3,6 @@
 //! Never a dependency of a part of the product. Each module sits behind a feature of its own, so that the tests of a pure
 //! crate compile only what they use.
 
-#[cfg(feature = "allocations")]
-pub mod allocations;
 #[cfg(feature = "bad_line")]
 pub mod bad_line;
 #[cfg(feature = "bed")]

@@ -1,13 +1,8 @@
-//! An allocator that counts for each thread how often it was asked, and tells the counts by the thread's name.
-//!
-//! For tests of whole threads that other code starts: a test declares [`PerThread`] as its global allocator, lets the
-//! thread warm up, and compares two looks.
-//!
-//! Invariant: counting neither allocates nor waits, and touches no memory of the allocator that it stands before.
+//! What each thread has allocated since its start, told by the thread's name: for tests of whole threads that other code
+//! starts. A test lets the thread warm up and compares two looks.
 
-#![expect(unsafe_code, reason = "counting allocations means being the allocator")]
+#![expect(unsafe_code, reason = "the kernel's number of a thread is asked of libc")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -39,9 +34,6 @@ thread_local! {
     /// The thread's place in [`SEATS`], and one more.
     static OWN: Cell<usize> = const { Cell::new(0) };
 }
-
-/// See the top of this file.
-pub struct PerThread;
 
 /// What a thread has asked for since its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +69,7 @@ pub fn of(name: &str) -> Option<Counts> {
     })
 }
 
-fn count(bytes: usize) {
+pub(super) fn count(bytes: usize) {
     // A thread that ends has no place of its own any more.
     let Ok(mut own) = OWN.try_with(Cell::get) else { return };
     if own == 0 {
@@ -95,25 +87,5 @@ fn count(bytes: usize) {
             &seat.allocations
         };
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
-unsafe impl GlobalAlloc for PerThread {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
-        unsafe { System.realloc(pointer, layout, size) }
     }
 }
