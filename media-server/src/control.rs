@@ -337,10 +337,11 @@ impl Control {
             live.counts()
         };
         let rooms = lock(&self.shared.registry).counts().1;
-        let (waiting, oldest) = {
+        let (waiting, oldest, dropped) = {
             let outbox = lock(&self.shared.outbox);
-            (outbox.len(), outbox.oldest(now))
+            (outbox.len(), outbox.oldest(now), outbox.dropped())
         };
+        self.metrics.events_dropped(dropped);
         self.metrics.gauges(counts, rooms, waiting, oldest as f64 / 1e9);
         self.look_at_relay();
         let shares: Vec<f64> = self.busy.iter().map(Busy::share).collect();

@@ -3,6 +3,7 @@
 //! Never touched by a shard: the control thread writes what the shards have told. No label names a call, a leg or an
 //! address.
 
+mod counted;
 mod relay;
 
 use media_core::counters::{Direction, Second, Totals};
@@ -82,6 +83,7 @@ pub struct Metrics {
     draining: IntGauge,
     certificate_age: Gauge,
     pub(crate) relay: relay::Series,
+    counted: counted::Counted,
 }
 
 fn mos_buckets() -> Vec<f64> {
@@ -117,7 +119,7 @@ impl Metrics {
         );
         let worst = histogram(
             "helpline_leg_worst_minute_mos",
-            "Worst second of a live leg's last minute",
+            "Opinion score of the worst minute of a leg, once per leg",
             &mos_buckets(),
         );
         let metrics = Metrics {
@@ -204,6 +206,7 @@ impl Metrics {
                 "Since when new answers announce the same DTLS certificate; it is replaced daily",
             )?,
             relay: relay::Series::new(registry, shards)?,
+            counted: counted::Counted::new(registry)?,
         };
         metrics.register(registry)?;
         metrics.begin_at_zero(shards);
@@ -383,6 +386,7 @@ impl Metrics {
         ] {
             counter.inc_by(now.saturating_sub(before));
         }
+        self.counted.add(before, now, gauges_before, gauges);
         self.migrations.inc_by(now.migrations.saturating_sub(before.migrations));
         self.panics.inc_by(now.panics.saturating_sub(before.panics));
         self.send_refused
@@ -405,6 +409,11 @@ impl Metrics {
     /// What went through the relay since the last totals of the shard.
     pub(crate) fn relayed(&self, shard: usize, before: Gauges, now: Gauges) {
         self.relay.add(shard, &before.relay, &now.relay);
+    }
+
+    /// Reports to the desk that were let go so far.
+    pub(crate) fn events_dropped(&self, total: u64) {
+        self.counted.events_dropped(total);
     }
 
     /// How many workers the relay has, and how many of them turn.
@@ -474,6 +483,7 @@ fn drops(totals: &Totals) -> [(&'static str, u64); 30] {
         ("unauthentic", totals.drop_unauthentic),
         ("replayed", totals.drop_replayed),
         ("ssrc_limit", totals.drop_ssrc_limit),
+        ("inside", totals.drop_inside),
         ("payload_type", totals.drop_payload_type),
         ("second_ssrc", totals.drop_second_ssrc),
         ("slot", totals.drop_slot),
@@ -490,3 +500,6 @@ fn drops(totals: &Totals) -> [(&'static str, u64); 30] {
         ("migration", totals.migrations_refused),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,7 @@ pub struct Metrics {
     ring_delay: Histogram,
     unverified: IntCounter,
     restarts: IntCounter,
+    allocated: IntCounter,
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
@@ -103,6 +104,8 @@ impl Metrics {
             "Times that a defect made a thread of the relay begin anew, without any allocation",
         )?;
         registry.register(Box::new(restarts.clone()))?;
+        let allocated = IntCounter::new("helpline_turn_allocated_total", "Allocations that were made")?;
+        registry.register(Box::new(allocated.clone()))?;
         let metrics = Metrics {
             requests,
             allocations,
@@ -146,6 +149,7 @@ impl Metrics {
             ring_delay,
             unverified,
             restarts,
+            allocated,
         };
         // Every series is there from the start, at 0.
         metrics.add(&Seen::default(), &Seen::default());
@@ -239,6 +243,7 @@ impl Metrics {
             add(&self.dropped, &[stage], old, new);
         }
         self.add_headers(&before.edge, &now.edge);
+        self.allocated.inc_by(new.allocated.saturating_sub(old.allocated));
         self.restarts
             .inc_by(now.edge.restarts.saturating_sub(before.edge.restarts));
         add(&self.requests, &["answered"], old.bindings, new.bindings);
@@ -292,4 +297,93 @@ fn add(to: &IntCounterVec, labels: &[&str], before: u64, now: u64) {
 pub(crate) struct Seen {
     pub(crate) core: Counters,
     pub(crate) edge: EdgeCounters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sum of all counters and gauges.
+    fn sum(registry: &Registry) -> f64 {
+        let families = registry.gather();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        series
+            .map(|one| one.get_counter().get_value() + one.get_gauge().get_value())
+            .sum()
+    }
+
+    /// Every field of both kinds of counters, raised. One that is missing here does not compile.
+    fn raised() -> Vec<(&'static str, Seen)> {
+        let Counters {
+            allocations: _,
+            allocated: _,
+            up: _,
+            down: _,
+            errors: _,
+            no_capacity: _,
+            dropped: _,
+            rejected: _,
+            bindings: _,
+            unverified_reply_bytes: _,
+            nonce_age_s: _,
+        } = Counters::default();
+        let EdgeCounters {
+            queue: _,
+            ring: _,
+            stream: _,
+            send: _,
+            receive: _,
+            panics: _,
+            restarts: _,
+        } = EdgeCounters::default();
+        let changes: [(&'static str, fn(&mut Seen)); 18] = [
+            ("allocations", |seen| seen.core.allocations[2][1] = 1),
+            ("allocated", |seen| seen.core.allocated = 1),
+            ("up", |seen| seen.core.up[0].packets = 1),
+            ("down", |seen| seen.core.down[1].bytes = 1),
+            ("errors", |seen| seen.core.errors[ERROR_CODES.len() - 1] = 1),
+            ("no_capacity", |seen| seen.core.no_capacity = 1),
+            ("dropped", |seen| seen.core.dropped[Stage::ALL.len() - 1] = 1),
+            ("rejected", |seen| seen.core.rejected[Rejected::ALL.len() - 1] = 1),
+            ("bindings", |seen| seen.core.bindings = 1),
+            ("unverified_reply_bytes", |seen| seen.core.unverified_reply_bytes = 1),
+            ("nonce_age_s", |seen| seen.core.nonce_age_s = 1),
+            ("queue", |seen| seen.edge.queue = 1),
+            ("ring", |seen| seen.edge.ring = 1),
+            ("stream", |seen| seen.edge.stream = 1),
+            ("send", |seen| seen.edge.send = 1),
+            ("receive", |seen| seen.edge.receive = 1),
+            ("panics", |seen| seen.edge.panics = 1),
+            ("restarts", |seen| seen.edge.restarts = 1),
+        ];
+        let raise = |(name, change): (&'static str, fn(&mut Seen))| {
+            let mut seen = Seen::default();
+            change(&mut seen);
+            (name, seen)
+        };
+        changes.into_iter().map(raise).collect()
+    }
+
+    #[test]
+    fn whatever_a_worker_counts_raises_a_series() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).expect("a fresh registry");
+        for (name, seen) in raised() {
+            let before = sum(&registry);
+            metrics.add(&Seen::default(), &seen);
+            assert!(sum(&registry) > before, "{name} is exported nowhere");
+        }
+    }
+
+    #[test]
+    fn what_a_worker_lost_is_no_longer_there_and_stays_counted() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).expect("a fresh registry");
+        let mut seen = Seen::default();
+        (seen.core.allocations[0][0], seen.core.allocated) = (7, 9);
+        metrics.add(&Seen::default(), &seen);
+        metrics.lost(&seen);
+        assert_eq!(metrics.allocations.with_label_values(&["udp", FAMILIES[0]]).get(), 0);
+        assert_eq!(metrics.allocated.get(), 9);
+    }
 }

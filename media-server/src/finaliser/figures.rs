@@ -63,6 +63,7 @@ pub(super) struct Metrics {
     dropped: IntCounterVec,
     bytes: IntCounter,
     syncs: IntCounter,
+    rows_dropped: IntCounter,
     slowest_sync: Gauge,
     write_failures: IntCounter,
     backlog: IntGauge,
@@ -128,6 +129,10 @@ impl Metrics {
                 &["reason"],
             )?,
             bytes: counter("helpline_recording_synced_bytes_total", "Bytes synced to the spool")?,
+            rows_dropped: counter(
+                "helpline_recording_rows_dropped_total",
+                "Seconds of a leg's quality that the recorder had no room for",
+            )?,
             syncs: counter("helpline_recording_syncs_total", "Syncs of the spool")?,
             slowest_sync: Gauge::new(
                 "helpline_recording_slowest_sync_seconds",
@@ -179,6 +184,7 @@ impl Metrics {
             &self.packets,
             &self.bytes,
             &self.syncs,
+            &self.rows_dropped,
             &self.write_failures,
         ];
         for counter in counters {
@@ -222,6 +228,7 @@ impl Metrics {
             (&self.packets, figures.packets),
             (&self.bytes, figures.bytes_synced),
             (&self.syncs, figures.syncs),
+            (&self.rows_dropped, figures.seconds_dropped),
             (&self.write_failures, figures.write_failures),
         ];
         for (counter, total) in totals {

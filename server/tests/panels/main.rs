@@ -26,28 +26,7 @@ use questions::Question;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Series that nothing shows, and why they are exported all the same.
-const UNSHOWN: &[(&str, &str)] = &[
-    (
-        "helpline_live_rooms",
-        "the load generator waits for it to be 0; people see calls by state",
-    ),
-    (
-        "helpline_recording_packets_total",
-        "the other half of the dropped ones, for questions by hand",
-    ),
-    (
-        "helpline_recording_slowest_sync_seconds",
-        "the histogram of syncs is shown; this is the worst since the start",
-    ),
-    (
-        "helpline_recording_syncs_total",
-        "counts what the histogram of syncs counts without its failures",
-    ),
-    (
-        "helpline_rtp_forwarded_total",
-        "more than `rtp_packets_total` once supervisors listen; for questions by hand",
-    ),
-];
+const UNSHOWN: &[(&str, &str)] = &[];
 
 /// On loopback alone, with a log that a program reads, at the level that it has by itself.
 const SETTINGS: &[(&str, &str)] = &[
