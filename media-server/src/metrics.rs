@@ -18,6 +18,7 @@ use crate::admission::Full;
 use crate::convert;
 use crate::live::{Counts, share};
 use crate::worker::Gauges;
+use crate::worker::latency::BOUNDS_NS;
 
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
@@ -84,6 +85,7 @@ pub struct Metrics {
     certificate_age: Gauge,
     pub(crate) relay: relay::Series,
     counted: counted::Counted,
+    forward_latency: Histogram,
 }
 
 fn mos_buckets() -> Vec<f64> {
@@ -207,6 +209,13 @@ impl Metrics {
             )?,
             relay: relay::Series::new(registry, shards)?,
             counted: counted::Counted::new(registry)?,
+            forward_latency: Histogram::with_opts(
+                HistogramOpts::new(
+                    "helpline_forward_latency_seconds",
+                    "From the read of the batch that a packet came in to its sending to a listener",
+                )
+                .buckets(BOUNDS_NS.iter().map(|bound| *bound as f64 / 1e9).collect()),
+            )?,
         };
         metrics.register(registry)?;
         metrics.begin_at_zero(shards);
@@ -218,6 +227,7 @@ impl Metrics {
         registry.register(Box::new(self.live_rooms.clone()))?;
         registry.register(Box::new(self.low_mos.clone()))?;
         registry.register(Box::new(self.ice_connect.clone()))?;
+        registry.register(Box::new(self.forward_latency.clone()))?;
         registry.register(Box::new(self.loss.clone()))?;
         registry.register(Box::new(self.jitter.clone()))?;
         registry.register(Box::new(self.rtt.clone()))?;
@@ -387,6 +397,12 @@ impl Metrics {
             counter.inc_by(now.saturating_sub(before));
         }
         self.counted.add(before, now, gauges_before, gauges);
+        let latency = self.forward_latency.local();
+        for (packets, seconds) in gauges.latency.since(&gauges_before.latency) {
+            // A histogram takes one at a time: some nanoseconds each, once a second, and not in a shard's thread.
+            (0..packets).for_each(|_| latency.observe(seconds));
+        }
+        latency.flush();
         self.migrations.inc_by(now.migrations.saturating_sub(before.migrations));
         self.panics.inc_by(now.panics.saturating_sub(before.panics));
         self.send_refused

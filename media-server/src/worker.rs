@@ -5,6 +5,8 @@
 //!
 //! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
 
+pub mod latency;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use udp::{Batch, Bell, Interest, Locals, Outgoing, Poller, Socket};
 
 use crate::clock::Clock;
 use crate::relay;
+use latency::Latency;
 
 /// Commands waiting for a shard: a second of joins at full rate.
 pub const COMMANDS_MAX: usize = 1_024;
@@ -68,6 +71,8 @@ pub struct Gauges {
     pub receive_failed: u64,
     /// Longest time since the last copy that a datagram may have waited to be worked on, nanoseconds.
     pub delay_ns: u64,
+    /// How long forwarded packets were on their way.
+    pub latency: Latency,
     /// What came and went through the relay.
     pub relay: relay::Figures,
     /// Most handshake jobs since the last copy that found the helper's queue full.
@@ -145,6 +150,7 @@ impl<T: TapSink> Worker<T> {
         // Since when what comes may have been waiting in the socket; `None` while the thread was waiting itself.
         let mut emptied = None;
         let mut pause_ms = 0;
+        let mut forwarded = 0;
         while !self.stop.load(Ordering::Relaxed) {
             let ready = self.wait(pause_ms);
             if pause_ms > 0 {
@@ -162,6 +168,8 @@ impl<T: TapSink> Worker<T> {
             self.flush(&mut held.gauges);
             self.relay.write(&self.poller);
             let done = self.clock.now_ns();
+            let before = std::mem::replace(&mut forwarded, self.shard.totals().rtp_forwarded);
+            held.gauges.latency.add(forwarded - before, done.saturating_sub(now));
             held.gauges.delay_ns = held.gauges.delay_ns.max(done.saturating_sub(emptied.unwrap_or(now)));
             self.hand_on(now, &mut held);
             let drained = received < self.batch.size();

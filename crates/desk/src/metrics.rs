@@ -1,7 +1,7 @@
 //! The desk's Prometheus series. No label ever names a call, a customer or an agent.
 
 use call_model::call::Status;
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::commands::offer_step;
 use crate::refusal::Code;
@@ -10,6 +10,9 @@ use crate::refusal::Code;
 pub(crate) const LIVE_STATES: [&str; 6] = ["initiated", "queued", "callback", "ringing", "connecting", "answered"];
 /// States of a member of staff, as `reports::agents_by_state` tells them.
 pub(crate) const AGENT_STATES: [&str; 7] = ["idle", "reserved", "busy", "wrapping", "away", "offline", "lost"];
+
+/// Who reports what his client heard, as `commands::heard` tells the sides apart.
+pub(crate) const HEARD_ROLES: [&str; 2] = ["customer", "agent"];
 
 /// Loops that look at everything by themselves, a second apart; one that stands still is an alert.
 pub(crate) const LOOPS: [&str; 2] = ["router", "timers"];
@@ -28,6 +31,8 @@ pub(crate) struct Metrics {
     pub(crate) outbox_oldest: Gauge,
     pub(crate) wait: Histogram,
     pub(crate) setup: Histogram,
+    /// By role: who says that he heard it.
+    pub(crate) client_mos: HistogramVec,
     pub(crate) transitions: IntCounterVec,
     pub(crate) offer_ends: IntCounterVec,
     pub(crate) refusals: IntCounterVec,
@@ -67,6 +72,14 @@ impl Metrics {
             setup: Histogram::with_opts(
                 HistogramOpts::new("helpline_call_setup_seconds", "Accepting an offer to two-way sound")
                     .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0]),
+            )?,
+            client_mos: HistogramVec::new(
+                HistogramOpts::new(
+                    "helpline_client_leg_mos",
+                    "Opinion score that a client reckons of what it heard, the mean of each of its reports",
+                )
+                .buckets((0..=14).map(|n| 1.0 + 0.25 * f64::from(n)).collect()),
+                &["role"],
             )?,
             transitions: counters("helpline_desk_transitions_total", "Calls that entered a state", "state")?,
             offer_ends: counters(
@@ -114,6 +127,9 @@ impl Metrics {
         for name in LOOPS {
             self.turns.with_label_values(&[name]).inc_by(0);
         }
+        for role in HEARD_ROLES {
+            self.client_mos.with_label_values(&[role]);
+        }
         for code in Code::ALL {
             self.refusals.with_label_values(&[code.word()]).inc_by(0);
         }
@@ -129,6 +145,7 @@ impl Metrics {
             Box::new(self.outbox_oldest.clone()),
             Box::new(self.wait.clone()),
             Box::new(self.setup.clone()),
+            Box::new(self.client_mos.clone()),
             Box::new(self.transitions.clone()),
             Box::new(self.offer_ends.clone()),
             Box::new(self.refusals.clone()),

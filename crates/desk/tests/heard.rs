@@ -43,6 +43,23 @@ async fn each_side_tells_of_its_own_line_and_the_server_s_figures_stay_apart() {
     assert_eq!(told, [(Part::Customer, 10), (Part::Agent, 1)]);
     assert_eq!(quality.heard[0].mos[9], Some(4.0));
     assert_eq!(quality.heard[1].rtt_ms, [Some(50.0)]);
+    // One value per report, by who told it.
+    let families = world.registry.gather();
+    let family = families
+        .iter()
+        .find(|family| family.name() == "helpline_client_leg_mos");
+    let mut seen: Vec<_> = family
+        .expect("it is exported")
+        .get_metric()
+        .iter()
+        .map(|one| {
+            let histogram = one.get_histogram();
+            let role = one.get_label()[0].value().to_owned();
+            (role, histogram.get_sample_count(), histogram.get_sample_sum())
+        })
+        .collect();
+    seen.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(seen, [("agent".to_owned(), 1, 3.0), ("customer".to_owned(), 1, 4.0)]);
 }
 
 #[tokio::test]

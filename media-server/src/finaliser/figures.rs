@@ -54,6 +54,7 @@ pub(super) struct Metrics {
     pub(super) queued: IntGauge,
     pub(super) oldest_unsent: Gauge,
     holes: CounterVec,
+    timestamp_rejects: IntCounter,
     active: IntGauge,
     required_active: IntGauge,
     spool: IntGauge,
@@ -105,6 +106,10 @@ impl Metrics {
                     "Seconds of stored recordings in which a side has no packets",
                 ),
                 &["cause"],
+            )?,
+            timestamp_rejects: counter(
+                "helpline_rtp_timestamp_rejects_total",
+                "Packets of stored recordings whose timestamp jumped, confirmed by nothing; they are left out",
             )?,
             active: IntGauge::new("helpline_recording_active", "Calls that are being recorded")?,
             required_active: IntGauge::new(
@@ -181,6 +186,7 @@ impl Metrics {
         let counters = [
             &self.failures,
             &self.panics,
+            &self.timestamp_rejects,
             &self.packets,
             &self.bytes,
             &self.syncs,
@@ -193,15 +199,23 @@ impl Metrics {
         Ok(())
     }
 
-    /// Counts the holes of a recording that was stored; who is heard beside the two sides is away most of the time, and
-    /// that is no hole.
+    /// Counts the holes of a recording that was stored, and what was not believed of its packets; who is heard beside the two
+    /// sides is away most of the time, and that is no hole.
     pub(super) fn stored(&self, side: &SideData) {
+        let lanes = side.lanes.iter().chain(&side.beside);
+        self.timestamp_rejects
+            .inc_by(lanes.map(|lane| lane.rejects.timestamps).sum());
         let sides = side.lanes.iter().flat_map(|lane| &lane.holes);
         let beside = side.beside.iter().flat_map(|lane| &lane.holes);
         for hole in sides.chain(beside.filter(|hole| hole.cause != Cause::Absent)) {
             let seconds: &Counter = &self.holes.with_label_values(&[word(hole.cause)]);
             seconds.inc_by(hole.ms as f64 / 1e3);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn timestamp_rejects(&self) -> u64 {
+        self.timestamp_rejects.get()
     }
 
     /// Copies what the recorder counted.

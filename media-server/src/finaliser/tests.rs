@@ -404,6 +404,22 @@ fn a_call_without_packets_is_stored_as_a_silent_one() {
 }
 
 #[test]
+fn timestamps_that_nothing_confirmed_are_counted_for_every_lane() {
+    let metrics = Metrics::new(&prometheus::Registry::new()).expect("a fresh registry");
+    let lane = |timestamps: u64| {
+        let mut lane = recording::master::LaneSide::default();
+        lane.rejects.timestamps = timestamps;
+        lane.rejects.duplicates = 50;
+        lane
+    };
+    let mut side = make::make(&call(3, Some(4), 7)).master.side;
+    side.lanes = [lane(1), lane(2)];
+    side.beside = vec![lane(4), lane(8)];
+    metrics.stored(&side);
+    assert_eq!(metrics.timestamp_rejects(), 15);
+}
+
+#[test]
 fn waits_double_up_to_their_limit() {
     for call in [0, 7, u128::MAX] {
         let waits: Vec<u64> = (0..40).map(|tries| wait(call, tries)).collect();

@@ -76,3 +76,18 @@ fn what_stands_beside_the_totals_and_what_the_outbox_lets_go_is_exported() {
     metrics.events_dropped(7);
     assert!((sum(&registry) - before - 12.0).abs() < f64::EPSILON);
 }
+
+#[test]
+fn each_forwarded_packet_is_in_the_histogram_once() {
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry, 1).expect("a fresh registry");
+    let (totals, mut before) = (Totals::default(), Gauges::default());
+    before.latency.add(5, 30_000);
+    metrics.totals(&totals, &totals, Gauges::default(), before);
+    let mut now = before;
+    now.latency.add(3, 60_000);
+    metrics.totals(&totals, &totals, before, now);
+    assert_eq!(metrics.forward_latency.get_sample_count(), 8);
+    let seconds = metrics.forward_latency.get_sample_sum();
+    assert!((seconds - 330e-6).abs() < 1e-9, "{seconds}");
+}

@@ -46,6 +46,10 @@ const WITHOUT_NUMBER: &[(&str, &str)] = &[
         "helpline_turn_ring_delay_seconds_bucket",
         "the scripted clients reach media straight, and nothing passes the relay's rings",
     ),
+    (
+        "helpline_client_leg_mos_bucket",
+        "the scripted clients have no statistics of their own to report",
+    ),
 ];
 
 fn deploy() -> PathBuf {

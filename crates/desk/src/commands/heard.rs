@@ -34,22 +34,26 @@ const MOS: (f32, f32) = (1.0, 4.5);
 pub(crate) async fn take(core: &Arc<Core>, caller: &Caller, call: CallId, report: HeardReport) -> Result<(), Refused> {
     check(&report.seconds)?;
     let caller_in = caller.clone();
-    core.run(caller.ctx(), move |tx| {
-        Box::pin(async move {
-            let row = find(tx, call).await?;
-            let part = side(&caller_in, &row)?;
-            if row.status != "answered" {
-                return Err(Refused::new(Code::IllegalTransition));
-            }
-            let now = tx.read_clock().await?;
-            if heard::insert(tx.conn(), row.id, part, At(now), &report.seconds).await? {
-                Ok(())
-            } else {
-                Err(Refused::new(Code::RateLimited).retry_after(RETRY_S))
-            }
+    let mean = report.seconds.iter().map(|second| f64::from(second.mos)).sum::<f64>() / report.seconds.len() as f64;
+    let part = core
+        .run(caller.ctx(), move |tx| {
+            Box::pin(async move {
+                let row = find(tx, call).await?;
+                let part = side(&caller_in, &row)?;
+                if row.status != "answered" {
+                    return Err(Refused::new(Code::IllegalTransition));
+                }
+                let now = tx.read_clock().await?;
+                if heard::insert(tx.conn(), row.id, part, At(now), &report.seconds).await? {
+                    Ok(part)
+                } else {
+                    Err(Refused::new(Code::RateLimited).retry_after(RETRY_S))
+                }
+            })
         })
-    })
-    .await
+        .await?;
+    core.metrics.client_mos.with_label_values(&[part]).observe(mean);
+    Ok(())
 }
 
 /// Whose line the caller can speak of: the customer of his own, the agent who has the call of hers.
