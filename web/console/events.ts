@@ -130,6 +130,7 @@ export function eventDetail(event: CallEvent): string {
     const found = texts.find((one) => one === data[fact]);
     if (found) words.push(t(`event.${fact}.${found}` as Key));
   }
+  if (data["own"] === true) words.push(t("event.own"));
   const heardBy = (Array.isArray(data["heardBy"]) ? data["heardBy"] : []).flatMap((part) => {
     const word = PARTIES.get(part);
     return word ? [t(word)] : [];

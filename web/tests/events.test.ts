@@ -84,6 +84,9 @@ describe("events of a call", () => {
     expect(eventDetail(event("offer.rescinded", { agent: "Joyce Atieno", reason: "won_by_other" }))).toBe(
       "Joyce Atieno, taken by another agent",
     );
+    expect(eventDetail(event("call.muted", { part: "customer", own: true }, "customer"))).toBe(
+      "Customer, by own choice",
+    );
     expect(eventDetail(event("recording.degraded", { packets: 12 }))).toBe("12 packets");
     expect(eventDetail(event("call.consult_ended", { to: "Brian Otieno", reason: "rejected" }))).toBe(
       "Brian Otieno, colleague declined",

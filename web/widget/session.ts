@@ -191,7 +191,7 @@ export class Session {
     };
     const reply = await this.env.api().post<CallStarted>("/api/support/call/start", body);
     if (generation !== this.#generation) {
-      if (reply.ok) void this.#hangUpByRest(reply.value.callId);
+      if (reply.ok) this.#post(reply.value.callId, "hangup", {});
       return;
     }
     if (!reply.ok) return this.#problem(failureCode(reply));
@@ -221,7 +221,11 @@ export class Session {
   }
 
   #hangUp(call: CallView | undefined): void {
-    if (call && !this.signal.send("call.hangup", { callId: call.callId })) void this.#hangUpByRest(call.callId);
+    if (call && !this.signal.send("call.hangup", { callId: call.callId })) this.#post(call.callId, "hangup", {});
+  }
+
+  #post(callId: string | undefined, what: string, data: object): void {
+    void this.env.api().post(`/api/support/call/${callId}/${what}`, data);
   }
 
   mute(muted: boolean): void {
@@ -229,7 +233,7 @@ export class Session {
     this.#mutedSpeech = 0;
     this.speakingWhileMuted = false;
     for (const track of this.#stream?.getAudioTracks() ?? []) track.enabled = !muted;
-    this.changed.emit();
+    this.#to(this.phase);
   }
 
   async chooseMicrophone(id: string): Promise<void> {
@@ -373,7 +377,7 @@ export class Session {
       const call = welcome.snapshot.call;
       if (!call) return this.#ended(this.call, this.phase.at === "talking" ? "dropped" : "busy", "unknown");
       this.#show(call);
-    }
+    } else this.#to(this.phase);
     const { status, answeredAt } = this.call ?? {};
     const soundWanted = status === "connecting" || answeredAt;
     // A fresh page has no connection of its own yet; a page that only lost its signalling keeps the one it has.
@@ -503,12 +507,7 @@ export class Session {
     const call = this.call;
     if (!resume || !call) return;
     // Only what the page needs to draw itself again.
-    const { customerEmail: _email, ...rest } = call;
-    this.env.keep.write({ resume, url: this.#url, call: { ...rest, customerName: "" } });
-  }
-
-  async #hangUpByRest(callId: string): Promise<void> {
-    await this.env.api().post(`/api/support/call/${callId}/hangup`, {});
+    this.env.keep.write({ resume, url: this.#url, call: { ...call, customerEmail: undefined, customerName: "" } });
   }
 
   /** Once a second during a call: quality, dead line, speech into a muted microphone. */
@@ -535,14 +534,18 @@ export class Session {
       this.warnings = this.#monitor.push(this.second, now);
       this.leg.flowing(this.second.flowing);
       const seconds = this.#monitor.heard();
-      if (seconds) void this.env.api().post(`/api/support/call/${this.call?.callId}/quality`, { seconds });
+      if (seconds) this.#post(this.call?.callId, "quality", { seconds });
     }
     this.#reading = reading;
     this.changed.emit();
   }
 
   #to(phase: Phase): void {
+    const { muted } = this;
     this.phase = phase;
+    // Silence on purpose is no dead microphone. A server that says nothing about our switch knows nothing of it.
+    if (phase.at === "talking" && (phase.call.mutedSelf?.includes("customer") ?? muted) !== muted)
+      this.#post(phase.call.callId, muted ? "mute" : "unmute", { part: "customer" });
     this.#keep(this.signal.resume);
     this.changed.emit();
   }

@@ -112,7 +112,7 @@ pub(crate) async fn resume(
     ))
 }
 
-/// Mutes a party at the server: nobody hears him, and he is not recorded. Twice is once.
+/// Mutes a party at the server: nobody hears him, and he is not recorded. Twice is once. A customer mutes himself only.
 #[utoipa::path(post, path = "/api/support/call/{id}/mute", tag = "agent", params(("id" = uuid::Uuid, Path)),
     request_body = Mute,
     responses((status = 200, body = CallView),
@@ -126,7 +126,8 @@ pub(crate) async fn mute(
     Ok(Json(app.desk().mute(&caller, CallId(id.as_u128()), body).await?))
 }
 
-/// Lets a muted party be heard again; twice is once.
+/// Lets a muted party be heard again; twice is once. Who has muted himself does so himself; a mute by somebody else is
+/// taken back by him or by somebody with no less right: 403 for all others, the muted party included.
 #[utoipa::path(post, path = "/api/support/call/{id}/unmute", tag = "agent", params(("id" = uuid::Uuid, Path)),
     request_body = Mute,
     responses((status = 200, body = CallView),

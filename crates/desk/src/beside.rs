@@ -7,7 +7,7 @@ use wire::Time;
 use wire::call::{Consult, ConsultState, LiveSupervisor, Shielded, Supervised};
 use wire::leg::Part;
 
-use crate::commands::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SHIELD, SUPERVISE};
+use crate::commands::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SELF_MUTE, SHIELD, SUPERVISE};
 use crate::commands::modes::mode_of;
 use crate::commands::shield;
 use crate::refusal::Refused;
@@ -24,6 +24,7 @@ pub(crate) struct Beside {
     apart_since: Option<At>,
     muted: Vec<Part>,
     pub(crate) shielded: Shielded,
+    muted_self: Vec<Part>,
     pub(crate) consult: Option<Consult>,
     pub(crate) supervisors: Vec<LiveSupervisor>,
 }
@@ -50,7 +51,7 @@ impl Beside {
             match open.kind.as_str() {
                 HOLD => beside.held_since = Some(open.started_at),
                 CONSULT => beside.apart_since = Some(open.started_at),
-                MUTE => beside.muted.extend(open.part.as_deref().map(views::part)),
+                MUTE | SELF_MUTE => beside.mute(open),
                 CONFERENCE => conference = Some(open.started_at),
                 SHIELD if shield::is_always(open.mode.as_deref()) => beside.shielded = Shielded::Always,
                 SHIELD => beside.shielded = Shielded::On,
@@ -74,6 +75,19 @@ impl Beside {
         beside
     }
 
+    /// A party may be muted twice, by himself and by somebody else.
+    fn mute(&mut self, open: &OpenInterval) {
+        let Some(part) = open.part.as_deref().map(views::part) else {
+            return;
+        };
+        if !self.muted.contains(&part) {
+            self.muted.push(part);
+        }
+        if open.kind == SELF_MUTE {
+            self.muted_self.push(part);
+        }
+    }
+
     /// Since when the customer hears music. For himself that is hold whatever the reason.
     pub(crate) fn held_since(&self, reader: Reader) -> Option<Time> {
         let since = match reader {
@@ -85,8 +99,12 @@ impl Beside {
 
     /// Whose voice is kept from everybody.
     pub(crate) fn muted(&self, reader: Reader) -> Vec<Part> {
-        let shown = |part: &&Part| reader == Reader::Staff || **part == Part::Customer;
-        self.muted.iter().filter(shown).copied().collect()
+        shown(&self.muted, reader)
+    }
+
+    /// Who of them wants it so himself.
+    pub(crate) fn muted_self(&self, reader: Reader) -> Vec<Part> {
+        shown(&self.muted_self, reader)
     }
 
     /// Who supervises, as the agent is told.
@@ -99,6 +117,12 @@ impl Beside {
             })
             .collect()
     }
+}
+
+/// The customer is told of himself only.
+fn shown(parts: &[Part], reader: Reader) -> Vec<Part> {
+    let own = |part: &&Part| reader == Reader::Staff || **part == Part::Customer;
+    parts.iter().filter(own).copied().collect()
 }
 
 fn supervisor(open: &OpenInterval) -> Option<LiveSupervisor> {

@@ -47,6 +47,7 @@ const FILES: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0017_interval_reasons.sql"),
     ),
     (18, "shield", include_str!("../../../migrations/0018_shield.sql")),
+    (19, "self_mute", include_str!("../../../migrations/0019_self_mute.sql")),
 ];
 
 /// How the database stands to this program's migrations.

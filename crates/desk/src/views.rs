@@ -109,6 +109,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         held_since: beside.held_since(reader),
         muted: beside.muted(reader),
         shielded: beside.shielded,
+        muted_self: beside.muted_self(reader),
         consult: beside.consult.filter(|_| reader == Reader::Staff),
         supervised,
         lines,

@@ -10,7 +10,7 @@ mod scene;
 use call_model::{CallId, LegId};
 use desk::{Caller, Known};
 use ports::{Cause, Direction, EventKind, Flag, Part};
-use scene::{Eye, Node, database, service};
+use scene::{Eye, Node, customer, database, service};
 use serde_json::Value;
 use wire::settings::MailSettings;
 
@@ -262,6 +262,82 @@ async fn a_house_that_wants_no_mail_or_names_nobody_gets_none() {
     assert_eq!(eye.count("select count(*) from quality_quiet").await, 0);
 
     node.desk.set_mail(&service(), usual, Known::Any).await.unwrap();
+    eye.until(MAILS, 1).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn silence_that_somebody_wants_is_mailed_to_nobody_until_it_is_wanted_no_more() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("a-support", &agent).await;
+    let (vip, _) = node.live_call("b-vip", &agent).await;
+    eye.run("update voice_calls set queue = 'vip' where user_id = 'b-vip'")
+        .await;
+    let of = |part| wire::call::Mute { part, reason: None };
+    let himself = customer("a-support");
+    for (flag, leg) in [
+        (Flag::DeadMicrophone, true),
+        (Flag::OneWay, true),
+        (Flag::DeadAir, false),
+    ] {
+        for round in 0..3 {
+            match round {
+                0 => drop(
+                    node.desk
+                        .mute(&himself, call, of(wire::leg::Part::Customer))
+                        .await
+                        .unwrap(),
+                ),
+                1 => drop(
+                    node.desk
+                        .mute(&agent, call, of(wire::leg::Part::Customer))
+                        .await
+                        .unwrap(),
+                ),
+                _ => drop(node.desk.hold(&agent, call, None).await.unwrap()),
+            }
+            let leg = leg.then(|| node.media.leg(call, Part::Customer).expect("a live leg"));
+            node.media.happens(call, quality(leg, flag, true));
+            Story(&node).flags(vip, Flag::HighLoss, true).await;
+            a_minute_passes(&mut eye).await;
+            eye.until(VIP_MAILS, 1).await;
+            assert_eq!(eye.count(MAILS).await, 1, "{flag:?} in round {round}");
+            match round {
+                0 => drop(
+                    node.desk
+                        .unmute(&himself, call, of(wire::leg::Part::Customer))
+                        .await
+                        .unwrap(),
+                ),
+                1 => drop(
+                    node.desk
+                        .unmute(&agent, call, of(wire::leg::Part::Customer))
+                        .await
+                        .unwrap(),
+                ),
+                _ => drop(node.desk.resume(&agent, call, None).await.unwrap()),
+            }
+            eye.until(MAILS, 2).await;
+            eye.run("delete from outbox; delete from quality_quiet; delete from quality_raised")
+                .await;
+        }
+    }
+    // What a muted line really has, and what the agent's own line has, is told all the same.
+    node.desk
+        .mute(&himself, call, of(wire::leg::Part::Customer))
+        .await
+        .unwrap();
+    Story(&node).flags(call, Flag::HighLoss, true).await;
+    a_minute_passes(&mut eye).await;
+    eye.until(MAILS, 1).await;
+    eye.run("delete from outbox; delete from quality_quiet; delete from quality_raised")
+        .await;
+    let leg = node.media.leg(call, Part::Agent);
+    node.media.happens(call, quality(leg, Flag::DeadMicrophone, true));
+    node.until_applied().await;
+    a_minute_passes(&mut eye).await;
     eye.until(MAILS, 1).await;
     node.stop().await;
 }

@@ -20,7 +20,9 @@ fn of(part: Part) -> Mute {
     Mute { part, reason: None }
 }
 
-const OPEN: &str = "select count(*) from helpline.call_intervals where kind = 'mute' and ended_at is null";
+/// Mutes by others and by the parties themselves.
+const OPEN: &str =
+    "select count(*) from helpline.call_intervals where kind in ('mute', 'self_mute') and ended_at is null";
 
 #[tokio::test]
 async fn a_muted_customer_is_heard_by_nobody_and_hold_comes_before_it() {
@@ -142,8 +144,11 @@ async fn the_agent_may_everybody_others_by_permission_and_only_with_sound() {
     world.desk.hang_up(&customer("u0"), early, None).await.unwrap();
 
     let call = talking(&mut world, "u1", &agent).await;
+    assert_eq!(
+        code(&world, &customer("u1"), call, Part::Agent).await,
+        Some(Code::Forbidden)
+    );
     for part in [Part::Customer, Part::Agent] {
-        assert_eq!(code(&world, &customer("u1"), call, part).await, Some(Code::Forbidden));
         assert_eq!(code(&world, &customer("u2"), call, part).await, Some(Code::NotFound));
         assert!(matches!(
             code(&world, &other, call, part).await,
@@ -213,4 +218,127 @@ async fn the_end_of_a_leg_ends_its_mute() {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(world.count(OPEN).await, 0);
+}
+
+/// Who unmutes whom, and how he is refused; `None` when he is not.
+async fn unmuted(world: &World, who: &Caller, call: CallId, part: Part) -> Option<Code> {
+    world.desk.unmute(who, call, of(part)).await.err().map(|no| no.code)
+}
+
+#[tokio::test]
+async fn a_customer_mutes_himself_for_all_and_nobody_else_opens_his_microphone() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let sue = world.staff("sue", StaffRole::Supervisor).await;
+    let admin = world.promote(&sue, "admin").await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let himself = customer("u1");
+    let shown = world.desk.mute(&himself, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(
+        (shown.muted, shown.muted_self),
+        (vec![Part::Customer], vec![Part::Customer])
+    );
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
+    let seen = world.desk.call(&agent, call).await.unwrap();
+    assert_eq!(
+        (seen.muted, seen.muted_self),
+        (vec![Part::Customer], vec![Part::Customer])
+    );
+    for other in [&agent, &admin, &service()] {
+        assert_eq!(
+            unmuted(&world, other, call, Part::Customer).await,
+            Some(Code::Forbidden)
+        );
+    }
+
+    // The agent's mute is another one: each is taken back by whose it is.
+    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(world.count(OPEN).await, 2);
+    let back = world.desk.unmute(&himself, call, of(Part::Customer)).await.unwrap();
+    assert_eq!((back.muted, back.muted_self), (vec![Part::Customer], vec![]));
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
+    assert_eq!(
+        unmuted(&world, &himself, call, Part::Customer).await,
+        Some(Code::Forbidden),
+        "what the agent has set he does not take back"
+    );
+    let heard = world.desk.unmute(&agent, call, of(Part::Customer)).await.unwrap();
+    assert!(heard.muted.is_empty() && heard.muted_self.is_empty());
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+    assert_eq!(
+        world
+            .texts(
+                "select concat_ws(' ', kind, actor, data ->> 'own') from helpline.call_events
+                where kind in ('call.muted', 'call.unmuted') order by seq"
+            )
+            .await,
+        [
+            "call.muted customer true",
+            "call.muted staff:amina",
+            "call.unmuted customer true",
+            "call.unmuted staff:amina"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_agent_whom_a_supervisor_has_muted_is_heard_when_the_supervisor_wants_it() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let sue = world.staff("sue", StaffRole::Supervisor).await;
+    let admin = world.promote(&sue, "admin").await;
+    let call = talking(&mut world, "u1", &agent).await;
+    let own = world.desk.mute(&agent, call, of(Part::Agent)).await.unwrap();
+    assert_eq!(own.muted_self, [Part::Agent]);
+    world.desk.mute(&admin, call, of(Part::Agent)).await.unwrap();
+    let back = world.desk.unmute(&agent, call, of(Part::Agent)).await.unwrap();
+    assert_eq!((back.muted, back.muted_self), (vec![Part::Agent], vec![]));
+    assert_eq!(unmuted(&world, &agent, call, Part::Agent).await, Some(Code::Forbidden));
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Muted));
+    assert_eq!(unmuted(&world, &admin, call, Part::Agent).await, None);
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Talk));
+
+    // Of the customer too, whom the agent had muted before.
+    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    world.desk.mute(&admin, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(world.count(OPEN).await, 1, "the supervisor's in place of the agent's");
+    assert_eq!(
+        unmuted(&world, &agent, call, Part::Customer).await,
+        Some(Code::Forbidden)
+    );
+    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(
+        unmuted(&world, &agent, call, Part::Customer).await,
+        Some(Code::Forbidden),
+        "muting him again makes it not the agent's own"
+    );
+    assert_eq!(unmuted(&world, &service(), call, Part::Customer).await, None);
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+}
+
+#[tokio::test]
+async fn a_page_that_mutes_and_unmutes_without_end_fills_no_history() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    // 239 of the 240 that a call may have.
+    world
+        .run(
+            "insert into helpline.call_intervals (call_id, kind, leg_id, started_at, ended_at)
+            select l.call_id, 'self_mute', l.id, l.granted_at, l.granted_at
+            from helpline.call_legs l, generate_series(1, 239) where l.part = 'customer'",
+        )
+        .await;
+    let himself = customer("u1");
+    world.desk.mute(&himself, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(
+        unmuted(&world, &himself, call, Part::Customer).await,
+        None,
+        "never kept muted"
+    );
+    let refused = world.desk.mute(&himself, call, of(Part::Customer)).await.unwrap_err();
+    assert_eq!(refused.code, Code::RateLimited);
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
 }

@@ -131,6 +131,10 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(as = "Option<Shielded>", optional))]
         pub shielded: Shielded,
+        /// Who of them has muted himself, and is heard again when he wants it.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
+        pub muted_self: Vec<Part>,
         /// The colleague who is asked or takes part; only for staff.
         #[cfg_attr(test, ts(optional = nullable))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -465,6 +469,10 @@ wire! {
         pub held_since: Option<Time>,
         /// Whose voice the server keeps from everybody.
         pub muted: Vec<Part>,
+        /// Who of them has muted himself.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
+        pub muted_self: Vec<Part>,
         /// The colleague who is asked or takes part.
         #[cfg_attr(test, ts(optional = nullable))]
         pub consult: Option<Consult>,

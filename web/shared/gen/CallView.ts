@@ -3,7 +3,6 @@ import type { CallStatus } from "./CallStatus";
 import type { Consult } from "./Consult";
 import type { LegLine } from "./LegLine";
 import type { Part } from "./Part";
-import type { Shielded } from "./Shielded";
 import type { Supervised } from "./Supervised";
 import type { Time } from "./Time";
 
@@ -68,9 +67,9 @@ heldSince?: Time | null,
  */
 muted: Array<Part>, 
 /**
- * Whether the keys that somebody presses are kept from everybody.
+ * Who of them has muted himself, and is heard again when he wants it.
  */
-shielded?: Shielded, 
+mutedSelf?: Array<Part>, 
 /**
  * The colleague who is asked or takes part; only for staff.
  */

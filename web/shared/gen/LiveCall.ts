@@ -55,6 +55,10 @@ heldSince?: Time | null,
  */
 muted: Array<Part>, 
 /**
+ * Who of them has muted himself.
+ */
+mutedSelf?: Array<Part>, 
+/**
  * The colleague who is asked or takes part.
  */
 consult?: Consult | null, 

@@ -69,6 +69,27 @@ export const CONTROL: PageState[] = [
     },
   },
   {
+    name: "agent-muted-own",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      const own = { muted: ["customer" as const], mutedSelf: ["customer" as const] };
+      fake.push("call.muted", { call: { ...data.answered(), ...own } });
+      await page.getByText("You are still heard").waitFor();
+    },
+  },
+  {
+    name: "agent-muted-by-other",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      fake.push("call.muted", { call: { ...data.answered(), muted: ["agent" as const], mutedSelf: [] } });
+      await page.getByText("until the supervisor ends it").waitFor();
+    },
+  },
+  {
     name: "agent-alerts",
     path: "/agent",
     prepare: staff("online"),

@@ -56,7 +56,38 @@ describe("muting oneself", () => {
     expect(scene.desk.notice).toBeUndefined();
   });
 
-  test("by a supervisor is shown, and ends at a press", async () => {
+  test("by a supervisor is shown, and ends when he wants it", async () => {
+    scene = await Scene.talking();
+    scene.say("call.muted", { call: { ...muted("agent"), mutedSelf: [] } });
+    const { control, voice } = scene.desk;
+    expect([control.mutedSelf, control.mutedByOther, voice.muted]).toEqual([true, true, false]);
+    await control.muteSelf(!control.mutedSelf);
+    expect(scene.asked("/unmute")).toEqual([]);
+    expect(control.mutedSelf).toBe(true);
+
+    // Her own switch is told all the same, and stays closed when he takes his away.
+    scene.rest.on(path("mute"), { body: { ...muted("agent"), mutedSelf: ["agent"] } });
+    await control.muteSelf(true);
+    expect(scene.asked("/mute")).toEqual([{ part: "agent" }]);
+    expect([control.mutedSelf, control.mutedByOther]).toEqual([true, false]);
+    scene.say("call.unmuted", { call: { ...muted("agent"), mutedSelf: ["agent"] } });
+    scene.rest.on(path("unmute"), { body: { ...muted(), mutedSelf: [] } });
+    await control.muteSelf(false);
+    expect(control.mutedSelf).toBe(false);
+  });
+
+  test("of before the page was loaded anew is one's own, and ends at a press", async () => {
+    scene = await Scene.talking();
+    scene.say("call.changed", { call: { ...muted("agent"), mutedSelf: ["agent"] } });
+    const { control, voice } = scene.desk;
+    expect([control.mutedSelf, control.mutedByOther, voice.muted]).toEqual([true, false, false]);
+    scene.rest.on(path("unmute"), { body: { ...muted(), mutedSelf: [] } });
+    await control.muteSelf(false);
+    expect(scene.asked("/unmute")).toEqual([{ part: "agent" }]);
+    expect(control.mutedSelf).toBe(false);
+  });
+
+  test("on a server that does not say whose it is ends at a press", async () => {
     scene = await Scene.talking();
     scene.say("call.muted", { call: muted("agent") });
     expect(scene.desk.control.mutedSelf).toBe(true);

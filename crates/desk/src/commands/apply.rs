@@ -30,8 +30,10 @@ pub(crate) const CUSTOMER_LEASE: Span = Span::seconds(20);
 
 /// Kind of the spans in which the customer is on hold.
 pub(crate) const HOLD: &str = "hold";
-/// Kind of the spans in which the server keeps a leg's voice from everybody.
+/// Kind of the spans in which the server keeps a leg's voice from everybody because somebody else wants it.
 pub(crate) const MUTE: &str = "mute";
+/// Kind of the spans in which it does so because the leg's own participant wants it.
+pub(crate) const SELF_MUTE: &str = "self_mute";
 /// Kind of the spans in which a colleague is asked, and speaks with the agent apart from the customer.
 pub(crate) const CONSULT: &str = "consult";
 /// Kind of the spans in which customer, agent and colleague speak.
@@ -414,13 +416,14 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
     let legs = legs::live(tx.conn(), work.row.id).await?;
     for leg in legs.iter().filter(|leg| leg.part != "customer") {
         legs::down(tx.conn(), leg.id, work.at, Cause::HangUp.word()).await?;
+        legs::close_intervals(tx.conn(), work.row.id, Some(SELF_MUTE), Some(leg.id), work.change()).await?;
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
         if leg.part == "supervisor" {
             supervise::ended(tx, work, leg, None).await?;
         }
     }
-    // The next agent begins in talk; what keys are shielded stay so.
+    // The next agent begins in talk; what keys are shielded stay so, and whether the customer has muted himself is his affair.
     for kind in [HOLD, MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }

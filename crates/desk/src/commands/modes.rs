@@ -8,7 +8,7 @@ use ports::{Announce, Shield, Stance};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 
-use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SHIELD, SUPERVISE};
+use super::apply::{CONFERENCE, CONSULT, HOLD, MUTE, SELF_MUTE, SHIELD, SUPERVISE};
 use crate::refusal::Refused;
 use crate::settings::Settings;
 use crate::store::legs::{self, OpenInterval};
@@ -51,7 +51,7 @@ pub(crate) fn from(intervals: &[OpenInterval]) -> Modes {
             (CONSULT, _) => modes.apart = true,
             (CONFERENCE, _) => modes.conference = true,
             (SHIELD, _) => modes.shield = Shield::On,
-            (MUTE, Some(leg)) => modes.muted.push(leg),
+            (MUTE | SELF_MUTE, Some(leg)) => modes.muted.push(leg),
             (SUPERVISE, Some(leg)) => modes.supervisors.push((leg, stance(open.mode.as_deref()))),
             _ => {}
         }

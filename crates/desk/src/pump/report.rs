@@ -16,7 +16,7 @@ use wire::signal::CallChanged;
 use super::{Fate, age};
 use crate::after::After;
 use crate::alerts;
-use crate::commands::apply::{MUTE, SUPERVISE};
+use crate::commands::apply::{MUTE, SELF_MUTE, SUPERVISE};
 use crate::commands::{Act, Actor, call_input, consult, preflight, supervise};
 use crate::nodes::epoch_of;
 use crate::refusal::{Code, Refused};
@@ -272,7 +272,7 @@ async fn down(
     };
     let decided = leg.state == "down";
     let mode = legs::supervision(tx.conn(), leg.id).await?;
-    for kind in ["away", MUTE, SUPERVISE] {
+    for kind in ["away", MUTE, SELF_MUTE, SUPERVISE] {
         legs::close_intervals(tx.conn(), row.id, Some(kind), Some(leg.id), media(at)).await?;
     }
     raised_flags::leg_gone(tx.conn(), leg.id).await?;

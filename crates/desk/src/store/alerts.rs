@@ -24,11 +24,18 @@ const LEG_GONE: &str = "delete from quality_raised where leg_id = $1";
 const TOLD: &str = "delete from quality_raised where call_id = $1 and flag = $2";
 const OVER: &str = "delete from quality_raised r using voice_calls c
     where c.id = r.call_id and c.status in ('completed', 'abandoned', 'failed')";
-/// Of every queue that is not quiet, the oldest; a call that waits or rings has nobody who suffers.
+/// Of every queue that is not quiet, the oldest; a call that waits or rings has nobody who suffers. Silence that somebody
+/// wants is no fault: of a leg that is muted, of a customer on hold, and of a room in which there is either.
 const DUE: &str = "with standing as materialized (
         select c.queue, r.call_id, r.flag, r.raised_at
         from quality_raised r join voice_calls c on c.id = r.call_id left join quality_quiet q on q.queue = c.queue
-        where c.status = 'answered' and r.raised_at <= clock_timestamp() - make_interval(secs => $1)
+        where c.status = 'answered' and not (
+                r.flag in ('dead_microphone', 'one_way', 'dead_air') and r.direction is distinct from 'down'
+                and exists (select from call_intervals i left join call_legs l on l.id = r.leg_id
+                    where i.call_id = r.call_id and i.ended_at is null
+                        and (i.kind in ('mute', 'self_mute') and (r.leg_id is null or i.leg_id = r.leg_id)
+                            or i.kind in ('hold', 'consult') and (r.leg_id is null or l.part = 'customer'))))
+            and r.raised_at <= clock_timestamp() - make_interval(secs => $1)
             and (q.told_at is null or q.told_at <= clock_timestamp() - make_interval(secs => $2))
     )
     select distinct on (s.queue) s.queue, s.call_id, s.flag, s.raised_at, n.calls

@@ -54,9 +54,10 @@ const OWNERS: &str = "select l.id, l.call_id, l.part,
 const OPEN_INTERVAL: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, actor, reason)
     values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing";
 const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.staff_name, i.started_at,
-    i.data ->> 'mode' as mode
+    i.data ->> 'mode' as mode, s.role as staff_role
     from call_intervals i left join call_legs l on l.id = i.leg_id left join staff s on s.id = i.staff_id
     where i.call_id = $1 and i.ended_at is null order by i.id";
+const COUNT_INTERVALS: &str = "select count(*) from call_intervals where call_id = $1 and kind = $2";
 const CHANGE_PART: &str = "update call_legs set part = $2 where id = $1 and state <> 'down'";
 const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data, actor,
     reason) values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text), $6, $7)";
@@ -250,6 +251,8 @@ pub(crate) struct OpenInterval {
     /// Who supervises, is consulted, or has muted.
     pub(crate) staff_id: Option<Uuid>,
     pub(crate) staff_name: Option<String>,
+    /// What he is now.
+    pub(crate) staff_role: Option<String>,
     pub(crate) started_at: At,
     /// How a supervisor takes part.
     pub(crate) mode: Option<String>,
@@ -258,6 +261,15 @@ pub(crate) struct OpenInterval {
 /// The spans of a call that are not over.
 pub(crate) async fn open_intervals(conn: &mut PgConnection, call: Uuid) -> Result<Vec<OpenInterval>, Refused> {
     Ok(sqlx::query_as(OPEN_INTERVALS).bind(call).fetch_all(conn).await?)
+}
+
+/// How often something of this kind was the case in a call.
+pub(crate) async fn count_intervals(conn: &mut PgConnection, call: Uuid, kind: &str) -> Result<i64, Refused> {
+    Ok(sqlx::query_scalar(COUNT_INTERVALS)
+        .bind(call)
+        .bind(kind)
+        .fetch_one(conn)
+        .await?)
 }
 
 /// A supervisor begins to take part.

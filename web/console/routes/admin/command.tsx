@@ -120,7 +120,9 @@ export function Takeover({ call }: { call: LiveCall }) {
 export function Mute({ call, calls, part, name }: Props & { part: Part; name: string }) {
   const { busy, refused, give: press } = useCommand();
   const muted = call.muted.includes(part);
-  const label = t(muted ? "unmute_other" : "mute_other", { name });
+  // Who has muted himself is heard again when he wants it.
+  const own = call.mutedSelf?.includes(part) ?? false;
+  const label = t(own ? "hint.muted_own" : muted ? "unmute_other" : "mute_other", { name });
   const send = async (): Promise<boolean> => {
     const path = `/api/support/call/${call.callId}/${muted ? "unmute" : "mute"}`;
     return (await api.post<CallView>(path, { part })).ok;
@@ -138,7 +140,7 @@ export function Mute({ call, calls, part, name }: Props & { part: Part; name: st
         aria-pressed={muted}
         aria-label={label}
         title={label}
-        disabled={busy}
+        disabled={busy || own}
         onClick={() => void press(send).then(() => calls.seen())}
       >
         <Icon d={muted ? micOff : mic} small />

@@ -123,7 +123,7 @@ function Buttons({ desk, call, drawer, setDrawer, ask }: ButtonsProps) {
         class="button button-plain button-large"
         data-testid="mute"
         aria-pressed={muted}
-        disabled={!talking}
+        disabled={!talking || control.mutedByOther}
         onClick={() => void control.muteSelf(!muted)}
       >
         <Icon d={muted ? micOff : mic} />

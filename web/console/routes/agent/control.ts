@@ -47,8 +47,19 @@ export class Control {
     return this.host.voice.muted || this.#mutedThere(this.host.part());
   }
 
+  /** True when somebody else has muted this desk: it is heard again when he wants it. */
+  get mutedByOther(): boolean {
+    const part = this.host.part();
+    return !this.host.voice.muted && this.#mutedThere(part) && !this.host.talking()?.mutedSelf?.includes(part);
+  }
+
   #mutedThere(part: Part): boolean {
     return this.host.talking()?.muted.includes(part) ?? false;
+  }
+
+  /** Whether the server knows of this desk's own switch; one of the version before does not say whose a mute is. */
+  #knownThere(part: Part): boolean {
+    return this.host.talking()?.mutedSelf?.includes(part) ?? this.#mutedThere(part);
   }
 
   /** Puts the customer on hold, or takes him back. */
@@ -66,7 +77,7 @@ export class Control {
       told = this.host.voice.muted;
       const call = this.host.talking();
       const part = this.host.part();
-      if (!call || this.#mutedThere(part) === told) break;
+      if (!call || this.#knownThere(part) === told) break;
       const reply = await this.#post(call, told ? "mute" : "unmute", { part });
       if (reply.ok) this.#shown(call, reply.value);
       else {

@@ -60,8 +60,9 @@ function lineState(desk: Desk, call: CallView): Line[] {
 }
 
 function microphone(desk: Desk, call: CallView): Line[] {
-  if (desk.voice.muted) return [hint("hint.muted", "notice-warn", "muted")];
-  if (desk.control.mutedSelf) return [hint("hint.muted_by_other", "notice-warn", "muted")];
+  const { control } = desk;
+  if (control.mutedSelf)
+    return [hint(control.mutedByOther ? "hint.muted_by_other" : "hint.muted", "notice-warn", "muted")];
   const lines: Line[] = [];
   if (desk.stage.at === "talking" && desk.voice.deadMicrophone)
     lines.push(hint("hint.dead_microphone", "notice-warn", "muted"));
@@ -70,7 +71,9 @@ function microphone(desk: Desk, call: CallView): Line[] {
       key: "muted_customer",
       kind: "",
       shape: "muted",
-      text: t("hint.muted_customer", { name: firstName(call.customerName || t("unknown_customer")) }),
+      text: t(call.mutedSelf?.includes("customer") ? "hint.muted_own" : "hint.muted_customer", {
+        name: firstName(call.customerName || t("unknown_customer")),
+      }),
     });
   return lines;
 }

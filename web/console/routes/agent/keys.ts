@@ -32,7 +32,8 @@ function command(desk: Desk, call: CallView, page: Page, key: string): (() => un
   if (wish === "m") return () => control.muteSelf(!control.mutedSelf);
   // The rest belongs to whoever leads the call.
   if (desk.part === "partner") return undefined;
-  if (wish === "shift m") return () => control.mute("customer", !call.muted.includes("customer"));
+  if (wish === "shift m" && !call.mutedSelf?.includes("customer"))
+    return () => control.mute("customer", !call.muted.includes("customer"));
   if (wish === "k") return () => control.shield(shieldOf(call) === "off");
   const state = call.consult?.state;
   if (!state && wish === "c") return () => page.ask();

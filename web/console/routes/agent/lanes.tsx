@@ -102,7 +102,7 @@ function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneP
       <LaneLine read={muted ? silence : level} customer={customer} />
       <span class="lane-switch">
         {mutable && desk.part === "agent" && desk.stage.at === "talking" && (
-          <MuteOther desk={desk} part={part} name={name} muted={muted} />
+          <MuteOther desk={desk} part={part} name={name} muted={muted} own={call.mutedSelf?.includes(part) ?? false} />
         )}
       </span>
       <span class="ends">
@@ -113,16 +113,25 @@ function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneP
   );
 }
 
-function MuteOther({ desk, part, name, muted }: { desk: Desk; part: Part; name: string; muted: boolean }) {
-  const label = t(muted ? "unmute_other" : "mute_other", { name });
+interface MuteProps {
+  desk: Desk;
+  part: Part;
+  name: string;
+  muted: boolean;
+  /** Muted by the party itself, which nobody else ends. */
+  own: boolean;
+}
+
+function MuteOther({ desk, part, name, muted, own }: MuteProps) {
+  const label = t(own ? "hint.muted_own" : muted ? "unmute_other" : "mute_other", { name });
   return (
     <button
       class="lane-mute"
       data-testid={`mute-${part}`}
       aria-pressed={muted}
       aria-label={label}
-      title={part === "customer" ? `${label} (${t("key.shift")} M)` : label}
-      disabled={desk.control.pending !== undefined}
+      title={part === "customer" && !own ? `${label} (${t("key.shift")} M)` : label}
+      disabled={own || desk.control.pending !== undefined}
       onClick={() => void desk.control.mute(part, !muted)}
     >
       <Icon d={muted ? micOff : mic} small />

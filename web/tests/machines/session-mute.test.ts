@@ -1,0 +1,87 @@
+// The customer's switch and what the server is told of it: silence on purpose is nobody's dead microphone.
+
+import { beforeEach, describe, expect, test } from "vitest";
+import type { CallView } from "../../shared/gen/CallView.ts";
+import { answered, CALL } from "../fake/data.ts";
+import { connecting, network, rest, session, talking, world } from "./customer.ts";
+import { problem, settle } from "./fakes.ts";
+
+const MUTE = `POST /api/support/call/${CALL}/mute`;
+const UNMUTE = `POST /api/support/call/${CALL}/unmute`;
+
+/** The call as the server shows it, which knows of a closed microphone or not. */
+const known = (muted: boolean): CallView => ({
+  ...answered(),
+  muted: muted ? ["customer"] : [],
+  mutedSelf: muted ? ["customer"] : [],
+});
+const shown = (muted: boolean): void => network.now.say("call.changed", { call: known(muted) });
+const said = (): string[] => rest.routes().filter((route) => route === MUTE || route === UNMUTE);
+
+describe("a customer's mute", () => {
+  beforeEach(() => {
+    rest.on(MUTE, { body: known(true) });
+    rest.on(UNMUTE, { body: known(false) });
+  });
+
+  test("is told once, and so is its end", async () => {
+    await talking();
+    shown(false);
+    session.mute(true);
+    await settle();
+    expect(said()).toEqual([MUTE]);
+    shown(true);
+    session.mute(false);
+    shown(false);
+    await settle();
+    expect(said()).toEqual([MUTE, UNMUTE]);
+  });
+
+  test("from before the conversation is told when it begins", async () => {
+    await connecting();
+    session.mute(true);
+    expect(said()).toEqual([]);
+    network.now.say("call.answered", { call: known(false) }, { seq: 3 });
+    await settle();
+    expect(said()).toEqual([MUTE]);
+  });
+
+  test("that ended while the server could not be reached is taken back when the line is back", async () => {
+    await talking();
+    session.mute(true);
+    shown(true);
+    network.now.fail();
+    rest.on(UNMUTE, problem(503, "unavailable"));
+    session.mute(false);
+    await settle();
+    expect(said()).toEqual([UNMUTE]);
+    session.online();
+    await network.now.open();
+    await network.now.welcome();
+    expect(said()).toEqual([UNMUTE, UNMUTE]);
+    shown(false);
+    expect(said()).toHaveLength(2);
+  });
+
+  test("of before a reload does not keep a page silent whose switch is open", async () => {
+    world.kept = { resume: { session: "kept", lastSeq: 7 }, url: "wss://node.example/ws", call: known(true) };
+    await session.resume();
+    await network.now.open();
+    await network.now.welcome({ snapshot: { call: known(true) } });
+    expect(session.muted).toBe(false);
+    expect(said()).toContain(UNMUTE);
+    expect(said()).not.toContain(MUTE);
+  });
+
+  test("is not told to a server that knows nothing of it, and a refusal changes nothing here", async () => {
+    await talking();
+    rest.on(MUTE, problem(429, "rate_limited"));
+    session.mute(true);
+    expect(said()).toEqual([]);
+    shown(false);
+    await settle();
+    expect(said()).toEqual([MUTE]);
+    expect(session.muted).toBe(true);
+    expect(session.phase.at).toBe("talking");
+  });
+});
