@@ -8,6 +8,7 @@ pub mod call;
 pub mod consult;
 pub mod ids;
 pub mod offer;
+pub mod quality;
 mod refusal;
 pub mod routing;
 pub mod time;

@@ -29,6 +29,7 @@ mod queue_views;
 mod refusal;
 mod router;
 mod run;
+mod scores;
 mod settings;
 mod shared;
 mod store;

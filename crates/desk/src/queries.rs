@@ -21,6 +21,7 @@ use crate::commands::{heard, supervise};
 use crate::estimate;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
+use crate::scores;
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::reports::ListFilter;
@@ -311,8 +312,10 @@ pub(crate) async fn call_quality(core: &Arc<Core>, caller: &Caller, call: CallId
             let tracks = quality::of_call(tx.conn(), row.id, row.created_at.0).await?;
             let told = store::heard::of_call(tx.conn(), row.id, heard::REPORTS_MAX).await?;
             let begin = row.answered_at.unwrap_or(row.created_at);
+            let end_to_end = scores::end_to_end(&tracks);
             Ok(Quality {
-                tracks: tracks.into_iter().map(views::track).collect(),
+                tracks: tracks.into_iter().map(scores::track).collect(),
+                end_to_end,
                 heard: heard::tracks(&told, begin.0),
             })
         })

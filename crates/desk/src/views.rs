@@ -211,6 +211,7 @@ pub(crate) fn list_row(row: ListRow) -> WireRow {
         ended_at: row.ended_at.map(time),
         talk_seconds,
         wait_seconds: row.wait_seconds,
+        mos_worst: row.mos_worst.map(f64::from),
         mos_customer: row.mos_customer.map(f64::from),
         mos_agent: row.mos_agent.map(f64::from),
         recording_id: row.recording_id,
@@ -315,6 +316,7 @@ pub(crate) fn track(row: TrackRow) -> QualityTrack {
             .map(|&level| u8::try_from(level).unwrap_or(0))
             .collect(),
         mos_mean: row.mos_mean,
+        mos_worst_minute: None,
     }
 }
 

@@ -146,6 +146,55 @@ async fn pages_follow_one_another_without_gap_or_repetition() {
     assert!(world.desk.calls(&service(), done).await.unwrap().calls.is_empty());
 }
 
+#[tokio::test]
+async fn the_list_finds_whoever_sent_or_heard_badly_on_any_leg_of_the_conversation() {
+    let Some(mut world) = World::new().await else { return };
+    let mut calls = Vec::new();
+    for n in 0..6 {
+        calls.push(world.call(&format!("u{n}")).await);
+    }
+    // Every call: a customer, an agent from whom it was taken, and the one who had it last, who is well.
+    world
+        .run(
+            "insert into helpline.call_legs (id, call_id, part, node_id, node_epoch, granted_at, state, down_at,
+                cause, mos_up, mos_down)
+            select gen_random_uuid(), c.id, l.part, c.node_id, c.node_epoch, c.created_at + l.after, 'down',
+                c.created_at + interval '1 hour', 'hangup',
+                case when l.leg = b.leg and b.up then b.mos else 4.3 end,
+                case when l.leg = b.leg and not b.up then b.mos else 4.3 end
+            from voice_calls c
+            join (values ('u0', 1, true, 2.5::real), ('u1', 1, false, 2.5), ('u2', 2, true, 2.5), ('u3', 2, false, 2.5),
+                ('u4', 4, false, 2.5), ('u5', 5, true, 1.1)) b (user_id, leg, up, mos) using (user_id)
+            cross join (values (1, 'customer', interval '0'), (2, 'agent', interval '1 second'),
+                (3, 'agent', interval '1 minute'), (4, 'partner', interval '2 minutes'),
+                (5, 'supervisor', interval '2 minutes')) l (leg, part, after)",
+        )
+        .await;
+    let bad = CallFilter {
+        max_mos: Some(3.0),
+        limit: 9,
+        ..CallFilter::default()
+    };
+    let page = world.desk.calls(&service(), bad).await.unwrap();
+    let found: BTreeSet<_> = page.calls.iter().map(|row| row.call_id.as_u128()).collect();
+    let expected: BTreeSet<_> = calls[..5].iter().map(|call| call.0).collect();
+    assert_eq!(found, expected, "all but the one in which a supervisor had a bad line");
+    assert!(page.calls.iter().all(|row| row.mos_worst == Some(2.5)));
+    let all = CallFilter {
+        limit: 9,
+        ..CallFilter::default()
+    };
+    let page = world.desk.calls(&service(), all).await.unwrap();
+    let worst = page.calls.iter().filter_map(|row| row.mos_worst).fold(5.0, f64::min);
+    assert!((worst - 2.5).abs() < 1e-6, "{worst}");
+    let good = page
+        .calls
+        .iter()
+        .find(|row| row.call_id.as_u128() == calls[5].0)
+        .unwrap();
+    assert!(good.mos_worst.unwrap() > 4.2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_dropped_requests_leave_no_open_transaction() {
     let Some(mut world) = World::new().await else { return };

@@ -225,10 +225,15 @@ wire! {
         pub talk_seconds: Option<f64>,
         /// Seconds waited in the queue.
         pub wait_seconds: f64,
-        /// Mean opinion score of the customer's uplink.
+        /// Least opinion score of the call: of what was sent and what was heard, on every leg of customer, agents and
+        /// consulted colleagues. `maxMos` filters by it.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_worst: Option<f64>,
+        /// Mean opinion score of the customer's uplink, on the last leg he had.
         #[cfg_attr(test, ts(optional = nullable))]
         pub mos_customer: Option<f64>,
-        /// Mean opinion score of the agent's uplink.
+        /// Mean opinion score of the uplink of the agent who had the call last.
         #[cfg_attr(test, ts(optional = nullable))]
         pub mos_agent: Option<f64>,
         /// The recording, when there is one to play.

@@ -76,6 +76,30 @@ wire! {
         /// Score of the mean over voiced seconds.
         #[cfg_attr(test, ts(optional = nullable))]
         pub mos_mean: Option<f32>,
+        /// Score of the worst 60 voiced seconds in a row; of all of them while they are fewer.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_worst_minute: Option<f32>,
+    }
+}
+
+wire! {
+    /// How well one participant heard another one: the loss and the delay of both hops together.
+    pub struct EndToEnd {
+        /// Who spoke.
+        pub speaker: Part,
+        /// His leg.
+        pub speaker_leg_id: Uuid,
+        /// Who heard him.
+        pub listener: Part,
+        /// His leg.
+        pub listener_leg_id: Uuid,
+        /// Estimated opinion score over the seconds in which he spoke and both hops were measured, 1 to 4.5.
+        pub mos: f32,
+        /// The same of the worst 60 of them in a row; of all of them while they are fewer.
+        pub mos_worst_minute: f32,
+        /// How many seconds these were.
+        pub seconds: u32,
     }
 }
 
@@ -123,6 +147,10 @@ wire! {
     pub struct Quality {
         /// What the server measured: all tracks of the call.
         pub tracks: Vec<QualityTrack>,
+        /// How each heard each of the others, over both hops.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<EndToEnd>>", optional))]
+        pub end_to_end: Vec<EndToEnd>,
         /// What the clients say that they heard, never mixed with it.
         pub heard: Vec<HeardTrack>,
     }

@@ -51,11 +51,16 @@ talkSeconds?: number | null,
  */
 waitSeconds: number, 
 /**
- * Mean opinion score of the customer's uplink.
+ * Least opinion score of the call: of what was sent and what was heard, on every leg of customer, agents and
+ * consulted colleagues. `maxMos` filters by it.
+ */
+mosWorst?: number | null, 
+/**
+ * Mean opinion score of the customer's uplink, on the last leg he had.
  */
 mosCustomer?: number | null, 
 /**
- * Mean opinion score of the agent's uplink.
+ * Mean opinion score of the uplink of the agent who had the call last.
  */
 mosAgent?: number | null, 
 /**

@@ -48,4 +48,8 @@ level: Array<number>,
 /**
  * Score of the mean over voiced seconds.
  */
-mosMean?: number | null, };
+mosMean?: number | null, 
+/**
+ * Score of the worst 60 voiced seconds in a row; of all of them while they are fewer.
+ */
+mosWorstMinute?: number | null, };

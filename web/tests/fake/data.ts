@@ -7,6 +7,7 @@ import type { CallView } from "../../shared/gen/CallView.ts";
 import type { AvailableStaff } from "../../shared/gen/AvailableStaff.ts";
 import type { ConsultState } from "../../shared/gen/ConsultState.ts";
 import type { LegGrant } from "../../shared/gen/LegGrant.ts";
+import type { EndToEnd } from "../../shared/gen/EndToEnd.ts";
 import type { HeardTrack } from "../../shared/gen/HeardTrack.ts";
 import type { LegQuality } from "../../shared/gen/LegQuality.ts";
 import type { LiveCall } from "../../shared/gen/LiveCall.ts";
@@ -308,6 +309,7 @@ export const rows = (): CallRow[] =>
           ...base,
           agentName: AGENTS[n % AGENTS.length]!,
           talkSeconds: 120 + ((n * 97) % 600),
+          mosWorst: SCORES[n]!,
           mosCustomer: SCORES[n]!,
           mosAgent: Math.min(4.4, SCORES[n]! + 0.3),
           recordingId: RECORDING,
@@ -373,8 +375,26 @@ export function track(part: "customer" | "agent"): QualityTrack {
     jitterMs: seconds.map((one) => one.jitter),
     rttMs: seconds.map((one) => one.rtt),
     level: seconds.map(() => 60),
-    mosMean: 4.1,
+    mosMean: part === "customer" ? 4.1 : 4.3,
+    mosWorstMinute: part === "customer" ? 3.3 : 4.2,
   };
+}
+
+/** What was sent to `part`: better than what it sent itself. */
+export const trackTo = (part: "customer" | "agent"): QualityTrack => ({
+  ...track(part),
+  uplink: false,
+  mosMean: part === "agent" ? 3.9 : 4.3,
+  mosWorstMinute: part === "agent" ? 2.9 : 4.2,
+});
+
+/** How each heard the other one: the agent heard badly for a minute. */
+export function endToEnd(): EndToEnd[] {
+  const legs = { speakerLegId: LEG, listenerLegId: LEG };
+  return [
+    { ...legs, speaker: "customer", listener: "agent", mos: 3.6, mosWorstMinute: 2.2, seconds: 212 },
+    { ...legs, speaker: "agent", listener: "customer", mos: 4.2, mosWorstMinute: 4, seconds: 188 },
+  ];
 }
 
 /** What the client of `part` says that it heard: nothing of its first ten seconds. */

@@ -375,7 +375,8 @@ function review(fake: FakeServer): void {
   fake.on(`GET ${base}`, data.reviewed());
   fake.on(`GET ${base}/events`, { events: data.events() });
   fake.on(`GET ${base}/quality`, {
-    tracks: [data.track("customer"), data.track("agent")],
+    tracks: [data.track("customer"), data.trackTo("customer"), data.track("agent"), data.trackTo("agent")],
+    endToEnd: data.endToEnd(),
     heard: [data.heardTrack("customer"), data.heardTrack("agent")],
   });
   fake.on(`GET ${base}/recordings`, { recordings: [data.recording()] });
@@ -407,6 +408,16 @@ const QA: PageState[] = [
       await page.getByText("5:18").first().waitFor();
       // Wide pages scroll their column, narrow ones themselves.
       await page.locator("main").evaluate((main) => (main.scrollTo(0, 0), scrollTo(0, 0)));
+    },
+  },
+  {
+    name: "qa-call-scores",
+    path: `/qa/calls/${data.CALL}`,
+    prepare: review,
+    reach: async (page) => {
+      await page.locator(".wave-customer").first().waitFor({ state: "attached" });
+      await id(page, "qa-scores").getByText("Joyce Atieno heard").waitFor();
+      await id(page, "qa-scores").evaluate((scores) => scores.scrollIntoView({ block: "center" }));
     },
   },
   {

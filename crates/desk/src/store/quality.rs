@@ -26,7 +26,7 @@ pub(crate) struct TrackRow {
 }
 
 /// Level above which a second counts as voiced: 0 is silence, 127 full scale; room noise stays below -50 dBov.
-const VOICED_LEVEL_MIN: u8 = 77;
+pub(crate) const VOICED_LEVEL_MIN: u8 = 77;
 
 const ENSURE_MONTH: &str = "select helpline.ensure_quality_month($1)";
 const INSERT: &str =

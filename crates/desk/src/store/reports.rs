@@ -20,6 +20,8 @@ pub(crate) struct ListRow {
     pub(crate) answered_at: Option<At>,
     pub(crate) ended_at: Option<At>,
     pub(crate) wait_seconds: f64,
+    /// The least of all legs that were part of the conversation, in both directions.
+    pub(crate) mos_worst: Option<f32>,
     pub(crate) mos_customer: Option<f32>,
     pub(crate) mos_agent: Option<f32>,
     pub(crate) recording_id: Option<Uuid>,
@@ -68,6 +70,8 @@ const LIST: &str = "select * from (
         c.answered_at, c.ended_at,
         extract(epoch from coalesce(c.connecting_at, c.ended_at, clock_timestamp()) - c.created_at)::float8
             as wait_seconds,
+        (select min(least(l.mos_up, l.mos_down)) from call_legs l
+            where l.call_id = c.id and l.part in ('customer', 'agent', 'partner')) as mos_worst,
         (select l.mos_up from call_legs l where l.call_id = c.id and l.part = 'customer' and l.mos_up is not null
             order by l.granted_at desc limit 1) as mos_customer,
         (select l.mos_up from call_legs l where l.call_id = c.id and l.part = 'agent' and l.mos_up is not null
@@ -83,7 +87,7 @@ const LIST: &str = "select * from (
         and ($6::timestamptz is null or (c.created_at, c.id) < ($6, $7))
         and ($9::text is null or position(lower($9) in lower(c.customer_name)) > 0)
     ) found
-    where $8::real is null or least(mos_customer, mos_agent) <= $8
+    where $8::real is null or mos_worst <= $8
     order by created_at desc, id desc limit $10";
 const EVENTS: &str = "select seq, kind, at, actor, data from call_events where call_id = $1 order by seq limit $2";
 const CALLS_BY_STATE: &str = "select status as label, count(*) as value from voice_calls

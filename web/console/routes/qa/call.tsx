@@ -20,6 +20,7 @@ import { useFollow } from "./follow.ts";
 import { Outcome } from "./list.tsx";
 import { usePictures } from "./pictures.ts";
 import { Player, usePlayback, type Playback } from "./player.tsx";
+import { Scores } from "./scores.tsx";
 import { fileSize, heardOf, LIMITS, mean, ROW_SECONDS, rowsOf, samplesOf, weakSpans, type Sample } from "./shape.ts";
 import { Tracks } from "./tracks.tsx";
 import { partName, useVoices, Voices } from "./voices.tsx";
@@ -190,6 +191,7 @@ function CallPage({ call, events, quality, recording }: Loaded) {
               seek={seek}
             />
           </div>
+          <Scores quality={quality} names={names} />
           {recording && <Certificate recording={recording} names={names} />}
         </div>
       </div>

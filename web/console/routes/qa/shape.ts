@@ -187,8 +187,9 @@ export function ticks(durationMs: number, width: number): number[] {
 /** Where an event lies on the axis that starts at `originMs`. */
 export const offsetOf = (event: CallEvent, originMs: number): number => Date.parse(event.at) - originMs;
 
-/** The worse of the two sides of a call, as the list shows and filters by it. */
+/** The least score of a call, as the list shows and filters by it; of a server of the version before, of what was sent. */
 export function worst(row: CallRow): number | undefined {
+  if (typeof row.mosWorst === "number") return row.mosWorst;
   const scores = [row.mosCustomer, row.mosAgent].filter((score) => typeof score === "number");
   return scores.length === 0 ? undefined : Math.min(...scores);
 }
