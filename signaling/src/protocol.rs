@@ -239,6 +239,14 @@ mod tests {
             (7, wire::leg::Part::Agent, None)
         );
         assert_eq!(code(&mute.replace("agent", "everybody")), "bad_message");
+        let id = "00000000-0000-0000-0000-000000000007";
+        for (reason, expected) in [("", None), (r#","reason":"wrong number""#, Some("wrong number"))] {
+            let text = format!(r#"{{"v":1,"type":"call.hangup","data":{{"callId":"{id}"{reason}}}}}"#);
+            let Command::HangUp(_, body) = parse(&text).unwrap().command else {
+                panic!("a hang-up");
+            };
+            assert_eq!(body.reason.as_deref(), expected);
+        }
         let reject = r#"{"v":1,"type":"offer.reject","data":{"offerId":"00000000-0000-0000-0000-000000000007"}}"#;
         assert!(matches!(parse(reject).unwrap().command, Command::RejectOffer(..)));
     }

@@ -67,8 +67,22 @@ async fn a_call_from_hello_to_wrap_up() {
         (&json!(0), &json!(call_id))
     );
 
-    let over = customer.ask("call.hangup", json!({ "callId": call_id })).await;
+    let own = json!({ "callId": call_id, "part": "customer" });
+    let muted = customer.ask("call.mute", own.clone()).await;
+    assert_eq!(muted["data"]["call"]["mutedSelf"], json!(["customer"]), "{muted}");
+    let heard = customer.ask("call.unmute", own).await;
+    assert_eq!(heard["data"]["call"]["muted"], json!([]), "{heard}");
+
+    let over = customer
+        .ask("call.hangup", json!({ "callId": call_id, "reason": "wrong number" }))
+        .await;
     assert_eq!(over["data"]["call"]["status"], "completed", "{over}");
+    let history = server.world.desk.call_events(&service(), call).await.unwrap().events;
+    let ended = history
+        .iter()
+        .find(|event| event.kind == "call.completed")
+        .expect("its end");
+    assert_eq!(ended.data["word"], "wrong number", "as by the other door");
     let wrap_up = agent.expect("call.wrap_up").await;
     assert_eq!(wrap_up["data"]["callId"], call_id.as_str());
     let longer = agent.ask("wrapup.extend", json!({ "callId": call_id })).await;

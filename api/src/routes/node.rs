@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use wire::{
-    node::{DrainStart, DrainState},
+    node::{DrainStart, DrainState, DrainUndo},
     problem::Problem,
 };
 
@@ -31,9 +31,13 @@ pub(crate) async fn drain(
 }
 
 /// Serves again; twice is once.
-#[utoipa::path(delete, path = "/api/support/node/drain", tag = "node",
+#[utoipa::path(delete, path = "/api/support/node/drain", tag = "node", request_body = Option<DrainUndo>,
     responses((status = 200, body = DrainState),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn undo(State(app): State<App>, Who(caller): Who) -> Reply<DrainState> {
-    Ok(Json(app.desk().undo_drain(&caller).await?))
+pub(crate) async fn undo(
+    State(app): State<App>,
+    Who(caller): Who,
+    Optional(body): Optional<DrainUndo>,
+) -> Reply<DrainState> {
+    Ok(Json(app.desk().undo_drain(&caller, body.reason).await?))
 }

@@ -49,11 +49,15 @@ pub(crate) async fn drain(
 }
 
 /// Takes new allocations again; twice is once.
-#[utoipa::path(delete, path = "/api/support/relay/drain", tag = "relay",
+#[utoipa::path(delete, path = "/api/support/relay/drain", tag = "relay", request_body = Option<RelayChange>,
     responses((status = 200, body = RelayState),
         (status = "default", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn serve(State(app): State<App>, Who(caller): Who) -> Reply<RelayState> {
-    Ok(Json(app.desk().relay_drain(&caller, false, None).await?))
+pub(crate) async fn serve(
+    State(app): State<App>,
+    Who(caller): Who,
+    Optional(body): Optional<RelayChange>,
+) -> Reply<RelayState> {
+    Ok(Json(app.desk().relay_drain(&caller, false, body.reason).await?))
 }
 
 /// Makes new credentials with a new secret. Those made with the one before count on until they run out; as long as they do,

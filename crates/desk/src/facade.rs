@@ -287,9 +287,9 @@ impl Desk {
     /// The node serves again; twice is once.
     ///
     /// # Errors
-    /// `forbidden`, `database`.
-    pub async fn undo_drain(&self, caller: &Caller) -> Result<DrainState, Refused> {
-        self.told(drain::undo(self.core(), caller).await)
+    /// `forbidden`, `validation`, `database`.
+    pub async fn undo_drain(&self, caller: &Caller, reason: Option<String>) -> Result<DrainState, Refused> {
+        self.told(drain::undo(self.core(), caller, reason).await)
     }
 
     /// How far the emptying of this node is.

@@ -27,7 +27,10 @@ async fn admins_and_service_keys_empty_the_node_and_undo_it_and_nobody_else() {
         let refused = world.desk.drain(nobody, seconds(60)).await.unwrap_err();
         assert_eq!(refused.code, Code::Forbidden);
         assert_eq!(world.desk.drain_state(nobody).await.unwrap_err().code, Code::Forbidden);
-        assert_eq!(world.desk.undo_drain(nobody).await.unwrap_err().code, Code::Forbidden);
+        assert_eq!(
+            world.desk.undo_drain(nobody, None).await.unwrap_err().code,
+            Code::Forbidden
+        );
     }
     world.media.load.lock().unwrap().legs = 2;
     let serving = world.desk.drain_state(&admin).await.unwrap();
@@ -49,15 +52,23 @@ async fn admins_and_service_keys_empty_the_node_and_undo_it_and_nobody_else() {
     let refused = world.desk.start_call(&customer("u2"), start("u2")).await.unwrap_err();
     assert_eq!(refused.code, Code::Draining);
     assert!(refused.retry_after_s.is_some(), "who is told to wait is told how long");
-    let off = world.desk.undo_drain(&service()).await.unwrap();
+    let off = world.desk.undo_drain(&service(), None).await.unwrap();
     assert_eq!((off.draining, off.closes_in_seconds), (false, None));
-    assert!(!world.desk.undo_drain(&admin).await.unwrap().draining, "twice is once");
+    assert!(
+        !world
+            .desk
+            .undo_drain(&admin, Some("updated".to_owned()))
+            .await
+            .unwrap()
+            .draining,
+        "twice is once"
+    );
     world.desk.start_call(&customer("u2"), start("u2")).await.unwrap();
     let said = "select action || coalesce(':' || reason, '') from support_activity_logs
         where subject_type = 'node' order by id";
     assert_eq!(
         world.texts(said).await,
-        ["node.drain:an update", "node.serve", "node.serve"]
+        ["node.drain:an update", "node.serve", "node.serve:updated"]
     );
 }
 

@@ -217,6 +217,12 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
     world.desk.end_supervision(&admin, call, why).await.unwrap();
     assert_eq!(
         world
+            .texts("select reason from support_activity_logs where action = 'call.supervision_ended'")
+            .await,
+        ["goes well"]
+    );
+    assert_eq!(
+        world
             .texts(
                 "select concat_ws(' ', kind, data ->> 'mode', data ->> 'reason', actor) from helpline.call_events
                 where kind like 'call.supervision%' order by seq"
@@ -231,13 +237,13 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
     assert_eq!(
         world
             .texts(
-                "select concat_ws(' ', data ->> 'mode', actor, reason, ended_actor) from helpline.call_intervals
+                "select concat_ws(' ', data ->> 'mode', actor, reason, ended_actor, ended_reason) from helpline.call_intervals
                 where kind = 'supervise' order by id"
             )
             .await,
         [
             "monitor staff:esther trainee staff:esther",
-            "barge staff:esther staff:esther"
+            "barge staff:esther staff:esther heard enough"
         ]
     );
     assert_eq!(read(&world, &agent, call).await, 0, "nobody told her");

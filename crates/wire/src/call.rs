@@ -280,8 +280,18 @@ wire! {
 }
 
 wire! {
-    /// Body of `POST /api/support/call/{id}/hangup`.
+    /// Body of `POST /api/support/call/{id}/hangup`, and beside the call's id in `call.hangup`.
     pub struct HangUp {
+        /// Free word for the history, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
+    /// Body of `DELETE /api/support/call/{id}/supervise`.
+    pub struct SuperviseEnd {
         /// Free word for the history, 64 characters at most.
         #[serde(default)]
         #[cfg_attr(test, ts(optional = nullable))]

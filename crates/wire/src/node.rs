@@ -18,6 +18,16 @@ wire! {
 }
 
 wire! {
+    /// Body of `DELETE /api/support/node/drain`.
+    pub struct DrainUndo {
+        /// Free word for the audit log, 64 characters at most.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub reason: Option<String>,
+    }
+}
+
+wire! {
     /// `GET /api/support/node/drain`, and the reply to `POST` and `DELETE`: how far the emptying of this node is.
     pub struct DrainState {
         /// The node.

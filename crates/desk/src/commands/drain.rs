@@ -32,8 +32,8 @@ pub(crate) async fn begin(core: &Arc<Core>, caller: &Caller, body: DrainStart) -
 }
 
 /// The node serves again; twice is once.
-pub(crate) async fn undo(core: &Arc<Core>, caller: &Caller) -> Result<DrainState, Refused> {
-    note(core, caller, "node.serve", None).await?;
+pub(crate) async fn undo(core: &Arc<Core>, caller: &Caller, reason: Option<String>) -> Result<DrainState, Refused> {
+    note(core, caller, "node.serve", reason).await?;
     core.media.drain(None);
     state(core, caller).await
 }
