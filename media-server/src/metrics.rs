@@ -481,7 +481,7 @@ impl Metrics {
 }
 
 /// Everything that a shard drops, by the name of the reason.
-fn drops(totals: &Totals) -> [(&'static str, u64); 30] {
+fn drops(totals: &Totals) -> [(&'static str, u64); 31] {
     [
         ("size", totals.drop_size),
         ("protocol", totals.drop_protocol),

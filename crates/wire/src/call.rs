@@ -290,16 +290,6 @@ wire! {
 }
 
 wire! {
-    /// Body of `DELETE /api/support/call/{id}/supervise`.
-    pub struct SuperviseEnd {
-        /// Free word for the history, 64 characters at most.
-        #[serde(default)]
-        #[cfg_attr(test, ts(optional = nullable))]
-        pub reason: Option<String>,
-    }
-}
-
-wire! {
     /// Body of `POST /api/support/call/{id}/hold` and `/resume`.
     pub struct Hold {
         /// Free word for the history, 64 characters at most.

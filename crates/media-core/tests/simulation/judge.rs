@@ -44,7 +44,7 @@ struct Stream {
     top: u64,
     timestamp: u32,
     at: u64,
-    /// Turns between voices and music so far.
+    /// Turns between voices and music so far, and times that somebody was away.
     turns: u32,
     music: bool,
     /// What was sent, by number.
@@ -265,6 +265,7 @@ impl Judge {
             Kind::LegAway { leg } => {
                 self.living(*leg);
                 self.silences.entry(event.room).or_default().away.push(*leg);
+                self.turn(event.room);
             }
             Kind::LegBack { leg } => {
                 self.living(*leg);
@@ -316,6 +317,19 @@ impl Judge {
             let up = self.legs.get(&leg).and_then(|leg| leg.up);
             up.is_some_and(|up| now.saturating_sub(up) > UNDER_WAY_MAX)
         })
+    }
+
+    /// Somebody of the room is away: when he is back he goes on under other numbers, even if he is back so soon that no
+    /// frame of music was sent meanwhile.
+    fn turn(&mut self, room: RoomId) {
+        let legs = self.legs.values().filter(|leg| leg.room == room);
+        for transport in legs.flat_map(|leg| &leg.transports) {
+            for place in 0..4 {
+                if let Some(stream) = self.streams.get_mut(&((transport.0 as u32) << 2 | place)) {
+                    stream.turns += 1;
+                }
+            }
+        }
     }
 
     fn living(&mut self, leg: LegId) -> &mut Leg {
