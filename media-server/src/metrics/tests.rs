@@ -1,3 +1,5 @@
+//! Whatever is counted is exported: each field of the counters raises a series, or stands in a list with the reason.
+
 use super::*;
 
 /// What is counted and not exported, and why.
