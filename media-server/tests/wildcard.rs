@@ -39,7 +39,17 @@ async fn join(server: &Server, clients: &mut [Client; 2], at: [(IpAddr, bool); 2
         client.peer.answer(common::now(), &answer).expect("a good answer");
         let candidate = format!(" {ip} {port} typ host");
         assert!(answer.contains(&candidate), "{candidate} in {answer}");
-        client.go_to(SocketAddr::new(ip, port), strictly);
+        go_to(client, SocketAddr::new(ip, port), strictly);
+    }
+}
+
+/// The client goes to this candidate of the server instead of the first. `strictly`: the kernel drops what comes from
+/// elsewhere, as a NAT does that looks at who sends.
+fn go_to(client: &mut Client, to: SocketAddr, strictly: bool) {
+    client.to = Some(to);
+    client.strict = strictly;
+    if strictly {
+        client.socket.connect(to).expect("an address");
     }
 }
 
@@ -86,10 +96,14 @@ async fn a_leg_that_comes_to_another_address_of_ours_is_sent_to_from_there() {
     let mut clients = [Client::new(111, 1, 10), Client::new(96, 3, 20)];
     join(&server, &mut clients, [(loopback(2), true), (loopback(2), true)]).await;
     talk(&mut clients);
-    let before = clients[0].address();
+    let before = clients[0].socket.local_addr().expect("it is bound");
     let port = server.server.as_ref().expect("it runs").addresses()[0].port();
-    clients[0].go_to(SocketAddr::new(loopback(3), port), true);
-    assert_eq!(clients[0].address(), before, "the same socket, another end of the way");
+    go_to(&mut clients[0], SocketAddr::new(loopback(3), port), true);
+    assert_eq!(
+        clients[0].socket.local_addr().expect("it is bound"),
+        before,
+        "the same socket, another end of the way"
+    );
     clients[0].peer.moved(common::now());
     // Each of its checks nominates the pair.
     turn_until(&mut clients, "an answer from there", |all| all[0].peer.is_nominated());

@@ -303,6 +303,9 @@ pub(crate) struct Seen {
 mod tests {
     use super::*;
 
+    /// A counter by name, and what raises it.
+    type Change = (&'static str, fn(&mut Seen));
+
     /// The sum of all counters and gauges.
     fn sum(registry: &Registry) -> f64 {
         let families = registry.gather();
@@ -335,8 +338,10 @@ mod tests {
             receive: _,
             panics: _,
             restarts: _,
+            headers_taken: _,
+            headers_refused: _,
         } = EdgeCounters::default();
-        let changes: [(&'static str, fn(&mut Seen)); 18] = [
+        let changes: [Change; 20] = [
             ("allocations", |seen| seen.core.allocations[2][1] = 1),
             ("allocated", |seen| seen.core.allocated = 1),
             ("up", |seen| seen.core.up[0].packets = 1),
@@ -355,8 +360,12 @@ mod tests {
             ("receive", |seen| seen.edge.receive = 1),
             ("panics", |seen| seen.edge.panics = 1),
             ("restarts", |seen| seen.edge.restarts = 1),
+            ("headers_taken", |seen| seen.edge.headers_taken = 1),
+            ("headers_refused", |seen| {
+                seen.edge.headers_refused[Fault::ALL.len() - 1] = 1
+            }),
         ];
-        let raise = |(name, change): (&'static str, fn(&mut Seen))| {
+        let raise = |(name, change): Change| {
             let mut seen = Seen::default();
             change(&mut seen);
             (name, seen)

@@ -23,8 +23,9 @@ fn fields() -> Vec<(&'static str, Totals)> {
         repaired_late dtls_passed drop_size drop_protocol drop_stun_malformed drop_unknown_ufrag drop_bad_integrity
         drop_stun_rate checks_refused drop_unknown_source drop_relay_gate drop_no_keys uplink_denied drop_rate
         drop_malformed drop_unauthentic drop_replayed drop_ssrc_limit drop_inside drop_payload_type drop_second_ssrc
-        drop_slot drop_no_slot drop_dtmf drop_dtls_limit drop_jobs drop_events drop_seconds drop_arena drop_seal
-        migrations migrations_reverted migrations_refused panics one_way_legs dead_air_seconds clipping_seconds
+        drop_slot drop_no_slot drop_dtmf drop_shielded drop_dtls_limit drop_jobs drop_events drop_seconds drop_arena
+        drop_seal migrations migrations_reverted migrations_refused panics one_way_legs dead_air_seconds
+        clipping_seconds
     )
 }
 

@@ -138,11 +138,11 @@ pub(crate) fn folder() -> PathBuf {
 /// A scripted client with a socket.
 pub(crate) struct Client {
     pub(crate) peer: Peer,
-    socket: UdpSocket,
+    pub(crate) socket: UdpSocket,
     /// Where everything goes, if not to the first candidate.
-    to: Option<SocketAddr>,
+    pub(crate) to: Option<SocketAddr>,
     /// The kernel drops what comes from elsewhere.
-    strict: bool,
+    pub(crate) strict: bool,
     /// Payload types and payloads of what it heard.
     pub(crate) heard: Vec<(u8, u16, Vec<u8>)>,
 }
@@ -183,20 +183,6 @@ impl Client {
             .await
             .expect("an answer");
         self.peer.answer(now(), &answer.sdp.0).expect("a good answer");
-    }
-
-    /// Goes to this candidate of the server instead of the first. `strictly`: the kernel drops what comes from elsewhere, as
-    /// a NAT does that looks at who sends.
-    pub(crate) fn go_to(&mut self, to: SocketAddr, strictly: bool) {
-        self.to = Some(to);
-        self.strict = strictly;
-        if strictly {
-            self.socket.connect(to).expect("an address");
-        }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("it is bound")
     }
 
     fn destination(&self) -> Option<SocketAddr> {
