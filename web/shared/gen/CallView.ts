@@ -3,6 +3,7 @@ import type { CallStatus } from "./CallStatus";
 import type { Consult } from "./Consult";
 import type { LegLine } from "./LegLine";
 import type { Part } from "./Part";
+import type { Shielded } from "./Shielded";
 import type { Supervised } from "./Supervised";
 import type { Time } from "./Time";
 
@@ -66,6 +67,10 @@ heldSince?: Time | null,
  * Whose voice the server keeps from everybody; a customer is told of his own only.
  */
 muted: Array<Part>, 
+/**
+ * Whether the keys that somebody presses are kept from everybody.
+ */
+shielded?: Shielded, 
 /**
  * Who of them has muted himself, and is heard again when he wants it.
  */
