@@ -268,14 +268,18 @@ async fn a_customer_whose_agent_is_away_for_twenty_seconds_goes_back_to_the_queu
             from voice_calls c where c.id = l.call_id and l.state = 'away'",
     )
     .await;
-    node.age(LONG_UNBROKEN).await;
+    const BACK: &str = "select count(*) from call_queue where priority = 1 and left_at is null";
+    for _ in 0..5 {
+        // A statement that is under way while the clock is moved fails, and the connection is young again.
+        node.age(LONG_UNBROKEN).await;
+        node.after_looks(2).await;
+        if eye.count(BACK).await == 1 {
+            break;
+        }
+    }
     node.until_status("u2", long, "queued").await;
     node.until_status("u1", short, "answered").await;
-    assert_eq!(
-        eye.count("select count(*) from call_queue where priority = 1 and left_at is null")
-            .await,
-        1
-    );
+    assert_eq!(eye.count(BACK).await, 1);
     assert!(node.media.leg(long, Part::Agent).is_none(), "the agent's leg is closed");
     assert!(
         node.media.leg(long, Part::Customer).is_some(),

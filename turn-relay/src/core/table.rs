@@ -19,7 +19,7 @@ const WHEEL_SECONDS: usize = 4_096;
 const _: () = assert!(WHEEL_SECONDS > LIFETIME_S_MAX as usize + 1);
 
 /// An entry of the wheel. A turn of the wheel may lie between the second and the visit of its place.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Timer {
     handle: Handle,
     second: u32,
@@ -210,11 +210,19 @@ impl<K: Kind> Table<K> {
         let handle = self.handle(slot);
         let Some(allocation) = self.at_mut(slot) else { return };
         allocation.until_s = until_s;
-        // Later than the wheel looks: it will find out then. A shorter wish needs an entry of its own, and the one before
-        // stays until its second comes. So an allocation can have several: one for each wish that ended it sooner than
-        // the wish before, all within the longest lifetime, and each for an authenticated Refresh.
-        if until_s < allocation.wheel_s {
+        // Later than the wheel looks: it will find out then. A shorter wish moves the entry, so that an allocation has one,
+        // however often its client wishes for less than before.
+        let listed_s = allocation.wheel_s;
+        if until_s < listed_s {
             allocation.wheel_s = until_s;
+            let timers = &mut self.wheel[listed_s as usize % WHEEL_SECONDS];
+            let before = Timer {
+                handle,
+                second: listed_s,
+            };
+            if let Some(at) = timers.iter().position(|timer| *timer == before) {
+                timers.swap_remove(at);
+            }
             self.enlist(until_s, handle);
         }
     }

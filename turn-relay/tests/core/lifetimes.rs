@@ -75,7 +75,11 @@ fn a_shorter_wish_than_before_ends_earlier_and_leaves_no_timers() {
             .lifetime();
         assert_eq!(lifetime, Some(if round % 2 == 0 { 3_600 } else { 600 }));
     }
-    assert!(bed.core.footprint().timers <= 2, "{:?}", bed.core.footprint());
+    assert_eq!(bed.core.footprint().timers, 1);
+    for lifetime in (600..=3_600).rev() {
+        bed.refresh(&mut client, lifetime);
+        assert_eq!(bed.core.footprint().timers, 1, "{lifetime}");
+    }
     bed.refresh(&mut client, 3_600);
     bed.advance(1);
     bed.refresh(&mut client, 600);

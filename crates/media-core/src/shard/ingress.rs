@@ -10,7 +10,7 @@ use crate::addr;
 use crate::event::Kind;
 use crate::ice::{self, Learnt, Verdict};
 use crate::leg;
-use crate::limits::{ADDRESS_SILENT, HEADROOM_BYTES};
+use crate::limits::HEADROOM_BYTES;
 use crate::origin::{Destination, Path, Sender};
 use crate::transport::{State, Transport};
 
@@ -82,7 +82,7 @@ impl Shard {
         let silent = holder
             .ice
             .heard_at(owner.known())
-            .is_none_or(|at| now.saturating_sub(at) >= ADDRESS_SILENT);
+            .is_none_or(|at| now.saturating_sub(at) >= holder.silent_after(now));
         claimant.leg != holder.leg && !silent
     }
 

@@ -260,6 +260,19 @@ fn an_address_that_somebody_speaks_from_cannot_be_taken_from_him() {
     assert!(!call.customer_is_heard());
 }
 
+/// Between two of its checks a listener says nothing, and it is there.
+#[test]
+fn an_address_that_somebody_only_listens_at_cannot_be_taken_between_two_of_his_checks() {
+    let mut call = Call::new();
+    call.bed.now += ADDRESS_SILENT_WITHOUT_AUDIO - 1;
+    let forged = call.agent.check(true);
+    assert!(call.bed.datagram(call.customer.address, &forged).is_empty());
+    assert_eq!(call.bed.shard.totals().drop_unknown_source, 1);
+    call.bed.now += 1;
+    let honest = call.agent.check(true);
+    assert_eq!(call.bed.datagram(call.customer.address, &honest).len(), 1);
+}
+
 #[test]
 fn a_restart_keeps_keys_and_retires_old_credentials_with_the_first_new_check() {
     let mut call = Call::new();
