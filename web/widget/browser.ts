@@ -32,7 +32,7 @@ export const host: Host = {
 let context: AudioContext | undefined;
 let meter: Meter | undefined;
 /** One for each track: a stream's own source listens to one of its tracks alone, whichever has the lowest id. */
-let farMeters: Meter[] = [];
+const farMeters: Meter[] = [];
 
 /** One audio context, made at a press so that it may run. */
 function audio(): AudioContext {
@@ -74,8 +74,7 @@ export const sound = {
   },
   silence(): void {
     for (const track of heard?.getTracks() ?? []) heard?.removeTrack(track);
-    for (const far of farMeters) far.stop();
-    farMeters = [];
+    for (const far of farMeters.splice(0)) far.stop();
     blocked = false;
     if (output) output.srcObject = null;
   },

@@ -3,6 +3,7 @@
 import { path } from "../../state.ts";
 import { Review } from "./call.tsx";
 import { CallList } from "./list.tsx";
+import "./call.css";
 
 /** The call of a path `/qa/calls/<id>`; undefined for the list. */
 export function callOf(at: string): string | undefined {
