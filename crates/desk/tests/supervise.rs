@@ -243,7 +243,7 @@ async fn the_history_tells_of_supervision_and_the_agent_reads_it_only_where_the_
             .await,
         [
             "monitor staff:esther trainee staff:esther",
-            "barge staff:esther staff:esther heard enough"
+            "barge staff:esther staff:esther goes well"
         ]
     );
     assert_eq!(read(&world, &agent, call).await, 0, "nobody told her");
