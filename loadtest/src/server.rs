@@ -44,14 +44,20 @@ impl Server {
         Ok(Desk::new(&format!("http://{}", self.http), &self.service_key)?)
     }
 
-    /// Its shard threads, each kept on core 0, away from the generator; everything else of the server is kept off that core.
-    /// Its database is not: on the generator's core, which goes before all others there, nothing would come to an end.
+    /// Its shard threads, each kept on core 0, away from the generator. Everything else of the server is kept off that core
+    /// where a third one is left for it; with two, the kernel places it, as it does without us: on the generator's, which
+    /// goes before all others there, nothing would come to an end. So it is with the database in any case.
     pub(crate) fn shards(&self) -> Result<Vec<u32>, Fault> {
         let shards = system::threads(self.pid, SHARDS)?;
         if shards.is_empty() {
             return Err("the server has no shard thread; is it another process than the file says?".into());
         }
-        for process in std::iter::once(self.pid).chain(system::descendants(self.pid)?) {
+        let mut others = Vec::new();
+        if system::cores_of(self.pid)? > 2 {
+            others.push(self.pid);
+            others.extend(system::descendants(self.pid)?);
+        }
+        for process in others {
             for thread in system::threads(process, "").unwrap_or_default() {
                 // What ends meanwhile, or belongs to somebody else, stays where it is.
                 let _ = system::keep_thread_off(thread, 0);

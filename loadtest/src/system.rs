@@ -142,6 +142,11 @@ fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// Cores that a process may use.
+pub(crate) fn cores_of(pid: u32) -> io::Result<u32> {
+    Ok(sched_getaffinity(Pid::from_raw(pid.cast_signed()))?.count())
+}
+
 /// Keeps a thread, and those it starts from now on, off one core, unless it has no other.
 pub(crate) fn keep_thread_off(tid: u32, core: usize) -> io::Result<()> {
     let tid = Pid::from_raw(tid.cast_signed());

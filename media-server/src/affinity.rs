@@ -17,9 +17,12 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Cores that the process must have before shards are pinned by themselves: below, the core that is left over has to
 /// carry recorder, handshakes, desk and database, and pinning only takes freedom from the kernel.
 pub const CORES_MIN: usize = 3;
-/// Nice value of a pinned shard (setpriority(2)): before everything of ordinary priority, behind what the system itself
+/// Nice value of a shard (setpriority(2)): before everything of ordinary priority, behind what the system itself
 /// puts first.
 pub const NICE: i32 = -10;
+/// That of the recorder's thread that empties the rings: behind the shards, before the database and everything else, for
+/// what it does not fetch in time is missing from a recording for ever. It has some eighth of a shard's work.
+pub const RECORDER_NICE: i32 = -5;
 
 /// Which cores the shards get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,12 +125,12 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Puts the calling thread before others ([`NICE`]): on Linux a thread has a nice value of its own.
+/// Puts the calling thread before others ([`NICE`], [`RECORDER_NICE`]): on Linux a thread has a nice value of its own.
 ///
 /// # Errors
 /// What the kernel says, mostly that it is not allowed.
-pub(crate) fn raise() -> io::Result<()> {
-    Ok(setpriority_process(None, NICE)?)
+pub(crate) fn raise(nice: i32) -> io::Result<()> {
+    Ok(setpriority_process(None, nice)?)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use udp::{Batch, Bell, Locals, Socket};
 
 use crate::admission::Budget;
-use crate::affinity::{self, BadPin};
+use crate::affinity::{self, BadPin, Pin};
 use crate::clock::Clock;
 use crate::config::{BUSY_MAX_MAX, CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
 use crate::control::Control;
@@ -173,8 +173,9 @@ impl MediaServer {
                 stop: Arc::clone(&stop),
             };
             let core = cores.get(number).copied();
+            let raise = shared.config.pin != Pin::Off;
             let started = threads::start(&format!("hl-shard-{number}"), move || {
-                settle(number, core);
+                settle(number, core, raise);
                 worker.run();
             })?;
             busy.push(Busy::new(started.account.clone()));
@@ -414,13 +415,17 @@ fn engine(config: &Config, clock: Clock) -> shard::Config {
     }
 }
 
-/// Puts the calling shard's thread on its core, if it has one, and before others, if it may.
-fn settle(number: usize, core: Option<usize>) {
-    let Some(core) = core else { return };
-    if let Err(fault) = affinity::pin(core) {
+/// Puts the calling shard's thread on its core, if it has one, and before others, if it is to and may.
+fn settle(number: usize, core: Option<usize>, raise: bool) {
+    if let Some(core) = core
+        && let Err(fault) = affinity::pin(core)
+    {
         tracing::warn!(shard = number, core, %fault, "the kernel places this shard");
     }
-    let raised = affinity::raise();
+    if !raise {
+        return;
+    }
+    let raised = affinity::raise(affinity::NICE);
     // One line for all: they are the same process.
     if number == 0 {
         match raised {

@@ -167,7 +167,8 @@ pub(crate) struct MediaSettings {
 
     /// Which core each shard runs on: `off`, `auto`, or numbers of cores with commas between, one per shard. `auto` takes the
     /// last ones of those that the process may use (a container's cpuset counts), if there are three or more and one is
-    /// left over for everything else; else the kernel decides. A pinned shard also goes before other threads, if it may.
+    /// left over for everything else; else the kernel decides. Except with `off`, a shard also goes before other threads,
+    /// if it may.
     #[config(env = "HELPLINE_MEDIA_PIN", default = "auto")]
     pub(crate) pin: String,
 

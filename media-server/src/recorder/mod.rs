@@ -56,6 +56,7 @@ pub use stats::Figures;
 pub use watermark::{Level, REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
 pub use writer::SEGMENT_BYTES_MAX;
 
+use crate::affinity;
 use crate::clock::Clock;
 use crate::tap::Consumer;
 use drain::Drain;
@@ -140,6 +141,8 @@ impl Recorder {
         let books = Arc::clone(&ledger);
         let threads = vec![
             spawn("recorder-drain", move || {
+                // Where it is not allowed it goes on as all others; the shards' line in the log says so.
+                let _ = affinity::raise(affinity::RECORDER_NICE);
                 drain_thread(drain, &told, &clock, taps, &batches)
             })?,
             spawn("recorder-write", move || writer_thread(writer, &clock, &to_write))?,
