@@ -258,6 +258,7 @@ fn proxies(turn: &Turn) -> Result<Vec<IpNet>, Fault> {
             .parse()
             .or_else(|_| single())
             .map_err(|_| bad(format!("turn.proxies: {text} is neither address nor address/bits")))?;
+        let network = unmapped(network);
         if network.prefix_len() == 0 {
             return Err(bad(format!(
                 "turn.proxies: {text} would let everybody choose the address that limits count"
@@ -266,6 +267,19 @@ fn proxies(turn: &Turn) -> Result<Vec<IpNet>, Fault> {
         Ok(network)
     };
     turn.proxies.iter().map(network).collect()
+}
+
+/// A network of IPv4 addresses that is written as one of mapped addresses (RFC 4291 2.5.5.2), as what it means: sources
+/// are compared by what they are.
+fn unmapped(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    if let IpNet::V6(six) = network
+        && let (Some(four), Some(bits)) = (six.addr().to_ipv4_mapped(), six.prefix_len().checked_sub(MAPPED_BITS))
+        && let Ok(plain) = ipnet::Ipv4Net::new(four, bits)
+    {
+        return plain.into();
+    }
+    network
 }
 
 fn checked_url<'a>(key: &str, url: &'a str) -> Result<&'a str, Fault> {
@@ -512,11 +526,17 @@ mod tests {
             s.turn.mode = Mode::Allowlist;
             s.turn.peers = vec!["192.0.2.1:7".to_owned(), "2001:db8::1".to_owned()];
             s.turn.transport_policy = Some(Policy::Relay);
-            s.turn.proxies = ["127.0.0.1", "10.0.0.0/8", " ::1 ", "2001:db8::/1"]
-                .map(str::to_owned)
-                .to_vec();
+            s.turn.proxies = [
+                "127.0.0.1",
+                "10.0.0.0/8",
+                " ::1 ",
+                "2001:db8::/1",
+                "::ffff:10.0.0.0/104",
+            ]
+            .map(str::to_owned)
+            .to_vec();
         });
-        let proxies = ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/1"];
+        let proxies = ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/1", "10.0.0.0/8"];
         assert_eq!(
             plan.proxies,
             proxies.map(|text| text.parse::<IpNet>().expect("a network"))
