@@ -13,7 +13,7 @@ use crate::{Fault, system};
 
 /// Serves until the standard input ends.
 pub(crate) fn serve() -> Result<(), Fault> {
-    let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.whole()?;
     let bell = Arc::new(Bell::new()?);
     let stop = Arc::new(AtomicBool::new(false));
     let (heard, flag) = (Arc::clone(&bell), Arc::clone(&stop));

@@ -51,7 +51,7 @@ struct Reflector {
 impl Reflector {
     /// Starts it on a port of the loopback, kept on `core`.
     fn start(core: usize) -> io::Result<Reflector> {
-        let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.whole()?;
         let address = socket.local();
         let bell = Arc::new(Bell::new()?);
         let stop = Arc::new(AtomicBool::new(false));

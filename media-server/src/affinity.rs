@@ -125,11 +125,52 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Puts the calling thread before others ([`NICE`], [`RECORDER_NICE`]): on Linux a thread has a nice value of its own.
+/// Which priorities shards and recorder get: all of them or none.
+///
+/// Never the recorder's alone: it would go before the shards that it is to stand behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Shards at [`NICE`], the recorder at [`RECORDER_NICE`].
+    Raised,
+    /// All threads alike.
+    Equal,
+}
+
+impl Order {
+    /// What `pin` asks for and the kernel allows: whether a thread may go as far as [`NICE`] is tried with one that does
+    /// nothing else.
+    pub(crate) fn of(pin: &Pin) -> Order {
+        if *pin == Pin::Off {
+            return Order::Equal;
+        }
+        let tried = std::thread::spawn(|| raise(NICE)).join();
+        match tried.unwrap_or_else(|_| Err(io::Error::other("the thread that tries it broke"))) {
+            Ok(()) => {
+                tracing::info!(nice = NICE, recorder = RECORDER_NICE, "shards go before other threads");
+                Order::Raised
+            }
+            Err(fault) => {
+                tracing::info!(%fault, "shards have the priority of all threads");
+                Order::Equal
+            }
+        }
+    }
+
+    /// Gives the calling thread `nice` ([`NICE`], [`RECORDER_NICE`]) if threads are raised at all.
+    pub(crate) fn settle(self, nice: i32) {
+        if self == Order::Raised
+            && let Err(fault) = raise(nice)
+        {
+            tracing::warn!(nice, %fault, "a thread keeps the priority of all");
+        }
+    }
+}
+
+/// Puts the calling thread before others: on Linux a thread has a nice value of its own.
 ///
 /// # Errors
 /// What the kernel says, mostly that it is not allowed.
-pub(crate) fn raise(nice: i32) -> io::Result<()> {
+fn raise(nice: i32) -> io::Result<()> {
     Ok(setpriority_process(None, nice)?)
 }
 
@@ -167,6 +208,27 @@ mod tests {
         assert_eq!(place(&[5, 1], 1), Err(BadPin::Count { given: 2, shards: 1 }));
         assert_eq!(place(&[5, 5], 2), Err(BadPin::Twice(5)));
         assert_eq!(place(&[5, 3], 2), Err(BadPin::Foreign(3)));
+    }
+
+    #[test]
+    fn off_raises_nobody_and_the_recorder_stays_behind_the_shards() {
+        assert_eq!(Order::of(&Pin::Off), Order::Equal);
+        const { assert!(NICE < RECORDER_NICE && RECORDER_NICE < 0) };
+        let nice = |order: Order, nice: i32| {
+            let settled = std::thread::spawn(move || {
+                order.settle(nice);
+                rustix::process::getpriority_process(None).expect("the kernel tells")
+            });
+            settled.join().expect("no panic")
+        };
+        let plain = rustix::process::getpriority_process(None).expect("the kernel tells");
+        assert_eq!(nice(Order::Equal, NICE), plain);
+        let raised = Order::of(&Pin::Auto);
+        let (shard, recorder) = (nice(raised, NICE), nice(raised, RECORDER_NICE));
+        match raised {
+            Order::Raised => assert_eq!((shard, recorder), (NICE, RECORDER_NICE)),
+            Order::Equal => assert_eq!((shard, recorder), (plain, plain)),
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use udp::{Batch, Bell, Locals, Socket};
 
 use crate::admission::Budget;
-use crate::affinity::{self, BadPin, Pin};
+use crate::affinity::{self, BadPin, Order};
 use crate::clock::Clock;
 use crate::config::{BUSY_MAX_MAX, CONSENT_S_MAX, CONSENT_S_MIN, Config, SHARDS_MAX};
 use crate::control::Control;
@@ -108,6 +108,7 @@ impl MediaServer {
     /// [`StartFailed`].
     pub fn start(config: Config, registry: &Registry) -> Result<MediaServer, StartFailed> {
         let cores = cores_if_sound(&config)?;
+        let order = Order::of(&config.pin);
         let sounds = music::sounds(&config.hold_music, &config.waiting)?;
         let clock = Clock::start();
         let certificate = Certificate::generate().map_err(|_| StartFailed::Certificate)?;
@@ -128,7 +129,7 @@ impl MediaServer {
         let (jobs, finished) = std::sync::mpsc::channel();
         let late: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
         let series = recorder::Series::new(registry)?;
-        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late), series)?;
+        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late), series, order)?;
         let settings = finaliser::Settings {
             node: config.node_id.clone(),
             node_epoch: config.node_epoch,
@@ -173,9 +174,8 @@ impl MediaServer {
                 stop: Arc::clone(&stop),
             };
             let core = cores.get(number).copied();
-            let raise = shared.config.pin != Pin::Off;
             let started = threads::start(&format!("hl-shard-{number}"), move || {
-                settle(number, core, raise);
+                settle(number, core, order);
                 worker.run();
             })?;
             busy.push(Busy::new(started.account.clone()));
@@ -304,7 +304,7 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, ShardLink, tap::Consum
         // The second family takes the port that the first one got.
         let port = sockets.first().map_or(wanted, |first| first.local().port());
         let address = SocketAddr::new(*ip, port);
-        let socket = Socket::bind(address).and_then(Socket::naming);
+        let socket = Socket::bind(address).and_then(Socket::naming).and_then(Socket::whole);
         sockets.push(socket.map_err(|source| StartFailed::Bind { address, source })?);
     }
     let Some(port) = sockets.first().map(|socket| socket.local().port()) else {
@@ -346,8 +346,10 @@ fn start_recorder(
     jobs: std::sync::mpsc::Sender<recorder::Job>,
     late: Arc<OnceLock<std::sync::Weak<Shared>>>,
     series: recorder::Series,
+    order: Order,
 ) -> io::Result<Recorder> {
     let settings = recorder::Settings {
+        order,
         folder: config.data.join("spool"),
         node: config.node_id.clone(),
         node_epoch: config.node_epoch,
@@ -415,24 +417,14 @@ fn engine(config: &Config, clock: Clock) -> shard::Config {
     }
 }
 
-/// Puts the calling shard's thread on its core, if it has one, and before others, if it is to and may.
-fn settle(number: usize, core: Option<usize>, raise: bool) {
+/// Puts the calling shard's thread on its core, if it has one, and before others, if `order` says so.
+fn settle(number: usize, core: Option<usize>, order: Order) {
     if let Some(core) = core
         && let Err(fault) = affinity::pin(core)
     {
         tracing::warn!(shard = number, core, %fault, "the kernel places this shard");
     }
-    if !raise {
-        return;
-    }
-    let raised = affinity::raise(affinity::NICE);
-    // One line for all: they are the same process.
-    if number == 0 {
-        match raised {
-            Ok(()) => tracing::info!(nice = affinity::NICE, "shards go before other threads"),
-            Err(fault) => tracing::info!(%fault, "shards have the priority of all threads"),
-        }
-    }
+    order.settle(affinity::NICE);
 }
 
 /// The helper may wait for its shard; the shard never waits for the helper.

@@ -94,6 +94,21 @@ impl Socket {
         Ok(self)
     }
 
+    /// The same socket, whose datagrams nobody splits: for who sends none that is longer than any way takes. A claim that a
+    /// way is narrower (a forged ICMP message, RFC 8085 section 3.2) then changes nothing, and the kernel is spared the
+    /// identification that it draws for each datagram that somebody might split (RFC 6864).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn whole(self) -> io::Result<Socket> {
+        let (level, option, value) = match self.local {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+        };
+        set(self.raw(), level, option, value)?;
+        Ok(self)
+    }
+
     /// From now on every datagram says to which address of this machine it came
     /// ([`Batch::destination`](crate::Batch::destination)); for a socket that is bound to all of them.
     ///
@@ -195,6 +210,24 @@ pub(crate) fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PACKET_BYTES;
+
+    #[test]
+    fn a_datagram_that_would_have_to_be_split_is_refused_and_any_other_leaves() {
+        // With its headers longer than the loopback's own frames, the longest there are; of IPv4 there is no such datagram.
+        const TOO_LONG_BYTES: usize = 65_507;
+        let socket = Socket::bind("[::1]:0".parse().unwrap()).unwrap();
+        assert!(
+            socket.send_to(&[0; TOO_LONG_BYTES], socket.local()).is_ok(),
+            "split, as long as it may be"
+        );
+        let socket = socket.whole().unwrap();
+        let refused = socket.send_to(&[0; TOO_LONG_BYTES], socket.local()).unwrap_err();
+        assert!(is_message_too_long(refused.raw_os_error().unwrap()), "{refused}");
+        assert!(socket.send_to(&[0; PACKET_BYTES], socket.local()).is_ok());
+        let four = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap().whole().unwrap();
+        assert!(four.send_to(&[0; PACKET_BYTES], four.local()).is_ok());
+    }
 
     #[test]
     fn only_those_who_share_may_have_the_same_port() {

@@ -56,7 +56,7 @@ pub use stats::Figures;
 pub use watermark::{Level, REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
 pub use writer::SEGMENT_BYTES_MAX;
 
-use crate::affinity;
+use crate::affinity::{self, Order};
 use crate::clock::Clock;
 use crate::tap::Consumer;
 use drain::Drain;
@@ -78,6 +78,8 @@ pub struct Settings {
     pub node: String,
     /// Epoch of this start; no other start of the node has the same.
     pub node_epoch: u64,
+    /// Whether the thread that empties the rings goes before others.
+    pub order: Order,
     /// Nanoseconds that a segment is kept after everything in it is stored and acknowledged.
     pub keep_after_stored_ns: u64,
 }
@@ -108,7 +110,7 @@ impl Recorder {
         degraded: Degraded,
         series: Series,
     ) -> io::Result<Recorder> {
-        let folder = settings.folder;
+        let (folder, order) = (settings.folder, settings.order);
         prepare(&folder)?;
         let ledger = Arc::new(Ledger::open(&folder, settings.keep_after_stored_ns)?);
         let former = recover::segments(&folder)?;
@@ -141,8 +143,7 @@ impl Recorder {
         let books = Arc::clone(&ledger);
         let threads = vec![
             spawn("recorder-drain", move || {
-                // Where it is not allowed it goes on as all others; the shards' line in the log says so.
-                let _ = affinity::raise(affinity::RECORDER_NICE);
+                order.settle(affinity::RECORDER_NICE);
                 drain_thread(drain, &told, &clock, taps, &batches)
             })?,
             spawn("recorder-write", move || writer_thread(writer, &clock, &to_write))?,

@@ -6,7 +6,8 @@
 //! Counts by the leg in two rows of fixed size under a secret hash, anew in every [`PORT_REST_S`]; a leg is held to the
 //! lesser of its two counts, so that who shares one cell with a hasty leg seldom shares both. No entry is ever made.
 //!
-//! Invariant: of a leg there come into being at most twice its allowance within [`PORT_REST_S`].
+//! Invariant: of a leg there come into being at most twice its allowance within [`PORT_REST_S`] at one worker; workers have
+//! addresses of their own, so each looks after its own.
 
 use std::hash::BuildHasher;
 

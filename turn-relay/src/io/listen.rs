@@ -69,7 +69,10 @@ pub(crate) fn families(listen: &[Listen]) -> [Option<&Listen>; 2] {
 }
 
 /// Binds everything, or nothing stays bound.
-pub(crate) fn bind(listen: &[Listen], workers: usize, turn: bool) -> Result<Bound, StartFailed> {
+pub(crate) fn bind(listen: &[Listen], workers: usize, mode: &Mode) -> Result<Bound, StartFailed> {
+    let turn = *mode != Mode::Off;
+    // Only a foreign peer sends what may be too long for the way to a client.
+    let whole = !matches!(mode, Mode::AllowList(_));
     let mut bound = Bound {
         datagrams: (0..workers).map(|_| Vec::new()).collect(),
         streams: Vec::new(),
@@ -89,6 +92,7 @@ pub(crate) fn bind(listen: &[Listen], workers: usize, turn: bool) -> Result<Boun
             };
             let socket = socket
                 .and_then(Socket::naming)
+                .and_then(|socket| if whole { socket.whole() } else { Ok(socket) })
                 .map_err(|source| StartFailed::Bind { address, source })?;
             sockets.push(socket);
         }

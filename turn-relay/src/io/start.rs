@@ -163,7 +163,7 @@ impl Relay {
     pub fn start(config: Config, neighbours: Neighbours, metrics: Metrics) -> Result<RelayHandle, StartFailed> {
         check(&config, &neighbours)?;
         let turn = config.mode != Mode::Off;
-        let bound = bind(&config.listen, config.udp_sockets(), turn)?;
+        let bound = bind(&config.listen, config.udp_sockets(), &config.mode)?;
         let clock = Clock::start();
         let tls = match (&config.tls, turn) {
             (Some(files), true) => {

@@ -233,6 +233,7 @@ fn the_threads_record_stop_and_take_up_again() {
     let settings = |node_epoch| Settings {
         folder: spool.clone(),
         node: "node".into(),
+        order: crate::affinity::Order::Equal,
         node_epoch,
         keep_after_stored_ns: KEEP_AFTER_STORED_NS,
     };
