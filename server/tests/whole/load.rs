@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::binary::{Binary, Folder, ONE};
 
 /// Runs it to the end in a thread of its own, which it pins to a core.
-async fn run(server: &Path, words: &[&str]) -> Value {
+pub(crate) async fn run(server: &Path, words: &[&str]) -> Value {
     let mut all: Vec<String> = ["loadtest", "calls", "--server"].map(str::to_owned).to_vec();
     all.push(server.display().to_string());
     all.extend(words.iter().map(|word| (*word).to_owned()));
@@ -23,13 +23,13 @@ async fn run(server: &Path, words: &[&str]) -> Value {
     figures.unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-fn number(figures: &Value, name: &str) -> f64 {
+pub(crate) fn number(figures: &Value, name: &str) -> f64 {
     let found = name.split('.').fold(figures, |value, part| &value[part]);
     found.as_f64().unwrap_or_else(|| panic!("no {name}: {figures}"))
 }
 
 /// Every packet that left in a measured window is in its recording, byte for byte.
-fn is_recorded(figures: &Value, recordings: f64) {
+pub(crate) fn is_recorded(figures: &Value, recordings: f64) {
     assert_eq!(number(figures, "recordings.recordings"), recordings, "{figures}");
     assert!(figures["recordings"]["first_difference"].is_null(), "{figures}");
     let packets = |name| number(figures, name);

@@ -18,6 +18,7 @@ mod shield;
 mod sockets;
 mod speech;
 mod turn_check;
+mod under_load;
 mod users;
 mod voices;
 mod waiting;

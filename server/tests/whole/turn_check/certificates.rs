@@ -13,7 +13,7 @@ use crate::binary::Folder;
 
 /// What is wrong with a server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Good,
     OtherName,
     Ended,
@@ -23,13 +23,13 @@ pub(super) enum Kind {
 }
 
 /// The authority, and where its own certificate lies.
-pub(super) struct Certificates {
-    pub(super) roots: PathBuf,
+pub(crate) struct Certificates {
+    pub(crate) roots: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Certificates {
-    pub(super) fn make(folder: &Folder) -> Certificates {
+    pub(crate) fn make(folder: &Folder) -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, "Helpline tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -71,7 +71,7 @@ impl Certificates {
     }
 
     /// The same in files.
-    pub(super) fn files(&self, kind: Kind, folder: &Folder) -> TlsFiles {
+    pub(crate) fn files(&self, kind: Kind, folder: &Folder) -> TlsFiles {
         let (certificate, key) = self.of(kind);
         let files = TlsFiles {
             certificate: folder.file("turn.crt"),

@@ -1,6 +1,6 @@
 //! `helpline turn check` against a server of a few lines that is right, and wrong in each way that the command knows.
 
-mod certificates;
+pub(crate) mod certificates;
 mod fake;
 mod real;
 
