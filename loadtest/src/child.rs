@@ -11,9 +11,12 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::Fault;
+pub(crate) use crate::media::Role;
 use crate::media::{Order, Reply};
 use crate::server::SHARDS;
 use crate::system;
+
+const OTHER: &str = "the media process gave another reply than was asked for";
 
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Reply>>>;
 
@@ -55,7 +58,12 @@ impl Media {
                 let Ok(reply) = serde_json::from_str::<Reply>(&line) else {
                     continue;
                 };
-                let (Reply::Joined { id, .. } | Reply::Left { id } | Reply::Refused { id, .. }) = &reply else {
+                let (Reply::Joined { id, .. }
+                | Reply::Left { id }
+                | Reply::Told { id }
+                | Reply::Recorded { id, .. }
+                | Reply::Refused { id, .. }) = &reply
+                else {
                     continue;
                 };
                 let waits = told.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
@@ -105,12 +113,25 @@ impl Media {
     }
 
     /// A leg joins a room; where it sits, and the answer to its offer.
-    pub(crate) async fn join(&self, room: u64, speaks: bool, sdp: String) -> Result<(Seated, String), Fault> {
-        let order = |id| Order::Join { id, room, speaks, sdp };
+    pub(crate) async fn join(&self, room: u64, role: Role, sdp: String) -> Result<(Seated, String), Fault> {
+        let order = |id| Order::Join { id, room, role, sdp };
         match self.ask(order).await? {
             Reply::Joined { leg, sdp, .. } => Ok((Seated { room, leg }, sdp)),
             Reply::Refused { why, .. } => Err(why.into()),
-            Reply::Ready | Reply::Left { .. } => Err("another reply than was asked for".into()),
+            _ => Err(OTHER.into()),
+        }
+    }
+
+    /// Every call is recorded from now on, or none for now.
+    pub(crate) async fn record(&self, on: bool) -> Result<(), Fault> {
+        self.ask(|id| Order::Record { id, on }).await.map(drop)
+    }
+
+    /// How many packets were recorded so far.
+    pub(crate) async fn recorded(&self) -> Result<u64, Fault> {
+        match self.ask(|id| Order::Recorded { id }).await? {
+            Reply::Recorded { packets, .. } => Ok(packets),
+            _ => Err(OTHER.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use media_core::dtls::Certificate;
 
-use crate::child::Media;
+use crate::child::{Media, Role};
 use crate::client::Client;
 use crate::faults::{Faults, Patience};
 use crate::generator::Window;
@@ -177,7 +177,8 @@ async fn fill(media: &Media, certificate: &Certificate, speaking: &Speaking, roo
     for place in 0..=LISTENERS {
         let number = room * (LISTENERS + 1) + place;
         let (peer, offer) = Client::offering(certificate, number);
-        match media.join(u64::from(room), place == 0, offer).await {
+        let role = if place == 0 { Role::Agent } else { Role::Listener };
+        match media.join(u64::from(room), role, offer).await {
             Ok((seat, answer)) => {
                 seats.push(seat);
                 guests.push(Guest {

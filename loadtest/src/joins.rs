@@ -13,7 +13,7 @@ use media_core::dtls::Certificate;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::child::{Media, Seated};
+use crate::child::{Media, Role, Seated};
 use crate::client::Client;
 use crate::faults::{Faults, Patience};
 use crate::floor::{self, Floor};
@@ -216,10 +216,10 @@ impl Joined {
 
 impl Crowd {
     /// A client in a room: its offer is made here, its packets are the caller's.
-    async fn attach(&self, room: u64, speaks: bool) -> Result<(Client, Seated), Fault> {
+    async fn attach(&self, room: u64, role: Role) -> Result<(Client, Seated), Fault> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (peer, offer) = Client::offering(&self.certificate, number);
-        let (seat, answer) = self.media.join(room, speaks, offer).await?;
+        let (seat, answer) = self.media.join(room, role, offer).await?;
         Ok((Client::answered(peer, &answer)?, seat))
     }
 
@@ -228,7 +228,7 @@ impl Crowd {
         let (mut guests, mut seats) = (Vec::with_capacity(legs), Vec::with_capacity(legs));
         let mut seated = Ok(());
         for place in 0..legs {
-            match self.attach(room, true).await {
+            match self.attach(room, Role::Agent).await {
                 Ok((client, seat)) => {
                     seats.push(seat);
                     guests.push(Guest {
@@ -257,7 +257,7 @@ impl Crowd {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let room = free.ok_or("no room had a place: joins take too long at this rate")?;
         let begin = clock::now();
-        let (client, seat) = self.attach(room, false).await?;
+        let (client, seat) = self.attach(room, Role::Listener).await?;
         let first = tokio::time::timeout(HEARD_LIMIT, self.joining.first_packet(client));
         let (leg, at) = first.await.map_err(|_| "no sound came")??;
         if leaves {

@@ -27,6 +27,7 @@ mod progress;
 mod rank;
 mod raw;
 mod recorded;
+mod recording;
 mod relay;
 mod report;
 mod road;
@@ -104,6 +105,7 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
         | Command::Floor(_)
         | Command::Joins(_)
         | Command::Fanout(_)
+        | Command::Recording(_)
         | Command::Soak(_)
         | Command::Turn(_) => {}
     }
@@ -124,6 +126,7 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
         }
         Command::Joins(options) => joins::run(options, core)?,
         Command::Fanout(options) => fanout::run(options, core)?,
+        Command::Recording(options) => recording::run(options, core)?,
         Command::Soak(options) => soak::run(options, &Server::read(&options.server)?, core)?,
         Command::Turn(options) => turn::run(options, core)?,
         Command::ServeMedia { .. } | Command::ServeRelay { .. } | Command::ServeEcho => return Ok(None),

@@ -8,21 +8,37 @@ use std::io::{BufRead, Write, stdin, stdout};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use call_model::{CallId, LegId};
+use call_model::{CallId, LegId, RecordingId};
 use media_server::{Config, MediaServer};
-use ports::{Announce, Cause, LegGrant, Media, Part, Plan, Red, Sdp, Secret, Shield, Stance, Tap};
+use ports::{
+    Announce, Cause, LegGrant, Media, Part, Plan, Policy, RecordCommand, Red, Sdp, Secret, Shield, Stance, Tap,
+};
 use serde::{Deserialize, Serialize};
 use testkit::bad_line::Dice;
 use uuid::Uuid;
 
 use crate::Fault;
 
-/// Legs that admission lets in: more than the engine takes, so that the engine's own limit is what decides.
-const LEGS_PER_SHARD: u32 = 1_000_000;
+/// Legs that admission lets in: as many as the engine holds.
+const LEGS_PER_SHARD: u32 = media_server::config::LEGS_PER_SHARD_MAX;
 /// Seconds within which an admitted leg has to offer.
 const FIRST_OFFER_S: u32 = 120;
+/// What counts the packets that the recorder took.
+const TAKEN: &str = "helpline_recording_packets_total";
 /// Events taken from media at once.
 const EVENTS: usize = 1_000;
+
+/// Who a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Others hear it; left channel of a recording.
+    Customer,
+    /// Others hear it; right channel.
+    Agent,
+    /// It only hears.
+    Listener,
+}
 
 /// What the generator orders.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,10 +48,13 @@ pub(crate) enum Order {
     Join {
         id: u64,
         room: u64,
-        /// Whether others hear it.
-        speaks: bool,
+        role: Role,
         sdp: String,
     },
+    /// Every call is recorded from now on, or none for now.
+    Record { id: u64, on: bool },
+    /// How many packets were recorded so far.
+    Recorded { id: u64 },
     /// It goes.
     Leave { id: u64, room: u64, leg: Uuid },
 }
@@ -50,18 +69,33 @@ pub(crate) enum Reply {
     Joined { id: u64, leg: Uuid, sdp: String },
     /// It is gone.
     Left { id: u64 },
+    /// Calls are recorded as was asked for.
+    Told { id: u64 },
+    /// Packets that the recorder took.
+    Recorded { id: u64, packets: u64 },
     /// It was refused.
     Refused { id: u64, why: String },
 }
 
-#[derive(Default)]
 struct Room {
     epoch: u64,
     legs: Vec<(LegId, Stance)>,
+    tap: Tap,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room {
+            epoch: 0,
+            legs: Vec::new(),
+            tap: Tap::Off,
+        }
+    }
 }
 
 struct Control {
     media: Arc<dyn Media>,
+    registry: prometheus::Registry,
     rooms: Mutex<HashMap<u64, Room>>,
 }
 
@@ -86,9 +120,11 @@ fn serve_in(folder: &std::path::Path, shards: usize) -> Result<(), Fault> {
     config.base_port = 0;
     config.shards = shards;
     config.legs_per_shard = LEGS_PER_SHARD;
-    let server = MediaServer::start(config, &prometheus::Registry::new())?;
+    let registry = prometheus::Registry::new();
+    let server = MediaServer::start(config, &registry)?;
     let control = Arc::new(Control {
         media: server.media(),
+        registry,
         rooms: Mutex::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -130,7 +166,7 @@ fn say(reply: &Reply) {
 impl Control {
     async fn carry_out(&self, order: Order) -> Reply {
         match order {
-            Order::Join { id, room, speaks, sdp } => match self.join(room, speaks, sdp).await {
+            Order::Join { id, room, role, sdp } => match self.join(room, role, sdp).await {
                 Ok((leg, sdp)) => Reply::Joined {
                     id,
                     leg: Uuid::from_u128(leg.0),
@@ -145,23 +181,39 @@ impl Control {
                 self.leave(room, LegId(leg.as_u128()));
                 Reply::Left { id }
             }
+            Order::Record { id, on } => {
+                self.record(on);
+                Reply::Told { id }
+            }
+            Order::Recorded { id } => Reply::Recorded {
+                id,
+                packets: self.recorded(),
+            },
         }
     }
 
-    async fn join(&self, room: u64, speaks: bool, sdp: String) -> Result<(LegId, String), ports::Refusal> {
+    async fn join(&self, room: u64, role: Role, sdp: String) -> Result<(LegId, String), ports::Refusal> {
         let leg = LegId(Uuid::new_v4().as_u128());
         let secret = secret(leg);
         let grant = LegGrant {
             secret: secret.clone(),
             leg,
             room: CallId(u128::from(room)),
-            part: if speaks { Part::Agent } else { Part::Customer },
+            part: if role == Role::Agent {
+                Part::Agent
+            } else {
+                Part::Customer
+            },
             uplink: true,
             red: Red::Off,
             first_offer_s: FIRST_OFFER_S,
         };
         self.media.admit(grant).await?;
-        let stance = if speaks { Stance::Talk } else { Stance::Muted };
+        let stance = if role == Role::Listener {
+            Stance::Muted
+        } else {
+            Stance::Talk
+        };
         self.change(room, |legs| legs.push((leg, stance)));
         let answer = self.media.offer(secret, Sdp(sdp)).await?;
         Ok((leg, answer.sdp.0))
@@ -172,18 +224,51 @@ impl Control {
         self.media.close_leg(leg, Cause::HangUp);
     }
 
+    /// Records all rooms, from their first time on, or pauses that: a room has one recording.
+    fn record(&self, on: bool) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, room) in rooms.iter_mut() {
+            if on && room.tap == Tap::Off {
+                let order = RecordCommand::Start {
+                    recording: RecordingId(Uuid::new_v4().as_u128()),
+                    policy: Policy::Optional,
+                    customer_left: true,
+                };
+                self.media.record(CallId(u128::from(*number)), order);
+            }
+            room.tap = match (on, room.tap) {
+                (true, _) => Tap::On,
+                (false, Tap::Off) => Tap::Off,
+                (false, Tap::On | Tap::Paused) => Tap::Paused,
+            };
+            self.put_in_force(*number, room);
+        }
+    }
+
+    /// Packets that the recorder took, by its own counter.
+    fn recorded(&self) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == TAKEN);
+        let counters = family.map(|family| family.get_metric().iter().map(|one| one.get_counter().get_value()));
+        counters.map_or(0, |values| values.sum::<f64>() as u64)
+    }
+
     /// Changes who is in a room, and puts the plan in force.
     fn change(&self, room: u64, change: impl FnOnce(&mut Vec<(LegId, Stance)>)) {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let here = rooms.entry(room).or_default();
-        here.epoch += 1;
         change(&mut here.legs);
         // Under the lock: a later plan must not come first.
+        self.put_in_force(room, here);
+    }
+
+    fn put_in_force(&self, number: u64, room: &mut Room) {
+        room.epoch += 1;
         self.media.plan(Plan {
-            room: CallId(u128::from(room)),
-            epoch: here.epoch,
-            stances: here.legs.clone(),
-            tap: Tap::Off,
+            room: CallId(u128::from(number)),
+            epoch: room.epoch,
+            stances: room.legs.clone(),
+            tap: room.tap,
             announce: Announce::Nobody,
             shield: Shield::Off,
         });

@@ -49,6 +49,7 @@ impl Arguments {
             Command::Floor(options) => Some(&options.output),
             Command::Joins(options) => Some(&options.output),
             Command::Fanout(options) => Some(&options.output),
+            Command::Recording(options) => Some(&options.output),
             Command::Soak(options) => Some(&options.output),
             Command::Turn(options) => Some(&options.output),
             Command::ServeMedia { .. } | Command::ServeRelay { .. } | Command::ServeEcho => None,
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     Joins(Joins),
     /// Rooms of one speaker and seven listeners, as many as a shard carries. Media alone, in a process of its own.
     Fanout(Fanout),
+    /// What recording costs the shard and the whole process: the same calls recorded and paused, by turns. Media alone, in
+    /// a process of its own.
+    Recording(Recording),
     /// Calls that come and go for hours through a running demo: what grows, and whether every recording is whole.
     Soak(Soak),
     /// What a datagram through our TURN relay costs beside coturn's, or how the relay stands under a flood. The relay alone,
@@ -234,6 +238,20 @@ pub(crate) struct Fanout {
     /// Rooms of each step, rising; without it the load rises until the shard carries no more.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=ROOMS_MAX))]
     pub(crate) rooms: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Recording {
+    /// Calls of two legs.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=PAIRS_MAX))]
+    pub(crate) pairs: u32,
+    /// Measurements each way, by turns; the first counts nowhere.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=50))]
+    pub(crate) rounds: u32,
     #[command(flatten)]
     pub(crate) span: Span,
     #[command(flatten)]

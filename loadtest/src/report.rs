@@ -1,5 +1,6 @@
 //! The figures as they are printed, and what of them is drawn.
 
+mod recording;
 mod relay;
 
 use hdrhistogram::Histogram;
@@ -14,6 +15,7 @@ use crate::joins;
 use crate::sampler::{self, Sample, slope};
 use crate::soak;
 
+pub(crate) use recording::recording;
 pub(crate) use relay::{flood, turn};
 
 /// Points of a drawn distribution.

@@ -55,3 +55,22 @@ fn seven_listeners_hear_what_one_says() {
     }
     assert_eq!(steps.len(), 2, "{figures}");
 }
+
+#[test]
+fn the_same_calls_are_recorded_and_paused_by_turns() {
+    let words = ["recording", "--pairs", "2", "--rounds", "2", "--seconds", "1", "--json"];
+    let figures = run(&words);
+    assert_eq!(figures["rounds"], 1, "the first counts nowhere: {figures}");
+    let round = &figures["each_round"][0];
+    assert_eq!(round["plain"]["recorded_packets"], 0, "{figures}");
+    // Four legs, 50 packets a second each; what is between two looks at the counter is a little more than the second.
+    let recorded = round["recorded"]["recorded_packets"].as_u64().expect("a number");
+    assert!((190..=500).contains(&recorded), "{figures}");
+    for way in ["plain", "recorded"] {
+        assert_eq!(round[way]["delivered_ratio"], 1.0, "{figures}");
+    }
+    assert!(
+        figures["shard_more"].is_number() && figures["process_more"].is_number(),
+        "{figures}"
+    );
+}

@@ -50,8 +50,7 @@ pub(crate) fn end_to_end(arguments: &[&str]) -> Outcome {
     };
     let only = only.map(scenarios::file).transpose()?;
     let mut tally = Tally::default();
-    let installed = tally.check("tools", || install(long))
-        && (!long || tally.check("speech scores", speech::prepare));
+    let installed = tally.check("tools", || install(long)) && (!long || tally.check("speech scores", speech::prepare));
     if installed && tally.check("pages", web::build) {
         tally.suite("end to end in real browsers", |tally| {
             browsers(tally, only.as_deref(), long)

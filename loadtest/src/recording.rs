@@ -1,0 +1,134 @@
+//! What recording costs: the same calls in the same process, recorded and paused, by turns. Media alone: what a desk does
+//! for a call that is recorded, and the making of the file behind it, are other figures.
+
+use media_core::dtls::Certificate;
+
+use crate::child::{Media, Role};
+use crate::client::Client;
+use crate::faults::Patience;
+use crate::generator::Window;
+use crate::options::Recording;
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::road::Road;
+use crate::server::Used;
+use crate::speaking::{Guest, Rank, Speaking};
+use crate::{Fault, WARM, report, system};
+
+/// One measurement.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) window: Window,
+    pub(crate) used: Used,
+    /// Packets that the recorder took.
+    pub(crate) recorded: u64,
+}
+
+impl Side {
+    fn us(&self, us: f64) -> f64 {
+        us / self.window.delivered.max(1) as f64
+    }
+
+    /// The shard's thread, us per forwarded packet.
+    pub(crate) fn shard_us(&self) -> f64 {
+        self.us(self.used.shards.run_ns as f64 / 1_000.0)
+    }
+
+    /// The whole process, us per forwarded packet. No file is made meanwhile: the recordings end with the run.
+    pub(crate) fn process_us(&self) -> f64 {
+        self.us(self.used.process_us as f64)
+    }
+}
+
+/// Both ways, one after the other.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) plain: Side,
+    pub(crate) recorded: Side,
+}
+
+/// Runs it.
+pub(crate) fn run(options: &Recording, core: usize) -> Result<report::Report, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let rounds = runtime.block_on(measure(options, core))?;
+    Ok(report::recording(options, &rounds))
+}
+
+async fn measure(options: &Recording, core: usize) -> Result<Vec<Round>, Fault> {
+    let media = Media::start()?;
+    let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
+    let speaking = Speaking::start(core, Pace::steady(1), Rank::First)?;
+    system::keep_off(0)?;
+    seat(&media, &certificate, &speaking, options.pairs).await?;
+    let mut rounds = Vec::new();
+    for number in 0..options.rounds {
+        eprintln!("round {number} of {}", options.rounds - 1);
+        let plain = side(&media, &speaking, options, false).await?;
+        let recorded = side(&media, &speaking, options, true).await?;
+        if plain.recorded > 0 || recorded.recorded == 0 {
+            let (none, some) = (plain.recorded, recorded.recorded);
+            let found = format!("{none} packets recorded where none were to be, {some} where all were");
+            return Err(format!("{found}: is the disk full?").into());
+        }
+        rounds.push(Round { plain, recorded });
+    }
+    speaking.stop()?;
+    // The first one touches memory and fills caches.
+    rounds.remove(0);
+    Ok(rounds)
+}
+
+async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, pairs: u32) -> Result<(), Fault> {
+    let progress = Progress::start("calls", u64::from(pairs));
+    let mut patience = Patience::of(u64::from(pairs));
+    for room in 0..pairs {
+        while let Err(fault) = pair(media, certificate, speaking, room).await {
+            patience.failed(&fault.to_string());
+            if patience.is_over() {
+                return Err(fault);
+            }
+        }
+        progress.at(u64::from(room + 1));
+    }
+    speaking.wait_until_heard(pairs as usize * 2).await
+}
+
+/// A customer and an agent who talk; nobody if that fails.
+async fn pair(media: &Media, certificate: &Certificate, speaking: &Speaking, room: u32) -> Result<(), Fault> {
+    let (mut clients, mut seats) = (Vec::new(), Vec::new());
+    let mut seated = Ok(());
+    for (place, role) in [Role::Customer, Role::Agent].into_iter().enumerate() {
+        let (peer, offer) = Client::offering(certificate, room * 2 + u32::from(place == 1));
+        match media.join(u64::from(room), role, offer).await {
+            Ok((seat, answer)) => {
+                seats.push(seat);
+                clients.push((Client::answered(peer, &answer)?, Road::Direct));
+            }
+            Err(fault) => {
+                seated = Err(fault);
+                break;
+            }
+        }
+    }
+    if seated.is_ok() {
+        let pair: [(Client, Road); 2] = clients.try_into().map_err(|_| "a call has two legs")?;
+        seated = speaking.seat(Guest::pair(pair)).await.map(drop);
+    }
+    if seated.is_err() {
+        for seat in seats {
+            media.leave(seat).await?;
+        }
+    }
+    seated
+}
+
+async fn side(media: &Media, speaking: &Speaking, options: &Recording, on: bool) -> Result<Side, Fault> {
+    media.record(on).await?;
+    tokio::time::sleep(WARM).await;
+    let (pid, shards) = (media.pid(), media.shards()?);
+    let (taken, before) = (media.recorded().await?, Used::now(pid, &shards)?);
+    let window = speaking.measure(options.span.time()).await?;
+    let used = Used::now(pid, &shards)?.since(before);
+    let recorded = media.recorded().await? - taken;
+    Ok(Side { window, used, recorded })
+}

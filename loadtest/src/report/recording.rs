@@ -1,0 +1,55 @@
+//! The figures of recording: on beside off.
+
+use serde_json::{Value, json};
+
+use super::{Report, generator, latency_chart, quantiles, round};
+use crate::options::Recording;
+use crate::recording::{Round, Side};
+
+/// Medians of the rounds, and every round for whoever wants to see the noise.
+pub(crate) fn recording(options: &Recording, rounds: &[Round]) -> Report {
+    let middle = |figure: &dyn Fn(&Round) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().map(round)
+    };
+    // What is more is the median of the rounds' own: the two ways of a round ran directly after each other.
+    let more = |figure: &dyn Fn(&Side) -> f64| middle(&|one| figure(&one.recorded) / figure(&one.plain) - 1.0);
+    let figures = json!({
+        "pairs": options.pairs,
+        "seconds": options.span.seconds,
+        "rounds": rounds.len(),
+        "shard_us_per_packet": middle(&|one| one.plain.shard_us()),
+        "shard_us_per_packet_recorded": middle(&|one| one.recorded.shard_us()),
+        "shard_more": more(&Side::shard_us),
+        "process_us_per_packet": middle(&|one| one.plain.process_us()),
+        "process_us_per_packet_recorded": middle(&|one| one.recorded.process_us()),
+        "process_more": more(&Side::process_us),
+        "each_round": rounds.iter().map(|one| json!({
+            "plain": side(&one.plain),
+            "recorded": side(&one.recorded),
+        })).collect::<Value>(),
+    });
+    let lines = rounds.last().map(|last| {
+        [
+            ("paused", &last.plain.window.latency_us),
+            ("recorded", &last.recorded.window.latency_us),
+        ]
+    });
+    Report {
+        title: "Recording",
+        figures,
+        charts: lines.iter().map(|lines| latency_chart(lines)).collect(),
+    }
+}
+
+fn side(side: &Side) -> Value {
+    json!({
+        "shard_us_per_packet": round(side.shard_us()),
+        "process_us_per_packet": round(side.process_us()),
+        "recorded_packets": side.recorded,
+        "delivered_ratio": side.window.delivered_ratio(),
+        "latency_us": quantiles(&side.window.latency_us),
+        "generator": generator(&side.window),
+    })
+}
