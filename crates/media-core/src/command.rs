@@ -142,6 +142,8 @@ pub struct MediaParams {
     pub audio_level: Option<u8>,
     /// True: both sides ask for lost packets of Opus and send them again (RFC 4585 §6.2.1).
     pub nack: bool,
+    /// True: both sides make use of in-band FEC of Opus (RFC 7587 §6.1, `useinbandfec`); ours always says so.
+    pub fec: bool,
     /// False: the answer let the leg send nothing; what it sends anyway is dropped unopened.
     pub uplink: bool,
     /// The streams that we announced, in the order of the audio sections.

@@ -66,6 +66,7 @@ pub mod limits;
 pub mod matrix;
 mod missing;
 pub mod music;
+pub mod opus;
 pub mod origin;
 pub mod quality;
 pub mod red;

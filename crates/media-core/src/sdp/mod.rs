@@ -12,6 +12,7 @@ mod fragment;
 mod offer;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use answer::{Ours, Red, answer};
 pub use fragment::{Fragment, FragmentRefused, read_fragment, restart_fragment};

@@ -6,6 +6,7 @@ use crate::command::{MediaParams, SlotParams};
 use crate::dtls::Fingerprint;
 use crate::limits::{REMOTE_UFRAG_BYTES_MAX, SLOTS_PER_LEG_MAX};
 
+use super::value::{hex_bytes, uses_fec};
 use super::{LINE_BYTES_MAX, LINES_MAX, OFFER_BYTES_MAX, Red, SECTIONS_MAX};
 
 /// Password lengths (RFC 8839 §5.4).
@@ -165,6 +166,8 @@ pub(super) struct Section {
     pub(super) level: Option<u8>,
     /// The formats with generic NACK as feedback, as written; `*` is all of them.
     nacks: Vec<String>,
+    /// The payload types whose format parameters ask for in-band FEC.
+    fec: Vec<u8>,
     facts: Facts,
 }
 
@@ -201,6 +204,8 @@ pub struct Offer {
     pub audio_level: Option<u8>,
     /// True if it offers generic NACK for Opus (RFC 4585 §4.2).
     pub nack: bool,
+    /// True if it makes use of in-band FEC of Opus (RFC 7587 §6.1).
+    pub fec: bool,
     pub(super) sections: Vec<Section>,
     pub(super) bundle: bool,
 }
@@ -361,6 +366,7 @@ impl Reader {
             dtmf: main.dtmf(),
             audio_level: main.level,
             nack: main.nack(),
+            fec: main.fec.contains(&opus),
             bundle: first_together,
             sections: self.sections,
         })
@@ -455,19 +461,6 @@ impl Facts {
     }
 }
 
-/// 32 bytes as `AB:CD:…`.
-fn hex_bytes(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    let mut parts = text.split(':');
-    for byte in &mut out {
-        let part = parts
-            .next()
-            .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(out)
-}
-
 impl Section {
     fn attribute(&mut self, name: &str, value: &str) -> Result<(), Refused> {
         match name {
@@ -477,6 +470,7 @@ impl Section {
             "rtpmap" => self.rtpmap(value)?,
             "extmap" => self.extmap(value),
             "rtcp-fb" => self.feedback(value),
+            "fmtp" => self.fec.extend(uses_fec(value)),
             _ => {}
         }
         Ok(())
@@ -593,6 +587,7 @@ impl Offer {
             dtmf: self.dtmf,
             audio_level: self.audio_level,
             nack: self.nack,
+            fec: self.fec,
             uplink: uplink && self.sends(),
             slots,
         }

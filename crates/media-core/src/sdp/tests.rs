@@ -404,6 +404,25 @@ fn nack_is_answered_where_opus_offers_it_and_nowhere_else() {
 }
 
 #[test]
+fn in_band_fec_is_used_where_opus_asks_for_it_and_nowhere_else() {
+    for (line, used) in [
+        ("a=fmtp:111 minptime=10;useinbandfec=1", true),
+        ("a=fmtp:111 UseInBandFEC=1; minptime=10", true),
+        ("a=fmtp:111 minptime=10;useinbandfec=0", false),
+        ("a=fmtp:111 minptime=10", false),
+        ("a=fmtp:63 useinbandfec=1", false),
+        ("a=fmtp:111", false),
+        ("a=fmtp:", false),
+    ] {
+        let text = chromium().replace("a=fmtp:111 minptime=10;useinbandfec=1", line);
+        let offer = read_offer(&text).unwrap();
+        assert_eq!(offer.media_params(true, Red::Off, SLOTS.map(Some)).fec, used, "{line}");
+        assert!(answered(&offer, Red::Offer, true).contains("useinbandfec=1"));
+    }
+    assert!(read_offer(&firefox()).unwrap().fec);
+}
+
+#[test]
 fn redundant_audio_that_was_not_answered_is_neither_taken_nor_sent() {
     let offer = read_offer(&chromium()).unwrap();
     let params = |red| offer.media_params(true, red, SLOTS.map(Some)).red;

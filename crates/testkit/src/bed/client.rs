@@ -66,6 +66,8 @@ pub struct Client {
     pub numbers: Numbers,
     /// Whether lost packets are asked for and sent again, both ways.
     pub nack: bool,
+    /// Whether both sides make use of in-band FEC.
+    pub fec: bool,
     /// False: the answer lets it only listen.
     pub uplink: bool,
     /// How many slots it was given.
@@ -118,6 +120,7 @@ impl Client {
                 ssrc: 0xABCD_0000 + u32::from(number),
             },
             nack: false,
+            fec: false,
             uplink: true,
             slots: SLOTS_PER_LEG_MAX,
             index: 40_000 + u64::from(number),
@@ -243,6 +246,7 @@ impl Client {
                 dtmf: self.numbers.dtmf,
                 audio_level: self.numbers.level,
                 nack: self.nack,
+                fec: self.fec,
                 uplink: self.uplink,
                 slots: std::array::from_fn(slot),
             },
