@@ -169,6 +169,7 @@ fn config(plan: &RelayPlan, turn: &Turn) -> Config {
         unauthenticated: turn.limits.streams_unverified,
         unauthenticated_per_prefix: turn.limits.streams_unverified_per_prefix,
         tls_handshakes_per_s: turn.limits.handshakes_per_s,
+        tls_handshakes_per_prefix_per_s: turn.limits.handshakes_per_s_per_prefix,
         ..StreamLimits::default()
     };
     config

@@ -219,6 +219,7 @@ fn checks(turn: &Turn) -> Result<(), Fault> {
         ("streams_unverified", limits.streams_unverified),
         ("streams_unverified_per_prefix", limits.streams_unverified_per_prefix),
         ("handshakes_per_s", limits.handshakes_per_s),
+        ("handshakes_per_s_per_prefix", limits.handshakes_per_s_per_prefix),
     ] {
         if value == 0 {
             return Err(bad(format!(

@@ -196,6 +196,11 @@ pub(crate) struct Limits {
     #[config(env = "HELPLINE_TURN_LIMITS_HANDSHAKES_PER_S", default = 200)]
     pub(crate) handshakes_per_s: u32,
 
+    /// The same of one network, which may begin `streams_unverified_per_prefix` at once after a pause. A quarter of all, so
+    /// that one network that hammers does not keep others out.
+    #[config(env = "HELPLINE_TURN_LIMITS_HANDSHAKES_PER_S_PER_PREFIX", default = 50)]
+    pub(crate) handshakes_per_s_per_prefix: u32,
+
     /// Milliseconds that a new connection over TCP or TLS waits before it is answered, 3,000 at most. A browser tries all
     /// ways at once and keeps to the one it is connected by first; one lost datagram must not put a whole call on TCP.
     #[config(env = "HELPLINE_TURN_LIMITS_HEAD_START_MS", default = 300)]

@@ -8,6 +8,7 @@ use prometheus::{
 
 use crate::core::proxy::Fault;
 use crate::core::{Counters, ERROR_CODES, NO_CAPACITY, Rejected, Stage};
+use crate::io::stream::Refused;
 use ports::Via;
 
 /// Words of the families in `helpline_turn_allocations`, in the order of the counters.
@@ -26,6 +27,8 @@ pub(crate) struct EdgeCounters {
     pub(crate) ring: u64,
     /// Connections that a limit closed or kept out.
     pub(crate) stream: u64,
+    /// The same by [`Refused::ALL`].
+    pub(crate) streams_refused: [u64; Refused::ALL.len()],
     /// Datagrams that the kernel refused to send.
     pub(crate) send: u64,
     /// Reads that failed.
@@ -51,6 +54,7 @@ pub struct Metrics {
     dropped: IntCounterVec,
     rejected: IntCounterVec,
     headers: IntCounterVec,
+    streams_refused: IntCounterVec,
     nonce_age: Gauge,
     ring_delay: Histogram,
     unverified: IntCounter,
@@ -145,6 +149,12 @@ impl Metrics {
                 "Connections from the networks of turn.proxies, by what became of their PROXY header",
                 &["result"],
             )?,
+            streams_refused: counters(
+                registry,
+                "helpline_turn_streams_refused_total",
+                "Connections over TCP and TLS that were kept out or closed, by cause",
+                &["reason"],
+            )?,
             nonce_age,
             ring_delay,
             unverified,
@@ -229,6 +239,7 @@ impl Metrics {
                 panics,
                 headers_taken: _,
                 headers_refused: _,
+                streams_refused: _,
                 restarts: _,
             } = seen.edge;
             [
@@ -243,6 +254,11 @@ impl Metrics {
             add(&self.dropped, &[stage], old, new);
         }
         self.add_headers(&before.edge, &now.edge);
+        for reason in Refused::ALL {
+            let place = reason as usize;
+            let (old, new) = (before.edge.streams_refused[place], now.edge.streams_refused[place]);
+            add(&self.streams_refused, &[reason.word()], old, new);
+        }
         self.allocated.inc_by(new.allocated.saturating_sub(old.allocated));
         self.restarts
             .inc_by(now.edge.restarts.saturating_sub(before.edge.restarts));
@@ -340,8 +356,9 @@ mod tests {
             restarts: _,
             headers_taken: _,
             headers_refused: _,
+            streams_refused: _,
         } = EdgeCounters::default();
-        let changes: [Change; 20] = [
+        let changes: [Change; 21] = [
             ("allocations", |seen| seen.core.allocations[2][1] = 1),
             ("allocated", |seen| seen.core.allocated = 1),
             ("up", |seen| seen.core.up[0].packets = 1),
@@ -356,6 +373,9 @@ mod tests {
             ("queue", |seen| seen.edge.queue = 1),
             ("ring", |seen| seen.edge.ring = 1),
             ("stream", |seen| seen.edge.stream = 1),
+            ("streams_refused", |seen| {
+                seen.edge.streams_refused[Refused::ALL.len() - 1] = 1
+            }),
             ("send", |seen| seen.edge.send = 1),
             ("receive", |seen| seen.edge.receive = 1),
             ("panics", |seen| seen.edge.panics = 1),

@@ -21,7 +21,7 @@ mod data;
 mod edge;
 pub mod framing;
 mod front;
-mod hash;
+pub(crate) mod hash;
 mod methods;
 mod nonce;
 mod peers;

@@ -9,6 +9,7 @@ mod control;
 mod defects;
 mod foreign_client;
 mod guest;
+mod handshakes;
 mod log;
 mod port_443;
 mod proxy;

@@ -19,10 +19,10 @@ use crate::control::{list, now, shard, start, until};
 use crate::user::{LIMIT, Trust, User, of_grant, of_secret, rtp, session, unix_s};
 
 /// Every connection from loopback comes from a proxy.
-const LOOPBACK: &str = "127.0.0.0/8";
+pub(crate) const LOOPBACK: &str = "127.0.0.0/8";
 
 /// A relay whose proxies these are.
-fn behind(certificate: &Certificate, proxies: &[&str], change: impl FnOnce(&mut Config)) -> Bench {
+pub(crate) fn behind(certificate: &Certificate, proxies: &[&str], change: impl FnOnce(&mut Config)) -> Bench {
     start(certificate, |config| {
         config.proxies = proxies
             .iter()
@@ -37,7 +37,7 @@ fn credentials(bench: &Bench, leg: u128) -> Credentials {
 }
 
 /// What a proxy writes of this client: version 2 for those with an odd port, else version 1.
-fn header(client: &str) -> Vec<u8> {
+pub(crate) fn header(client: &str) -> Vec<u8> {
     let client: SocketAddr = client.parse().expect("an address");
     let (version_2, port) = (client.port() % 2 == 1, client.port());
     match client.ip() {
@@ -64,13 +64,13 @@ fn connect(to: SocketAddr) -> TcpStream {
 }
 
 /// A connection whose header goes out in one piece with the first bytes behind it.
-struct Passed {
+pub(crate) struct Passed {
     header: Vec<u8>,
     stream: TcpStream,
 }
 
 impl Passed {
-    fn new(to: SocketAddr, header: Vec<u8>) -> Passed {
+    pub(crate) fn new(to: SocketAddr, header: Vec<u8>) -> Passed {
         Passed {
             header,
             stream: connect(to),
@@ -145,7 +145,7 @@ fn seen_as(user: &mut User) -> SocketAddr {
     }
 }
 
-fn binding(transaction: [u8; 12]) -> Vec<u8> {
+pub(crate) fn binding(transaction: [u8; 12]) -> Vec<u8> {
     let mut buffer = [0; 64];
     let len = Writer::new(&mut buffer, Class::Request, method::BINDING, transaction)
         .expect("room")
@@ -154,7 +154,7 @@ fn binding(transaction: [u8; 12]) -> Vec<u8> {
 }
 
 /// Whether an answer comes; else the connection was closed.
-fn is_answered(stream: &mut impl Read) -> bool {
+pub(crate) fn is_answered(stream: &mut impl Read) -> bool {
     let mut cutter = Cutter::default();
     loop {
         if cutter.next().expect("STUN").is_some() {
@@ -172,7 +172,7 @@ fn is_answered(stream: &mut impl Read) -> bool {
 }
 
 /// A figure of the relay, which has ended.
-fn figure(bench: &mut Bench, name: &str) -> u64 {
+pub(crate) fn figure(bench: &mut Bench, name: &str) -> u64 {
     bench.stop();
     let text = prometheus::TextEncoder::new()
         .encode_to_string(&bench.registry.gather())

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use rustls::{ServerConfig, ServerConnection};
 use udp::Interest;
 
-use super::admission::{Admission, StreamLimits};
+use super::admission::{Admission, Refused, StreamLimits};
+use super::greeting::{Greeting, HANDSHAKE_BYTES_MAX};
 use super::outbox::Outbox;
 use super::preface::{Announced, Preface};
 use crate::core::framing::Cutter;
@@ -26,22 +27,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const STUN_REQUEST: u8 = 0x00;
 /// Bytes of plaintext that rustls may hold for sending; the outbox, where they can still be dropped, holds the rest.
 const TLS_BUFFER_BYTES: usize = 16 * 1024;
-/// Bytes of records that a client may send until its handshake is over: a hello with the keys of a post-quantum exchange
-/// and the end of the handshake take 2,500. rustls by itself keeps messages of 64 kB, of everybody who connects.
-/// Higher: more memory for whoever has shown nothing. Lower: hellos that grow would be refused.
-const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
-
 /// Why a connection is closed by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The other side has closed, or the network has.
     Gone,
-    /// It speaks neither TLS nor STUN, or breaks their rules.
-    Nonsense,
-    /// A limit of those without credential: time, bytes or handshakes.
-    Limit,
-    /// It does not read its answers.
-    Deaf,
+    /// A limit, or what it speaks.
+    Refused(Refused),
     /// It comes from a proxy and without a header that can be believed.
     Header(proxy::Fault),
 }
@@ -64,6 +56,8 @@ pub(crate) enum Filled {
 enum Transport {
     /// No byte has come.
     Undecided,
+    /// It will be TLS, and the client's greeting is not whole.
+    Greeting(Box<Greeting>),
     Plain,
     Tls(Box<ServerConnection>),
 }
@@ -189,21 +183,16 @@ impl Connection {
         let end = if self.is_nameless() {
             End::Header(proxy::Fault::Late)
         } else {
-            End::Limit
+            End::Refused(Refused::Time)
         };
         over.then_some(end)
     }
 
-    /// Looks at the first byte. True once it is known what is spoken.
+    /// Looks at the first byte. True once it is known what is spoken. `tls`: there is a certificate.
     ///
     /// # Errors
     /// [`End`]: to be closed.
-    pub(crate) fn decide(
-        &mut self,
-        now_ms: u64,
-        admission: &mut Admission,
-        tls: impl FnOnce() -> Option<Arc<ServerConfig>>,
-    ) -> Result<bool, End> {
+    pub(crate) fn decide(&mut self, tls: bool) -> Result<bool, End> {
         if !matches!(self.transport, Transport::Undecided) {
             return Ok(true);
         }
@@ -219,30 +208,66 @@ impl Connection {
                 self.transport = Transport::Plain;
                 self.flow.via = Via::Tcp;
             }
-            TLS_HANDSHAKE => {
-                let config = tls().ok_or(End::Nonsense)?;
-                if !admission.handshake(now_ms) {
-                    return Err(End::Limit);
-                }
-                let mut session = ServerConnection::new(config).map_err(|_| End::Nonsense)?;
-                session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-                self.transport = Transport::Tls(Box::new(session));
+            TLS_HANDSHAKE if tls => {
+                self.transport = Transport::Greeting(Box::default());
                 self.flow.via = Via::Tls;
             }
-            _ => return Err(End::Nonsense),
+            _ => return Err(End::Refused(Refused::Nonsense)),
+        }
+        Ok(true)
+    }
+
+    /// Reads on in the greeting of a TLS client; true once there is none to wait for. A whole one begins the handshake, if
+    /// one may begin.
+    ///
+    /// # Errors
+    /// [`End`]: to be closed.
+    pub(crate) fn greet(
+        &mut self,
+        now_ms: u64,
+        admission: &mut Admission,
+        tls: impl FnOnce() -> Option<Arc<ServerConfig>>,
+    ) -> Result<bool, End> {
+        let Transport::Greeting(greeting) = &mut self.transport else {
+            return Ok(true);
+        };
+        let Some(whole) = greeting.read(&mut self.stream)? else {
+            return Ok(false);
+        };
+        self.handshake_bytes = greeting.bytes();
+        let config = tls().ok_or(End::Refused(Refused::Nonsense))?;
+        admission
+            .handshake(now_ms, self.flow.remote.ip())
+            .map_err(End::Refused)?;
+        let mut session = whole.into_connection(config).map_err(|(_, mut alert)| {
+            // That tells the client why.
+            let _ = alert.write(&mut self.stream);
+            End::Refused(Refused::Nonsense)
+        })?;
+        session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        // What came with the greeting: of it the kernel says nothing any more.
+        let behind = session.process_new_packets();
+        let broken = behind.is_err();
+        self.transport = Transport::Tls(Box::new(session));
+        if broken {
+            return Err(End::Refused(Refused::Nonsense));
         }
         Ok(true)
     }
 
     /// Whether TLS is still shaking hands: what comes may cost much.
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(&self.transport, Transport::Tls(session) if session.is_handshaking())
+        match &self.transport {
+            Transport::Undecided | Transport::Plain => false,
+            Transport::Greeting(_) => true,
+            Transport::Tls(session) => session.is_handshaking(),
+        }
     }
 
     /// Whether bytes wait that are in no buffer of the kernel any more.
     pub(crate) fn is_ahead(&mut self) -> bool {
         match &mut self.transport {
-            Transport::Undecided | Transport::Plain => false,
+            Transport::Undecided | Transport::Greeting(_) | Transport::Plain => false,
             Transport::Tls(session) => {
                 let state = session.process_new_packets();
                 state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
@@ -256,7 +281,7 @@ impl Connection {
     /// [`End`]: to be closed.
     pub(crate) fn fill(&mut self, limits: &StreamLimits) -> Result<Filled, End> {
         let read = match &mut self.transport {
-            Transport::Undecided => return Ok(Filled::Nothing),
+            Transport::Undecided | Transport::Greeting(_) => return Ok(Filled::Nothing),
             Transport::Plain => self.stream.read(self.cutter.room()),
             Transport::Tls(session) => {
                 let handshake_bytes = &mut self.handshake_bytes;
@@ -267,14 +292,14 @@ impl Connection {
             Ok(0) => return Err(End::Gone),
             Ok(read) => read,
             Err(fault) if is_later(&fault) => return Ok(Filled::Nothing),
-            Err(fault) if fault.kind() == ErrorKind::InvalidData => return Err(End::Nonsense),
+            Err(fault) if fault.kind() == ErrorKind::InvalidData => return Err(End::Refused(Refused::Nonsense)),
             Err(fault) => return Err(fault.into()),
         };
         self.cutter.filled(read);
         if let Standing::Unknown { bytes, .. } = &mut self.standing {
             *bytes = bytes.saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
             if *bytes > limits.unauthenticated_bytes {
-                return Err(End::Limit);
+                return Err(End::Refused(Refused::Bytes));
             }
         }
         Ok(Filled::Some)
@@ -304,7 +329,7 @@ impl Connection {
                 return Ok(Interest::Read);
             }
             let wrote = match &mut self.transport {
-                Transport::Undecided => return Ok(Interest::Read),
+                Transport::Undecided | Transport::Greeting(_) => return Ok(Interest::Read),
                 Transport::Plain => self.stream.write(next),
                 Transport::Tls(session) => session.writer().write(next),
             };

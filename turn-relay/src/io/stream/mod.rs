@@ -7,8 +7,10 @@
 
 mod admission;
 mod connection;
+mod greeting;
 mod outbox;
 mod preface;
+mod shares;
 mod table;
 mod tls;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ports::Via;
+use ring::rand::{SecureRandom, SystemRandom};
 use udp::Interest;
 
 pub use admission::StreamLimits;
@@ -32,6 +35,7 @@ use super::worker::{Common, FRAMES_PER_TURN};
 use crate::config::Config;
 use crate::core::{Dialect, Flow, Outcome};
 use admission::Admission;
+pub(crate) use admission::Refused;
 use connection::{Connection, End, Filled};
 use table::Table;
 
@@ -94,7 +98,7 @@ impl<S: Side> StreamWorker<S> {
             tls,
             connections: Table::default(),
             fresh: VecDeque::new(),
-            admission: Admission::new(config.stream_limits.clone(), now_ms),
+            admission: Admission::new(config.stream_limits.clone(), &seed(), now_ms),
             proxies: config.proxies.clone(),
             dialect: config.dialect,
             waiting: Vec::new(),
@@ -171,7 +175,7 @@ impl<S: Side> StreamWorker<S> {
         self.connections = Table::default();
         self.fresh.clear();
         self.waiting.clear();
-        self.admission = Admission::new(self.admission.limits().clone(), self.common.clock.now_ms());
+        self.admission.clear();
     }
 
     /// Starts or stops accepting.
@@ -203,7 +207,7 @@ impl<S: Side> StreamWorker<S> {
                 Err(fault) => {
                     // No descriptor is left: the listener stays ready, so it is not asked until the next sweep.
                     tracing::warn!(%fault, "the relay cannot accept connections; it tries again");
-                    self.common.edge.stream += 1;
+                    self.refuse(Refused::System);
                     let _ = self.listen(false);
                     return;
                 }
@@ -214,22 +218,29 @@ impl<S: Side> StreamWorker<S> {
                 remote,
                 connection: 0,
             };
-            if !self.welcome(stream, flow) {
-                self.common.edge.stream += 1;
+            if let Err(why) = self.welcome(stream, flow) {
+                self.refuse(why);
             }
         }
     }
 
-    /// Takes a new connection; false if it may not come in.
-    fn welcome(&mut self, stream: TcpStream, flow: Flow) -> bool {
+    /// A connection was kept out or is closed by us.
+    fn refuse(&mut self, why: Refused) {
+        self.common.edge.stream += 1;
+        self.common.edge.streams_refused[why as usize] += 1;
+    }
+
+    /// Takes a new connection.
+    ///
+    /// # Errors
+    /// [`Refused`]: it may not come in.
+    fn welcome(&mut self, stream: TcpStream, flow: Flow) -> Result<(), Refused> {
         let now_ms = self.common.clock.now_ms();
         let ip = flow.remote.ip();
         let by_proxy = self.proxies.iter().any(|network| network.contains(&ip.to_canonical()));
         // As [`Connection::counted`] says it later.
         let counted = (!by_proxy).then_some(ip);
-        if !self.admission.enter(counted) {
-            return false;
-        }
+        self.admission.enter(counted)?;
         let prepared = udp::for_voice(&stream, UNSENT_BYTES).is_ok();
         let connection = |stream| {
             let new = Connection::new(stream, flow, self.dialect, now_ms);
@@ -238,7 +249,7 @@ impl<S: Side> StreamWorker<S> {
         let slot = prepared.then(|| self.connections.insert(connection(stream))).flatten();
         let Some(slot) = slot else {
             self.admission.leave(counted);
-            return false;
+            return Err(Refused::System);
         };
         if by_proxy {
             // At once: until its network is known, its network's limit does not hold.
@@ -246,7 +257,7 @@ impl<S: Side> StreamWorker<S> {
         } else {
             self.wait_for_start(slot);
         }
-        true
+        Ok(())
     }
 
     /// Lets a connection lie until datagrams have had their start.
@@ -276,9 +287,7 @@ impl<S: Side> StreamWorker<S> {
         let Some(client) = connection.announcement()? else {
             return Ok(());
         };
-        if !self.admission.name(client) {
-            return Err(End::Limit);
-        }
+        self.admission.name(client).map_err(End::Refused)?;
         connection.named();
         self.common.edge.headers_taken += 1;
         self.common.poller.remove(&connection.stream)?;
@@ -325,7 +334,7 @@ impl<S: Side> StreamWorker<S> {
                 return Ok(());
             }
             let tls = &self.tls;
-            if !connection.decide(now_ms, &mut self.admission, || Some(tls.as_ref()?.config()))? {
+            if !connection.decide(tls.is_some())? {
                 return Ok(());
             }
             if connection.is_handshaking() {
@@ -333,6 +342,9 @@ impl<S: Side> StreamWorker<S> {
                     return Ok(());
                 }
                 self.handshake_reads += 1;
+            }
+            if !connection.greet(now_ms, &mut self.admission, || Some(tls.as_ref()?.config()))? {
+                return Ok(());
             }
             let filled = connection.fill(self.admission.limits())?;
             // A handshake wants to be answered too.
@@ -344,7 +356,7 @@ impl<S: Side> StreamWorker<S> {
                 return Ok(());
             }
             let flow = connection.flow;
-            while let Some(message) = connection.cutter.next().map_err(|_| End::Nonsense)? {
+            while let Some(message) = connection.cutter.next().map_err(|_| End::Refused(Refused::Nonsense))? {
                 let outcome = self.common.client(at, flow, message);
                 connection.heard();
                 if connection.is_unknown() && outcome == Outcome::Answered && self.common.core.holds(&flow) {
@@ -400,7 +412,7 @@ impl<S: Side> StreamWorker<S> {
             };
             list(connection, &mut self.waiting);
             if deaf {
-                self.close(Table::slot(flow.connection), End::Deaf);
+                self.close(Table::slot(flow.connection), End::Refused(Refused::Deaf));
             }
         }
         self.common.outside.replies = replies;
@@ -476,8 +488,8 @@ impl<S: Side> StreamWorker<S> {
         };
         match end {
             End::Gone => {}
-            End::Nonsense | End::Limit | End::Deaf => {
-                self.common.edge.stream += 1;
+            End::Refused(why) => {
+                self.refuse(why);
                 connection.farewell();
             }
             End::Header(fault) => self.common.edge.headers_refused[fault as usize] += 1,
@@ -489,6 +501,15 @@ impl<S: Side> StreamWorker<S> {
         let Common { core, outside, .. } = &mut self.common;
         core.closed(at, &connection.flow, outside);
     }
+}
+
+/// What no outsider knows.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    SystemRandom::new()
+        .fill(&mut seed)
+        .expect("the operating system always has a random source");
+    seed
 }
 
 fn list(connection: &mut Connection, waiting: &mut Vec<u32>) {
