@@ -2,6 +2,8 @@
 // that the sound takes.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { LegQuality } from "../../shared/gen/LegQuality.ts";
+import type { LiveCall } from "../../shared/gen/LiveCall.ts";
 import { person, type Person } from "./chromium.ts";
 import { hear } from "./ear.ts";
 import { type FirefoxPerson } from "./firefox.ts";
@@ -75,10 +77,18 @@ export class Desk {
 
   call = (id: string) => rest<Call>(this.server, "GET", `/api/support/call/${id}`);
 
+  /** A request of the supervisor. */
+  #supervise = <T>(path: string) => rest<T>({ ...this.server, serviceKey: this.#supervisor }, "GET", path);
+
   /** Over what each side's sound goes, as a supervisor sees it. */
   async lines(id: string): Promise<Line[]> {
-    const asStaff = { ...this.server, serviceKey: this.#supervisor };
-    return (await rest<{ lines?: Line[] }>(asStaff, "GET", `/api/support/call/${id}`)).lines ?? [];
+    return (await this.#supervise<{ lines?: Line[] }>(`/api/support/call/${id}`)).lines ?? [];
+  }
+
+  /** The last second of each leg of a running call, as a supervisor sees it. */
+  async legs(id: string): Promise<LegQuality[]> {
+    const { calls } = await this.#supervise<{ calls: LiveCall[] }>("/api/support/calls/live");
+    return calls.find((one) => one.callId === id)?.legs ?? [];
   }
 
   /** Waits until the sound of both sides goes over one of these ways. */
@@ -122,11 +132,20 @@ export class Desk {
 
   /** The customer hangs up; how long the relay kept something of the call after its end, milliseconds. */
   async end(customer: Customer, id: string): Promise<number> {
+    const left = async (): Promise<boolean> => (await allocations(this.server)).some((one) => one.callId === id);
+    return this.hangUp(customer, id, () => until("the relay has freed the call", async () => !(await left())));
+  }
+
+  /** The customer hangs up and the agent has written up; how long `after` took after the call's end, milliseconds. */
+  async hangUp(
+    customer: Customer,
+    id: string,
+    after: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<number> {
     await customer.press("hangup");
     await until("the call is completed", async () => (await this.call(id)).status === "completed");
     const over = Date.now();
-    const left = async (): Promise<boolean> => (await allocations(this.server)).some((one) => one.callId === id);
-    await until("the relay has freed the call", async () => !(await left()));
+    await after();
     const tookMs = Date.now() - over;
     await customer.ended();
     await this.agent.page.getByTestId("wrapup-done").click();
