@@ -88,13 +88,23 @@ describe("who-hears-whom", () => {
     expect(wrong).toEqual([]);
   }
 
+  /** The call as the supervisor's list has it. */
+  const live = async () => {
+    const { calls } = (await page("supervisor").evaluate("fetch('/api/support/calls/live').then((r) => r.json())")) as {
+      calls: { callId: string; muted: string[]; supervisors: { mode: string }[] }[];
+    };
+    return calls.find((call) => call.callId === callId);
+  };
   const supervises = (mode: string | undefined) =>
-    until(`the supervisor is ${mode ?? "gone"}`, async () => {
-      const { calls } = (await page("supervisor").evaluate(
-        "fetch('/api/support/calls/live').then((r) => r.json())",
-      )) as { calls: { callId: string; supervisors: { mode: string }[] }[] };
-      return calls.find((call) => call.callId === callId)?.supervisors[0]?.mode === mode;
-    });
+    until(`the supervisor is ${mode ?? "gone"}`, async () => (await live())?.supervisors[0]?.mode === mode);
+  const muted = (part: string, on: boolean) =>
+    until(`${part} is ${on ? "muted" : "heard"}`, async () => (await live())?.muted.includes(part) === on);
+
+  /** The agent puts the customer on hold, or takes him back. */
+  const hold = async (on: boolean) => {
+    await shown("agent", "hold").click();
+    await shown("agent", "held").waitFor({ state: on ? "visible" : "detached" });
+  };
 
   beforeAll(async () => {
     for (const name of NAMES) {
@@ -143,6 +153,12 @@ describe("who-hears-whom", () => {
     );
   });
 
+  it("who whispers while the customer is on hold talks with the agent alone", async () => {
+    await hold(true);
+    await expectEars("whisper on hold", { customer: [], agent: ["supervisor"], supervisor: ["agent"] }, {});
+    await hold(false);
+  });
+
   it("who joins is heard by all", async () => {
     await shown("supervisor", "mode-barge").click();
     await supervises("barge");
@@ -169,12 +185,23 @@ describe("who-hears-whom", () => {
     await page("agent").getByText("that voice is not recorded").waitFor({ state: "detached" });
   });
 
+  it("an agent who is muted at the server is heard by nobody, and hears", async () => {
+    await page("supervisor").locator(`[data-testid="live-row"][data-call-id="${callId}"] .row-link`).click();
+    await shown("supervisor", "live-mute-agent").click();
+    await muted("agent", true);
+    await expectEars(
+      "agent muted",
+      { customer: ["supervisor"], agent: ["customer", "supervisor"], supervisor: ["customer"] },
+      { customers: "customer", supervisor: "supervisor" },
+    );
+    await shown("supervisor", "live-mute-agent").click();
+    await muted("agent", false);
+  });
+
   it("who is on hold hears the music and no voice, and is not heard", async () => {
-    await shown("agent", "hold").click();
-    await shown("agent", "held").waitFor();
+    await hold(true);
     await expectEars("hold", { customer: [], agent: ["supervisor"], supervisor: ["agent"] }, {});
-    await shown("agent", "hold").click();
-    await shown("agent", "held").waitFor({ state: "detached" });
+    await hold(false);
     await shown("supervisor", "supervise-leave").click();
     await supervises(undefined);
     await expectEars("talk again", { customer: ["agent"], agent: ["customer"] }, TALK);
@@ -189,6 +216,18 @@ describe("who-hears-whom", () => {
     await page("agent").locator('[data-testid="consult"][data-state="talking"]').waitFor();
     await page("colleague").locator('[data-testid="call-state"][data-sound="up"]').waitFor();
     await expectEars("consult", { customer: [], agent: ["colleague"], colleague: ["agent"] }, {});
+  });
+
+  it("who listens to a consultation hears both of it and nothing of the customer", async () => {
+    await shown("supervisor", "drawer-monitor").click();
+    await supervises("monitor");
+    await expectEars(
+      "consult listened to",
+      { customer: [], agent: ["colleague"], colleague: ["agent"], supervisor: ["agent", "colleague"] },
+      {},
+    );
+    await shown("supervisor", "supervise-leave").click();
+    await supervises(undefined);
   });
 
   it("in a conference all three hear one another", async () => {
@@ -206,7 +245,7 @@ describe("who-hears-whom", () => {
   });
 
   it("four who speak hear one another, each the three others", async () => {
-    await shown("supervisor", "row-monitor").click();
+    await shown("supervisor", "drawer-monitor").click();
     await supervises("monitor");
     await shown("supervisor", "mode-barge").click();
     await supervises("barge");
@@ -235,8 +274,22 @@ describe("who-hears-whom", () => {
     );
   });
 
+  it("who takes the call over talks with the customer, and who had it hears nothing", async () => {
+    await shown("supervisor", "takeover").click();
+    await shown("supervisor", "takeover-reason").fill("the customer asked for me");
+    await shown("supervisor", "takeover-submit").click();
+    await desk("supervisor", "talking");
+    await page("supervisor").locator('[data-testid="call-state"][data-sound="up"]').waitFor();
+    await shown("colleague", "wrapup-done").waitFor();
+    await expectEars(
+      "taken over",
+      { customer: ["supervisor"], agent: [], colleague: [], supervisor: ["customer"] },
+      { customers: "customer", agents: "supervisor" },
+    );
+  });
+
   it("in every mode each lane of the recording holds whom it is to hold, and nobody else", async () => {
-    await shown("colleague", "hangup").click();
+    await shown("supervisor", "hangup").click();
     await shown("customer", "ended").waitFor();
     const path = `/api/support/call/${callId}/recordings`;
     const stored = await until(
@@ -283,7 +336,7 @@ describe("who-hears-whom", () => {
           if (!right) wrong.push(`${mode}: ${name} in the ${lane} lane: ${shares}`);
         }
     }
-    expect(steps.length, "every mode was judged").toBe(11);
+    expect(steps.length, "every mode was judged").toBe(15);
     expect(wrong).toEqual([]);
   });
 });
