@@ -45,8 +45,12 @@ export interface LegEnv {
   /** Sends a signalling message and waits for what answers it. */
   request(type: string, data: unknown): Promise<Sent>;
   send(type: string, data: unknown): boolean;
-  /** A track of the other side. */
-  ontrack(track: MediaStreamTrack): void;
+  sound: {
+    /** A track of the other side. */
+    play(track: MediaStreamTrack): void;
+    /** Those that were played so far are over. */
+    silence(): void;
+  };
 }
 
 /** A restart or a new connection that is not up by then did not help, milliseconds. */
@@ -158,7 +162,7 @@ export class Leg {
     this.#dropPeer();
     const peer = this.env.peer(configOf(grant));
     this.#peer = peer;
-    peer.ontrack = (event) => this.env.ontrack(event.track);
+    peer.ontrack = (event) => this.env.sound.play(event.track);
     peer.onconnectionstatechange = () => this.#peer === peer && this.#connection(peer.connectionState);
     if (this.#track) this.#sender = peer.addTransceiver(this.#track, { direction: "sendrecv" }).sender;
     for (let n = 0; n < LISTEN_ONLY_SECTIONS; n++) peer.addTransceiver("audio", { direction: "recvonly" });
@@ -257,6 +261,8 @@ export class Leg {
     if (!peer) return;
     peer.onconnectionstatechange = peer.ontrack = null;
     peer.close();
+    // Before another connection brings as many, or a call of many repairs would be measured by dozens of dead meters.
+    this.env.sound.silence();
   }
 
   #set(state: State): void {

@@ -342,7 +342,7 @@ export class Session {
       clock: this.env.clock,
       request: (type, data) => this.signal.request(type, data),
       send: (type, data) => this.signal.send(type, data),
-      ontrack: (track) => this.env.sound.play(track),
+      sound: this.env.sound,
     });
     leg.changed.subscribe(() => {
       if (leg !== this.leg) return;
@@ -453,7 +453,6 @@ export class Session {
 
   #restartLeg(): void {
     this.leg.close();
-    this.env.sound.silence();
     this.leg = this.#newLeg();
     const track = this.#stream?.getAudioTracks()[0];
     if (track) this.leg.setTrack(track);
@@ -491,7 +490,6 @@ export class Session {
     this.env.keep.write(undefined);
     this.leg.close();
     this.leg = this.#newLeg();
-    this.env.sound.silence();
     this.env.sound.listen(undefined);
     if (this.#stream) stop(this.#stream);
     this.#stream = undefined;

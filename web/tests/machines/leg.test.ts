@@ -36,7 +36,7 @@ beforeEach(() => {
       if (line) sent.push({ type, data });
       return line;
     },
-    ontrack: (one) => heard.push(one),
+    sound: { play: (one) => heard.push(one), silence: () => heard.splice(0) },
   });
 });
 afterEach(() => {
@@ -120,7 +120,7 @@ describe("offer and answer", () => {
         return later<Sent>().promise;
       },
       send: () => true,
-      ontrack: () => {},
+      sound: { play: () => {}, silence: () => {} },
     });
     await offered();
     const section = "m=audio\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 nack\r\na=rtpmap:63 red/48000/2\r\n";
@@ -159,9 +159,28 @@ describe("offer and answer", () => {
     const former = peers.now;
     const ontrack = former.ontrack;
     ontrack?.({ track: "first" } as unknown as RTCTrackEvent);
+    expect(heard).toEqual(["first"]);
     leg.close();
     expect(former.ontrack).toBeNull();
-    expect(heard).toEqual(["first"]);
+    expect(heard).toEqual([]);
+  });
+
+  test("a connection that is made anew takes the place of what the one before has brought", async () => {
+    await up();
+    const sounds = (): void => {
+      for (const n of [1, 2, 3]) peers.now.ontrack?.({ track: `${peers.all.length}.${n}` } as unknown as RTCTrackEvent);
+    };
+    sounds();
+    for (const made of [2, 3]) {
+      peers.now.go("disconnected");
+      peers.now.go("failed");
+      await renewed();
+      expect(peers.all).toHaveLength(made);
+      await answer();
+      sounds();
+      peers.now.go("connected");
+    }
+    expect(heard).toEqual(["3.1", "3.2", "3.3"]);
   });
 
   test("a refused offer asks for another grant instead of the same again", async () => {

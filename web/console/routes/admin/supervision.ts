@@ -245,7 +245,6 @@ export class Supervision {
 
   #attach(grant: LegGrant): void {
     this.leg.close();
-    this.env.sound.silence();
     this.leg = this.#newLeg();
     this.leg.setTrack(this.#microphone?.getAudioTracks()[0] ?? this.env.silentTrack());
     this.leg.granted(grant);
@@ -262,7 +261,7 @@ export class Supervision {
         void this.#renew();
         return true;
       },
-      ontrack: (track) => this.env.sound.play(track),
+      sound: this.env.sound,
     });
     leg.changed.subscribe(() => {
       if (leg !== this.leg) return;
@@ -293,7 +292,6 @@ export class Supervision {
   #quiet(): void {
     this.leg.close();
     this.leg = this.#newLeg();
-    this.env.sound.silence();
     this.#closeMicrophone();
   }
 

@@ -244,7 +244,6 @@ export class Desk {
     }
     // The sound ends at once; what the call becomes is the server's word.
     this.leg.close();
-    this.env.sound.silence();
     this.changed.emit();
   }
 

@@ -138,7 +138,7 @@ export class Voice {
       clock: this.env.clock,
       request: (type, data) => this.signal.request(type, data),
       send: (type, data) => this.signal.send(type, data),
-      ontrack: (track) => this.env.sound.play(track),
+      sound: this.env.sound,
     });
     leg.changed.subscribe(() => leg === this.leg && this.changed.emit());
     return leg;
@@ -149,7 +149,6 @@ export class Voice {
     this.#cancelTick();
     this.leg.close();
     this.leg = this.#newLeg();
-    this.env.sound.silence();
     this.env.sound.listen(undefined);
     if (this.#stream) stop(this.#stream);
     this.#stream = undefined;
