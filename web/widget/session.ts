@@ -46,6 +46,8 @@ export interface Kept {
   resume: Resume;
   url: string;
   call: CallView;
+  /** Whether the customer had closed his microphone. */
+  muted?: boolean;
 }
 
 export interface Customer {
@@ -319,6 +321,8 @@ export class Session {
       this.#hangUp(kept.call);
       return this.#problem(opened.code);
     }
+    // A microphone that he had closed is not opened by loading the page anew.
+    this.muted = !!kept.muted;
     await this.#useStream(opened.stream);
     if (generation !== this.#generation) return;
     this.#url = kept.url;
@@ -505,7 +509,12 @@ export class Session {
     const call = this.call;
     if (!resume || !call) return;
     // Only what the page needs to draw itself again.
-    this.env.keep.write({ resume, url: this.#url, call: { ...call, customerEmail: undefined, customerName: "" } });
+    this.env.keep.write({
+      resume,
+      url: this.#url,
+      call: { ...call, customerEmail: undefined, customerName: "" },
+      muted: this.muted,
+    });
   }
 
   /** Once a second during a call: quality, dead line, speech into a muted microphone. */

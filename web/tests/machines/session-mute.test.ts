@@ -3,7 +3,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { CallView } from "../../shared/gen/CallView.ts";
 import { answered, CALL } from "../fake/data.ts";
-import { connecting, network, rest, session, talking, world } from "./customer.ts";
+import type { Kept } from "../../widget/session.ts";
+import { connecting, microphones, network, rest, session, talking, world } from "./customer.ts";
 import { problem, settle } from "./fakes.ts";
 
 const MUTE = `POST /api/support/call/${CALL}/mute`;
@@ -16,6 +17,12 @@ const known = (muted: boolean): CallView => ({
   mutedSelf: muted ? ["customer"] : [],
 });
 const shown = (muted: boolean): void => network.now.say("call.changed", { call: known(muted) });
+/** What a page that is loaded anew finds of the one before. */
+const before = (): Kept => ({
+  resume: { session: "kept", lastSeq: 7 },
+  url: "wss://node.example/ws",
+  call: known(true),
+});
 const said = (): string[] => rest.routes().filter((route) => route === MUTE || route === UNMUTE);
 
 describe("a customer's mute", () => {
@@ -63,8 +70,30 @@ describe("a customer's mute", () => {
     expect(said()).toHaveLength(2);
   });
 
-  test("of before a reload does not keep a page silent whose switch is open", async () => {
-    world.kept = { resume: { session: "kept", lastSeq: 7 }, url: "wss://node.example/ws", call: known(true) };
+  test("holds over a reload: the microphone is not open for a moment, and a press opens it", async () => {
+    await talking();
+    session.mute(true);
+    expect(world.kept?.muted).toBe(true);
+    session.mute(false);
+    expect(world.kept?.muted).toBe(false);
+    session.hangUp();
+    session.home();
+
+    world.kept = { ...before(), muted: true };
+    await session.resume();
+    expect(session.muted).toBe(true);
+    expect(microphones.live.map((track) => track.enabled)).toEqual([false]);
+    await network.now.open();
+    await network.now.welcome({ snapshot: { call: known(true) } });
+    expect(said()).toEqual([]);
+    session.mute(false);
+    await settle();
+    expect(microphones.live.map((track) => track.enabled)).toEqual([true]);
+    expect(said()).toEqual([UNMUTE]);
+  });
+
+  test("of before a reload does not keep a page silent whose switch was open", async () => {
+    world.kept = before();
     await session.resume();
     await network.now.open();
     await network.now.welcome({ snapshot: { call: known(true) } });
