@@ -4,11 +4,17 @@ use call_model::{CallId, LegId};
 use media_core::event::{self, Kind, Summary};
 use media_core::quality::flags::FlagSet;
 use media_core::quality::thresholds;
-use media_core::{counters, matrix, origin, sdp};
+use media_core::{counters, limits, matrix, origin, sdp};
 use ports::{
     Announce, Cause, Direction, EventKind, Flag, Flags, LegSummary, Part, Plan, Red, RelayPath, Route, Shield, Stance,
     Tap, Thresholds, Via,
 };
+
+// The desk waits for a leg as long as the engine does.
+const _: () = assert!(
+    limits::ICE_TIMEOUT == ports::ICE_LIMIT_S as u64 * limits::SECOND
+        && limits::DTLS_TIMEOUT == ports::DTLS_LIMIT_S as u64 * limits::SECOND
+);
 
 pub(crate) const fn room(id: CallId) -> media_core::RoomId {
     media_core::RoomId(id.0)

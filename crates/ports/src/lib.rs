@@ -17,8 +17,8 @@ use std::{future::Future, pin::Pin};
 pub use call_model::LegId;
 pub use load::{Draining, Load, Recorder, Rooms};
 pub use media::{
-    Answer, Cause, Direction, DownlinkSecond, EventKind, Flag, Flags, LegGrant, LegSnapshot, LegSummary, Media,
-    MediaEvent, Part, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp,
+    Answer, Cause, DTLS_LIMIT_S, Direction, DownlinkSecond, EventKind, Flag, Flags, ICE_LIMIT_S, LegGrant, LegSnapshot,
+    LegSummary, Media, MediaEvent, Part, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp,
 };
 pub use plan::{Announce, Plan, Shield, Stance, Tap};
 pub use recordings::{

@@ -52,6 +52,11 @@ pub struct LegGrant {
     pub first_offer_s: u32,
 }
 
+/// Seconds from a leg's first offer to its first valid connectivity check; without one media ends the leg then.
+pub const ICE_LIMIT_S: u32 = 15;
+/// Seconds from that check to the leg's keys; without them media ends it then.
+pub const DTLS_LIMIT_S: u32 = 10;
+
 /// An SDP document. Not printable: it carries addresses and keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sdp(pub String);

@@ -8,15 +8,17 @@ use call_model::consult::Why;
 use uuid::Uuid;
 
 use super::apply::{self, Act, Actor};
+use super::rows::FIRST_OFFER_S;
 use super::{consult, supervise};
 use crate::refusal::Refused;
 use crate::store::{due, legs};
 use crate::tx::Tx;
 
-/// How long it may take: as long as media waits for the first offer, and then as long as sound takes to set up. Higher:
-/// the customer of a colleague who never comes stays on music, and the agent is told of somebody who does not listen.
-/// Lower: who offered at the last moment would be sent away while he connects.
-pub(crate) const ATTACH_LIMIT: Span = Span::seconds(30);
+/// How long it may take since he was let in last: as long as media waits for the first offer, for the first connectivity
+/// check, and for the keys. Higher: the customer of a colleague who never comes stays on music, and the agent is told of
+/// somebody who does not listen. Lower: he would be sent away while he connects, as media lets him.
+pub(crate) const ATTACH_LIMIT: Span =
+    Span::seconds(FIRST_OFFER_S as i64 + ports::ICE_LIMIT_S as i64 + ports::DTLS_LIMIT_S as i64);
 
 /// The word for it in the history, beside an interval and in the audit log.
 pub(super) const NEVER_CAME: &str = Why::NeverCame.word();
@@ -41,14 +43,10 @@ pub(crate) async fn never_came(tx: &mut Tx, call: Uuid, leg: Uuid) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use call_model::call::CONNECTING_LIMIT;
-
     use super::*;
-    use crate::commands::rows::FIRST_OFFER_S;
 
     #[test]
-    fn whoever_offers_at_the_last_moment_has_the_time_to_connect() {
-        let offer = Span::seconds(i64::from(FIRST_OFFER_S));
-        assert_eq!(ATTACH_LIMIT.0, offer.0 + CONNECTING_LIMIT.0);
+    fn whoever_offers_and_connects_at_the_last_moment_is_still_in_time() {
+        assert_eq!(ATTACH_LIMIT, Span::seconds(45));
     }
 }

@@ -391,6 +391,8 @@ pub(super) async fn leg(
     let live = legs::live(tx.conn(), row.id).await?;
     for old in live.iter().filter(|leg| leg.part == word) {
         if old.node_epoch == row.node_epoch {
+            let now = tx.now;
+            legs::renew(tx.conn(), old.id, now).await?;
             return Ok((old.clone(), false));
         }
         // Of an earlier start of the node: nobody can come back to it.

@@ -109,6 +109,8 @@ async fn leg_for(
     if let Some(own) = own {
         let before = legs::supervision(tx.conn(), own.id).await?;
         if before.as_deref() == Some(mode_word(mode)) && own.node_epoch == work.row.node_epoch {
+            let now = tx.now;
+            legs::renew(tx.conn(), own.id, now).await?;
             return Ok((*own).clone());
         }
         leave(tx, work, own, Cause::Replaced).await?;

@@ -26,6 +26,9 @@ const GET: &str = "select id, call_id, part, staff_id, node_epoch, state, grante
     where id = $1 and call_id = $2";
 const INSERT: &str = "insert into call_legs (id, call_id, part, staff_id, node_id, node_epoch, granted_at)
     values ($1, $2, $3, $4, $5, $6, $7)";
+/// The agent's own leg keeps its time: whoever takes a call over and asks again and again must not keep the customer.
+const RENEW: &str = "update call_legs set granted_at = $2
+    where id = $1 and state = 'granted' and part in ('supervisor', 'partner')";
 const UP: &str = "update call_legs set state = 'up', up_at = coalesce(up_at, $2), away_at = null
     where id = $1 and state <> 'down'";
 /// Both are up and the agent has been heard: what media calls a live room, which it reports for the first agent only.
@@ -92,6 +95,12 @@ pub(crate) async fn insert(conn: &mut PgConnection, leg: &LegRow, node: &str) ->
         .bind(leg.granted_at)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// A right to attach the leg is handed out again: who was let in beside the agent has his whole time anew.
+pub(crate) async fn renew(conn: &mut PgConnection, id: Uuid, at: Timestamp) -> Result<(), Refused> {
+    sqlx::query(RENEW).bind(id).bind(At(at)).execute(conn).await?;
     Ok(())
 }
 
