@@ -1,7 +1,8 @@
 //! Ends what time has overtaken: offers, wrap-ups, waits, leases, calls without end; and forgets what nobody reads.
 //!
 //! One process of all does it (a lock that lives as long as its own connection), yet every single end is decided anew
-//! under the lock of its call, so two reapers are slow and not wrong.
+//! under the lock of its call, so two reapers are slow and not wrong. Legs that are to be closed and never came are the
+//! affair of their own node: nobody else's media knows them.
 //!
 //! Amnesty: what proves life by writing to the database is believed dead only by a process whose own connection has
 //! been unbroken for twice the lease. An outage of the database is nobody's fault.
@@ -81,6 +82,10 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
+        // Reports that say otherwise may still be on their way.
+        if has_amnesty_ended(&core, ATTACH_LIMIT) {
+            heed("unattached", withdraw_unattached(&core).await);
+        }
         lead = keep_lead(&core, lead).await;
         if lead.is_none() {
             continue;
@@ -116,10 +121,6 @@ async fn reap(core: &Arc<Core>) {
         if deadline.amnesty().is_none_or(|lease| has_amnesty_ended(core, lease)) {
             heed("calls", end_calls(core, deadline).await);
         }
-    }
-    // Reports that say otherwise may still be on their way.
-    if has_amnesty_ended(core, ATTACH_LIMIT) {
-        heed("unattached", withdraw_unattached(core).await);
     }
     heed("alerts", alerts::tell(core).await);
     if has_amnesty_ended(core, NODE_LEASE) {
@@ -208,10 +209,11 @@ async fn withdraw_from_absent(core: &Arc<Core>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Supervisors and colleagues who were let in and never came take part no longer.
+/// Supervisors and colleagues who were let into calls of this node and never came take part no longer.
 async fn withdraw_unattached(core: &Arc<Core>) -> Result<(), Refused> {
-    let due = look(core, |tx| {
-        Box::pin(async move { due::unattached(tx.conn(), ATTACH_LIMIT.as_seconds(), DUE_MAX).await })
+    let me = core.node.node_id.clone();
+    let due = look(core, move |tx| {
+        Box::pin(async move { due::unattached(tx.conn(), &me, ATTACH_LIMIT.as_seconds(), DUE_MAX).await })
     })
     .await?;
     for UnattachedLeg { id, call_id } in due {

@@ -436,3 +436,45 @@ async fn one_process_reaps_and_another_takes_over_when_it_leaves() {
         .await;
     two.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_never_comes_is_put_out_by_the_node_that_has_the_call() {
+    let Some(db) = database().await else { return };
+    let mut eye = Eye::of(&db.superuser_url).await;
+    let (mut one, mut two) = (
+        Node::start(&db.app_url, "one").await,
+        Node::start(&db.app_url, "two").await,
+    );
+    one.run();
+    // The reaper of all is the other node.
+    one.after_looks(1).await;
+    two.run();
+    let agent = two.agent("amina", 1).await;
+    two.online(&agent).await;
+    let (call, _) = two.live_call("u1", &agent).await;
+    let sue = two.supervisor("sue").await;
+    let listens = Supervise {
+        mode: SuperviseMode::Monitor,
+        reason: None,
+    };
+    two.desk.supervise(&sue, call, listens).await.unwrap();
+    assert!(two.media.leg(call, Part::Supervisor).is_some());
+    eye.run("update call_legs set granted_at = clock_timestamp() - interval '45 seconds' where part = 'supervisor'")
+        .await;
+    const ENDED: &str = "select count(*) from call_events where kind = 'call.supervision_ended'";
+    for _ in 0..5 {
+        // A statement that is under way while the clock is moved fails, and the connection is young again.
+        one.age(LONG_UNBROKEN).await;
+        one.after_looks(2).await;
+        if eye.count(ENDED).await == 1 {
+            break;
+        }
+    }
+    assert_eq!(eye.count(ENDED).await, 1);
+    // Only media that was told to close the leg reports its end.
+    eye.until("select count(*) from call_events where kind = 'leg.down'", 1)
+        .await;
+    assert!(two.media.leg(call, Part::Supervisor).is_none());
+    one.stop().await;
+    two.stop().await;
+}

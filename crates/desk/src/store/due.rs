@@ -98,12 +98,13 @@ const IS_AGENT_AWAY: &str = "select exists (select from call_legs l
     where c.id = $1 and c.status = 'answered' and l.part = 'agent' and l.state in ('away', 'granted')
         and case l.state when 'away' then l.away_at else l.granted_at end
             <= clock_timestamp() - make_interval(secs => $2))";
-/// Who was let into a conversation beside its agent and has not come; the agent's own leg has a deadline of the call.
+/// Who was let into a conversation beside its agent and has not come; the agent's own leg has a deadline of the call. Of
+/// one node's calls: only there can the leg be closed. Those of a dead one end with it.
 const UNATTACHED: &str = "select l.id, l.call_id from call_legs l
-    join voice_calls c on c.id = l.call_id and c.status = 'answered'
+    join voice_calls c on c.id = l.call_id and c.status = 'answered' and c.node_id = $1
     where l.part in ('supervisor', 'partner') and l.state = 'granted'
-        and l.granted_at <= clock_timestamp() - make_interval(secs => $1)
-    order by l.granted_at, l.id limit $2";
+        and l.granted_at <= clock_timestamp() - make_interval(secs => $2)
+    order by l.granted_at, l.id limit $3";
 const IS_UNATTACHED: &str = "select exists (select from call_legs l
     join voice_calls c on c.id = l.call_id and c.status = 'answered'
     where l.id = $1 and l.part in ('supervisor', 'partner') and l.state = 'granted'
@@ -212,13 +213,15 @@ pub(crate) async fn agent_away(conn: &mut PgConnection, seconds: f64, limit: i64
         .await?)
 }
 
-/// Legs of supervisors and colleagues that have been granted for `seconds` and were never up.
+/// Legs of supervisors and colleagues in calls of `node` that have been granted for `seconds` and were never up.
 pub(crate) async fn unattached(
     conn: &mut PgConnection,
+    node: &str,
     seconds: f64,
     limit: i64,
 ) -> Result<Vec<UnattachedLeg>, Refused> {
     Ok(sqlx::query_as(UNATTACHED)
+        .bind(node)
         .bind(seconds)
         .bind(limit)
         .fetch_all(conn)
