@@ -1,7 +1,11 @@
 //! The micro-benches, and each of their figures beside the kernel floor of the same run.
 //!
 //! A time says something about a machine; its ratio to what the bare kernel costs per packet on that machine, in that
-//! minute, says something about the code. Never judges: it prints.
+//! minute, says something about the code. Never judges: it prints, and marks what has become dearer than it was when
+//! figures were last kept on this machine.
+
+use std::collections::BTreeMap;
+use std::fs;
 
 use crate::{
     setup,
@@ -11,11 +15,19 @@ use crate::{
 /// Pairs and seconds of the floor: long enough to settle, short enough not to be left out.
 const FLOOR: [&str; 5] = ["floor", "--pairs", "300", "--seconds", "10"];
 
-/// `cargo xtask bench [NAME …]`: words go to `cargo bench`.
+/// The word that keeps the figures of this run.
+const KEEP: &str = "--keep";
+/// Where figures are kept, relative to the root: a line each, name and microseconds.
+const KEPT: &str = "target/bench-kept.txt";
+/// What is dearer by more than this is marked. Less is what one machine shows from hour to hour.
+const DEARER: f64 = 1.1;
+
+/// `cargo xtask bench [--keep] [NAME …]`: words go to `cargo bench`. With `--keep`, and the first time, later runs are
+/// compared with this one.
 pub(crate) fn run(arguments: &[&str]) -> Outcome {
     setup::install(setup::FOR_SERVER)?;
     let mut words = vec!["bench", "--locked", "--package", "benches"];
-    words.extend_from_slice(arguments);
+    words.extend(arguments.iter().filter(|word| **word != KEEP));
     let mut reader = Reader::default();
     shell::watch(&mut command("", "cargo", &words), |line| reader.line(line))?;
     let mut words = vec!["run", "--locked", "--release", "--package", "loadtest", "--"];
@@ -27,12 +39,39 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
         }
     })?;
     let floor_us: f64 = floor.ok_or("the floor was not measured")?;
-    println!("\n{:<32} {:>12} {:>16}", "per packet", "us", "ratio to floor");
+    let place = shell::root().join(KEPT);
+    let mut kept = read(&fs::read_to_string(&place).unwrap_or_default());
+    println!(
+        "\n{:<32} {:>12} {:>16} {:>12}",
+        "per packet", "us", "ratio to floor", "to the kept"
+    );
     for (name, us) in &reader.figures {
-        println!("{name:<32} {us:>12.3} {:>16.3}", us / floor_us);
+        let change = change(kept.get(name).copied(), *us);
+        println!("{name:<32} {us:>12.3} {:>16.3} {change:>12}", us / floor_us);
+        let before = kept.entry(name.clone()).or_insert(*us);
+        if arguments.contains(&KEEP) {
+            *before = *us;
+        }
     }
     println!("{:<32} {floor_us:>12.3} {:>16.3}", "kernel floor", 1.0);
-    Ok(())
+    let lines: String = kept.iter().map(|(name, us)| format!("{name} {us}\n")).collect();
+    fs::write(&place, lines).map_err(|fault| format!("{}: {fault}", place.display()))
+}
+
+/// Figures as they were kept; a line that is no figure counts as none.
+fn read(text: &str) -> BTreeMap<String, f64> {
+    let figure = |line: &str| {
+        let (name, us) = line.rsplit_once(' ')?;
+        Some((name.to_owned(), us.parse().ok().filter(|us| *us > 0.0)?))
+    };
+    text.lines().filter_map(figure).collect()
+}
+
+/// How a figure stands to the kept one, in words; empty without one.
+fn change(kept: Option<f64>, us: f64) -> String {
+    let Some(kept) = kept else { return String::new() };
+    let mark = if us > kept * DEARER { " DEARER" } else { "" };
+    format!("{:+.0} %{mark}", (us / kept - 1.0) * 100.0)
 }
 
 /// Reads Criterion's report: a name, then `time: [low estimate high]`, then `thrpt: [low estimate high]`.
@@ -72,7 +111,18 @@ fn microseconds(list: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::Reader;
+    use super::{Reader, change, read};
+
+    #[test]
+    fn what_is_dearer_than_what_was_kept_is_marked() {
+        let kept = read("forward/rooms 1 0.4\nsrtp/seal 0.1\nbroken\nnothing 0\n");
+        assert_eq!(kept.len(), 2);
+        let seal = kept.get("srtp/seal").copied();
+        assert_eq!(change(seal, 0.05), "-50 %");
+        assert_eq!(change(seal, 0.109), "+9 %");
+        assert_eq!(change(seal, 0.111), "+11 % DEARER");
+        assert_eq!(change(kept.get("new").copied(), 1.0), "");
+    }
 
     #[test]
     fn figures_are_read_with_their_names() {

@@ -27,7 +27,7 @@ cargo xtask test [--quick]     every check and test; --quick leaves out browsers
                  [--long]      adds what is slow: Firefox, a foreign client, speech quality, fuzzing, large repetitions
 cargo xtask e2e [--only NAME]  whole product in real browsers against the real binary; NAME.e2e.ts of web/e2e alone, at full length
 cargo xtask web                build the pages into web/dist
-cargo xtask bench              micro-benches and the kernel floor
+cargo xtask bench [--keep]     micro-benches and the kernel floor; marks what is dearer than when it was last kept
 cargo xtask fuzz [TARGET …] [--minutes N]
                                the libFuzzer targets of fuzz/, ten minutes each by default; needs a nightly compiler
 ";
