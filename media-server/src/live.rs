@@ -186,6 +186,7 @@ mod tests {
             lost: 5,
             repaired_rtx: 0,
             repaired_red: 0,
+            repaired_fec: 0,
             late: 0,
             duplicate: 0,
             burst_max: 1,

@@ -23,7 +23,8 @@ use crate::worker::latency::BOUNDS_NS;
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 const ROLES: [&str; 5] = ["customer", "agent", "partner", "supervisor", "preflight"];
 /// No check came in time; or the call was given up before a line stood (handshake included).
-const REPAIRS: [&str; 3] = ["rtx", "red", "resent"];
+const REPAIRS: [&str; 4] = ["rtx", "red", "resent", FEC];
+const FEC: &str = "fec";
 const ICE_REASONS: [&str; 2] = ["ice_timeout", GAVE_UP];
 const GAVE_UP: &str = "gave_up";
 const DTLS_REASONS: [&str; 3] = ["dtls_timeout", "fingerprint", "dtls_failed"];
@@ -105,7 +106,7 @@ impl Metrics {
         let dir_path = ["dir", "path"];
         let loss = histogram(
             "helpline_rtp_residual_loss_ratio",
-            "Loss that no repair mended, per leg second",
+            "Loss of one line that no repair mended, per leg second",
             &LOSS,
         );
         let jitter = histogram(
@@ -149,12 +150,12 @@ impl Metrics {
             packets: counters("helpline_rtp_packets_total", "Audio packets", "dir")?,
             packets_lost: counters(
                 "helpline_rtp_packets_lost_total",
-                "Audio packets that did not come",
+                "Audio packets that did not come and that nothing repaired",
                 "dir",
             )?,
             packets_repaired: counters(
                 "helpline_rtp_packets_repaired_total",
-                "Audio packets that were lost and came after all: from the speaker again, out of redundancy, and from us again",
+                "Audio packets that were lost and repaired: from the speaker again, out of redundancy, from us again, by in-band FEC",
                 "by",
             )?,
             one_way: IntCounter::new(
@@ -318,6 +319,9 @@ impl Metrics {
         self.packets_lost
             .with_label_values(&[dir])
             .inc_by(u64::from(second.lost));
+        self.packets_repaired
+            .with_label_values(&[FEC])
+            .inc_by(u64::from(second.repaired_fec));
         if second.expected > 0 {
             self.loss
                 .with_label_values(&[dir, path])

@@ -9,11 +9,16 @@ use crate::matrix::Part;
 use crate::origin::Route;
 use crate::quality::flags::{FlagSet, JUDGED_PACKETS_MIN};
 use crate::quality::thresholds::Thresholds;
+use crate::slot::Sent;
 use crate::tap::{LEVEL_UNKNOWN, Record, TapSink};
 use crate::{LegId, RoomId, TapId};
 
+mod reported;
 mod uplink;
 
+use reported::Reported;
+
+pub use reported::FEC_SHARE;
 pub use uplink::{DTX_BYTES_MAX, Uplink};
 
 /// Totals of a shard since its start.
@@ -199,6 +204,9 @@ pub struct Second {
     pub repaired_rtx: u32,
     /// Packets whose audio came inside a later one; they are in neither `received` nor `lost`.
     pub repaired_red: u32,
+    /// Packets that did not come and whose sound the next one holds once more (in-band FEC), for who decodes it; they are in
+    /// neither `received` nor `lost`. Of an uplink counted, of a downlink estimated ([`FEC_SHARE`]).
+    pub repaired_fec: u32,
     /// Packets that came behind a newer one.
     pub late: u32,
     /// Packets that came twice.
@@ -260,10 +268,12 @@ pub struct Arrival {
     pub audio: bool,
     /// True if we had asked for it.
     pub repaired: bool,
+    /// It holds the sound of the packet before once more, and the leg agreed on that.
+    pub mends: bool,
 }
 
 /// The figures of a receiver report block (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reception {
     /// Lost since the last report, 1/256.
     pub fraction_lost: u8,
@@ -281,9 +291,13 @@ pub struct Downlink {
     pub sent_total: u64,
     sent: u32,
     bytes: u32,
+    /// Lost on the way to the leg, and not in a row yet.
     lost: u32,
-    /// Per slot, what was last reported.
-    reported: [Reported; SLOTS_PER_LEG_MAX],
+    /// The same, of what its decoder rebuilds; and the part of a packet that is left over.
+    mended: u32,
+    mended_rest: f32,
+    /// Per slot, what was last reported; apart, for no packet needs it.
+    reported: Box<[Reported; SLOTS_PER_LEG_MAX]>,
     /// Reports came in this second, and one of them told of new packets.
     said: bool,
     advanced: bool,
@@ -295,19 +309,6 @@ pub struct Downlink {
     rtt_at: u64,
     rtt_sum_us: f64,
     rtt_count: u32,
-}
-
-/// What a leg said last about one of its slots.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reported {
-    /// When the share and the jitter were said.
-    at: u64,
-    cumulative_lost: i32,
-    /// The highest number it had heard.
-    highest: u32,
-    jitter: u32,
-    /// Lost share, 1/256.
-    fraction_lost: u8,
 }
 
 /// A report tells of loss and jitter for this long, nanoseconds: three slow report intervals, as for round trips.
@@ -326,31 +327,27 @@ impl Downlink {
         self.bytes = self.bytes.saturating_add(payload as u32);
     }
 
-    /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples. `fed`: somebody is heard
-    /// through the slot now; of another one share and jitter are those of a voice that is gone.
-    pub fn reported(&mut self, now: u64, slot: usize, reception: Reception, fed: bool) {
-        let Some(before) = self.reported.get_mut(slot) else {
+    /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples. `sent`: what that slot had
+    /// sent up to the number that the report is about.
+    pub fn reported(&mut self, now: u64, slot: usize, reception: Reception, sent: Sent) {
+        let reported = self.reported.get_mut(slot);
+        let Some(fresh) = reported.and_then(|reported| reported.take(now, reception, sent)) else {
             return;
         };
-        let fresh = reception.cumulative_lost.saturating_sub(before.cumulative_lost).max(0) as u32;
         self.said = true;
-        self.advanced |= reception.highest != before.highest;
-        *before = Reported {
-            at: now,
-            cumulative_lost: reception.cumulative_lost,
-            highest: reception.highest,
-            jitter: if fed { reception.jitter } else { 0 },
-            fraction_lost: if fed { reception.fraction_lost } else { 0 },
-        };
-        self.lost = self.lost.saturating_add(fresh);
-        self.burst_max = self.burst_max.max(fresh);
+        self.advanced |= fresh.advanced;
+        self.mended_rest += fresh.mended;
+        let mended = (self.mended_rest as u32).min(fresh.lost);
+        self.mended_rest -= mended as f32;
+        self.mended = self.mended.saturating_add(mended);
+        self.lost = self.lost.saturating_add(fresh.lost - mended);
+        self.burst_max = self.burst_max.max(fresh.lost);
     }
 
     /// Nobody is heard through the slot any more; its stream and its cumulative count go on with the next who is.
     pub fn released(&mut self, slot: usize) {
         if let Some(reported) = self.reported.get_mut(slot) {
-            reported.fraction_lost = 0;
-            reported.jitter = 0;
+            reported.released();
         }
     }
 
@@ -364,8 +361,9 @@ impl Downlink {
 
     /// The receiver began anew: its cumulative counts do too.
     pub fn restart(&mut self) {
-        self.reported = Default::default();
+        *self.reported = Default::default();
         self.lost = 0;
+        self.mended = 0;
         self.burst_max = 0;
         self.unheard_s = 0;
         self.stuck = false;
@@ -377,7 +375,7 @@ impl Downlink {
         limits.is_deaf(self.unheard_s, self.stuck)
     }
 
-    /// Lost share of the worst slot by its last report, 1/256, if that came lately.
+    /// Share lost on the way to the leg, of the worst slot by its last report, 1/256, if that came lately.
     #[must_use]
     pub fn fraction_lost(&self, now: u64) -> u8 {
         self.lately(now)
@@ -406,16 +404,22 @@ impl Downlink {
     /// Fills the figures of the second that ends now, and begins the next.
     pub fn close_second(&mut self, second: &mut Second) {
         let lost = self.lost.min(self.sent);
+        let mended = self.mended.min(self.sent - lost);
         second.expected = self.sent;
         second.lost = lost;
-        second.received = self.sent - lost;
-        second.burst_max = self.burst_max.min(lost);
+        second.repaired_fec = mended;
+        second.received = self.sent - lost - mended;
+        second.burst_max = self.burst_max.min(lost + mended);
         second.payload_bytes = self.bytes;
         let jitter = self.lately(second.at).map(|reported| reported.jitter).max();
         second.jitter_us = microseconds(jitter.unwrap_or(0));
         // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones, as long as there
         // are some. The first second after a hold had no part in it.
-        self.lost = if self.sent == 0 { 0 } else { self.lost - lost };
+        (self.lost, self.mended) = if self.sent == 0 {
+            (0, 0)
+        } else {
+            (self.lost - lost, self.mended - mended)
+        };
         if self.advanced {
             self.unheard_s = 0;
             self.stuck = false;
@@ -449,6 +453,7 @@ impl Second {
             lost: 0,
             repaired_rtx: 0,
             repaired_red: 0,
+            repaired_fec: 0,
             late: 0,
             duplicate: 0,
             burst_max: 0,

@@ -78,7 +78,7 @@ impl Flag {
 pub struct Summary {
     /// Audio packets that reached us.
     pub packets_received: u64,
-    /// Audio packets that never came and were not repaired.
+    /// Audio packets that never came and that nothing repaired, in-band FEC included.
     pub packets_lost: u64,
     /// Audio packets that came because we asked for them, or whose audio came inside a later one; not among the lost.
     pub packets_repaired: u64,

@@ -58,6 +58,7 @@ pub mod demux;
 pub mod dtls;
 mod dtmf;
 pub mod event;
+mod gaps;
 mod gate;
 mod ice;
 mod judge;

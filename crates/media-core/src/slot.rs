@@ -6,6 +6,7 @@
 //! Invariant: no index is handed out twice between two calls of [`Slot::rekey`]. A repeated index under one key
 //! would give the GCM authentication key away.
 
+use crate::gaps::Gaps;
 use crate::limits::MS;
 use crate::ring::{self, Ring};
 
@@ -54,6 +55,21 @@ pub enum Refused {
     Repeated,
 }
 
+/// What we know of a slot's stream when its receiver reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Somebody is heard through the slot now.
+    pub fed: bool,
+    /// Index of the highest number that the receiver has heard.
+    pub heard: u64,
+    /// Numbers up to it that had not been sent when it was: what the receiver misses of those is no loss of its line.
+    pub gaps: u32,
+    /// Packets sent.
+    pub packets: u64,
+    /// Of those, how many hold the packet before once more, for a receiver that makes use of it.
+    pub mending: u64,
+}
+
 /// See the top of this file.
 #[derive(Clone, Debug)]
 pub struct Slot {
@@ -63,6 +79,8 @@ pub struct Slot {
     pub packets: u64,
     /// Payload bytes sent.
     pub octets: u64,
+    /// Of [`Slot::packets`], how many hold the packet before once more, for a receiver that makes use of it.
+    pub mending: u64,
     source: Option<Source>,
     floor: u64,
     floor_timestamp: u32,
@@ -77,6 +95,8 @@ pub struct Slot {
     last_ns: u64,
     started: bool,
     ring: Option<Box<Ring>>,
+    /// What was not sent; made with the first gap.
+    gaps: Option<Box<Gaps>>,
 }
 
 impl Slot {
@@ -87,6 +107,7 @@ impl Slot {
             ssrc,
             packets: 0,
             octets: 0,
+            mending: 0,
             source: None,
             floor: 0,
             floor_timestamp: 0,
@@ -100,6 +121,7 @@ impl Slot {
             last_ns: 0,
             started: false,
             ring: None,
+            gaps: None,
         }
     }
 
@@ -126,6 +148,9 @@ impl Slot {
             self.newest_in_timestamp = timestamp_in;
             self.last_timestamp = timestamp;
             self.last_ns = now;
+            if step > 1 {
+                self.skipped(index, step - 1);
+            }
         } else {
             let behind = self.top - index;
             if behind >= WINDOW {
@@ -135,6 +160,9 @@ impl Slot {
                 return Err(Refused::Repeated);
             }
             self.sent |= 1 << behind;
+            if let Some(gaps) = &mut self.gaps {
+                gaps.filled(self.top);
+            }
         }
         self.started = true;
         Ok(Stamp {
@@ -143,6 +171,33 @@ impl Slot {
             switched,
             since_switch: timestamp_in.wrapping_sub(self.floor_timestamp),
         })
+    }
+
+    /// The packet that got `stamp` was not sent after all: a gap like any other. Its index stays used.
+    #[cold]
+    pub fn not_sent(&mut self, stamp: &Stamp) {
+        // Who has heard no more than the newest may still wait for a late one.
+        let from = if stamp.index == self.top {
+            stamp.index
+        } else {
+            self.top + 1
+        };
+        self.skipped(from, 1);
+    }
+
+    /// What the receiver can have got when `highest` is the highest number it has heard, as a report says it (RFC 3550
+    /// §6.4.1). Its lower 16 bits are enough: no report is as old as 65,536 packets.
+    #[must_use]
+    pub fn sent_up_to(&self, highest: u32) -> Sent {
+        let behind = (self.top as u16).wrapping_sub(highest as u16);
+        let heard = self.top.saturating_sub(u64::from(behind));
+        Sent {
+            fed: self.is_fed(),
+            heard,
+            gaps: self.gaps.as_ref().map_or(0, |gaps| gaps.up_to(heard)),
+            packets: self.packets,
+            mending: self.mending,
+        }
     }
 
     /// The packet `index_in` of `source` is kept from this listener: what follows it goes on at +1, as if it had never been.
@@ -179,6 +234,9 @@ impl Slot {
         self.top = (self.top & FIRST_SEQUENCE_MASK).min(FIRST_SEQUENCE_MASK - 1);
         self.sent = 0;
         self.source = None;
+        if let Some(gaps) = &mut self.gaps {
+            **gaps = Gaps::default();
+        }
         self.forget();
     }
 
@@ -199,6 +257,12 @@ impl Slot {
         if let Some(ring) = &mut self.ring {
             ring.sent_again(sequence);
         }
+    }
+
+    /// The rare branch: numbers are left out. It makes the place to note them, once in the life of the slot.
+    #[cold]
+    fn skipped(&mut self, index: u64, count: u64) {
+        self.gaps.get_or_insert_default().skipped(index, count);
     }
 
     fn forget(&mut self) {

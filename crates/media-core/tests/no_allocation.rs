@@ -156,6 +156,7 @@ fn call() -> (Bed, [Client; 4], [Client; 2]) {
     legs[3].uplink = false;
     legs[0].nack = true;
     legs[1].nack = true;
+    legs.iter_mut().for_each(|leg| leg.fec = true);
     legs[1].go_behind_relay(Via::Udp, SocketAddr::from(([203, 0, 113, 200], 50_000)));
     legs[3].go_behind_relay(Via::Tls, SocketAddr::from(([203, 0, 113, 200], 50_001)));
     let mut bed = Bed::default();

@@ -31,7 +31,7 @@ pub struct Row {
     pub rtx: u8,
     /// Lost packets that redundancy (RFC 2198) brought.
     pub red: u8,
-    /// Lost packets that the next one can rebuild; 0 from a server that decodes nothing, as ours.
+    /// Lost packets that a decoder rebuilds from the next one (in-band FEC); of what a leg heard an estimate.
     pub lbrr: u8,
     /// Packets that came twice.
     pub dup: u8,

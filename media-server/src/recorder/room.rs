@@ -499,9 +499,10 @@ fn row(second: &Second) -> Row {
         expected: word(second.expected),
         received: word(second.received),
         // A row says what the network lost; what was repaired of it stands beside.
-        lost: word(second.lost + second.repaired_rtx + second.repaired_red),
+        lost: word(second.lost + second.repaired_rtx + second.repaired_red + second.repaired_fec),
         rtx: byte(second.repaired_rtx),
         red: byte(second.repaired_red),
+        lbrr: byte(second.repaired_fec),
         late: word(second.late),
         dup: byte(second.duplicate),
         jitter: tenths(second.jitter_us),
@@ -519,5 +520,30 @@ fn row(second: &Second) -> Row {
         flags: (u16::from(second.up) * FLAG_UP) | (second.flags.0 << FLAGS_SHIFT),
         path: second.route.map_or(0, convert::path_number),
         ..Row::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media_core::counters::Direction;
+    use media_core::matrix::Part;
+    use media_core::{LegId, RoomId, TapId};
+
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_the_network_lost_and_beside_it_what_each_repair_brought() {
+        let second = Second {
+            expected: 50,
+            received: 43,
+            lost: 3,
+            repaired_rtx: 1,
+            repaired_red: 2,
+            repaired_fec: 4,
+            ..Second::empty(LegId(1), RoomId(1), TapId(1), Part::Agent, Direction::Up, 0)
+        };
+        let row = row(&second);
+        assert_eq!((row.lost, row.residual_lost()), (10, 3));
+        assert_eq!((row.rtx, row.red, row.lbrr), (1, 2, 4));
     }
 }

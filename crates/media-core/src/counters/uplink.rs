@@ -1,6 +1,6 @@
 //! Everything received from one leg, and the sums of its running second.
 //!
-//! Invariant: a packet is counted once, as received or as lost; one that was repaired is not lost.
+//! Invariant: a packet is counted once, as received, as rebuilt or as lost; one that was repaired is not lost.
 
 use super::{Arrival, Reception, Second, microseconds};
 use crate::quality::flags::{CLIPPED_LEVEL_MIN, LOUD_LEVEL_MIN};
@@ -15,6 +15,7 @@ struct Running {
     duplicate: u32,
     rtx: u32,
     red: u32,
+    fec: u32,
     burst_max: u32,
     payload_bytes: u32,
     voiced: u32,
@@ -49,6 +50,12 @@ pub struct Uplink {
     reported_rtx: u64,
     /// Packets of this stream whose audio came inside a later one, and that did not come themselves.
     red: u64,
+    /// Packets of this stream that did not come, nor their audio inside a later one, and that the next one mends.
+    fec: u64,
+    /// Bit n: the packet `highest - n` came, or its audio did.
+    came: u64,
+    /// Bit n: that one came and mends the one before it.
+    mends: u64,
     /// Packets of all streams that were repaired, one way or the other.
     repaired_total: u64,
     /// Of this stream's lost packets, how many stand in rows already.
@@ -72,6 +79,9 @@ pub struct Uplink {
 const ENVELOPE: u64 = 10 * crate::limits::SECOND;
 /// A step of time within one stream that is no loss: 10 s.
 const LEAP_SAMPLES: u32 = 480_000;
+/// Packets behind the newest of which is known whether they came: 1.3 s of 20 ms, a little longer than any is asked for.
+/// Higher: the words grow. Lower: what comes late is counted as mended and as received.
+const WINDOW: u64 = u64::BITS as u64;
 /// Timestamp steps over which jitter is taken: 60 ms; after a DTX gap the pair would be a false spike.
 const JITTER_STEP_MAX: u32 = 2_880;
 /// Payloads up to this are DTX frames (RFC 6716 §2.1.9: one byte, or two with padding).
@@ -101,7 +111,7 @@ impl Uplink {
         self.received += 1;
         self.running.received += 1;
         self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
-        self.count_index(arrival.index, arrival.timestamp);
+        self.count_index(arrival.index, arrival.timestamp, arrival.mends);
         if arrival.repaired {
             self.rtx += 1;
             self.running.rtx += 1;
@@ -116,8 +126,9 @@ impl Uplink {
         }
     }
 
-    /// Counts a missing packet whose audio came inside a later one.
-    pub fn count_rebuilt(&mut self) {
+    /// Counts the missing packet `index` whose audio came inside a later one.
+    pub fn count_rebuilt(&mut self, index: u64) {
+        self.fill(index);
         self.red += 1;
         self.running.red += 1;
         self.repaired_total += 1;
@@ -130,21 +141,67 @@ impl Uplink {
         self.repaired_total = self.repaired_total.saturating_sub(1);
     }
 
-    fn count_index(&mut self, index: u64, timestamp: u32) {
+    fn count_index(&mut self, index: u64, timestamp: u32, mends: bool) {
         if !self.started {
             self.started = true;
             self.base = index;
             self.highest = index;
             self.newest_timestamp = timestamp;
+            (self.came, self.mends) = (1, u64::from(mends));
         } else if index > self.highest {
-            let missing = (index - self.highest - 1).min(u64::from(u32::MAX)) as u32;
+            let step = index - self.highest;
+            let missing = (step - 1).min(u64::from(u32::MAX)) as u32;
             self.running.burst_max = self.running.burst_max.max(missing);
+            let move_on = |bits: u64| if step < WINDOW { bits << step } else { 0 };
+            (self.came, self.mends) = (move_on(self.came) | 1, move_on(self.mends) | u64::from(mends));
             self.highest = index;
             self.newest_timestamp = timestamp;
+            if mends && missing > 0 {
+                self.count_mended();
+            }
         } else {
             self.running.late += 1;
             self.base = self.base.min(index);
+            self.fill(index);
+            if mends {
+                self.late_mends(index);
+            }
         }
+    }
+
+    /// A packet behind the newest is missing no more: what the next one holds of it is not needed.
+    fn fill(&mut self, index: u64) {
+        let behind = self.highest.saturating_sub(index);
+        if behind == 0 || behind >= WINDOW {
+            return;
+        }
+        let mended = self.came >> behind & 1 == 0 && self.mends >> (behind - 1) & 1 == 1;
+        self.came |= 1 << behind;
+        if mended {
+            self.fec = self.fec.saturating_sub(1);
+            self.running.fec = self.running.fec.saturating_sub(1);
+            self.repaired_total = self.repaired_total.saturating_sub(1);
+        }
+    }
+
+    /// A packet that came behind a newer one mends the one before it, if that is still missing.
+    fn late_mends(&mut self, index: u64) {
+        let behind = self.highest.saturating_sub(index);
+        if behind >= WINDOW {
+            return;
+        }
+        self.mends |= 1 << behind;
+        let before = behind + 1;
+        if before < WINDOW && index > self.base && self.came >> before & 1 == 0 {
+            self.count_mended();
+        }
+    }
+
+    /// A packet that is missing can be played from the next one.
+    fn count_mended(&mut self) {
+        self.fec += 1;
+        self.running.fec += 1;
+        self.repaired_total += 1;
     }
 
     /// Counts a packet that came before.
@@ -152,20 +209,21 @@ impl Uplink {
         self.running.duplicate += 1;
     }
 
-    /// Packets of all streams that never came and were not rebuilt: the loss that is left after repair.
+    /// Packets of all streams that never came and can be rebuilt from no other one: the loss that is left after repair.
     #[must_use]
     pub fn lost_total(&self) -> u64 {
         self.lost_before + self.lost()
     }
 
-    /// Packets of all streams that came because we asked for them, or whose audio came inside a later one.
+    /// Packets of all streams that came because we asked for them, or whose audio came inside a later one, as it was or as
+    /// in-band FEC.
     #[must_use]
     pub fn repaired_total(&self) -> u64 {
         self.repaired_total
     }
 
     fn lost(&self) -> u64 {
-        self.expected().saturating_sub(self.received + self.red)
+        self.expected().saturating_sub(self.received + self.red + self.fec)
     }
 
     /// How far `timestamp` lies behind the newest packet of the stream, in samples; 0 for the newest itself.
@@ -244,6 +302,7 @@ impl Uplink {
         self.second_lost = self.second_lost.max(lost);
         second.repaired_rtx = run.rtx;
         second.repaired_red = run.red;
+        second.repaired_fec = run.fec;
         second.late = run.late;
         second.duplicate = run.duplicate;
         second.burst_max = run.burst_max;

@@ -12,6 +12,7 @@ use crate::event::Kind;
 use crate::leg::{Leg, State};
 use crate::limits::{self, HEADROOM_BYTES, LEGS_PER_ROOM_MAX, REPAIR_LIVE_SAMPLES_MAX};
 use crate::missing::Late;
+use crate::opus;
 use crate::origin::Destination;
 use crate::red::{self, Primary};
 use crate::room::{NO_SLOT, Room};
@@ -32,6 +33,8 @@ struct Packet {
     source: Source,
     /// The source's extension id of the audio level.
     audio_level: Option<u8>,
+    /// It holds the sound of the packet before it once more (in-band FEC), and its leg agreed on that.
+    mends: bool,
 }
 
 impl Shard {
@@ -279,6 +282,9 @@ fn judge(
         totals.drop_inside += 1;
         return None;
     };
+    let sound = primary.flatten().map_or(0, |primary| primary.at);
+    let sound = plain.get(range.start + sound..range.end).unwrap_or_default();
+    let mends = transport.media.fec && payload != Payload::Dtmf && opus::mends_the_one_before(sound);
     match transport.latch(now, header.ssrc) {
         Latch::Same => {}
         Latch::Second => {
@@ -305,6 +311,7 @@ fn judge(
             stream: leg.stream,
         },
         audio_level: transport.media.audio_level,
+        mends,
     })
 }
 
@@ -330,6 +337,7 @@ fn describe(now: u64, leg: &mut Leg, packet: &Packet, late: Option<Late>, slot: 
         voice,
         audio: packet.payload != Payload::Dtmf,
         repaired: late == Some(Late::Asked),
+        mends: packet.mends,
     });
     let mut flags = Flags::default();
     if late == Some(Late::Asked) {
@@ -405,6 +413,7 @@ fn deliver(
             // Blocks of several types cannot be renamed; the listener would take them for something else.
             if red::rename(payload, primary.payload_type, media.opus).is_none() {
                 totals.drop_inside += 1;
+                slot.not_sent(&stamp);
                 return None;
             }
         } else {
@@ -422,12 +431,14 @@ fn deliver(
             }
             slot.packets += 1;
             slot.octets += sound as u64;
+            slot.mending += u64::from(packet.mends && media.fec);
             leg.down.count(sound);
             totals.rtp_forwarded += 1;
             Some((to, sealed))
         }
         Err(_) => {
             totals.drop_seal += 1;
+            slot.not_sent(&stamp);
             None
         }
     }

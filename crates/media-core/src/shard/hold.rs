@@ -166,7 +166,10 @@ pub(super) fn send(
             totals.music_sent += 1;
             out.send(to, Place::Arena(number), sealed);
         }
-        Err(_) => totals.drop_seal += 1,
+        Err(_) => {
+            totals.drop_seal += 1;
+            slot.not_sent(&stamp);
+        }
     }
     Some(())
 }

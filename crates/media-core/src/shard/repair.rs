@@ -182,7 +182,7 @@ impl Shard {
             {
                 continue;
             }
-            leg.up.count_rebuilt();
+            leg.up.count_rebuilt(index);
             totals.repaired_red += 1;
             if bundle.tapped && index >= leg.tap_from {
                 let record = Record {

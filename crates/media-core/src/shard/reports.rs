@@ -1,7 +1,7 @@
 //! RTCP, terminated: what a leg reports is taken, what it needs to know is told it; nothing is passed on.
 //!
-//! Invariant: a cumulative count that we send is truthful. Only `fraction_lost` speaks for the whole path: it is the
-//! worse of the leg's uplink and its listeners' downlinks, so that the speaker's FEC covers them too.
+//! Invariant: a cumulative count that we send is truthful. Only `fraction_lost` speaks for the whole path: it is that of
+//! the leg's uplink and of its worst listener's downlink together, so that the speaker's FEC covers both.
 
 use super::{Owner, Place, Shard, Slot};
 use crate::counters::Reception;
@@ -78,7 +78,7 @@ impl Shard {
         let mut said = 0;
         if let Some(transport) = transport {
             let reception = leg.up.report();
-            said = reception.map_or(0, |reception| reception.fraction_lost.max(worst));
+            said = reception.map_or(0, |reception| of_both(reception.fraction_lost, worst));
             let block = reception
                 .zip(transport.ssrc())
                 .map(|(reception, ssrc)| block(leg, reception, ssrc, said, now));
@@ -99,7 +99,7 @@ impl Shard {
         self.arm_report(place, next);
     }
 
-    /// The largest loss that a present listener of this leg reports, 1/256.
+    /// The largest loss on the way to a present listener of this leg, 1/256.
     fn worst_downlink_of_listeners(&self, now: u64, place: u32) -> u8 {
         let Some(leg) = self.legs.get(place) else { return 0 };
         let Some(room) = self.rooms.get(leg.room) else { return 0 };
@@ -116,6 +116,12 @@ impl super::Config {
         let fraction = ((now % SECOND) << 32) / SECOND;
         self.ntp_at_zero.wrapping_add((now / SECOND) << 32 | fraction)
     }
+}
+
+/// The share that is lost on two ways, one behind the other, 1/256.
+fn of_both(first: u8, second: u8) -> u8 {
+    let (first, second) = (u32::from(first), u32::from(second));
+    (first + second - first * second / 256).min(255) as u8
 }
 
 /// Takes one packet of a leg's compound. `ssrc`: the leg's own stream, if it speaks.
@@ -175,14 +181,14 @@ fn take_blocks(leg: &mut Leg, blocks: Blocks<'_>, now: u64, ntp: u64) {
         let Some((place, slot)) = slots.find(|(_, slot)| slot.ssrc == block.ssrc) else {
             continue;
         };
-        let fed = slot.is_fed();
+        let sent = slot.sent_up_to(block.highest);
         let reception = Reception {
             fraction_lost: block.fraction_lost,
             cumulative_lost: block.cumulative_lost,
             highest: block.highest,
             jitter: block.jitter,
         };
-        leg.down.reported(now, place, reception, fed);
+        leg.down.reported(now, place, reception, sent);
         if let Some(rtt_us) = rtcp::round_trip_us(ntp, &block) {
             leg.down.round_trip(now, rtt_us);
         }
