@@ -89,6 +89,7 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
         Code::OfferLost => (StatusCode::CONFLICT, "The offer went to somebody else or was withdrawn"),
         Code::OfferExpired => (StatusCode::GONE, "The time of the offer is over"),
         Code::IllegalTransition => (StatusCode::CONFLICT, "Not possible in the present state"),
+        Code::TooManyVoices => (StatusCode::CONFLICT, "Too many speak on this call already"),
         Code::Validation => (StatusCode::UNPROCESSABLE_ENTITY, "A field is wrong"),
         Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
         Code::IdempotencyMismatch => (

@@ -236,6 +236,41 @@ async fn relay(server: &Server, met: &mut Met) {
         .await;
 }
 
+/// A conference in which four speak already.
+async fn voices(server: &mut Server, met: &mut Met) {
+    let vera = server.online("vera").await;
+    let offer = server.offer(&vera).await;
+    let accept = format!("/api/support/offers/{}/accept", offer["offerId"].as_str().unwrap());
+    let accepted = server.ask("POST", accept).bearer(&vera).send().await;
+    assert_eq!(accepted.status, 200, "{accepted:?}");
+    server
+        .world
+        .run(
+            "update public.voice_calls set status = 'answered', answered_at = clock_timestamp() where status = 'connecting';
+            insert into helpline.call_intervals (call_id, kind, started_at, actor)
+                select id, 'conference', clock_timestamp(), 'system:test' from public.voice_calls where status = 'answered'",
+        )
+        .await;
+    let mut bosses = Vec::new();
+    for (name, sql) in [
+        (
+            "sue",
+            "update helpline.staff set role = 'supervisor' where staff_name = 'sue'",
+        ),
+        (
+            "sam",
+            "update helpline.staff set role = 'supervisor' where staff_name = 'sam'",
+        ),
+    ] {
+        bosses.push(server.promoted(name, sql).await);
+    }
+    let path = format!("/api/support/call/{}/supervise", offer["callId"].as_str().unwrap());
+    let joins = |boss| server.ask("POST", &path).bearer(boss).json(&json!({ "mode": "barge" }));
+    let fourth = joins(&bosses[0]).send().await;
+    assert_eq!(fourth.status, 200, "{fourth:?}");
+    met.meets(409, "too_many_voices", joins(&bosses[1])).await;
+}
+
 /// Offers that are over, and steps that come too early.
 async fn offers(server: &mut Server, met: &mut Met) {
     let ann = server.online("ann").await;
@@ -314,6 +349,7 @@ async fn every_code_is_met_over_http() {
     malformed(&server, &mut met).await;
     media(&server, &mut met).await;
     recorder(&mut server, &mut met).await;
+    voices(&mut server, &mut met).await;
     offers(&mut server, &mut met).await;
     database(&mut server, &mut met).await;
     assert_eq!(met.0, described(), "left: met, right: described");

@@ -235,6 +235,7 @@ impl Control {
             | Kind::UplinkResumed { .. }
             | Kind::Dtmf { .. }
             | Kind::Announced { .. }
+            | Kind::Unheard { .. }
             | Kind::Quality { .. }
             | Kind::PlanApplied { .. } => None,
         };
@@ -262,6 +263,19 @@ impl Control {
                 recorder.tell(recorder::Message::LegLeft {
                     room: event.room.0,
                     leg: leg.0,
+                    at_ns: event.at,
+                });
+            }
+            Kind::Unheard { leg, voices } => {
+                if !voices.is_empty() {
+                    let (room, leg) = (uuid::Uuid::from_u128(event.room.0), uuid::Uuid::from_u128(leg.0));
+                    let voices = voices.len();
+                    tracing::warn!(call.id = %room, leg.id = %leg, voices, "a leg has no stream for voices that it may hear");
+                }
+                recorder.tell(recorder::Message::Unheard {
+                    room: event.room.0,
+                    leg: leg.0,
+                    voices: voices.iter().map(|voice| voice.0).collect(),
                     at_ns: event.at,
                 });
             }

@@ -259,6 +259,10 @@ pub(crate) fn event(kind: &Kind) -> EventKind {
             supervisor: leg_out(*supervisor),
             heard_by: heard_by.iter().copied().map(leg_out).collect(),
         },
+        Kind::Unheard { leg, voices } => EventKind::Unheard {
+            leg: leg_out(*leg),
+            voices: voices.iter().copied().map(leg_out).collect(),
+        },
         Kind::Quality {
             leg,
             flag: what,

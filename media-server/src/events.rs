@@ -54,6 +54,7 @@ fn decides(kind: &EventKind) -> bool {
         | EventKind::UplinkResumed { .. }
         | EventKind::Dtmf { .. }
         | EventKind::Announced { .. }
+        | EventKind::Unheard { .. }
         | EventKind::PlanApplied { .. }
         | EventKind::Quality { .. } => false,
     }

@@ -18,7 +18,7 @@ use media_core::dtls::{Certificate, Fingerprint};
 use media_core::limits::SLOTS_PER_LEG_MAX;
 use media_core::{TapId, TransportId, sdp};
 use ports::{
-    Answer, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Part, Plan, RecordCommand, Refusal,
+    Answer, Author, Cause, Draining, Later, LegGrant, Load, Media, MediaEvent, Part, Plan, RecordCommand, Refusal,
     RoomSnapshot, Rooms, Sdp, Secret, Thresholds,
 };
 use tokio::sync::Notify;
@@ -109,12 +109,8 @@ impl Shared {
         Registry::new(config.shards, config.legs_per_shard, LEGS_RESERVED_PER_ROOM)
     }
 
-    /// Tells a room's shard something, at once or as soon as it listens. A room that nobody knows has no shard.
-    pub(crate) fn tell_room(&self, room: CallId, command: Command) {
-        self.tell_known(&lock(&self.registry), room, command);
-    }
-
-    /// The same under the registry's lock: nobody forgets the room in between, and what is told of it later comes later.
+    /// Tells a room's shard something, at once or as soon as it listens. A room that nobody knows has no shard. Under the
+    /// registry's lock: nobody forgets the room in between, and what is told of it later comes later.
     pub(crate) fn tell_known(&self, registry: &Registry, room: CallId, command: Command) {
         let shard = registry.shard_of(room);
         let Some((shard, link)) = shard.and_then(|shard| Some((shard, self.shards.get(shard)?))) else {
@@ -350,15 +346,22 @@ impl Media for Plane {
     }
 
     fn plan(&self, plan: Plan) {
-        self.0.take_plan(plan);
+        self.0.take_plan(plan, None);
     }
 
-    fn change_part(&self, id: LegId, part: Part) {
-        let known = lock(&self.0.registry)
+    fn plan_by(&self, plan: Plan, author: Author) {
+        self.0.take_plan(plan, Some(author));
+    }
+
+    fn change_part(&self, id: LegId, part: Part, author: Author) {
+        // Held to the end: a plan of somebody else in between would have his name to it.
+        let mut registry = lock(&self.0.registry);
+        let known = registry
             .change_part(id, part)
             .map(|leg| (leg.room, leg.attached, leg.tap));
         // Who has not attached yet joins as what he is by then.
         let Some((room, true, tap)) = known else { return };
+        self.0.wanted_by(room, &author);
         self.0.recorder.tell(recorder::Message::LegJoined {
             room: room.0,
             leg: id.0,
@@ -370,7 +373,7 @@ impl Media for Plane {
             leg: convert::leg(id),
             part: convert::part(part),
         };
-        self.0.tell_room(room, command);
+        self.0.tell_known(&registry, room, command);
     }
 
     fn set_thresholds(&self, thresholds: Thresholds) {

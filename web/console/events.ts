@@ -58,6 +58,8 @@ const ICONS = {
   "leg.up": signal,
   "leg.uplink_resumed": play,
   "leg.uplink_stalled": micOff,
+  "leg.voices_back": play,
+  "leg.voices_missed": micOff,
   "offer.failed": offline,
   "offer.rejected": headset,
   "offer.rescinded": headset,
@@ -119,7 +121,17 @@ const PARTIES = new Map<unknown, Key>([
   ["agent", "agent"],
   ["customer", "customer"],
   ["partner", "colleague"],
+  ["supervisor", "role.supervisor"],
 ]);
+
+/** Participants by what they are to the call; empty for none and for what is no list. */
+const parties = (told: unknown): string =>
+  (Array.isArray(told) ? told : [])
+    .flatMap((part) => {
+      const word = PARTIES.get(part);
+      return word ? [t(word)] : [];
+    })
+    .join(", ");
 
 /** What is worth knowing beside the name: whose line, which trouble, why. Empty when the name says it all. */
 export function eventDetail(event: CallEvent): string {
@@ -131,11 +143,10 @@ export function eventDetail(event: CallEvent): string {
     if (found) words.push(t(`event.${fact}.${found}` as Key));
   }
   if (data["own"] === true) words.push(t("event.own"));
-  const heardBy = (Array.isArray(data["heardBy"]) ? data["heardBy"] : []).flatMap((part) => {
-    const word = PARTIES.get(part);
-    return word ? [t(word)] : [];
-  });
-  if (heardBy.length > 0) words.push(t("event.heard", { who: heardBy.join(", ") }));
+  const heardBy = parties(data["heardBy"]);
+  if (heardBy) words.push(t("event.heard", { who: heardBy }));
+  const unheard = parties(data["unheard"]);
+  if (unheard) words.push(t("event.unheard", { who: unheard }));
   if (typeof data["packets"] === "number") words.push(t("event.packets", { n: data["packets"] }));
   return words.filter(Boolean).join(", ") || actor(event);
 }
@@ -151,6 +162,7 @@ const BAD: readonly string[] = [
   "call.requeued",
   "leg.away",
   "leg.uplink_stalled",
+  "leg.voices_missed",
   "offer.failed",
   "quality.raised",
   "recording.degraded",

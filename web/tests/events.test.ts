@@ -97,6 +97,9 @@ describe("events of a call", () => {
       eventDetail(event("call.supervision_announced", { part: "supervisor", mode, heardBy }));
     expect(announced(["agent"], "monitor")).toBe("listens, heard by Agent");
     expect(announced(["customer", "agent"], "barge")).toBe("joined, heard by Customer, Agent");
+    const missed = event("leg.voices_missed", { part: "customer", unheard: ["partner", "supervisor"] });
+    expect(eventDetail(missed)).toBe("Customer, did not hear Colleague, Supervisor");
+    expect(eventIsBad(missed)).toBe(true);
   });
 
   test("name the member of staff who did it, and neither the customer nor a part of the server", () => {

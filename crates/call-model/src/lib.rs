@@ -12,6 +12,7 @@ pub mod quality;
 mod refusal;
 pub mod routing;
 pub mod time;
+pub mod voices;
 
 pub use ids::{CallId, LegId, OfferId, RecordingId, SegmentId, StaffId, TeamId, UserId};
 pub use refusal::Refusal;

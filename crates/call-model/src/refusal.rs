@@ -19,11 +19,13 @@ pub enum Refusal {
     AgentFull,
     /// The agent cannot be offered calls now.
     AgentNotRoutable,
+    /// Somebody on the call would have to hear more voices at once than he has streams for.
+    TooManyVoices,
 }
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 8] = [
+    pub const ALL: [Refusal; 9] = [
         Refusal::AlreadyInCall,
         Refusal::OfferLost,
         Refusal::OfferExpired,
@@ -32,6 +34,7 @@ impl Refusal {
         Refusal::NoExtensionLeft,
         Refusal::AgentFull,
         Refusal::AgentNotRoutable,
+        Refusal::TooManyVoices,
     ];
 
     /// Stable snake_case word.
@@ -45,6 +48,7 @@ impl Refusal {
             Refusal::NoExtensionLeft => "no_extension_left",
             Refusal::AgentFull => "agent_full",
             Refusal::AgentNotRoutable => "agent_not_routable",
+            Refusal::TooManyVoices => "too_many_voices",
         }
     }
 }

@@ -3,16 +3,16 @@
 //! Nothing here decides, and nothing here may fail the decision: media keeps the highest plan, closing twice is one.
 
 use call_model::{CallId, LegId};
-use ports::{Cause, Part, Plan, Thresholds};
+use ports::{Author, Cause, Part, Plan, Thresholds};
 use uuid::Uuid;
 
 /// One thing to do after the commit, in the order in which they were noted.
 #[derive(Clone, Debug)]
 pub(crate) enum After {
-    /// Put a plan in force.
-    Plan(Plan),
+    /// Put a plan in force, and who wants what is new in it.
+    Plan(Plan, Author),
     /// A participant is something else to the call from now on.
-    ChangePart(LegId, Part),
+    ChangePart(LegId, Part, Author),
     /// End one leg.
     CloseLeg(LegId, Cause),
     /// The leg is over elsewhere: free what it has at the relay.

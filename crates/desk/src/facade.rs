@@ -238,7 +238,8 @@ impl Desk {
     /// Customer, agent and colleague speak with one another. Twice is once.
     ///
     /// # Errors
-    /// `not_found`, `forbidden`, `illegal_transition` when nobody has answered, `database`.
+    /// `not_found`, `forbidden`, `illegal_transition` when nobody has answered, `too_many_voices` beside supervisors who
+    /// speak, `database`.
     pub async fn consult_merge(&self, caller: &Caller, call: CallId, how: ConsultStep) -> Result<CallView, Refused> {
         self.told(consult::go_on(self.core(), caller, call, Way::Merge, how.reason).await)
     }
@@ -255,7 +256,7 @@ impl Desk {
     ///
     /// # Errors
     /// `not_found`, `forbidden`, `illegal_transition` without two-way sound, `media_full` beside two others,
-    /// `already_in_call` when a takeover finds no free slot, `validation`, `database`.
+    /// `too_many_voices` when somebody would miss a voice, `already_in_call` when a takeover finds no free slot, `validation`, `database`.
     pub async fn supervise(&self, caller: &Caller, call: CallId, wanted: Supervise) -> Result<LegGrant, Refused> {
         self.told(supervise::begin(self.core(), caller, call, wanted.mode, wanted.reason).await)
     }

@@ -21,6 +21,8 @@ pub enum Code {
     OfferExpired,
     /// The state of things does not allow this step.
     IllegalTransition,
+    /// Somebody on the call would have to hear more voices at once than there are streams to him.
+    TooManyVoices,
     /// A field is wrong.
     Validation,
     /// Too many; see `retry_after_s`.
@@ -55,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 23] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -63,6 +65,7 @@ impl Code {
         Code::OfferLost,
         Code::OfferExpired,
         Code::IllegalTransition,
+        Code::TooManyVoices,
         Code::Validation,
         Code::RateLimited,
         Code::IdempotencyMismatch,
@@ -90,6 +93,7 @@ impl Code {
             Code::OfferLost => "offer_lost",
             Code::OfferExpired => "offer_expired",
             Code::IllegalTransition => "illegal_transition",
+            Code::TooManyVoices => "too_many_voices",
             Code::Validation => "validation",
             Code::RateLimited => "rate_limited",
             Code::IdempotencyMismatch => "idempotency_mismatch",
@@ -214,6 +218,12 @@ impl From<call_model::Refusal> for Refused {
             call_model::Refusal::OfferLost => Code::OfferLost,
             call_model::Refusal::OfferExpired => Code::OfferExpired,
             call_model::Refusal::NotYours => Code::Forbidden,
+            call_model::Refusal::TooManyVoices => {
+                return Refused::because(
+                    Code::TooManyVoices,
+                    "somebody on this call would have to hear more than three voices at once",
+                );
+            }
             call_model::Refusal::IllegalTransition
             | call_model::Refusal::NoExtensionLeft
             | call_model::Refusal::AgentFull

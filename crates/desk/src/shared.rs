@@ -124,8 +124,8 @@ impl Core {
     async fn carry_out(&self, after: Vec<After>) {
         for action in after {
             match action {
-                After::Plan(plan) => self.media.plan(plan),
-                After::ChangePart(leg, part) => self.media.change_part(leg, part),
+                After::Plan(plan, author) => self.media.plan_by(plan, author),
+                After::ChangePart(leg, part, author) => self.media.change_part(leg, part, author),
                 After::CloseLeg(leg, cause) => {
                     self.media.close_leg(leg, cause);
                     self.options.ice.close_leg(leg);

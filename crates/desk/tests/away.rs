@@ -224,6 +224,55 @@ async fn a_tone_that_told_of_a_supervisor_is_in_the_calls_history_with_who_heard
 }
 
 #[tokio::test]
+async fn a_voice_that_finds_no_stream_is_in_the_calls_history_and_what_supervisors_miss_is_not_the_agents_to_read() {
+    let Some((mut node, mut eye, agent)) = scene().await else {
+        return;
+    };
+    let (call, _) = node.live_call("u1", &agent).await;
+    let sue = node.supervisor("sue").await;
+    let mode = SuperviseMode::Barge;
+    let granted = node
+        .desk
+        .supervise(&sue, call, Supervise { mode, reason: None })
+        .await
+        .unwrap();
+    let leg = |part| node.media.leg(call, part).unwrap();
+    let supervisor = call_model::LegId(granted.leg_id.as_u128());
+    let (customers, agents) = (leg(Part::Customer), leg(Part::Agent));
+    for (leg, voices) in [
+        (customers, vec![agents, supervisor]),
+        (customers, vec![]),
+        (supervisor, vec![customers]),
+        // Of a leg that is not this call's nothing is said.
+        (call_model::LegId(7), vec![agents]),
+    ] {
+        node.media.happens(call, EventKind::Unheard { leg, voices });
+    }
+    node.until_applied().await;
+    assert_eq!(
+        eye.texts(
+            "select kind || ' ' || (data ->> 'part') || ' ' || coalesce(data ->> 'unheard', '-') from call_events
+            where kind like 'leg.voices%' order by seq"
+        )
+        .await,
+        [
+            r#"leg.voices_missed customer ["agent", "supervisor"]"#,
+            "leg.voices_back customer -",
+            r#"leg.voices_missed supervisor ["customer"]"#
+        ]
+    );
+    let reads = |who: desk::Caller| {
+        let desk = node.desk.clone();
+        async move {
+            let told = desk.call_events(&who, call).await.unwrap().events;
+            told.iter().filter(|event| event.kind.starts_with("leg.voices")).count()
+        }
+    };
+    assert_eq!((reads(agent.clone()).await, reads(sue.clone()).await), (2, 3));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn where_the_house_wants_it_a_customer_has_his_line_up_while_he_waits_and_keeps_it_for_the_call() {
     let Some((mut node, mut eye, agent)) = scene().await else {
         return;

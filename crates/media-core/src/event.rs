@@ -172,6 +172,14 @@ pub enum Kind {
         /// At least one, at most seven.
         heard_by: Vec<LegId>,
     },
+    /// Whom a leg does not hear although the plan lets it: every stream that it negotiated carries somebody else. Told
+    /// whenever that changes.
+    Unheard {
+        /// Which leg would hear.
+        leg: LegId,
+        /// At most seven; none: it hears everybody whom it may hear.
+        voices: Vec<LegId>,
+    },
     /// The leg is over; nothing more comes of it.
     LegDown {
         /// Which leg.

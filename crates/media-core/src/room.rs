@@ -3,7 +3,7 @@
 //! Never touches a packet. Seats are places 0 to 7; a leg keeps its seat for life.
 //!
 //! Invariant: a route exists exactly where an edge does and the listener has a slot for it; two sources never share
-//! a slot.
+//! a slot. An edge without a slot is told ([`Room::missing`]): nobody misses a voice without a word of it.
 
 use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
 use crate::matrix::{self, Announce, Edges, Line, Part, Plan, Seat, Shield, Stance, Tap};
@@ -68,6 +68,9 @@ pub(crate) struct Room {
     pub(crate) audience: u8,
     /// Per seat the slot that a tone has for a moment.
     pub(crate) tones: [u8; LEGS_PER_ROOM_MAX],
+    /// Per seat whom it does not hear though an edge says so: all its slots are taken. Of those whose lines are up; what a
+    /// tone interrupts for a moment is none of it.
+    pub(crate) missing: [u8; LEGS_PER_ROOM_MAX],
 }
 
 /// Bytes at the start of a [`Room`] that a packet needs: most rooms have two seats taken.
@@ -94,6 +97,7 @@ impl Room {
             supervising: [Stance::Waiting; LEGS_PER_ROOM_MAX],
             audience: 0,
             tones: [NO_SLOT; LEGS_PER_ROOM_MAX],
+            missing: [0; LEGS_PER_ROOM_MAX],
         }
     }
 
@@ -106,6 +110,9 @@ impl Room {
     pub(crate) fn leave(&mut self, seat: usize) {
         if let (Some(sitting), Some(tone)) = (self.seats.get_mut(seat), self.tones.get_mut(seat)) {
             (*sitting, *tone) = (None, NO_SLOT);
+        }
+        if let Some(missing) = self.missing.get_mut(seat) {
+            *missing = 0;
         }
     }
 
@@ -179,6 +186,26 @@ impl Room {
             .filter(told)
             .fold(0, |bits, place| bits | 1 << place);
         released
+    }
+
+    /// Whom each seat does not hear though an edge says so; the seats of which that is new, one bit each. To be called after
+    /// [`Room::replan`].
+    pub(crate) fn find_missing(&mut self) -> u8 {
+        let there = |seat: usize| self.seats[seat].is_some_and(|sitting| sitting.line != Line::Joining);
+        let unrouted = |sink: usize| {
+            let sources = (0..LEGS_PER_ROOM_MAX).filter(|&source| {
+                there(source) && self.edges.hears(sink, source) && self.routes[source][sink] == NO_SLOT
+            });
+            sources.fold(0u8, |bits, source| bits | 1 << source)
+        };
+        let mut missing = self.missing;
+        let mut changed = 0;
+        for sink in (0..LEGS_PER_ROOM_MAX).filter(|&sink| there(sink) && self.tones[sink] == NO_SLOT) {
+            let now = unrouted(sink);
+            changed |= u8::from(std::mem::replace(&mut missing[sink], now) != now) << sink;
+        }
+        self.missing = missing;
+        changed
     }
 
     /// Gives a tone a slot of the seat at `sink`, a free one if there is one. Otherwise a voice is interrupted, that of a

@@ -20,7 +20,7 @@ pub use media::{
     Answer, Cause, DTLS_LIMIT_S, Direction, DownlinkSecond, EventKind, Flag, Flags, ICE_LIMIT_S, LegGrant, LegSnapshot,
     LegSummary, Media, MediaEvent, Part, Policy, RecordCommand, Red, Refusal, RoomSnapshot, Sdp,
 };
-pub use plan::{Announce, Plan, Shield, Stance, Tap};
+pub use plan::{Announce, Author, Plan, Shield, Stance, Tap};
 pub use recordings::{
     AudioSlice, Layout, QualitySecond, QualityTrack, RecordingFault, RecordingStep, Recordings, Sound, StepKind,
     StoredFile, Voice, Waveform, WaveformFault,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::load::{Draining, Load, Rooms};
 use crate::relay::Route;
-use crate::{Later, Plan, Secret, Thresholds};
+use crate::{Author, Later, Plan, Secret, Thresholds};
 
 /// What a participant is to the call; decides, with the stances, who hears whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -375,6 +375,14 @@ pub enum EventKind {
         /// At least one, at most seven.
         heard_by: Vec<LegId>,
     },
+    /// Whom a leg does not hear although the plan lets it: every stream that its client offered carries somebody else.
+    /// Told whenever that changes.
+    Unheard {
+        /// Which leg would hear.
+        leg: LegId,
+        /// At most seven; none: it hears everybody whom it may hear.
+        voices: Vec<LegId>,
+    },
     /// The leg is over.
     LegDown {
         /// Which leg.
@@ -531,9 +539,14 @@ pub trait Media: Send + Sync + 'static {
     /// Puts a plan in force.
     fn plan(&self, plan: Plan);
 
+    /// The same, with who wants what is new in it. A plane that writes nothing down need not care.
+    fn plan_by(&self, plan: Plan, _author: Author) {
+        self.plan(plan);
+    }
+
     /// A participant is something else to the call from now on: a colleague who takes it over. His leg goes on. A plane
     /// without legs need not care.
-    fn change_part(&self, _leg: LegId, _part: Part) {}
+    fn change_part(&self, _leg: LegId, _part: Part, _author: Author) {}
 
     /// From where on sound counts as bad, for every call from its next second on. A plane without sound need not care.
     fn set_thresholds(&self, _thresholds: Thresholds) {}

@@ -61,6 +61,15 @@ pub enum Shield {
     On,
 }
 
+/// Who wants a change, and why: for what media writes down of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// A stable word such as `agent` or `system`; never a name.
+    pub role: &'static str,
+    /// The word that was given, or a stable one.
+    pub reason: Option<String>,
+}
+
 /// The whole of who takes part how: never a delta. The highest epoch wins; the same epoch twice is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {

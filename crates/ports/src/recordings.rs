@@ -50,7 +50,7 @@ pub struct Voice {
     pub file: StoredFile,
     /// Share of the time in which he was to be heard that is covered by packets or explained silence, 0 to 1.
     pub coverage: f32,
-    /// When the customer was to hear him, milliseconds from the start.
+    /// When the customer was to hear him and had a stream for it, milliseconds from the start.
     pub heard_ms: Vec<Range<u64>>,
 }
 

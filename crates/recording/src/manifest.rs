@@ -2,6 +2,13 @@
 //!
 //! Never holds a name, an address or a packet. Serialised once: those bytes are what is stored.
 //!
+//! `events` is what happened, in order, each with `at_ms` from the start, `kind` and `value`; with `leg` and `part` where it is
+//! about one participant; and where somebody wanted it with `role`, the word of his role (`customer`, `agent`, `team_lead`,
+//! `supervisor`, `admin`, `super_admin`, `service`, `system`), and `reason`, the word that he gave or a stable one. What
+//! media saw happen (`leg_joined`, `leg_left`, `dropped`, `unheard`, `heard_again`, and an end by `leg_left`) has neither.
+//! Fields come to the form and none goes or changes its meaning: a reader passes over what it does not know, and manifests
+//! of before, without `role` and `reason`, stay what they are.
+//!
 //! Invariant: equal input gives equal bytes, so a repeated attempt finds its own manifest again.
 
 use std::ops::Range;
@@ -9,7 +16,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::master::{Beside, Cause, Hole, LaneSide, Layout, Master};
-use crate::spool::{EventKind, Part, RecordedCall, Way};
+use crate::spool::{By, EventKind, Part, RecordedCall, Way};
 
 /// Name and version of this form.
 pub const FORMAT: &str = "helpline-manifest-1";
@@ -54,7 +61,7 @@ struct Voice {
     object: String,
     leg: String,
     part: &'static str,
-    /// When the customer was to hear it.
+    /// When the customer was to hear it and had a stream for it.
     heard: Vec<Stretch>,
     #[serde(flatten)]
     side: Side,
@@ -76,6 +83,12 @@ struct Happened {
     leg: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<&'static str>,
+    /// Who wanted it, by his role and never by name; nothing for what media saw happen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// Why: the word that he gave, or a stable one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// The manifest; see [`bytes()`].
@@ -136,7 +149,7 @@ pub struct Heard<'a> {
     pub leg: u128,
     /// What he was.
     pub part: Part,
-    /// When the customer was to hear him, milliseconds from the start.
+    /// When the customer was to hear him and had a stream for it, milliseconds from the start.
     pub heard_ms: &'a [Range<u64>],
     /// His file.
     pub file: &'a Beside,
@@ -256,6 +269,8 @@ fn happened(call: &RecordedCall, event: &crate::spool::Event) -> Happened {
         EventKind::Began(Way::Barge) => "barge_began",
         EventKind::Ended(Way::Barge) => "barge_ended",
         EventKind::TookOver => "took_over",
+        EventKind::Unheard => "unheard",
+        EventKind::HeardAgain => "heard_again",
         EventKind::Other(_) => "other",
     };
     Happened {
@@ -264,6 +279,8 @@ fn happened(call: &RecordedCall, event: &crate::spool::Event) -> Happened {
         value: event.value,
         leg: (event.leg != 0).then(|| uuid(event.leg)),
         part: (event.leg != 0).then(|| event.part.word()),
+        role: event.by.as_ref().map(|by| by.role().to_owned()),
+        reason: event.by.as_ref().and_then(By::reason).map(str::to_owned),
     }
 }
 
@@ -281,6 +298,7 @@ mod tests {
             value: 3,
             leg: 0,
             part: Part::Customer,
+            by: None,
         };
         let joined = Event {
             at_ns: 8_000_000_000,
@@ -288,6 +306,7 @@ mod tests {
             value: 0,
             leg: 8,
             part: Part::Partner,
+            by: Some(By::new("agent", Some("loans"))),
         };
         let call = RecordedCall {
             call: 5,
@@ -347,7 +366,7 @@ mod tests {
             serde_json::json!({"at_ms": 2_000, "kind": "paused", "value": 3})
         );
         assert_eq!(read["legs"][0]["part"], "agent");
-        let told = serde_json::json!({"at_ms": 3_000, "kind": "conference_began", "value": 0, "leg": uuid(8), "part": "partner"});
+        let told = serde_json::json!({"at_ms": 3_000, "kind": "conference_began", "value": 0, "leg": uuid(8), "part": "partner", "role": "agent", "reason": "loans"});
         assert_eq!(read["events"][1], told);
         let voice = &read["beside"][0];
         assert_eq!(

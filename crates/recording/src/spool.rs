@@ -24,7 +24,7 @@
 //! |---|---|
 //! | 1 START | recording 16 (0: none) · required u8 · customer_left u8 · start_ns u64 · legs u16 · (leg 16, part u8)… |
 //! | 2 AUDIO | packets u16 · ext_seq u32 · rtp_ts u32 · arrival_ns u64 · entries |
-//! | 3 EVENT | at_ns u64 · kind u8 · value u64 |
+//! | 3 EVENT | at_ns u64 · kind u8 · value u64 · from somebody, if it is of his will: role_len u8 · role · reason_len u16 (0: none) · reason |
 //! | 4 QUALITY | uplink u8 · rows u16 · first_second_ns u64 · rows of 40 bytes |
 //! | 5 END | at_ns u64 · reason_len u8 · reason |
 //!
@@ -73,6 +73,10 @@ pub const BLOCK_SPAN_NS_MAX: u64 = 1_000_000_000;
 pub const NODE_BYTES_MAX: usize = 64;
 /// Longest reason in bytes: reasons are stable words such as `node_crash`.
 pub const REASON_BYTES_MAX: usize = 32;
+/// Longest role in bytes: the longest there is, `super_admin`, and some room.
+pub const ROLE_BYTES_MAX: usize = 16;
+/// Longest word that somebody gives for what he wants, in bytes: the desk takes 64 characters of up to four.
+pub const WORD_BYTES_MAX: usize = 256;
 /// Most legs that one START names: far above what a room may hold.
 pub const LEGS_MAX: usize = 256;
 /// Most rows of one QUALITY block: a minute; the recorder writes sooner.
@@ -247,6 +251,10 @@ pub enum EventKind {
     Ended(Way),
     /// The leg has the call from now on: its part is the agent's.
     TookOver,
+    /// The customer does not hear the leg though he may: his client offered too few streams.
+    Unheard,
+    /// He does again, or may no longer.
+    HeardAgain,
     /// A kind that this version does not know.
     Other(u8),
 }
@@ -267,6 +275,8 @@ impl EventKind {
             EventKind::Began(way) => way.began_code(),
             EventKind::Ended(way) => way.began_code() + 1,
             EventKind::TookOver => 21,
+            EventKind::Unheard => 22,
+            EventKind::HeardAgain => 23,
             EventKind::Other(code) => code,
         }
     }
@@ -294,13 +304,48 @@ impl EventKind {
             19 => EventKind::Began(Way::Barge),
             20 => EventKind::Ended(Way::Barge),
             21 => EventKind::TookOver,
+            22 => EventKind::Unheard,
+            23 => EventKind::HeardAgain,
             other => EventKind::Other(other),
         }
     }
 }
 
+/// Who wanted something, by his role and never by name, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    role: String,
+    reason: Option<String>,
+}
+
+impl By {
+    /// What is longer than [`ROLE_BYTES_MAX`] or [`WORD_BYTES_MAX`] is cut; an empty reason is none.
+    #[must_use]
+    pub fn new(role: &str, reason: Option<&str>) -> By {
+        let cut = |text: &str, bytes: usize| text[..text.floor_char_boundary(bytes)].to_owned();
+        By {
+            role: cut(role, ROLE_BYTES_MAX),
+            reason: reason
+                .map(|word| cut(word, WORD_BYTES_MAX))
+                .filter(|word| !word.is_empty()),
+        }
+    }
+
+    /// A stable word.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The word that he gave, or a stable one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
 /// Something that happened during the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When, monotonic nanoseconds.
     pub at_ns: u64,
@@ -312,6 +357,8 @@ pub struct Event {
     pub leg: u128,
     /// What that leg was then; of no meaning when `leg` is 0.
     pub part: Part,
+    /// Who wanted it; `None` for what media saw happen, and for what was written before this was told.
+    pub by: Option<By>,
 }
 
 /// How a call ended.

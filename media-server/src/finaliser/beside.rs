@@ -16,11 +16,15 @@ use recording::spool::{Event, EventKind, Part, RecordedCall};
 
 use super::make;
 
+/// Nanoseconds that a report of a shard may come behind the plan that it follows: what is left of a span within them, and
+/// in which nothing was said, is none.
+const REPORT_LATE_NS: u64 = 1_000_000_000;
+
 /// One of them, not yet stored.
 pub(super) struct Voice {
     leg: u128,
     part: Part,
-    /// When the customer was to hear him, milliseconds from the start.
+    /// When the customer heard him, but for holds: he was to, and had a stream for it. Milliseconds from the start.
     heard_ms: Vec<Range<u64>>,
     pub(super) file: Beside,
     pub(super) audio: Bytes,
@@ -57,8 +61,8 @@ pub(super) fn make(call: &RecordedCall, assembly: &Assembly<'_>) -> Vec<Voice> {
 }
 
 fn voice(call: &RecordedCall, assembly: &Assembly<'_>, (leg, part): (u128, Part), number: u8) -> Voice {
-    let heard = heard(call, leg, part);
-    let explained = explained(call, leg, Lane::Beside(number), &heard);
+    let meant = meant(call, leg, part);
+    let explained = explained(call, leg, Lane::Beside(number), &meant);
     let mut tags = assembly.tags.to_vec();
     tags.push((PART_TAG, part.word()));
     let assembly = Assembly {
@@ -66,7 +70,8 @@ fn voice(call: &RecordedCall, assembly: &Assembly<'_>, (leg, part): (u128, Part)
         tags: &tags,
         ..*assembly
     };
-    let mut file = master::beside(&assembly, number, &heard);
+    let mut file = master::beside(&assembly, number, &meant);
+    let heard = heard(call, leg, &meant);
     let ms = |ns: u64| ns.saturating_sub(call.start_ns) / 1_000_000;
     Voice {
         leg,
@@ -96,13 +101,44 @@ fn spans(call: &RecordedCall, begins: impl Fn(&Event) -> bool, ends: impl Fn(&Ev
 }
 
 /// When the customer was to hear a leg as this part, but for his holds.
-fn heard(call: &RecordedCall, leg: u128, part: Part) -> Vec<Range<u64>> {
+fn meant(call: &RecordedCall, leg: u128, part: Part) -> Vec<Range<u64>> {
     let own = |event: &Event| event.leg == leg && event.part == part;
     spans(
         call,
         |event| own(event) && matches!(event.kind, EventKind::Began(way) if way.is_heard()),
         |event| own(event) && matches!(event.kind, EventKind::Ended(way) if way.is_heard()),
     )
+}
+
+/// The same without the spans for which his client had no stream. One that begins before a word was said begins with the
+/// span around it: the report of it comes behind the plan.
+fn heard(call: &RecordedCall, leg: u128, meant: &[Range<u64>]) -> Vec<Range<u64>> {
+    let is = |kind: EventKind| move |event: &Event| event.kind == kind && event.leg == leg;
+    let missed = spans(call, is(EventKind::Unheard), |event| {
+        matches!(event.kind, EventKind::HeardAgain | EventKind::LegLeft) && event.leg == leg
+    });
+    let spoke = |span: Range<u64>| {
+        let mut own = call.tracks.iter().filter(|track| track.leg == leg);
+        own.any(|track| track.packets.iter().any(|packet| span.contains(&packet.arrival_ns)))
+    };
+    let mut out = Vec::new();
+    for span in meant {
+        let mut from = span.start;
+        for missed in missed
+            .iter()
+            .filter(|missed| missed.start < span.end && span.start < missed.end)
+        {
+            if missed.start > from && spoke(from..missed.start) {
+                out.push(from..missed.start);
+            }
+            from = from.max(missed.end);
+        }
+        let is_rest = from > span.start && span.end.saturating_sub(from) < REPORT_LATE_NS;
+        if from < span.end && (!is_rest || spoke(from..span.end)) {
+            out.push(from..span.end);
+        }
+    }
+    out
 }
 
 /// The silences that are known: before, between and after the spans in which he was to be heard he was not meant to be;
@@ -157,6 +193,7 @@ mod tests {
             value: 0,
             leg,
             part,
+            by: None,
         }
     }
 
@@ -231,8 +268,9 @@ mod tests {
             event(30, EventKind::Began(Way::Barge), 9, part),
         ];
         let wanted = [10..20, 30..60].map(|span| span.start * SECOND..span.end * SECOND);
-        assert_eq!(heard(&call, 9, part), wanted);
-        assert_eq!(heard(&call, 9, Part::Partner), []);
+        assert_eq!(meant(&call, 9, part), wanted);
+        assert_eq!(meant(&call, 9, Part::Partner), []);
+        assert_eq!(heard(&call, 9, &wanted), wanted);
         let absent = explained(&call, 9, Lane::Beside(0), &wanted);
         let absent: Vec<_> = absent
             .iter()
@@ -241,5 +279,46 @@ mod tests {
         assert_eq!(absent, [(0, 10), (20, 30), (60, 60)]);
         call.events.clear();
         assert_eq!(explained(&call, 9, Lane::Beside(0), &[]), []);
+    }
+
+    #[test]
+    fn what_the_customer_had_no_stream_for_he_did_not_hear() {
+        let mut call = call(3, Some(4), 60);
+        let (leg, part) = (9, Part::Supervisor);
+        let began = event(10, EventKind::Began(Way::Barge), leg, part);
+        let ended = event(40, EventKind::Ended(Way::Barge), leg, part);
+        let report = |second, kind| event(second, kind, leg, part);
+        let (unheard, again) = (EventKind::Unheard, EventKind::HeardAgain);
+        call.tracks = vec![track(leg, Lane::Beside(0), std::slice::from_ref(&(12..40)))];
+        let mut heard_with = |reports: &[Event]| {
+            call.events = [std::slice::from_ref(&began), reports, std::slice::from_ref(&ended)].concat();
+            let meant = meant(&call, leg, part);
+            assert_eq!(meant, [10 * SECOND..40 * SECOND]);
+            let spans = heard(&call, leg, &meant);
+            spans
+                .iter()
+                .map(|span| (span.start / SECOND, span.end / SECOND))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(heard_with(&[]), [(10, 40)]);
+        assert_eq!(
+            heard_with(&[report(20, unheard), report(30, again)]),
+            [(10, 20), (30, 40)]
+        );
+        // The report came behind the plan, and before a word was said.
+        assert_eq!(heard_with(&[report(11, unheard)]), []);
+        assert_eq!(heard_with(&[report(11, unheard), report(20, again)]), [(20, 40)]);
+        // Two such spans.
+        let twice = [
+            report(15, unheard),
+            report(16, again),
+            report(20, unheard),
+            report(22, again),
+        ];
+        assert_eq!(heard_with(&twice), [(10, 15), (16, 20), (22, 40)]);
+        // The end of the plan is told by the desk, that of the want of a stream behind it by the shard.
+        call.events = vec![began.clone(), report(20, unheard), ended.clone(), report(41, again)];
+        let meant = meant(&call, leg, part);
+        assert_eq!(heard(&call, leg, &meant), [10 * SECOND..20 * SECOND]);
     }
 }

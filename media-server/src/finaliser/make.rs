@@ -128,6 +128,8 @@ fn explained(call: &RecordedCall) -> Vec<Explained> {
             | EventKind::Began(_)
             | EventKind::Ended(_)
             | EventKind::TookOver
+            | EventKind::Unheard
+            | EventKind::HeardAgain
             | EventKind::Other(_) => {}
         }
     }
@@ -203,6 +205,7 @@ mod tests {
             value: 0,
             leg,
             part: Part::Agent,
+            by: None,
         }
     }
 

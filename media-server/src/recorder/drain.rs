@@ -182,9 +182,16 @@ impl Drain {
             Message::RoomLive { room, at_ns } => self.with(room, |room| room.live(at_ns)),
             Message::LegLeft { room, leg, at_ns } => self.with(room, |room| room.left(leg, at_ns)),
             Message::Stop { room } => self.with(room, |room| room.stop(now)),
+            Message::Wanted { room, by } => self.with(room, |room| room.wanted_by(by)),
             Message::Hold { room, at_ns, on } => self.with(room, |room| room.hold(at_ns, on)),
             Message::Muted { room, at_ns, legs } => self.with(room, |room| room.mute(at_ns, &legs)),
             Message::Planned { room, at_ns, stances } => self.with(room, |room| room.plan(at_ns, stances)),
+            Message::Unheard {
+                room,
+                leg,
+                voices,
+                at_ns,
+            } => self.with(room, |room| room.unheard(at_ns, leg, &voices)),
             Message::RoomClosed { room, at_ns, cause } => self.with(room, |room| {
                 room.closing.get_or_insert(Closing {
                     at_ns,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use media_core::counters::Second;
 use ports::{Part, Policy, Recorder, Stance};
+use recording::spool::By;
 
 use super::stats::{Figures, Stats};
 
@@ -67,6 +68,13 @@ pub enum Message {
         /// Which room.
         room: u128,
     },
+    /// Whose will the room's changes are that are told next, until another one's are.
+    Wanted {
+        /// Which room.
+        room: u128,
+        /// Who, and why.
+        by: By,
+    },
     /// The customer is on hold from now on, or no longer.
     Hold {
         /// Which room.
@@ -93,6 +101,17 @@ pub enum Message {
         at_ns: u64,
         /// Which legs, and how.
         stances: Vec<(u128, Stance)>,
+    },
+    /// Whom a leg does not hear although it may, for want of a stream, from now on: all of them, whatever was told before.
+    Unheard {
+        /// Which room.
+        room: u128,
+        /// Which leg would hear.
+        leg: u128,
+        /// Whom it does not hear.
+        voices: Vec<u128>,
+        /// When.
+        at_ns: u64,
     },
     /// The room is over.
     RoomClosed {

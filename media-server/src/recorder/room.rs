@@ -12,7 +12,7 @@ use std::ops::Range;
 use media_core::counters::{Direction, Second};
 use ports::Stance;
 use recording::quality_track::{FLAG_UP, FLAGS_SHIFT, Row, mos_steps, tenths};
-use recording::spool::{self, AudioBlock, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
+use recording::spool::{self, AudioBlock, By, Event, EventKind, LEGS_MAX, PacketRef, Part, PushFault, Start, Tag};
 
 use super::way::Course;
 use super::writer::{Batch, Ending};
@@ -107,6 +107,10 @@ pub(super) struct Room {
     beside: Vec<(u128, Part)>,
     /// What START says has changed since it was written.
     changed: bool,
+    /// Whom the customer does not hear for want of a stream.
+    unheard: Vec<u128>,
+    /// Whose will the newest plan is.
+    by: Option<By>,
     events: Vec<Event>,
     dropped: u64,
     dropped_total: u64,
@@ -130,6 +134,8 @@ impl Room {
             stances: Vec::new(),
             beside: Vec::new(),
             changed: true,
+            unheard: Vec::new(),
+            by: None,
             events: Vec::new(),
             dropped: 0,
             dropped_total: 0,
@@ -188,7 +194,7 @@ impl Room {
     pub(super) fn stop(&mut self, at_ns: u64) {
         if self.wanted() {
             self.stopped = true;
-            self.event(at_ns, EventKind::Stopped, None);
+            self.event(at_ns, EventKind::Stopped, None, None);
         }
     }
 
@@ -206,7 +212,8 @@ impl Room {
             }
             (None, false) | (Some(_), true) => return,
         };
-        self.event(at_ns, kind, None);
+        let by = self.by.clone();
+        self.event(at_ns, kind, None, by);
     }
 
     /// Which legs are muted now; told twice it is once.
@@ -216,13 +223,19 @@ impl Room {
             let on = legs.contains(&leg.id);
             if std::mem::replace(&mut leg.muted, on) != on {
                 let kind = if on { EventKind::Muted } else { EventKind::MuteEnded };
-                self.event(at_ns, kind, Some(place));
+                let by = self.by.clone();
+                self.event(at_ns, kind, Some(place), by);
             }
         }
     }
 
-    /// Something happened, to the leg at a place or to the whole call.
-    fn event(&mut self, at_ns: u64, kind: EventKind, place: Option<usize>) {
+    /// Whose will the changes are that are told next.
+    pub(super) fn wanted_by(&mut self, by: By) {
+        self.by = Some(by);
+    }
+
+    /// Something happened, to the leg at a place or to the whole call. `by`: whose will it was, if it was anybody's.
+    fn event(&mut self, at_ns: u64, kind: EventKind, place: Option<usize>, by: Option<By>) {
         let leg = place.and_then(|place| self.legs.get(place));
         self.events.push(Event {
             at_ns,
@@ -230,6 +243,7 @@ impl Room {
             value: 0,
             leg: leg.map_or(0, |leg| leg.id),
             part: leg.map_or(Part::Customer, |leg| leg.part),
+            by,
         });
     }
 
@@ -239,9 +253,10 @@ impl Room {
             // A colleague who takes the call over: from here on his voice is the agent's.
             self.becomes(place, part, at_ns, batch);
             if std::mem::take(&mut self.legs[place].gone) {
-                self.event(at_ns, EventKind::LegJoined, Some(place));
+                self.event(at_ns, EventKind::LegJoined, Some(place), None);
             }
-            self.takes_part(place, at_ns);
+            let by = self.by.clone();
+            self.takes_part(place, at_ns, by.as_ref());
             return Some(place);
         }
         if self.legs.len() >= LEGS_MAX {
@@ -265,19 +280,21 @@ impl Room {
         self.first_ns.get_or_insert(at_ns);
         self.changed = true;
         let place = self.legs.len() - 1;
-        self.event(at_ns, EventKind::LegJoined, Some(place));
+        self.event(at_ns, EventKind::LegJoined, Some(place), None);
+        let by = self.by.clone();
         if follows {
-            self.event(at_ns, EventKind::TookOver, Some(place));
+            self.event(at_ns, EventKind::TookOver, Some(place), by.clone());
         }
-        self.takes_part(place, at_ns);
+        self.takes_part(place, at_ns, by.as_ref());
         Some(place)
     }
 
     pub(super) fn left(&mut self, leg: u128, at_ns: u64) {
         let Some(place) = self.place(leg) else { return };
         if !std::mem::replace(&mut self.legs[place].gone, true) {
-            self.takes_part(place, at_ns);
-            self.event(at_ns, EventKind::LegLeft, Some(place));
+            // Its line is gone: whoever wanted the plan has not wanted this.
+            self.takes_part(place, at_ns, None);
+            self.event(at_ns, EventKind::LegLeft, Some(place), None);
         }
     }
 
@@ -369,6 +386,7 @@ impl Room {
                 value: lost,
                 leg: 0,
                 part: Part::Customer,
+                by: None,
             });
         }
         // A room without order is written down with its first row: most of them never need a START of their own.

@@ -137,6 +137,8 @@ pub(super) struct Work {
     pub(super) at: Timestamp,
     /// Who does it, as in the call's history.
     pub(super) actor: String,
+    /// What he is.
+    pub(super) role: &'static str,
     /// The word that he gave.
     pub(super) word: Option<String>,
 }
@@ -148,6 +150,14 @@ impl Work {
             at: self.at,
             actor: &self.actor,
             reason: self.word.as_deref(),
+        }
+    }
+
+    /// The same as media writes it down: no name.
+    pub(super) fn author(&self) -> ports::Author {
+        ports::Author {
+            role: self.role,
+            reason: self.word.clone(),
         }
     }
 }
@@ -254,18 +264,26 @@ pub(super) async fn load_with(tx: &mut Tx, call: Uuid, others: &[Uuid], act: &Ac
         queue,
         at: act.at.unwrap_or(now).min(now),
         actor: act.actor.label.clone(),
+        role: act.actor.role,
         word: act.word.clone(),
     })
 }
 
 /// Tells media who hears whom, after something beside the call's status has changed.
 pub(super) async fn replan(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
+    replan_for(tx, work, None).await
+}
+
+/// The same. `why`: the stable word where nobody gave one.
+pub(super) async fn replan_for(tx: &mut Tx, work: &mut Work, why: Option<&str>) -> Result<(), Refused> {
     work.row.plan_epoch += 1;
     calls::save(tx.conn(), &work.row).await?;
     let live = legs::live(tx.conn(), work.row.id).await?;
     let modes = modes::of(tx, work.row.id).await?;
-    tx.after
-        .push(After::Plan(rows::plan(&work.row, &live, &work.queue, &modes)));
+    let mut author = work.author();
+    author.reason = author.reason.or_else(|| why.map(str::to_owned));
+    let plan = rows::plan(&work.row, &live, &work.queue, &modes);
+    tx.after.push(After::Plan(plan, author));
     Ok(())
 }
 
@@ -432,15 +450,12 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
     let shield = modes::of(tx, work.row.id).await?.shield;
     work.row.plan_epoch += 1;
     let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part == "customer").collect();
-    tx.after.push(After::Plan(rows::plan(
-        &work.row,
-        &rest,
-        &work.queue,
-        &Modes {
-            shield,
-            ..Modes::default()
-        },
-    )));
+    let modes = Modes {
+        shield,
+        ..Modes::default()
+    };
+    let plan = rows::plan(&work.row, &rest, &work.queue, &modes);
+    tx.after.push(After::Plan(plan, work.author()));
     Ok(())
 }
 

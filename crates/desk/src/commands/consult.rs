@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use call_model::agent::Unfit;
 use call_model::consult::{self, Consult, Heir, RING, State, Step, Why};
+use call_model::voices::{self, Parties};
 use call_model::{CallId, OfferId, StaffId, call, offer};
 use ports::{Cause, Part};
 use serde_json::{Value, json};
@@ -216,8 +217,10 @@ async fn step(
     }
 }
 
-/// All three speak from now on.
+/// All three speak from now on, unless somebody would miss a voice: with supervisors who speak, too, they may be too many.
 async fn merge(tx: &mut Tx, work: &mut Work, consult: Consult, act: &Act) -> Result<(), Refused> {
+    let supervisors = modes::of(tx, work.row.id).await?.supervisions(None);
+    voices::fit(Parties::Three, &supervisors)?;
     take_back(tx, work, act).await?;
     let partner = Uuid::from_u128(consult.partner.0);
     legs::close_intervals(tx.conn(), work.row.id, Some(CONSULT), None, work.change()).await?;
@@ -268,7 +271,7 @@ async fn hand_over(
     for held in work.offers.iter_mut().filter(|held| held.id == offer) {
         held.kind = offers::PRIMARY.to_owned();
     }
-    owner::promote_leg(tx, &leg).await?;
+    owner::promote_leg(tx, work, &leg).await?;
     apply::replan(tx, work).await?;
     let data = json!({ "from": before, "to": name_of(tx, Some(agent)).await? });
     let data = with_reason(data, act);
@@ -371,7 +374,7 @@ async fn over(tx: &mut Tx, call: Uuid, partner: Uuid, why: Why, act: &Act) -> Re
 /// Ends the consultation of a call that goes on with its agent.
 pub(super) async fn end(tx: &mut Tx, work: &mut Work, why: Why, act: &Act) -> Result<(), Refused> {
     let partner = close(tx, work, why, act).await?;
-    apply::replan(tx, work).await?;
+    apply::replan_for(tx, work, Some(why.word())).await?;
     let data = json!({ "reason": why.word(), "to": name_of(tx, partner).await? });
     say(tx, work, "call.consult_ended", "call.consult_ended", act, data).await
 }

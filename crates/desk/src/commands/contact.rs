@@ -112,8 +112,20 @@ async fn left_for_himself(tx: &mut Tx, caller: &Caller, call: Uuid, act: &Act) -
 pub(crate) struct Granted {
     grant: ports::LegGrant,
     plan: ports::Plan,
+    /// Who wants what is new in it; `None` where it names a leg that joins and changes nothing else.
+    author: Option<ports::Author>,
     record: Option<ports::RecordCommand>,
     expires_at: Time,
+}
+
+impl Granted {
+    /// The same, and its plan is of somebody's will.
+    pub(super) fn by(self, author: ports::Author) -> Granted {
+        Granted {
+            author: Some(author),
+            ..self
+        }
+    }
 }
 
 /// The right to attach one's own leg; asked again, a fresh right for the same leg.
@@ -231,6 +243,7 @@ pub(super) async fn granted(
     Ok(Granted {
         grant,
         plan: rows::plan(row, &all, queue, &modes::of(tx, row.id).await?),
+        author: None,
         record: recording.and_then(|recording| rows::record(recording, queue)),
         expires_at: Time(tx.now.plus(Span::seconds(i64::from(rows::FIRST_OFFER_S)))),
     })
@@ -250,7 +263,10 @@ pub(crate) async fn hand_out(core: &Arc<Core>, granted: Granted) -> Result<LegGr
     };
     let room = granted.grant.room;
     core.media.admit(granted.grant).await?;
-    core.media.plan(granted.plan);
+    match granted.author {
+        Some(author) => core.media.plan_by(granted.plan, author),
+        None => core.media.plan(granted.plan),
+    }
     if let Some(command) = granted.record {
         core.media.record(room, command);
     }

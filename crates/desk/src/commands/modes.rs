@@ -4,6 +4,7 @@
 //! Read from the open intervals each time, so nothing about it need be remembered; whether supervisors are announced, from
 //! the settings.
 
+use call_model::voices::{Parties, Supervision};
 use ports::{Announce, Shield, Stance};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
@@ -31,6 +32,31 @@ pub(crate) struct Modes {
     pub(crate) announce: Announce,
     /// Whether pressed keys are kept from everybody.
     pub(crate) shield: Shield,
+}
+
+impl Modes {
+    /// Who speaks with one another.
+    pub(crate) const fn parties(&self) -> Parties {
+        if self.conference { Parties::Three } else { Parties::Two }
+    }
+
+    /// How supervisors take part, but for the one with this leg.
+    pub(crate) fn supervisions(&self, but: Option<Uuid>) -> Vec<Supervision> {
+        let others = self.supervisors.iter().filter(|(leg, _)| Some(*leg) != but);
+        others
+            .map(|(_, stance)| match stance {
+                Stance::Whisper => Supervision::Whisper,
+                Stance::Barge => Supervision::Barge,
+                Stance::Waiting
+                | Stance::Queued
+                | Stance::Talk
+                | Stance::Muted
+                | Stance::Held
+                | Stance::Consult
+                | Stance::Listen => Supervision::Listen,
+            })
+            .collect()
+    }
 }
 
 /// How it stands now.
@@ -84,6 +110,16 @@ pub(crate) fn mode_of(word: Option<&str>) -> SuperviseMode {
         Some("whisper") => SuperviseMode::Whisper,
         Some("barge") => SuperviseMode::Barge,
         _ => SuperviseMode::Monitor,
+    }
+}
+
+/// The same as the rule of voices has it; who takes the call over supervises no more.
+pub(crate) const fn supervision(mode: SuperviseMode) -> Option<Supervision> {
+    match mode {
+        SuperviseMode::Monitor => Some(Supervision::Listen),
+        SuperviseMode::Whisper => Some(Supervision::Whisper),
+        SuperviseMode::Barge => Some(Supervision::Barge),
+        SuperviseMode::Takeover => None,
     }
 }
 

@@ -55,9 +55,12 @@ pub(super) async fn end_leg(tx: &mut Tx, work: &Work, leg: &LegRow, cause: Cause
 }
 
 /// The colleague's leg is the agent's from now on.
-pub(super) async fn promote_leg(tx: &mut Tx, leg: &LegRow) -> Result<(), Refused> {
+pub(super) async fn promote_leg(tx: &mut Tx, work: &Work, leg: &LegRow) -> Result<(), Refused> {
     legs::change_part(tx.conn(), leg.id, "agent").await?;
-    tx.after
-        .push(After::ChangePart(call_model::LegId(leg.id.as_u128()), Part::Agent));
+    tx.after.push(After::ChangePart(
+        call_model::LegId(leg.id.as_u128()),
+        Part::Agent,
+        work.author(),
+    ));
     Ok(())
 }

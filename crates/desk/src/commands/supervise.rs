@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use call_model::{CallId, StaffId, call};
+use call_model::{CallId, StaffId, call, voices};
 use ports::{Cause, Part};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -81,7 +81,8 @@ pub(crate) async fn begin(
                 let leg = leg_for(&core_in, tx, &mut work, staff, mode, &act).await?;
                 let mut grant = rows::grant(&core_in, &leg, Part::Supervisor);
                 grant.uplink = modes::speaks(mode);
-                contact::granted(tx, &work.row, &work.queue, grant).await
+                let granted = contact::granted(tx, &work.row, &work.queue, grant).await?;
+                Ok(granted.by(work.author()))
             })
         })
         .await?;
@@ -113,9 +114,12 @@ async fn leg_for(
             legs::renew(tx.conn(), own.id, now).await?;
             return Ok((*own).clone());
         }
+        finds_streams(tx, work, mode, Some(own.id)).await?;
         leave(tx, work, own, Cause::Replaced).await?;
     } else if supervisors.len() >= SUPERVISORS_PER_CALL_MAX {
         return Err(Refused::because(Code::MediaFull, "two supervisors are on this call").retry_after(RETRY_S));
+    } else {
+        finds_streams(tx, work, mode, None).await?;
     }
     let leg = LegRow {
         id: Uuid::from_u128(core.fresh_id()),
@@ -137,6 +141,16 @@ async fn leg_for(
     }
     events::call_event(tx.conn(), work.row.id, kind, work.at, &act.actor.label, &data).await?;
     Ok(leg)
+}
+
+/// Refuses a supervisor whose voice, or whose ear, would make one too many: nobody may miss a voice without knowing.
+/// `own`: the leg that he has now and gives up. Decided under the call's lock, so two at once cannot both find a stream.
+async fn finds_streams(tx: &mut Tx, work: &Work, mode: SuperviseMode, own: Option<Uuid>) -> Result<(), Refused> {
+    let present = modes::of(tx, work.row.id).await?;
+    let mut supervisors = present.supervisions(own);
+    supervisors.extend(modes::supervision(mode));
+    voices::fit(present.parties(), &supervisors)?;
+    Ok(())
 }
 
 /// Seconds after which asking again makes sense: a supervisor listens for minutes.

@@ -141,6 +141,7 @@ async fn happen(core: &Core, tx: &mut Tx, row: &CallRow, kind: &EventKind, at: T
         EventKind::UplinkResumed { leg } => note_leg(tx, row, leg.0, "leg.uplink_resumed", at).await,
         EventKind::Dtmf { leg } => note_leg(tx, row, leg.0, "leg.dtmf", at).await,
         EventKind::Announced { supervisor, heard_by } => announced(tx, row, supervisor.0, heard_by, at).await,
+        EventKind::Unheard { leg, voices } => unheard(tx, row, leg.0, voices, at).await,
         EventKind::LegDown { leg, cause, summary } => down(core, tx, row, leg.0, *cause, summary, at).await,
         EventKind::Quality {
             leg,
@@ -200,6 +201,28 @@ async fn announced(
         data["mode"] = json!(mode);
     }
     note(tx, row, "call.supervision_announced", at, &data).await
+}
+
+/// Whom a participant does not hear though he may, because his client offered too few streams; or that he hears all.
+async fn unheard(tx: &mut Tx, row: &CallRow, leg: u128, voices: &[LegId], at: Timestamp) -> Result<(), Refused> {
+    let Some(leg) = leg_of(tx, row, leg).await? else {
+        return Ok(());
+    };
+    let mut parts = Vec::new();
+    for voice in voices {
+        parts.extend(leg_of(tx, row, voice.0).await?.map(|voice| voice.part));
+    }
+    let mut data = about(&leg);
+    if leg.part == "supervisor" {
+        // The agent reads of his supervisors only where the house tells him of them.
+        data = supervise::told(tx, None).await?;
+        data["legId"] = json!(leg.id);
+    }
+    if voices.is_empty() {
+        return note(tx, row, "leg.voices_back", at, &data).await;
+    }
+    data["unheard"] = json!(parts);
+    note(tx, row, "leg.voices_missed", at, &data).await
 }
 
 /// A room goes live once. When a call has come back to the queue, the next agent's sound is told by the legs alone.

@@ -130,7 +130,7 @@ impl ports::Media for FakeMedia {
         self.tell(Told::Plan(plan));
     }
 
-    fn change_part(&self, leg: LegId, part: ports::Part) {
+    fn change_part(&self, leg: LegId, part: ports::Part, _: ports::Author) {
         self.tell(Told::Part(leg, part));
     }
 

@@ -316,6 +316,25 @@ impl Shard {
         self.mark_tapped(place);
         self.hold_or_resume(now, place);
         self.tell_of_supervisors(now, place);
+        self.tell_of_missing(now, place);
+    }
+
+    /// Tells of each ear that misses another set of voices than before, for want of slots.
+    fn tell_of_missing(&mut self, now: u64, place: u32) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        let changed = room.find_missing();
+        let id = |seat: usize| room.seats.get(seat).copied().flatten().map(|sitting| sitting.id);
+        let ears = (0..LEGS_PER_ROOM_MAX).filter(|ear| changed >> ear & 1 == 1);
+        let told: Vec<_> = ears
+            .filter_map(|ear| {
+                let missing = room.missing.get(ear).copied()?;
+                let voices = (0..LEGS_PER_ROOM_MAX).filter(|voice| missing >> voice & 1 == 1);
+                Some((id(ear)?, voices.filter_map(id).collect()))
+            })
+            .collect();
+        for (leg, voices) in told {
+            self.event(now, place, Kind::Unheard { leg, voices });
+        }
     }
 
     /// The room with this id, made if it is new.

@@ -26,6 +26,7 @@ mod repair;
 mod reports;
 mod shield;
 mod tone;
+mod voices;
 mod waiting;
 
 use media_core::LegId;

@@ -291,6 +291,10 @@ impl Judge {
                 assert!(!heard_by.is_empty() && heard_by.iter().all(|leg| self.is_living(*leg)));
                 self.verdicts.announced += 1;
             }
+            Kind::Unheard { leg, voices } => {
+                self.living(*leg);
+                assert!(voices.iter().all(|voice| voice != leg && self.is_living(*voice)));
+            }
             Kind::RoomLive | Kind::PlanApplied { .. } | Kind::Quality { leg: None, .. } => {}
         }
     }

@@ -192,7 +192,7 @@ fn piece(body: &Body<'_>, from: &Bytes) -> Piece {
                 })
                 .collect(),
         ),
-        Body::Event(event) => Piece::Event(*event),
+        Body::Event(event) => Piece::Event(event.clone()),
         Body::Quality(quality) => Piece::Quality {
             uplink: quality.uplink,
             first_second_ns: quality.first_second_ns,

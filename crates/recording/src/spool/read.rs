@@ -9,10 +9,10 @@ use std::ops::Range;
 
 use super::varint::{Cursor, unzigzag};
 use super::{
-    BLOCK_FRAME_BYTES, BLOCK_HEAD_BYTES, BLOCK_MAGIC, BODY_BYTES_MAX, End, Event, EventKind, LEGS_MAX, NODE_BYTES_MAX,
-    PAYLOAD_BYTES_MAX, PacketRef, Part, REASON_BYTES_MAX, ROWS_MAX, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC,
-    SEGMENT_VERSION, SegmentHeader, Start, TYPE_AUDIO, TYPE_END, TYPE_EVENT, TYPE_QUALITY, TYPE_START, Tag,
-    VERSION_PLAIN,
+    BLOCK_FRAME_BYTES, BLOCK_HEAD_BYTES, BLOCK_MAGIC, BODY_BYTES_MAX, By, End, Event, EventKind, LEGS_MAX,
+    NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, PacketRef, Part, REASON_BYTES_MAX, ROLE_BYTES_MAX, ROWS_MAX,
+    SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENT_VERSION, SegmentHeader, Start, TYPE_AUDIO, TYPE_END, TYPE_EVENT,
+    TYPE_QUALITY, TYPE_START, Tag, VERSION_PLAIN, WORD_BYTES_MAX,
 };
 use crate::packet::Flags;
 use crate::quality_track::{ROW_BYTES, Row};
@@ -355,6 +355,7 @@ fn parse<'a>(kind: u8, tag: &Tag, body: &'a [u8]) -> Option<Body<'a>> {
             value: at.u64()?,
             leg: tag.leg,
             part: tag.part,
+            by: by(&mut at)?,
         }),
         TYPE_QUALITY => {
             let uplink = at.u8()? != 0;
@@ -381,6 +382,19 @@ fn parse<'a>(kind: u8, tag: &Tag, body: &'a [u8]) -> Option<Body<'a>> {
         _ => return None,
     };
     at.is_empty().then_some(body)
+}
+
+/// Who wanted an event; nothing follows where nobody did.
+fn by(at: &mut Cursor<'_>) -> Option<Option<By>> {
+    if at.is_empty() {
+        return Some(None);
+    }
+    let len = usize::from(at.u8()?);
+    let role = at.bytes(len).filter(|_| len <= ROLE_BYTES_MAX)?;
+    let len = usize::from(at.u16()?);
+    let reason = at.bytes(len).filter(|_| len <= WORD_BYTES_MAX)?;
+    let (role, reason) = (std::str::from_utf8(role).ok()?, std::str::from_utf8(reason).ok()?);
+    Some(Some(By::new(role, Some(reason))))
 }
 
 fn start(at: &mut Cursor<'_>) -> Option<Start> {

@@ -121,6 +121,13 @@ pub fn event(out: &mut Vec<u8>, tag: Tag, event: &Event) {
         out.extend_from_slice(&event.at_ns.to_le_bytes());
         out.push(event.kind.code());
         out.extend_from_slice(&event.value.to_le_bytes());
+        if let Some(by) = &event.by {
+            let reason = by.reason().unwrap_or_default();
+            out.push(by.role().len() as u8);
+            out.extend_from_slice(by.role().as_bytes());
+            out.extend_from_slice(&(reason.len() as u16).to_le_bytes());
+            out.extend_from_slice(reason.as_bytes());
+        }
     });
 }
 

@@ -5,7 +5,7 @@
 
 use ports::Stance;
 use recording::BESIDE_MAX;
-use recording::spool::{AudioBlock, Event, EventKind, PacketRef, Part, Tag};
+use recording::spool::{AudioBlock, By, Event, EventKind, PacketRef, Part, Tag};
 
 use super::super::way;
 use super::super::writer::Batch;
@@ -15,13 +15,32 @@ impl Room {
     /// How everybody takes part from now on.
     pub(in super::super) fn plan(&mut self, at_ns: u64, stances: Vec<(u128, Stance)>) {
         self.stances = stances;
+        let by = self.by.clone();
         for place in 0..self.legs.len() {
-            self.takes_part(place, at_ns);
+            self.takes_part(place, at_ns, by.as_ref());
         }
     }
 
-    /// Tells how the leg at `place` takes part, if that is new.
-    pub(super) fn takes_part(&mut self, place: usize, at_ns: u64) {
+    /// Whom a leg does not hear though it may. Only the customer's ear matters: a recording says what he heard.
+    pub(in super::super) fn unheard(&mut self, at_ns: u64, leg: u128, voices: &[u128]) {
+        let is_customer = |place: usize| self.legs[place].part == Part::Customer;
+        if !self.place(leg).is_some_and(is_customer) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.unheard, voices.to_vec());
+        let ended = before.iter().filter(|voice| !voices.contains(voice));
+        let began = voices.iter().filter(|voice| !before.contains(voice));
+        let told = ended.map(|voice| (*voice, EventKind::HeardAgain));
+        let told: Vec<_> = told.chain(began.map(|voice| (*voice, EventKind::Unheard))).collect();
+        for (voice, kind) in told {
+            if let Some(place) = self.place(voice) {
+                self.event(at_ns, kind, Some(place), None);
+            }
+        }
+    }
+
+    /// Tells how the leg at `place` takes part, if that is new. `by`: whose will that is.
+    pub(super) fn takes_part(&mut self, place: usize, at_ns: u64, by: Option<&By>) {
         let leg = &mut self.legs[place];
         let planned = self.stances.iter().find(|(id, _)| *id == leg.id && !leg.gone);
         let way = planned.and_then(|(_, stance)| way::of(leg.part, *stance));
@@ -34,6 +53,7 @@ impl Room {
                 value: 0,
                 leg,
                 part,
+                by: by.cloned(),
             });
         }
     }
@@ -81,7 +101,8 @@ impl Room {
         leg.part = part;
         self.changed = true;
         if part == Part::Agent {
-            self.event(at_ns, EventKind::TookOver, Some(place));
+            let by = self.by.clone();
+            self.event(at_ns, EventKind::TookOver, Some(place), by);
         }
     }
 

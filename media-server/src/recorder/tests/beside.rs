@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use media_core::tap::Flags as TapFlags;
 use ports::Stance;
-use recording::spool::{EventKind, Part, RecordedCall, Way};
+use recording::spool::{By, EventKind, Part, RecordedCall, Way};
 use recording::{BESIDE_MAX, Flags, Lane, Packet};
 
 use super::super::*;
@@ -172,6 +172,91 @@ fn a_supervisor_is_kept_only_while_he_joins_and_his_ways_are_told() {
     events.push(EventKind::LegLeft);
     let kinds: Vec<_> = told(&call, SUPERVISOR).into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, events);
+}
+
+/// Whom the leg of room 1 does not hear.
+fn misses(rig: &mut Rig, ear: u128, voices: &[u32], at_ns: u64) {
+    rig.told.push_back(Message::Unheard {
+        room: 1,
+        leg: ear,
+        voices: voices.iter().map(|tap| u128::from(*tap)).collect(),
+        at_ns,
+    });
+}
+
+#[test]
+fn a_voice_for_which_the_customer_has_no_stream_is_told_and_kept() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.turn();
+    let at = rig.now.get();
+    joins(&mut rig, COLLEAGUE, ports::Part::Partner, at);
+    planned(&mut rig, false, &[(COLLEAGUE, Stance::Talk)], at);
+    // The agent's ear is not what a recording tells of.
+    misses(&mut rig, leg(1, 1), &[COLLEAGUE], at);
+    for voices in [&[COLLEAGUE][..], &[COLLEAGUE], &[]] {
+        misses(&mut rig, leg(1, 0), voices, at);
+    }
+    says(&mut rig, COLLEAGUE, 1, at);
+    let call = finished(&mut rig);
+    let kinds: Vec<_> = told(&call, COLLEAGUE).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::Began(Way::Conference),
+            EventKind::Unheard,
+            EventKind::HeardAgain
+        ],
+        "told twice it is once"
+    );
+    assert_eq!(
+        kept(&call)[&(u128::from(COLLEAGUE), Lane::Beside(0))],
+        [1],
+        "it was said to him"
+    );
+}
+
+#[test]
+fn what_somebody_wants_is_told_with_his_role_and_word_and_what_happens_without_is_not() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    rig.room(1, true);
+    rig.turn();
+    let at = rig.now.get();
+    joins(&mut rig, SUPERVISOR, ports::Part::Supervisor, at);
+    let wants = |rig: &mut Rig, role: &str, word: Option<&str>| {
+        rig.told.push_back(Message::Wanted {
+            room: 1,
+            by: By::new(role, word),
+        });
+    };
+    wants(&mut rig, "supervisor", Some("training"));
+    planned(&mut rig, false, &[(SUPERVISOR, Stance::Barge)], at);
+    wants(&mut rig, "agent", None);
+    planned(&mut rig, true, &[(SUPERVISOR, Stance::Barge)], at);
+    rig.turn();
+    rig.told.push_back(Message::LegLeft {
+        room: 1,
+        leg: u128::from(SUPERVISOR),
+        at_ns: at,
+    });
+    let call = finished(&mut rig);
+    let by = |kind| {
+        let event = call.events.iter().find(|event| event.kind == kind);
+        event.expect("it happened").by.clone()
+    };
+    assert_eq!(
+        by(EventKind::Began(Way::Barge)),
+        Some(By::new("supervisor", Some("training")))
+    );
+    assert_eq!(by(EventKind::Held), Some(By::new("agent", None)));
+    assert_eq!(
+        by(EventKind::Ended(Way::Barge)),
+        None,
+        "his line was gone, nobody ended it"
+    );
+    assert_eq!(by(EventKind::LegJoined), None);
 }
 
 #[test]

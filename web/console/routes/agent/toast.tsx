@@ -16,6 +16,7 @@ function text(notice: Notice): string {
   if (notice.key === "mic") return t((MIC.includes(notice.code) ? `mic.${notice.code}` : "mic.mic_busy") as Key);
   if (notice.key === "presence_server")
     return t((PRESENCE.includes(notice.code) ? `presence_server.${notice.code}` : "presence_server.other") as Key);
+  if (notice.code === "too_many_voices") return t("notice.too_many_voices");
   const name = notice.name ?? "";
   return t(`notice.${notice.key}` as Key, { name: name || t("colleague") });
 }
