@@ -216,7 +216,13 @@ impl<T: TapSink> Worker<T> {
             match catch_unwind(AssertUnwindSafe(|| shard.command(now, command))) {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => self.not_done(now, refused, added),
-                Err(_) => self.bury(now),
+                Err(_) => {
+                    let buried = self.bury(now);
+                    // A leg that broke before it was in the tables is told by nobody else.
+                    if let Some((room, leg)) = added.filter(|(_, leg)| buried != Some(*leg)) {
+                        self.never_was(now, room, leg, Cause::Panic);
+                    }
+                }
             }
             if self.shard.must_flush() {
                 self.flush(gauges);
@@ -232,6 +238,11 @@ impl<T: TapSink> Worker<T> {
         let Some((room, leg)) = added.filter(|_| refused != Refused::LegExists) else {
             return;
         };
+        self.never_was(now, room, leg, Cause::Limit);
+    }
+
+    /// Tells the end of a leg that the engine does not have.
+    fn never_was(&mut self, now: u64, room: RoomId, leg: LegId, cause: Cause) {
         self.refused.push_back(Event {
             room,
             // The outbox numbers events anew, and the engine has numbered none for this one.
@@ -239,7 +250,7 @@ impl<T: TapSink> Worker<T> {
             at: now,
             kind: Kind::LegDown {
                 leg,
-                cause: Cause::Limit,
+                cause,
                 summary: Summary::default(),
             },
         });
@@ -339,11 +350,12 @@ impl<T: TapSink> Worker<T> {
         }
     }
 
-    /// After a panic: the leg goes, everybody else stays.
-    fn bury(&mut self, now: u64) {
-        let leg = self.shard.remove_after_panic(now);
-        let leg = leg.map(|leg| uuid::Uuid::from_u128(leg.0));
+    /// After a panic: the leg goes, everybody else stays. Which one it was, if somebody was being worked on.
+    fn bury(&mut self, now: u64) -> Option<LegId> {
+        let gone = self.shard.remove_after_panic(now);
+        let leg = gone.map(|leg| uuid::Uuid::from_u128(leg.0));
         tracing::error!(shard = self.number, ?leg, "a defect ended a leg");
+        gone
     }
 
     fn flush(&mut self, gauges: &mut Gauges) {

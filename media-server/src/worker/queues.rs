@@ -8,7 +8,7 @@ use crate::plane::ShardLink;
 use media_core::command::AddLeg;
 use media_core::limits::{CONSENT, JOBS_MAX};
 use media_core::matrix::Part;
-use media_core::shard::Config;
+use media_core::shard::{Config, Stage};
 use testkit::bed::Client;
 
 /// A worker that nobody runs, with the ends of its queues.
@@ -142,4 +142,48 @@ fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not
     };
     assert_eq!(events, [(RoomId(5), down)]);
     assert_eq!(worker.shard.legs(), 1);
+}
+
+#[test]
+fn a_leg_that_breaks_as_it_comes_is_told_down_once_wherever_it_broke() {
+    for stage in [Stage::Command, Stage::Joining] {
+        let Rig {
+            mut worker,
+            link,
+            reports,
+        } = rig();
+        let (struck, other) = (Client::new(1, Part::Customer), Client::new(2, Part::Agent));
+        worker.shard.break_at(stage, struck.leg);
+        for client in [&struck, &other] {
+            let add = AddLeg {
+                room: RoomId(5),
+                leg: client.leg,
+                part: client.part,
+                tap: client.tap,
+                transport: client.transport(),
+            };
+            assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+        }
+        worker.take_commands(9, &mut Gauges::default());
+        worker.hand_on(9, &mut Held::default());
+        let ends: Vec<_> = reports
+            .try_iter()
+            .filter_map(|(_, report)| match report {
+                Report::Event(Event {
+                    room,
+                    kind: Kind::LegDown { leg, cause, .. },
+                    ..
+                }) => Some((room, leg, cause)),
+                Report::Event(_) | Report::Second(_) | Report::Totals(..) => None,
+            })
+            .collect();
+        assert_eq!(ends, [(RoomId(5), struck.leg, Cause::Panic)], "{stage:?}");
+        let tables = worker.shard.tables();
+        assert_eq!(
+            (tables.legs, tables.transports, tables.ufrags),
+            (1, 1, 1),
+            "{stage:?}: nothing of it is left"
+        );
+        assert_eq!(worker.shard.totals().panics, 1);
+    }
 }

@@ -27,7 +27,7 @@ impl Shard {
         #[cfg(feature = "faults")]
         {
             self.fault.enter(super::Stage::Command);
-            command.leg().into_iter().for_each(|leg| self.fault.meet(leg));
+            command.subject().into_iter().for_each(|leg| self.fault.meet(leg));
         }
         let result = match command {
             Command::AddLeg(add) => self.add_leg(now, &add),
@@ -65,9 +65,16 @@ impl Shard {
         };
         let leg = self.legs.insert(Leg::new(add, room, seat, now));
         self.by_leg.insert(add.leg, leg);
+        // From here on a defect ends it, or it would be half there for good.
+        self.current = Some(leg);
         let transport = self.insert_transport(now, leg, &add.transport);
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.transport = Some(transport);
+        }
+        #[cfg(feature = "faults")]
+        {
+            self.fault.enter(super::Stage::Joining);
+            self.fault.meet(add.leg);
         }
         self.sit(now, room, seat, leg);
         Ok(())

@@ -15,8 +15,10 @@ pub enum Stage {
     Relayed,
     /// A timer of the leg.
     Tick,
-    /// A command about the leg.
+    /// A command about the leg, before it has changed anything.
     Command,
+    /// The leg is new: in the tables, and not yet in its room.
+    Joining,
 }
 
 /// What is planned, and at which stage the shard is.
