@@ -21,7 +21,7 @@ impl Shared {
                 leg: convert::leg(id),
                 cause: media_core::event::Cause::HangUp,
             };
-            return self.link(shard)?.tell(command);
+            return self.tell_or_refuse(shard, command);
         }
         registry.remove_leg(id);
         Ok(())

@@ -78,12 +78,13 @@ impl Shared {
         }
         let ice = fresh_ice(ufrag)?;
         let link = self.link(shard)?;
-        link.tell(Command::Restart {
+        let restart = Command::Restart {
             leg: convert::leg(id),
             // A fragment carries none (RFC 8840 §4.4); a WHIP session has one page.
             fingerprint: None,
             ice: Box::new(ice.clone()),
-        })?;
+        };
+        self.tell_or_refuse(shard, restart)?;
         let mid = fragment.mid.as_deref();
         let answer = sdp::restart_fragment(&ice.local_ufrag, &ice.local_pwd, mid, &link.candidates);
         leg.ice = Some(ice);

@@ -26,6 +26,23 @@ pub(crate) fn hand_over(
     }
 }
 
+/// Hands over one more command to this shard, unless something waits for it that was said before. `hand`: to the shard, or
+/// back when its queue is full.
+///
+/// # Errors
+/// The command, for whoever can say no to somebody.
+pub(crate) fn hand_or_refuse(
+    pending: &VecDeque<(usize, Command)>,
+    shard: usize,
+    command: Command,
+    hand: impl FnOnce(Command) -> Result<(), Command>,
+) -> Result<(), Command> {
+    if pending.iter().any(|(waiting, _)| *waiting == shard) {
+        return Err(command);
+    }
+    hand(command)
+}
+
 #[cfg(test)]
 mod tests {
     use media_core::RoomId;
@@ -79,5 +96,26 @@ mod tests {
             pending.iter().map(|(_, command)| room(command)).collect::<Vec<_>>(),
             [3]
         );
+    }
+
+    #[test]
+    fn who_can_be_refused_overtakes_nobody_who_waits() {
+        let mut pending: VecDeque<_> = [(1, command(7))].into();
+        let mut taken = Vec::new();
+        let mut hand = |command: Command| {
+            taken.push(room(&command));
+            Ok(())
+        };
+        let refused = hand_or_refuse(&pending, 1, command(8), &mut hand).expect_err("an end waits");
+        assert_eq!(room(&refused), 8, "it comes back whole");
+        assert!(
+            hand_or_refuse(&pending, 0, command(9), &mut hand).is_ok(),
+            "another shard's queue is its own"
+        );
+        hand_over(&mut pending, |_, command| hand(command));
+        assert!(hand_or_refuse(&pending, 1, command(10), &mut hand).is_ok());
+        assert_eq!(taken, [9, 7, 10], "the end comes first");
+        let full = hand_or_refuse(&pending, 1, command(11), Err);
+        assert!(full.is_err(), "a full queue is a no");
     }
 }

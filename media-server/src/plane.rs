@@ -33,6 +33,7 @@ use crate::drain::Drain;
 use crate::events::Outbox;
 use crate::foreign::Way;
 use crate::live::Live;
+use crate::pending;
 use crate::preflight;
 use crate::recorder;
 use crate::registry::{Digest, FIRST_OFFER_S_MAX, Leg, NewLeg, Registry};
@@ -65,11 +66,6 @@ impl ShardLink {
             }
             Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => Err(command),
         }
-    }
-
-    /// The same for a caller who can say no to somebody.
-    pub(crate) fn tell(&self, command: Command) -> Result<(), Refusal> {
-        self.hand(command).map_err(|_| Refusal::Unavailable)
     }
 }
 
@@ -123,6 +119,17 @@ impl Shared {
         } else if let Err(command) = link.hand(command) {
             pending.push_back((shard, command));
         }
+    }
+
+    /// Tells a shard something for a caller who can say no to somebody: behind everything that was said before, or not at
+    /// all. Past the end of a room that still waits, the leg of its next life would be taken in and closed with it. Under
+    /// the registry's lock, as [`Shared::tell_known`].
+    pub(crate) fn tell_or_refuse(&self, shard: usize, command: Command) -> Result<(), Refusal> {
+        let link = self.link(shard)?;
+        // Held over both: what is put among those that wait meanwhile was said later.
+        let pending = lock(&self.pending);
+        pending::hand_or_refuse(&pending, shard, command, |command| link.hand(command))
+            .map_err(|_| Refusal::Unavailable)
     }
 
     pub(crate) fn link(&self, shard: usize) -> Result<&ShardLink, Refusal> {
@@ -234,7 +241,7 @@ impl Shared {
                 transport,
             }))
         };
-        link.tell(command)?;
+        self.tell_or_refuse(shard, command)?;
         leg.ice = Some(ice);
         leg.shows(offer.fingerprint, shown);
         registry.attached(id, self.clock.now_ns());
@@ -260,11 +267,12 @@ impl Shared {
         // The association stays, and with it the certificate.
         let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::Unavailable)?;
         let answer = self.answer_text(&offer, &ice, shown, leg, &leg.slots, link);
-        link.tell(Command::Restart {
+        let restart = Command::Restart {
             leg: convert::leg(id),
             fingerprint: Some(offer.fingerprint.0),
             ice: Box::new(ice.clone()),
-        })?;
+        };
+        self.tell_or_refuse(shard, restart)?;
         leg.ice = Some(ice);
         Ok(Answer {
             leg: id,
