@@ -69,7 +69,7 @@ impl Shared {
         let (id, shard, leg) = registry.by_secret(&digest(secret))?;
         let present = leg.ice.as_ref().ok_or(Refusal::NoSession)?;
         let fragment = self.read_fragment(text)?;
-        let Some((ufrag, _)) = &fragment.credentials else {
+        let Some((ufrag, pwd)) = &fragment.credentials else {
             return self.refused("fragment_without_credentials");
         };
         // RFC 8445 §9: a restart changes both of the pair.
@@ -83,11 +83,15 @@ impl Shared {
             // A fragment carries none (RFC 8840 §4.4); a WHIP session has one page.
             fingerprint: None,
             ice: Box::new(ice.clone()),
+            media: None,
         };
         self.tell_or_refuse(shard, restart)?;
         let mid = fragment.mid.as_deref();
         let answer = sdp::restart_fragment(&ice.local_ufrag, &ice.local_pwd, mid, &link.candidates);
         leg.ice = Some(ice);
+        if let Some(page) = &mut leg.page {
+            (page.ufrag, page.pwd) = (ufrag.clone(), pwd.clone());
+        }
         let candidates = u64::from(fragment.candidates);
         self.candidates_seen.fetch_add(candidates, Ordering::Relaxed);
         Ok(Sdp(answer))

@@ -36,7 +36,7 @@ use crate::live::Live;
 use crate::pending;
 use crate::preflight;
 use crate::recorder;
-use crate::registry::{Digest, FIRST_OFFER_S_MAX, Leg, NewLeg, Registry};
+use crate::registry::{Digest, FIRST_OFFER_S_MAX, Leg, NewLeg, Page, Registry};
 use crate::relay;
 
 /// Characters of our user name fragment: 48 bits (RFC 8839 §5.4 asks for 24).
@@ -207,10 +207,18 @@ impl Shared {
         let (id, shard, leg) = registry.by_secret(&secret)?;
         self.may_go(way, &offer, leg.uplink)?;
         let announced = way.slots(&leg.slots);
+        let page = page_of(&offer);
+        if let (Some(present), Some(ours)) = (&leg.page, &leg.ice)
+            && *present == page
+        {
+            // A new transport would take the addresses of the one that the page goes on with, and its sound with them.
+            let answer = self.answer_same_page(&offer, ours, (id, shard, &*leg), announced)?;
+            registry.used(&secret);
+            return Ok(answer);
+        }
         let certificate = lock(&self.certificate).clone();
         let shown = certificate.fingerprint();
-        let slots = std::array::from_fn(|n| announced.get(n).copied());
-        let media: MediaParams = offer.media_params(leg.uplink, convert::red(leg.red), slots);
+        let media = media_of(&offer, leg, announced);
         let transport = NewTransport {
             id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
             ice: ice.clone(),
@@ -242,7 +250,7 @@ impl Shared {
             }))
         };
         self.tell_or_refuse(shard, command)?;
-        leg.ice = Some(ice);
+        (leg.ice, leg.page) = (Some(ice), Some(page));
         leg.shows(offer.fingerprint, shown);
         registry.attached(id, self.clock.now_ns());
         registry.used(&secret);
@@ -271,9 +279,34 @@ impl Shared {
             leg: convert::leg(id),
             fingerprint: Some(offer.fingerprint.0),
             ice: Box::new(ice.clone()),
+            // A description says what of tracks, too: the answer promises it.
+            media: Some(Box::new(media_of(&offer, leg, &leg.slots))),
         };
         self.tell_or_refuse(shard, restart)?;
-        leg.ice = Some(ice);
+        (leg.ice, leg.page) = (Some(ice), Some(page_of(&offer)));
+        Ok(Answer {
+            leg: id,
+            sdp: Sdp(answer),
+        })
+    }
+
+    /// Answers the offer of a page over the connection that it has: streams, directions and numbers may have changed, and
+    /// nothing else has.
+    fn answer_same_page(
+        &self,
+        offer: &sdp::Offer,
+        ours: &IceCredentials,
+        (id, shard, leg): (LegId, usize, &Leg),
+        announced: &[SlotParams],
+    ) -> Result<Answer, Refusal> {
+        let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::Unavailable)?;
+        let answer = self.answer_text(offer, ours, shown, leg, announced, self.link(shard)?);
+        let change = Command::Media {
+            leg: convert::leg(id),
+            fingerprint: offer.fingerprint.0,
+            media: Box::new(media_of(offer, leg, announced)),
+        };
+        self.tell_or_refuse(shard, change)?;
         Ok(Answer {
             leg: id,
             sdp: Sdp(answer),
@@ -491,6 +524,20 @@ impl Media for Plane {
         let relay = lock(&self.0.registry).told().health();
         shards && relay.is_none_or(|relay| relay.alive == relay.workers)
     }
+}
+
+fn page_of(offer: &sdp::Offer) -> Page {
+    Page {
+        ufrag: offer.ufrag.clone(),
+        pwd: offer.pwd.clone(),
+        fingerprint: offer.fingerprint,
+    }
+}
+
+/// What offer and answer agree on. `announced`: the streams that the answer may announce.
+fn media_of(offer: &sdp::Offer, leg: &Leg, announced: &[SlotParams]) -> MediaParams {
+    let slots = std::array::from_fn(|n| announced.get(n).copied());
+    offer.media_params(leg.uplink, convert::red(leg.red), slots)
 }
 
 pub(crate) fn digest(secret: &Secret) -> Digest {

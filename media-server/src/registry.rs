@@ -33,6 +33,18 @@ pub const ROOM_EMPTY_NS: u64 = 600 * 1_000_000_000;
 /// Longest time in seconds until a grant's first offer, whatever the desk asks for.
 pub const FIRST_OFFER_S_MAX: u32 = 600;
 
+/// By what an offer is known to come from a page over the connection that it has: the same credentials restart nothing
+/// (RFC 8839 §4.4.1.1), and the same certificate keeps the association (RFC 8842 §4). Not printable.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its user name fragment.
+    pub ufrag: String,
+    /// Its password.
+    pub pwd: String,
+    /// That of its certificate.
+    pub fingerprint: Fingerprint,
+}
+
 /// One leg as the asynchronous side knows it.
 #[derive(Clone)]
 pub struct Leg {
@@ -58,6 +70,8 @@ pub struct Leg {
     pub first_offer_by: u64,
     /// The credentials of the transport that was made last.
     pub ice: Option<IceCredentials>,
+    /// By what the page of that transport is known again.
+    pub page: Option<Page>,
     /// By the fingerprint of a page: that of the certificate which its answer announced; oldest first.
     shown: Vec<(Fingerprint, Fingerprint)>,
     secrets: Vec<Digest>,
@@ -211,6 +225,7 @@ impl Registry {
             was_up: false,
             first_offer_by: new.first_offer_by,
             ice: None,
+            page: None,
             shown: Vec::new(),
             secrets: vec![secret],
         };

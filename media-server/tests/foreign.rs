@@ -208,3 +208,102 @@ async fn a_line_test_that_nobody_attaches_gives_its_place_back() {
     let late = server.media.offer(Secret::new([4; 32]), Sdp(answer)).await;
     assert!(matches!(late, Err(Refusal::UnknownGrant)), "{late:?}");
 }
+
+/// The lines of a description that begin like this.
+fn lines<'a>(sdp: &'a str, begin: &str) -> Vec<&'a str> {
+    sdp.lines().filter(|line| line.starts_with(begin)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_offers_again_over_the_connection_that_he_has_gets_more_streams_and_keeps_it() {
+    const PARTNER: LegId = LegId(3);
+    let server = Server::start();
+    let mut all = [Client::new(111, 1, 10), Client::new(96, 3, 20), Client::new(100, 2, 30)];
+    let mut secrets = Vec::new();
+    for (leg, part, number) in [
+        (CUSTOMER, Part::Customer, 1),
+        (AGENT, Part::Agent, 2),
+        (PARTNER, Part::Partner, 3),
+    ] {
+        secrets.push(server.admit(ROOM, leg, part, number).await);
+    }
+    server.talk(ROOM, &[CUSTOMER, AGENT, PARTNER], 1, Tap::Off);
+    let first = server.media.offer(secrets[0].clone(), Sdp(all[0].peer.offer())).await;
+    let first = first.expect("an answer").sdp.0;
+    all[0].peer.answer(now(), &first).expect("a good answer");
+    for (client, secret) in all.iter_mut().zip(&secrets).skip(1) {
+        client.join(&*server.media, secret.clone()).await;
+    }
+    let [customer, agent, partner] = &mut all;
+    until(&mut [customer, agent, partner], "keys", |all| {
+        all.iter().all(|client| client.peer.is_up())
+    });
+    // It says so where one section is too few.
+    let told = server
+        .events_until(|event| matches!(&event.kind, EventKind::Unheard { voices, .. } if !voices.is_empty()))
+        .await;
+    let Some(EventKind::Unheard { leg, voices }) = told.last().map(|event| &event.kind) else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*leg, voices.len()), (CUSTOMER, 1));
+
+    let session = server.media.ice_session(&secrets[0]);
+    let again = customer.peer.offer_to_hear(3);
+    let again = server.media.offer(secrets[0].clone(), Sdp(again)).await;
+    let again = again.expect("an answer").sdp.0;
+    for kept in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
+        assert_eq!(lines(&again, kept)[0], lines(&first, kept)[0]);
+    }
+    assert_eq!(server.media.ice_session(&secrets[0]), session);
+    let streams = |sdp: &str| {
+        lines(sdp, "a=ssrc:")
+            .into_iter()
+            .filter(|line| line.contains("cname"))
+            .count()
+    };
+    assert_eq!((streams(&first), streams(&again)), (1, 3));
+    let told =
+        |event: &ports::MediaEvent| matches!(&event.kind, EventKind::Unheard { voices, .. } if voices.is_empty());
+    server.events_until(told).await;
+    // Past the next checks of everybody, and not one handshake more.
+    let begin = customer.heard.len();
+    for n in 0..400u16 {
+        agent.say(&frame(n));
+        partner.say(&frame(1_000 + n));
+        customer.say(&frame(2_000 + n));
+        customer.turn();
+        agent.turn();
+        partner.turn();
+    }
+    let of = |heard: &[(u8, u16, Vec<u8>)], from: u16| {
+        let number = |payload: &[u8]| u16::from(payload[1]) | u16::from(payload[2]) << 8;
+        let mine = |payload: &[u8]| payload.len() == 60 && (from..from + 400).contains(&number(payload));
+        heard.iter().filter(|(_, _, payload)| mine(payload)).count()
+    };
+    until(&mut [customer, agent, partner], "both voices at his ear", |all| {
+        let heard = &all[0].heard[begin..];
+        of(heard, 0) >= 390 && of(heard, 1_000) >= 390
+    });
+    assert!(of(&agent.heard, 2_000) >= 390, "and he is heard");
+
+    // A restart whose description gives two of the three up again says so in both.
+    let fragment = customer.peer.restart();
+    assert!(fragment.starts_with("a=ice-ufrag:"));
+    let restart = server
+        .media
+        .restart(secrets[0].clone(), Sdp(customer.peer.offer()))
+        .await;
+    let restart = restart.expect("an answer").sdp.0;
+    assert_ne!(lines(&restart, "a=ice-ufrag:")[0], lines(&first, "a=ice-ufrag:")[0]);
+    assert_eq!(streams(&restart), 1);
+    customer.peer.restarted(now(), &restart).expect("good credentials");
+    until(&mut [customer, agent, partner], "a check by them", |all| {
+        all[0].peer.is_nominated()
+    });
+    let told = server
+        .events_until(|event| matches!(&event.kind, EventKind::Unheard { voices, .. } if !voices.is_empty()))
+        .await;
+    assert!(!told.is_empty());
+    let ends = |event: &ports::MediaEvent| matches!(event.kind, EventKind::LegDown { .. });
+    assert!(!told.iter().any(ends), "{told:?}");
+}

@@ -30,6 +30,17 @@ pub enum Command {
         fingerprint: Option<[u8; 32]>,
         /// The new credentials.
         ice: Box<IceCredentials>,
+        /// What the description that restarts agreed on; `None` when the restart came without one.
+        media: Option<Box<MediaParams>>,
+    },
+    /// Another agreement about the media of a transport that goes on: association, keys, addresses and SSRCs stay.
+    Media {
+        /// Which leg.
+        leg: LegId,
+        /// The fingerprint of the offer, as in a restart.
+        fingerprint: [u8; 32],
+        /// What was negotiated; it takes the place of what was before.
+        media: Box<MediaParams>,
     },
     /// Who hears whom from the next packet on; the room is made if it is new.
     Plan(Box<Plan>),
@@ -71,6 +82,7 @@ impl Command {
         match self {
             Command::Attach { leg, .. }
             | Command::Restart { leg, .. }
+            | Command::Media { leg, .. }
             | Command::Part { leg, .. }
             | Command::RemoveLeg { leg, .. } => Some(*leg),
             Command::AddLeg(_)
@@ -88,6 +100,7 @@ impl Command {
             Command::AddLeg(add) => Some(add.leg),
             Command::Attach { .. }
             | Command::Restart { .. }
+            | Command::Media { .. }
             | Command::Part { .. }
             | Command::RemoveLeg { .. }
             | Command::Plan(_)

@@ -4,7 +4,7 @@
 //!
 //! Invariant: a leg that has reported `LegDown` is in no table of the shard.
 
-use crate::command::AddLeg;
+use crate::command::{AddLeg, SlotParams};
 use crate::counters::{Downlink, Uplink};
 use crate::dtmf::Keys;
 use crate::judge::Judge;
@@ -121,6 +121,8 @@ pub(crate) struct Leg {
     pub(crate) told: [Stance; LEGS_PER_ROOM_MAX],
     /// Whether a packet tells of a key that is pressed anew.
     pub(crate) keys: Keys,
+    /// Slots that its page has given up, and may want again under the same keys; made with the first.
+    parked: Option<Box<[Option<Slot>; SLOTS_PER_LEG_MAX]>>,
 }
 
 /// Bytes at the start of a [`Leg`] that its own packets need.
@@ -168,11 +170,14 @@ impl Leg {
             tone: None,
             told: [Stance::Waiting; LEGS_PER_ROOM_MAX],
             keys: Keys::default(),
+            parked: None,
         }
     }
 
     /// The slots of a transport that has just got its keys: numbers and time go on, nonces begin anew.
     pub(crate) fn adopt_slots(&mut self, transport: &Transport) {
+        // Under new keys every number is new.
+        self.parked = None;
         for (slot, params) in self.slots.iter_mut().zip(transport.media.slots) {
             *slot = match (slot.take(), params) {
                 (Some(mut old), Some(params)) => {
@@ -184,6 +189,29 @@ impl Leg {
                 (_, None) => None,
             };
         }
+    }
+
+    /// The slots of a transport that goes on under the keys it has. One that is given up is kept for when it is wanted
+    /// again: made anew it would say other words under numbers that its key has sealed already.
+    pub(crate) fn change_slots(&mut self, wanted: &[Option<SlotParams>; SLOTS_PER_LEG_MAX]) {
+        let mut parked = self.parked.take();
+        for (place, (slot, wanted)) in self.slots.iter_mut().zip(wanted).enumerate() {
+            match (slot.take(), wanted) {
+                (Some(old), Some(_)) => *slot = Some(old),
+                (None, Some(params)) => {
+                    let kept = parked.as_mut().and_then(|parked| parked.get_mut(place)?.take());
+                    *slot = Some(kept.unwrap_or_else(|| Slot::new(params.ssrc, params.sequence, params.timestamp)));
+                }
+                (Some(mut old), None) => {
+                    old.release();
+                    if let Some(place) = parked.get_or_insert_default().get_mut(place) {
+                        *place = Some(old);
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        self.parked = parked;
     }
 
     /// Nobody is heard through this slot any more.

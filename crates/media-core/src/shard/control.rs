@@ -3,7 +3,7 @@
 //! Invariant: a refused command has changed nothing.
 
 use super::{Place, Shard};
-use crate::command::{AddLeg, Command, Failure, IceCredentials, NewTransport, Refused, Report};
+use crate::command::{AddLeg, Command, Failure, IceCredentials, MediaParams, NewTransport, Refused, Report};
 use crate::event::{Cause, Kind};
 use crate::ice;
 use crate::leg::{Leg, State};
@@ -32,7 +32,17 @@ impl Shard {
         let result = match command {
             Command::AddLeg(add) => self.add_leg(now, &add),
             Command::Attach { leg, transport } => self.attach(now, leg, &transport),
-            Command::Restart { leg, fingerprint, ice } => self.restart(now, leg, fingerprint, &ice),
+            Command::Restart {
+                leg,
+                fingerprint,
+                ice,
+                media,
+            } => self.restart(now, leg, fingerprint, &ice, media.as_deref()),
+            Command::Media {
+                leg,
+                fingerprint,
+                media,
+            } => self.renegotiate(now, leg, fingerprint, &media),
             Command::Plan(plan) => self.plan(now, *plan),
             Command::Part { leg, part } => self.change_part(now, leg, part),
             Command::RemoveLeg { leg, cause } => {
@@ -104,20 +114,9 @@ impl Shard {
         leg: LegId,
         fingerprint: Option<[u8; 32]>,
         ice: &IceCredentials,
+        media: Option<&MediaParams>,
     ) -> Result<(), Refused> {
-        let leg = self
-            .by_leg
-            .get(&leg)
-            .and_then(|&place| self.legs.get(place))
-            .ok_or(Refused::UnknownLeg)?;
-        let place = match fingerprint {
-            Some(fingerprint) => [leg.transport, leg.next].into_iter().flatten().find(|place| {
-                let transport = self.transports.get(*place);
-                transport.is_some_and(|transport| transport.fingerprint == fingerprint)
-            }),
-            None => leg.transport,
-        };
-        let place = place.ok_or(Refused::UnknownTransport)?;
+        let place = self.transport_of(leg, fingerprint)?;
         if !ice.fit() {
             return Err(Refused::BadCredentials);
         }
@@ -131,7 +130,53 @@ impl Shard {
         }
         self.by_ufrag.insert(ufrag, place);
         self.arm_transport(place);
+        if let Some(media) = media {
+            self.change_media(now, place, media);
+        }
         Ok(())
+    }
+
+    fn renegotiate(&mut self, now: u64, leg: LegId, fingerprint: [u8; 32], media: &MediaParams) -> Result<(), Refused> {
+        let place = self.transport_of(leg, Some(fingerprint))?;
+        self.change_media(now, place, media);
+        Ok(())
+    }
+
+    /// The transport of the page with this fingerprint; without one, the one in use.
+    fn transport_of(&self, leg: LegId, fingerprint: Option<[u8; 32]>) -> Result<u32, Refused> {
+        let leg = self
+            .by_leg
+            .get(&leg)
+            .and_then(|&place| self.legs.get(place))
+            .ok_or(Refused::UnknownLeg)?;
+        let place = match fingerprint {
+            Some(fingerprint) => [leg.transport, leg.next].into_iter().flatten().find(|place| {
+                let transport = self.transports.get(*place);
+                transport.is_some_and(|transport| transport.fingerprint == fingerprint)
+            }),
+            None => leg.transport,
+        };
+        place.ok_or(Refused::UnknownTransport)
+    }
+
+    /// Another agreement for a transport. One that has not taken over yet brings its slots with its keys.
+    fn change_media(&mut self, now: u64, place: u32, media: &MediaParams) {
+        let Some(transport) = self.transports.get_mut(place) else {
+            return;
+        };
+        let spoke = std::mem::replace(&mut transport.media, *media).uplink;
+        let leg_place = transport.leg;
+        let Some(leg) = self.legs.get_mut(leg_place).filter(|leg| leg.transport == Some(place)) else {
+            return;
+        };
+        leg.change_slots(&media.slots);
+        if media.uplink && !spoke {
+            // Its microphone is not dead for what it could not say.
+            leg.here_at = now;
+        }
+        let (room, seat) = (leg.room, leg.seat);
+        self.sit(now, room, seat, leg_place);
+        self.arm_transport(place);
     }
 
     fn plan(&mut self, now: u64, plan: Plan) -> Result<(), Refused> {

@@ -22,6 +22,7 @@ mod nonces;
 mod plans;
 mod preflight;
 mod relay;
+mod renegotiation;
 mod repair;
 mod reports;
 mod shield;

@@ -346,6 +346,7 @@ impl World {
             leg: party.leg,
             fingerprint: Some(fingerprint),
             ice: Box::new(ice),
+            media: None,
         });
         // It may have no transport, or be gone.
         if restarted.is_ok() {

@@ -170,6 +170,17 @@ impl Client {
             leg: self.leg,
             fingerprint: Some(self.fingerprint()),
             ice: Box::new(self.ice()),
+            media: None,
+        }
+    }
+
+    /// What the desk tells the shard when the same page offers again: numbers, slots and uplink as they are now.
+    #[must_use]
+    pub fn media_command(&self) -> Command {
+        Command::Media {
+            leg: self.leg,
+            fingerprint: self.fingerprint(),
+            media: Box::new(self.transport().media),
         }
     }
 
