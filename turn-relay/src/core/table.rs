@@ -130,7 +130,13 @@ impl<K: Kind> Table<K> {
 
     /// Every allocation with its handle.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Handle, &Allocation<K>)> {
-        self.slots.iter().enumerate().filter_map(|(place, slot)| {
+        self.some(0, u32::MAX)
+    }
+
+    /// Those in `places` places, beginning with place `from`.
+    pub(crate) fn some(&self, from: u32, places: u32) -> impl Iterator<Item = (Handle, &Allocation<K>)> {
+        let range = self.slots.iter().enumerate().skip(from as usize).take(places as usize);
+        range.filter_map(|(place, slot)| {
             let handle = Handle {
                 slot: place as u32,
                 generation: slot.generation,

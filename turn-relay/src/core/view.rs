@@ -10,9 +10,17 @@ use ports::AllocationView;
 use super::{At, Core, Edge, Handle, Kind, Peers};
 
 impl<K: Kind> Core<K> {
-    /// Every allocation of this core.
+    /// Allocations of this core in the next `places` places of its table, beginning with place `from`; and the place to go on
+    /// with, `None` behind the last. A view takes some microseconds, so of a full table one answer would hold up media for
+    /// tenths of a second.
     #[must_use]
-    pub fn list(&self, at: At) -> Vec<AllocationView> {
+    pub fn list(&self, at: At, from: u32, places: u32) -> (Vec<AllocationView>, Option<u32>) {
+        let next = from.saturating_add(places);
+        let more = (next as usize) < self.table.places();
+        (self.views(at, from, places), more.then_some(next))
+    }
+
+    fn views(&self, at: At, from: u32, places: u32) -> Vec<AllocationView> {
         let now_s = at.now_s();
         let view = |(handle, allocation): (Handle, &super::Allocation<K>)| AllocationView {
             id: format!("{}-{}-{}", self.worker, handle.slot, handle.generation),
@@ -30,7 +38,7 @@ impl<K: Kind> Core<K> {
             bytes_down: allocation.counts.bytes_down,
             dropped: allocation.counts.dropped,
         };
-        self.table.all().map(view).collect()
+        self.table.some(from, places).map(view).collect()
     }
 
     /// Frees the allocation that [`Core::list`] names `id`; false if it is not (any more) this core's.

@@ -20,11 +20,20 @@ pub(crate) const LETTERS_MAX: usize = 1_024;
 /// Bytes of a drawn secret: the size of the hash's block would be 64, more than 32 random ones add nothing.
 const SECRET_BYTES: usize = 32;
 
+/// Places of a worker's table that one letter is answered from. A view takes microseconds, and a turn answers two such
+/// letters at most, so media waits some tenths of a millisecond; for a full table of 100,000 it would be tenths of a second.
+/// Higher: media waits longer when staff look. Lower: more letters for the same list.
+pub(crate) const PLACES_PER_PAGE: u32 = 64;
+
+/// Some allocations, and the place to go on with.
+pub(crate) type Page = (Vec<AllocationView>, Option<u32>);
+
 /// One request.
 #[derive(Debug)]
 pub(crate) enum Letter {
     CloseLeg(LegId),
-    List(oneshot::Sender<Vec<AllocationView>>),
+    /// From this place of the table on.
+    List(u32, oneshot::Sender<Page>),
     Kill(String, oneshot::Sender<bool>),
 }
 
@@ -187,15 +196,17 @@ impl RelayControl for Control {
 
     fn list(&self) -> Later<'_, Vec<AllocationView>> {
         Box::pin(async move {
-            let mut answers = Vec::new();
-            for worker in &self.workers {
-                let (answer, answered) = oneshot::channel();
-                worker.post(Letter::List(answer));
-                answers.push(answered);
-            }
             let mut all = Vec::new();
-            for answered in answers {
-                all.extend(answered.await.unwrap_or_default());
+            for worker in &self.workers {
+                let mut from = Some(0);
+                while let Some(place) = from {
+                    let (answer, answered) = oneshot::channel();
+                    worker.post(Letter::List(place, answer));
+                    // A worker that is gone, or whose box is full, says nothing more.
+                    let (some, next) = answered.await.unwrap_or_default();
+                    all.extend(some);
+                    from = next;
+                }
             }
             all.sort_by(|one: &AllocationView, other| other.age_s.cmp(&one.age_s).then_with(|| one.id.cmp(&other.id)));
             all

@@ -12,7 +12,7 @@ use prometheus::local::LocalHistogram;
 use udp::{Interest, Poller};
 
 use super::edge::{Outside, Side};
-use super::mail::{Letter, Orders};
+use super::mail::{Letter, Orders, PLACES_PER_PAGE};
 use super::nonces::NonceKeys;
 use super::pulse::Pulse;
 use super::ring::{Doorbell, Frame, Reader, next};
@@ -142,9 +142,11 @@ impl<S: Side> Common<S> {
                 Letter::CloseLeg(leg) => {
                     self.core.close_leg(at, leg, &mut self.outside);
                 }
-                Letter::List(answer) => {
+                Letter::List(from, answer) => {
                     // Nobody waits any more: nothing to do.
-                    let _ = answer.send(self.core.list(at));
+                    let _ = answer.send(self.core.list(at, from, PLACES_PER_PAGE));
+                    // One page a turn: the next one waits behind media.
+                    return true;
                 }
                 Letter::Kill(id, answer) => {
                     let _ = answer.send(self.core.kill(at, &id, &mut self.outside));

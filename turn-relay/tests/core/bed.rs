@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
+use ports::{Accepted, AllocationView, FromRelay, LegId, LegState, RelayPath, Via};
 use stun::{Class, LongTermKey, Message, NoRoom, TransactionId, Writer, attribute, method};
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
 use turn_relay::core::{
@@ -233,6 +233,17 @@ impl Answer {
 }
 
 impl<K: Kind + Peers<Outside>> Bed<K> {
+    /// Every allocation, asked for in small pieces.
+    pub(crate) fn list(&self) -> Vec<AllocationView> {
+        let (mut all, mut from) = (Vec::new(), Some(0));
+        while let Some(place) = from {
+            let (some, next) = self.core.list(self.at, place, 3);
+            all.extend(some);
+            from = next;
+        }
+        all
+    }
+
     pub(crate) fn advance(&mut self, seconds: u64) {
         self.advance_ns(seconds * 1_000_000_000);
     }

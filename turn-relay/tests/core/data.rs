@@ -29,7 +29,7 @@ fn down(bed: &mut Virtual, path: RelayPath, payload: &[u8]) -> Result<Vec<u8>, S
 fn section_11_3_a_send_indication_reaches_the_shard_of_its_peer() {
     let mut bed = bed();
     let mut client = ready(&mut bed);
-    let relayed = bed.core.list(bed.at)[0].relayed[0];
+    let relayed = bed.list()[0].relayed[0];
     for (peer, shard) in [(SHARD_0, 0), (SHARD_1, 1)] {
         let bytes = client.send(peer, &[0x16; 31]);
         assert_eq!(bed.hand(client.flow, &bytes), Outcome::Relayed);
@@ -337,7 +337,7 @@ fn traffic_is_counted_by_transport() {
     let counters = bed.core.counters();
     assert_eq!((counters.up[0].packets, counters.up[0].bytes), (1, 20));
     assert_eq!((counters.down[0].packets, counters.down[0].bytes), (1, 7));
-    let view = &bed.core.list(bed.at)[0];
+    let view = &bed.list()[0];
     assert_eq!(
         (view.packets_up, view.bytes_up, view.packets_down, view.bytes_down),
         (1, 20, 1, 7)

@@ -137,7 +137,7 @@ fn a_permission_ends_after_300_seconds_and_its_channel_lives_on() {
         Outcome::Dropped(Stage::Channel),
         "no permission"
     );
-    assert_eq!(bed.core.list(bed.at)[0].channels, 1);
+    assert_eq!(bed.list()[0].channels, 1);
     assert_eq!(bed.permit(&mut client, &[SHARD_0]), 0);
     assert_eq!(
         bed.hand(client.flow, &data),
@@ -213,7 +213,7 @@ fn a_hang_up_frees_every_allocation_of_the_leg_and_no_other() {
     bed.refresh(&mut clients[3], 0);
     assert_eq!(bed.core.close_leg(bed.at, LEG, &mut bed.outside), 4);
     assert_eq!(bed.core.allocations(), 1);
-    assert_eq!(bed.core.list(bed.at)[0].leg, other);
+    assert_eq!(bed.list()[0].leg, other);
     assert_eq!(bed.core.close_leg(bed.at, LEG, &mut bed.outside), 0);
     assert_eq!(bed.outside.freed.len(), 5);
 }
@@ -276,7 +276,7 @@ fn staff_end_one_allocation_by_its_name() {
     let (mut one, mut two) = (Client::at("198.51.100.7:5000"), Client::at("198.51.100.7:5001"));
     bed.allocate(&mut one);
     bed.allocate(&mut two);
-    let list = bed.core.list(bed.at);
+    let list = bed.list();
     assert!(
         list.iter().all(|view| !format!("{view:?}").contains("198.51.100.7")),
         "{list:?}"

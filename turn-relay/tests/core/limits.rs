@@ -202,7 +202,7 @@ fn an_allocation_of_four_permissions_and_channels() {
     bed.allocate(&mut client);
     let all: Vec<&str> = shards.iter().map(String::as_str).collect();
     assert_eq!(bed.permit(&mut client, &all), 508);
-    assert_eq!(bed.core.list(bed.at)[0].permissions, 0, "all or nothing");
+    assert_eq!(bed.list()[0].permissions, 0, "all or nothing");
     for (n, peer) in all.iter().take(4).enumerate() {
         assert_eq!(bed.bind(&mut client, 0x4000 + n as u16, peer), 0);
     }
@@ -274,7 +274,7 @@ fn a_client_sends_200_packets_a_second_and_256_kbit() {
             steady.abs_diff((10 * burst).min(1_000)) <= 1,
             "{steady} of {bytes} bytes in 10 s"
         );
-        let view = &bed.core.list(bed.at)[0];
+        let view = &bed.list()[0];
         assert_eq!(view.packets_up, u64::from(sent + steady));
         assert_eq!(view.bytes_up, u64::from(sent + steady) * bytes as u64);
         assert_eq!(view.dropped, 2 + 1_000 - u64::from(steady));
@@ -305,7 +305,7 @@ fn a_full_ring_drops_and_counts() {
         .position(|&stage| stage == Stage::Ring)
         .expect("it is there");
     assert_eq!(bed.core.counters().dropped[place], 1);
-    assert_eq!(bed.core.list(bed.at)[0].dropped, 1);
+    assert_eq!(bed.list()[0].dropped, 1);
 }
 
 #[test]

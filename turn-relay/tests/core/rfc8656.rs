@@ -246,9 +246,9 @@ fn section_9_2_create_permission_is_all_or_nothing() {
         writer.attribute(attribute::XOR_PEER_ADDRESS, &[0, 9, 1, 2])
     });
     assert_eq!(bed.ask_code(&client, &request), 400, "one is no address");
-    assert_eq!(bed.core.list(bed.at)[0].permissions, 0, "none of it was installed");
+    assert_eq!(bed.list()[0].permissions, 0, "none of it was installed");
     assert_eq!(bed.permit(&mut client, &[SHARD_0, SHARD_0]), 0);
-    assert_eq!(bed.core.list(bed.at)[0].permissions, 1);
+    assert_eq!(bed.list()[0].permissions, 1);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn section_12_2_a_channel_belongs_to_one_peer_and_a_peer_to_one_channel() {
     assert_eq!(bed.bind(&mut client, 0x4000, SHARD_1), 400);
     assert_eq!(bed.bind(&mut client, 0x4001, SHARD_0), 400);
     assert_eq!(bed.bind(&mut client, 0x4001, SHARD_1), 0);
-    let view = &bed.core.list(bed.at)[0];
+    let view = &bed.list()[0];
     assert_eq!(
         (view.channels, view.permissions),
         (2, 1),

@@ -446,7 +446,8 @@ impl Stage<'_> {
             _ => {
                 let id = self
                     .core
-                    .list(self.at)
+                    .list(self.at, 0, u32::MAX)
+                    .0
                     .first()
                     .map(|view| view.id.clone())
                     .unwrap_or_default();
@@ -463,7 +464,7 @@ impl Stage<'_> {
         let gauges: u32 = self.core.counters().allocations.iter().flatten().sum();
         assert_eq!(footprint.flows, gauges as usize);
         assert!(footprint.flows <= 3 && footprint.slots <= 3 && footprint.legs <= footprint.flows);
-        let views = self.core.list(self.at);
+        let (views, _) = self.core.list(self.at, 0, u32::MAX);
         let mut relayed = HashSet::new();
         let mut legs: HashMap<LegId, usize> = HashMap::new();
         for view in &views {
