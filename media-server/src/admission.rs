@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 
 /// Share of a core from which on new rooms are refused, unless the setting names another one: what is left carries the
-/// bursts of those that live.
+/// bursts of those that live. What strangers at the relay made the thread do does not count, here and below: it fills what
+/// would else be idle, and a flood of them would keep callers out.
 pub const BUSY_MAX: f64 = 0.9;
 /// Share from which on preflights and then pure listeners are put out, so that talk goes on.
 pub const BUSY_SHED: f64 = 0.95;

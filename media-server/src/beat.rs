@@ -8,10 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// machine that is hard pressed runs each thread within this.
 pub(crate) const SILENT_NS_MAX: u64 = 30_000_000_000;
 
-/// Whether every thread has shown itself lately. `beats`: when each last did; `now`: by the same clock, nanoseconds.
-pub(crate) fn all_turn(beats: &[AtomicU64], now: u64) -> bool {
+/// How many threads have shown themselves lately. `beats`: when each last did; `now`: by the same clock, nanoseconds.
+pub(crate) fn turning(beats: &[AtomicU64], now: u64) -> usize {
     let silent = |beat: &AtomicU64| now.saturating_sub(beat.load(Ordering::Relaxed));
-    beats.iter().all(|beat| silent(beat) < SILENT_NS_MAX)
+    beats.iter().filter(|beat| silent(beat) < SILENT_NS_MAX).count()
+}
+
+/// Whether every thread has.
+pub(crate) fn all_turn(beats: &[AtomicU64], now: u64) -> bool {
+    turning(beats, now) == beats.len()
 }
 
 #[cfg(test)]
@@ -26,6 +31,7 @@ mod tests {
         assert!(!all_turn(&beats, 7 + SILENT_NS_MAX));
         beats[0].store(7 + SILENT_NS_MAX, Ordering::Relaxed);
         assert!(!all_turn(&beats, 7 + SILENT_NS_MAX), "the other one still stands");
+        assert_eq!(turning(&beats, 7 + SILENT_NS_MAX), 1);
         beats[1].store(8, Ordering::Relaxed);
         assert!(all_turn(&beats, 7 + SILENT_NS_MAX), "it goes on");
         // A report that came after the clock was read.

@@ -17,6 +17,7 @@ use media_core::quality::window::Scores;
 use ports::EventKind;
 
 use crate::admission::{Full, Look, Overload};
+use crate::beat;
 use crate::certificates::Rotation;
 use crate::convert;
 use crate::drain;
@@ -125,16 +126,26 @@ impl Control {
         if let Some(beat) = self.shared.beats.get(shard) {
             beat.store(now, Ordering::Relaxed);
         }
-        let look = Look {
+        self.metrics.shard_delay(shard, gauges.delay_ns as f64 / 1e9);
+        if let Some(budget) = lock(&self.shared.budgets).get_mut(shard) {
+            budget.look(now, self.look(shard, totals, gauges));
+        }
+    }
+
+    /// What admission goes by: the thread's work for calls, and not what strangers at the relay made it do.
+    fn look(&self, shard: usize, totals: &Totals, gauges: Gauges) -> Look {
+        Look {
             busy: self.busy.get(shard).map_or(0.0, Busy::share),
             datagrams: totals.datagrams,
             delay_ns: gauges.delay_ns,
             handshakes: gauges.handshakes,
-        };
-        self.metrics.shard_delay(shard, gauges.delay_ns as f64 / 1e9);
-        if let Some(budget) = lock(&self.shared.budgets).get_mut(shard) {
-            budget.look(now, look);
         }
+    }
+
+    /// How many of the shards' threads turn.
+    fn look_at_shards(&self, now: u64) {
+        let beats = &self.shared.beats;
+        self.metrics.shards(beats.len(), beat::turning(beats, now));
     }
 
     /// How the relay is: its defects count as those of the shards.
@@ -173,7 +184,7 @@ impl Control {
     }
 
     /// Puts out of an overloaded shard whose leaving nobody in a conversation hears. Who is on another one stays: his going
-    /// would give this one nothing. `busy`: share of a core.
+    /// would give this one nothing. `busy`: share of a core that counts.
     fn shed(&mut self, shard: usize, busy: f64) {
         let Some(overload) = self.overload.get_mut(shard) else {
             return;
@@ -342,8 +353,11 @@ impl Control {
             preflight::leg_gone(&self.shared, leg.room, leg.part);
         }
         for (shard, busy) in self.busy.iter_mut().enumerate() {
-            self.metrics.shard_busy(shard, busy.look(now));
+            let strangers_ns = self.last.get(shard).map_or(0, |last| last.1.relay.strangers_ns);
+            busy.look(now, strangers_ns);
+            self.metrics.shard_busy(shard, busy.whole(), busy.aside());
         }
+        self.look_at_shards(now);
         let busiest = self.busy.iter().map(Busy::share).fold(0.0, f64::max);
         let counts = {
             let mut live = lock(&self.shared.live);
@@ -375,6 +389,9 @@ impl Control {
 }
 
 #[cfg(test)]
+mod flood;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -384,7 +401,7 @@ mod tests {
     use super::*;
     use crate::admission::BUSY_SHED;
 
-    async fn admit(media: &dyn Media, n: u8, room: u128, part: Part, uplink: bool) {
+    pub(super) async fn admit(media: &dyn Media, n: u8, room: u128, part: Part, uplink: bool) {
         let grant = LegGrant {
             secret: Secret::new([n; 32]),
             leg: LegId(u128::from(n)),
@@ -398,7 +415,7 @@ mod tests {
     }
 
     /// A server with a folder and a free port of its own, and a control beside its own whose figures nobody sees.
-    fn running(name: &str, shards: usize) -> (std::path::PathBuf, crate::MediaServer, Control) {
+    pub(super) fn running(name: &str, shards: usize) -> (std::path::PathBuf, crate::MediaServer, Control) {
         let folder = std::env::temp_dir().join(format!("helpline-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let here = vec![std::net::IpAddr::from([127, 0, 0, 1])];

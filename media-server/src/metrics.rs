@@ -77,6 +77,9 @@ pub struct Metrics {
     panic_drains: IntCounter,
     send_refused: IntCounter,
     busy: GaugeVec,
+    strangers: GaugeVec,
+    shards: IntGauge,
+    shards_alive: IntGauge,
     events_waiting: IntGauge,
     offers_refused: IntCounter,
     oldest_event: Gauge,
@@ -188,6 +191,18 @@ impl Metrics {
                 Opts::new("helpline_shard_busy_ratio", "Share of a core, last 5 s"),
                 &["shard"],
             )?,
+            strangers: GaugeVec::new(
+                Opts::new(
+                    "helpline_shard_strangers_ratio",
+                    "Of that, what went to strangers at the relay that the shard's thread runs; it does not count as load",
+                ),
+                &["shard"],
+            )?,
+            shards: IntGauge::new("helpline_shards", "Threads of media")?,
+            shards_alive: IntGauge::new(
+                "helpline_shards_alive",
+                "Of those, the ones that have reported in the last 30 s",
+            )?,
             events_waiting: IntGauge::new("helpline_media_events_waiting", "Events that the desk has not taken")?,
             offers_refused: IntCounter::new("helpline_media_offers_refused_total", "SDP offers that were refused")?,
             oldest_event: Gauge::new("helpline_media_oldest_event_seconds", "Age of the oldest such event")?,
@@ -260,6 +275,9 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(self.busy.clone()))?;
+        registry.register(Box::new(self.strangers.clone()))?;
+        registry.register(Box::new(self.shards.clone()))?;
+        registry.register(Box::new(self.shards_alive.clone()))?;
         registry.register(Box::new(self.delay.clone()))?;
         registry.register(Box::new(self.draining.clone()))?;
         registry.register(Box::new(self.certificate_age.clone()))?;
@@ -305,8 +323,9 @@ impl Metrics {
             self.drops.with_label_values(&[reason]).inc_by(0);
         }
         for shard in 0..shards {
-            self.busy.with_label_values(&[&shard.to_string()]).set(0.0);
+            self.shard_busy(shard, 0.0, 0.0);
         }
+        self.shards(shards, shards);
     }
 
     /// One second of one leg.
@@ -473,8 +492,22 @@ impl Metrics {
     }
 
     /// Share of a core that a shard's thread used.
-    pub(crate) fn shard_busy(&self, shard: usize, busy: f64) {
-        self.busy.with_label_values(&[&shard.to_string()]).set(busy);
+    pub(crate) fn shard_busy(&self, shard: usize, busy: f64, strangers: f64) {
+        let label = shard.to_string();
+        self.busy.with_label_values(&[&label]).set(busy);
+        self.strangers.with_label_values(&[&label]).set(strangers);
+    }
+
+    /// How many shards there are, and how many turn.
+    pub(crate) fn shards(&self, all: usize, alive: usize) {
+        self.shards.set(all as i64);
+        self.shards_alive.set(alive as i64);
+    }
+
+    /// Shards, and those alive, as they were last told.
+    #[cfg(test)]
+    pub(crate) fn shards_seen(&self) -> (i64, i64) {
+        (self.shards.get(), self.shards_alive.get())
     }
 
     /// Offers refused so far.

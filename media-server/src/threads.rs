@@ -36,12 +36,22 @@ pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     })
 }
 
+/// One look at a thread; all in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    clock: u64,
+    /// Time on a core since the start.
+    spent: u64,
+    /// Of that, what does not count: a flood at the relay that it runs fills what else would be idle.
+    aside: u64,
+}
+
 /// How busy one thread was over the last looks.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
     account: Option<PathBuf>,
-    /// (clock, time on a core), nanoseconds, oldest first.
-    looks: Vec<(u64, u64)>,
+    /// Oldest first.
+    looks: Vec<Look>,
 }
 
 impl Busy {
@@ -52,8 +62,18 @@ impl Busy {
         }
     }
 
-    /// Reads the account once more; `now` in nanoseconds. Returns the share of a core.
-    pub(crate) fn look(&mut self, now: u64) -> f64 {
+    /// These are the looks so far: clock, time on a core, of that aside.
+    #[cfg(test)]
+    pub(crate) fn told(looks: &[(u64, u64, u64)]) -> Busy {
+        let look = |&(clock, spent, aside): &_| Look { clock, spent, aside };
+        Busy {
+            account: None,
+            looks: looks.iter().map(look).collect(),
+        }
+    }
+
+    /// Reads the account once more; `now` in nanoseconds. `aside`: nanoseconds since the start that do not count.
+    pub(crate) fn look(&mut self, now: u64, aside: u64) {
         let text = self.account.as_ref().and_then(|path| fs::read_to_string(path).ok());
         let spent = text
             .as_deref()
@@ -62,21 +82,39 @@ impl Busy {
             if self.looks.len() > LOOKS {
                 self.looks.remove(0);
             }
-            self.looks.push((now, spent));
+            self.looks.push(Look {
+                clock: now,
+                spent,
+                aside,
+            });
         }
-        self.share()
     }
 
-    /// The share of the looks so far, 0 to 1.
+    /// The share of a core in the looks so far that counts, 0 to 1.
     pub(crate) fn share(&self) -> f64 {
+        // What is aside was measured on the wall and a moment before: it may come out as more than there was.
+        (self.whole() - self.aside()).max(0.0)
+    }
+
+    /// The same with what does not count: what the kernel says.
+    pub(crate) fn whole(&self) -> f64 {
+        self.of_wall(|look| look.spent)
+    }
+
+    /// What does not count, as a share of a core.
+    pub(crate) fn aside(&self) -> f64 {
+        self.of_wall(|look| look.aside).min(self.whole())
+    }
+
+    fn of_wall(&self, what: impl Fn(&Look) -> u64) -> f64 {
         let (Some(first), Some(last)) = (self.looks.first(), self.looks.last()) else {
             return 0.0;
         };
-        let wall = last.0.saturating_sub(first.0);
+        let wall = last.clock.saturating_sub(first.clock);
         if wall == 0 {
             0.0
         } else {
-            (last.1.saturating_sub(first.1) as f64 / wall as f64).min(1.0)
+            (what(last).saturating_sub(what(first)) as f64 / wall as f64).min(1.0)
         }
     }
 }
@@ -111,8 +149,22 @@ mod tests {
     #[test]
     fn the_share_is_time_on_a_core_by_time_on_the_wall() {
         let mut busy = Busy::new(None);
-        assert_eq!(busy.look(1), 0.0);
-        busy.looks = vec![(0, 0), (1_000, 250), (2_000, 500)];
+        busy.look(1, 0);
+        assert_eq!(busy.share(), 0.0);
+        let busy = Busy::told(&[(0, 0, 0), (1_000, 250, 0), (2_000, 500, 0)]);
         assert!((busy.share() - 0.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_aside_is_in_the_whole_and_does_not_count() {
+        let busy = Busy::told(&[(0, 7, 3), (1_000, 977, 703)]);
+        let is = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-9, "{value}");
+        is(busy.whole(), 0.97);
+        is(busy.aside(), 0.70);
+        is(busy.share(), 0.27);
+        // Measured a moment before the rest.
+        let busy = Busy::told(&[(0, 0, 0), (1_000, 500, 600)]);
+        is(busy.aside(), 0.5);
+        is(busy.share(), 0.0);
     }
 }

@@ -69,6 +69,8 @@ pub struct Gauges {
     pub send_refused: u64,
     /// Reads that failed.
     pub receive_failed: u64,
+    /// Datagrams that the engine had to send.
+    pub sent: u64,
     /// Longest time since the last copy that a datagram may have waited to be worked on, nanoseconds.
     pub delay_ns: u64,
     /// How long forwarded packets were on their way.
@@ -151,23 +153,32 @@ impl<T: TapSink> Worker<T> {
         let mut emptied = None;
         let mut pause_ms = 0;
         let mut forwarded = 0;
+        let mut ended = self.clock.now_ns();
         while !self.stop.load(Ordering::Relaxed) {
             let ready = self.wait(pause_ms);
-            if pause_ms > 0 {
+            let waited = pause_ms > 0;
+            if waited {
                 emptied = None;
             }
+            let sent = held.gauges.sent;
             let received = self.receive(first, ready, &mut held.gauges);
             first = (first + 1) % self.sockets.len().max(1);
             let now = self.clock.now_ns();
             let more = self.take_commands(now, &mut held.gauges);
             self.relay.look_for_links(&self.poller);
-            self.relay.read(ready.guest);
+            let clock = self.clock;
+            let guest = self.relay.read(ready.guest, || clock.now_ns());
             self.take_datagrams(now, received, &mut held.gauges);
             self.take_relayed(now, &mut held.gauges);
             self.tick(now, &mut held.gauges);
             self.flush(&mut held.gauges);
             self.relay.write(&self.poller);
             let done = self.clock.now_ns();
+            let own = received > 0 || more || !self.relay.arrived().is_empty() || held.gauges.sent > sent;
+            // A turn begins where the one before has ended, but for the time that the thread slept.
+            let turn_ns = done.saturating_sub(if waited { now } else { ended });
+            self.relay.spent(guest, (!own).then_some(turn_ns));
+            ended = done;
             let before = std::mem::replace(&mut forwarded, self.shard.totals().rtp_forwarded);
             held.gauges.latency.add(forwarded - before, done.saturating_sub(now));
             held.gauges.delay_ns = held.gauges.delay_ns.max(done.saturating_sub(emptied.unwrap_or(now)));
@@ -453,6 +464,7 @@ fn flush(
     relay: &mut relay::Side,
     gauges: &mut Gauges,
 ) {
+    gauges.sent += shard.transmissions().len() as u64;
     let behind_relay = shard.relay_bound();
     if behind_relay > 0 {
         flush_relay(batch, shard, relay);

@@ -14,7 +14,7 @@ use call_model::{CallId, LegId};
 use common::{Client, FRAME, PATIENCE, Server, now, until};
 use media_core::dtls::Certificate;
 use ports::{
-    Accepted, AllocationView, Cause, EventKind, FromRelay, Later, LegState, Part, RelayControl, RelayEgress,
+    Accepted, AllocationView, Cause, EventKind, FromRelay, GuestRead, Later, LegState, Part, RelayControl, RelayEgress,
     RelayGuest, RelayHealth, RelayPath, RelaySink, Route, Secret, Tap, TooSoon, Via,
 };
 use testkit::peer::{Numbers, Peer};
@@ -474,7 +474,7 @@ impl RelayGuest for Guest {
         vec![self.socket.as_fd()]
     }
 
-    fn read(&mut self, descriptor: usize) {
+    fn read(&mut self, descriptor: usize) -> GuestRead {
         assert_eq!(descriptor, 0);
         let count = self.batch.receive(&self.socket, 0).expect("it can be read");
         for index in 0..count {
@@ -489,6 +489,10 @@ impl RelayGuest for Guest {
             assert_eq!(accepted, Accepted::Taken);
         }
         self.sink.flush();
+        GuestRead {
+            datagrams: count,
+            strangers: 0,
+        }
     }
 
     fn write(&mut self) -> bool {

@@ -263,7 +263,7 @@ impl Metrics {
         self.restarts
             .inc_by(now.edge.restarts.saturating_sub(before.edge.restarts));
         add(&self.requests, &["answered"], old.bindings, new.bindings);
-        let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize];
+        let limited = |seen: &Counters| seen.dropped[Stage::Budget as usize] + seen.dropped[Stage::Crowd as usize];
         add(&self.requests, &["limited"], limited(old), limited(new));
         add(&self.requests, &["ignored"], ignored(old), ignored(new));
         self.unverified

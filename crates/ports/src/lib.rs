@@ -26,8 +26,8 @@ pub use recordings::{
     StoredFile, Voice, Waveform, WaveformFault,
 };
 pub use relay::{
-    Accepted, AllocationView, FromRelay, LegState, RelayControl, RelayEgress, RelayGuest, RelayHealth, RelayLegs,
-    RelayPath, RelayShard, RelaySink, Route, TooSoon, TurnCredentials, TurnGrant, Via,
+    Accepted, AllocationView, FromRelay, GuestRead, LegState, RelayControl, RelayEgress, RelayGuest, RelayHealth,
+    RelayLegs, RelayPath, RelayShard, RelaySink, Route, TooSoon, TurnCredentials, TurnGrant, Via,
 };
 pub use secret::Secret;
 pub use thresholds::Thresholds;

@@ -129,6 +129,15 @@ pub trait RelayEgress: Send {
     fn flush(&mut self);
 }
 
+/// What a guest has taken from a descriptor in one read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestRead {
+    /// Datagrams, whatever became of them.
+    pub datagrams: usize,
+    /// Of those, the ones that were of no living allocation: requests of strangers, and rubbish.
+    pub strangers: usize,
+}
+
 /// A relay worker without a thread of its own: the only shard of a node runs it in its thread, so that between a
 /// client's socket and the engine nobody has to be woken. Made by the relay, owned by the shard.
 ///
@@ -138,11 +147,12 @@ pub trait RelayGuest: Send {
     /// What the host waits for, to be readable; the same ones in the same order as long as this lives.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// Takes at most one batch from the descriptor of this number and hands what is for the shard to its sink.
-    fn read(&mut self, descriptor: usize);
+    /// Takes at most one batch from the descriptor of this number, hands what is for the shard to its sink, and answers who
+    /// asks: all that strangers cost is in here.
+    fn read(&mut self, descriptor: usize) -> GuestRead;
 
-    /// Ends a turn: sends the answers and what the shard has handed over, and does what is due by time. False when the
-    /// relay was stopped: the host lets go of this.
+    /// Ends a turn: sends what the shard has handed over and does what is due by time. False when the relay was stopped: the
+    /// host lets go of this.
     fn write(&mut self) -> bool;
 
     /// The host is about to wait, from now on whoever has something for this wakes it by a descriptor. Returns the

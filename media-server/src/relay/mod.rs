@@ -14,7 +14,7 @@ mod legs;
 mod ring;
 mod ways;
 
-pub(crate) use guest::{GUEST, Guest};
+pub(crate) use guest::{GUEST, Guest, Spent};
 pub(crate) use legs::Legs;
 pub(crate) use udp::Doorbell;
 pub(crate) use ways::Ways;
@@ -59,6 +59,8 @@ pub struct Figures {
     pub gone: u64,
     /// Packets for a worker that nobody has attached.
     pub no_way: u64,
+    /// Time of the shard's thread that went to strangers at the relay that it runs, nanoseconds.
+    pub strangers_ns: u64,
     /// Longest time since the last copy that a packet lay in a ring, nanoseconds.
     pub delay_ns: u64,
 }
@@ -134,10 +136,14 @@ impl Side {
     }
 
     /// Lets the guest read from one descriptor that is ready: as much as the shard takes from its rings in a turn.
-    pub(crate) fn read(&mut self, ready: u64) {
-        if let Some(guest) = &mut self.guest {
-            guest.read(ready);
-        }
+    pub(crate) fn read(&mut self, ready: u64, clock: impl Fn() -> u64) -> Spent {
+        let guest = self.guest.as_mut();
+        guest.map_or_else(Spent::default, |guest| guest.read(ready, clock))
+    }
+
+    /// The turn of that read is over; `turn_ns` as [`Spent::on_strangers`] has it.
+    pub(crate) fn spent(&mut self, spent: Spent, turn_ns: Option<u64>) {
+        self.figures.strangers_ns += spent.on_strangers(turn_ns);
     }
 
     /// Lets the guest send. One that was stopped, or that has a defect, goes; its descriptors leave `poller`.

@@ -27,11 +27,13 @@ pub enum Stage {
     Gone,
     /// TURN is off here.
     Off,
+    /// A stranger's request, while more wait than are read: who has an allocation goes before him.
+    Crowd,
 }
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Stage; 11] = [
+    pub const ALL: [Stage; 12] = [
         Stage::Length,
         Stage::Channel,
         Stage::Header,
@@ -43,6 +45,7 @@ impl Stage {
         Stage::Ring,
         Stage::Gone,
         Stage::Off,
+        Stage::Crowd,
     ];
 
     /// Stable word for metrics.
@@ -60,6 +63,7 @@ impl Stage {
             Stage::Ring => "ring",
             Stage::Gone => "gone",
             Stage::Off => "off",
+            Stage::Crowd => "crowd",
         }
     }
 }

@@ -269,6 +269,11 @@ impl<K: Kind> Core<K> {
         outcome
     }
 
+    /// A stranger's request was passed over by the driver, because more wait than it can read.
+    pub fn passed_over(&mut self) {
+        self.counters.dropped(Stage::Crowd);
+    }
+
     /// A stream has ended: its allocation is gone (RFC 8656 §7.2, the 5-tuple no longer exists).
     pub fn closed<E: Edge>(&mut self, at: At, flow: &Flow, edge: &mut E)
     where

@@ -6,6 +6,7 @@ mod mail;
 mod nonces;
 mod peers;
 mod pulse;
+mod rest;
 mod ring;
 mod start;
 pub(crate) mod stream;

@@ -19,6 +19,7 @@ use super::mail::{Address, Control, Letter, Orders, draw};
 use super::nonces::NonceKeys;
 use super::peers::Sockets;
 use super::pulse::Pulse;
+use super::rest::Rest;
 use super::ring::{Doorbell, Reader, ring};
 use super::stream::{StreamWorker, Tls, TlsFault};
 use super::udp::UdpWorker;
@@ -298,6 +299,7 @@ where
             seen: Seen::default(),
             copied_ns: plan.at.now_ns,
             nonces: NonceKeys::new(plan.at.now_ns),
+            rest: Rest::default(),
         });
     }
     let mut commons = commons.into_iter();

@@ -8,17 +8,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ports::{RelayGuest, Via};
+use ports::{GuestRead, RelayGuest, Via};
 use udp::{Batch, HEADROOM_BYTES, Interest, Locals, Outgoing, Socket};
 
 use super::edge::Side;
 use super::worker::{Common, FRAMES_PER_TURN, LETTERS_PER_TURN};
-use crate::core::{Core, Flow};
+use crate::core::{Core, Flow, Outcome};
 
 /// Datagrams per system call.
 pub(crate) const BATCH: usize = 64;
+/// Requests of strangers that the guest of a shard works on out of a batch that came full, which means that more wait behind
+/// it; a stranger is who asks by a flow without an allocation. Most of what a request costs is its answer, the kernel's
+/// sending above all: so under a flood more is read in the same time, and whoever relays media comes through. A batch that is
+/// not full has been all there was, and everybody in it is answered.
+/// Higher: a flood takes more of the shard's thread. Lower: who comes anew during one must ask more often.
+pub(crate) const STRANGERS_PER_FULL_BATCH: usize = BATCH / 4;
 /// Longest wait in milliseconds: the counters go out every second.
 const WAIT_MS: u64 = 1_000;
+
+/// First bytes of STUN are no higher (RFC 7983 §7); the next that a client may send begin ChannelData.
+const STUN_FIRST_MAX: u8 = 3;
 
 /// See the top of this file.
 pub(crate) struct UdpWorker<S: Side> {
@@ -51,7 +60,7 @@ impl<S: Side> UdpWorker<S> {
         }
         let mut busy = false;
         while !self.common.is_stopped() {
-            match self.contain(|worker| worker.turn(busy)) {
+            match self.contain(|worker| worker.live(busy)) {
                 Some(Ok(more)) => busy = more,
                 Some(Err(fault)) => {
                     tracing::error!(%fault, "the relay cannot wait for datagrams any more");
@@ -72,6 +81,14 @@ impl<S: Side> UdpWorker<S> {
         done.ok()
     }
 
+    /// A turn, or a part of a rest.
+    fn live(&mut self, busy: bool) -> std::io::Result<bool> {
+        if self.common.sleep()? {
+            return Ok(true);
+        }
+        self.turn(busy)
+    }
+
     /// Waits unless `busy`, and does what there is. True if more may wait.
     fn turn(&mut self, busy: bool) -> std::io::Result<bool> {
         let ready = self.common.wait(busy, WAIT_MS)?;
@@ -81,7 +98,7 @@ impl<S: Side> UdpWorker<S> {
                 continue;
             };
             if !self.common.own(ready.token) {
-                more |= self.receive(ready.token as usize);
+                more |= self.receive(ready.token as usize, BATCH).datagrams == self.batch.size();
             }
         }
         more |= self.end_turn();
@@ -109,23 +126,20 @@ impl<S: Side> UdpWorker<S> {
         Ok(())
     }
 
-    /// One batch from one socket. True if more may wait.
-    fn receive(&mut self, local: usize) -> bool {
-        let Some(socket) = self.sockets.get(local) else {
-            return false;
-        };
-        let received = match self.batch.receive(socket, 0) {
-            Ok(received) => received,
-            Err(_) => {
-                // What is wrong with a socket is seen in the counter; it is tried again as long as we live.
-                self.common.edge.receive += 1;
-                return false;
-            }
+    /// One batch from one socket; of one that came full, `strangers` requests of strangers at most.
+    fn receive(&mut self, local: usize, strangers: usize) -> GuestRead {
+        let received = self.read_batch(local);
+        let mut read = GuestRead {
+            datagrams: received,
+            strangers: 0,
         };
         let at = self.common.at();
+        let full = received == self.batch.size();
+        let mut left = if full { strangers } else { usize::MAX };
         for index in 0..received {
             let Some((remote, len)) = self.batch.received(index) else {
                 self.common.edge.receive += 1;
+                read.strangers += 1;
                 continue;
             };
             let flow = Flow {
@@ -135,9 +149,32 @@ impl<S: Side> UdpWorker<S> {
                 connection: self.locals.number(self.batch.destination(index)).into(),
             };
             let datagram = &self.batch.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
-            self.common.client(at, flow, datagram);
+            // Only a request may cost much; of everything else the core knows at once whose it is.
+            let asks = datagram.first().is_some_and(|first| *first <= STUN_FIRST_MAX);
+            let known = asks && self.common.core.holds(&flow);
+            if asks && !known {
+                let Some(one_less) = left.checked_sub(1) else {
+                    self.common.core.passed_over();
+                    read.strangers += 1;
+                    continue;
+                };
+                left = one_less;
+            }
+            let outcome = self.common.client(at, flow, datagram);
+            read.strangers += usize::from(!known && outcome != Outcome::Relayed);
         }
-        received == self.batch.size()
+        read
+    }
+
+    fn read_batch(&mut self, local: usize) -> usize {
+        let Some(socket) = self.sockets.get(local) else {
+            return 0;
+        };
+        self.batch.receive(socket, 0).unwrap_or_else(|_| {
+            // What is wrong with a socket is seen in the counter; it is tried again as long as we live.
+            self.common.edge.receive += 1;
+            0
+        })
     }
 
     fn take_frames(&mut self, shard: usize) -> bool {
@@ -185,21 +222,36 @@ where
         sockets.chain([self.common.doorbell.bell().as_fd()]).collect()
     }
 
-    fn read(&mut self, descriptor: usize) {
-        if descriptor < self.sockets.len() {
-            self.contain(|worker| {
-                worker.receive(descriptor);
-                worker.common.outside.side.flush();
-            });
-        } else {
+    fn read(&mut self, descriptor: usize) -> GuestRead {
+        if descriptor >= self.sockets.len() {
             self.common.doorbell.bell().hush();
+            return GuestRead::default();
         }
+        if self.common.rest_ms().is_some() {
+            // Read all the same: what stays would wake the host again and again.
+            let datagrams = self.read_batch(descriptor);
+            return GuestRead {
+                datagrams,
+                strangers: datagrams,
+            };
+        }
+        let read = self.contain(|worker| {
+            let read = worker.receive(descriptor, STRANGERS_PER_FULL_BATCH);
+            worker.common.outside.side.flush();
+            worker.send_replies();
+            read
+        });
+        read.unwrap_or_default()
     }
 
     fn write(&mut self) -> bool {
         if self.common.is_stopped() {
             self.common.copy();
             return false;
+        }
+        if self.common.rest_ms().is_some() {
+            self.contain(|worker| worker.common.read_mail(LETTERS_PER_TURN));
+            return true;
         }
         self.contain(|worker| {
             worker.common.read_mail(LETTERS_PER_TURN);
@@ -210,6 +262,10 @@ where
     }
 
     fn park(&mut self) -> u32 {
+        if let Some(left_ms) = self.common.rest_ms() {
+            // What waits in the rings is for allocations that are gone.
+            return u32::try_from(left_ms.min(WAIT_MS)).unwrap_or(u32::MAX);
+        }
         // After a panic there is much to do.
         self.contain(|worker| worker.common.park(WAIT_MS).unsigned_abs())
             .unwrap_or(0)

@@ -15,6 +15,7 @@ use super::edge::{Outside, Side};
 use super::mail::{Letter, Orders, PLACES_PER_PAGE};
 use super::nonces::NonceKeys;
 use super::pulse::Pulse;
+use super::rest::Rest;
 use super::ring::{Doorbell, Frame, Reader, next};
 use crate::clock::Clock;
 use crate::core::{At, Core, Counters, Flow, Outcome, Unusable};
@@ -59,6 +60,7 @@ pub(crate) struct Common<S: Side> {
     pub(crate) seen: Seen,
     pub(crate) copied_ns: u64,
     pub(crate) nonces: NonceKeys,
+    pub(crate) rest: Rest,
 }
 
 impl<S: Side> Common<S> {
@@ -215,7 +217,10 @@ impl<S: Side> Common<S> {
         }
         if at.now_ns >= self.copied_ns + COPY_EVERY_NS {
             self.copied_ns = at.now_ns;
-            self.pulse.beat(self.number, at.now_ns);
+            // One that breaks in every turn comes this far too.
+            if self.rest.is_well() {
+                self.pulse.beat(self.number, at.now_ns);
+            }
             self.copy();
             if let Some(key) = self.nonces.due(at.now_ns) {
                 self.core.set_nonce_key(key);
@@ -228,6 +233,7 @@ impl<S: Side> Common<S> {
     pub(crate) fn restart(&mut self) {
         self.pulse.panicked();
         self.edge.restarts += 1;
+        self.rest.struck(self.clock.now_ns());
         tracing::error!(
             worker = self.number,
             "a defect ended all allocations of a worker of the relay; it begins anew"
@@ -260,6 +266,27 @@ impl<S: Side> Common<S> {
         if catch_unwind(AssertUnwindSafe(move || drop(broken))).is_err() {
             tracing::error!("quotas of the relay stay taken after a panic");
         }
+    }
+
+    /// Milliseconds that the worker has still to rest behind a defect, rounded up; `None`: it may work.
+    pub(crate) fn rest_ms(&self) -> Option<u64> {
+        let left_ns = self.rest.left_ns(self.clock.now_ns())?;
+        Some(left_ns.div_ceil(MS))
+    }
+
+    /// Rests, if it has to, until the time is over or somebody rings, and answers letters; true if it did. What comes
+    /// meanwhile stays with the kernel, and what is too much is lost there. For a thread that only this worker has.
+    pub(crate) fn sleep(&mut self) -> std::io::Result<bool> {
+        let Some(left_ms) = self.rest_ms() else {
+            return Ok(false);
+        };
+        self.doorbell.park();
+        if !self.read_mail(LETTERS_PER_TURN) {
+            let timeout_ms = i32::try_from(left_ms).unwrap_or(i32::MAX);
+            udp::wait(&[], self.doorbell.bell(), timeout_ms)?;
+        }
+        self.doorbell.unpark();
+        Ok(true)
     }
 
     /// Brings the counters to Prometheus.

@@ -1,12 +1,14 @@
 //! The relay whose UDP is read by somebody else's thread, as the only shard of a node does it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use ports::{Accepted, FromRelay, LegId, RelayEgress, RelayGuest, RelayPath, RelayShard, RelaySink, Via};
+use ports::{Accepted, FromRelay, GuestRead, LegId, RelayEgress, RelayGuest, RelayPath, RelayShard, RelaySink, Via};
+use stun::{Class, Writer, method};
 use turn_relay::client::Event;
 use turn_relay::core::address::PeerRule;
 use turn_relay::{Config, Metrics, Mode, Neighbours, Relay, RelayHandle, StartFailed};
@@ -14,7 +16,7 @@ use udp::{Bell, Interest, Poller};
 
 use crate::bench::Legs;
 use crate::certificate::Certificate;
-use crate::control::shard;
+use crate::control::{now, shard};
 use crate::user::{User, of_grant, rtp};
 
 /// What the host's poller calls its own bell.
@@ -47,6 +49,16 @@ impl RelaySink for Sink {
     }
 }
 
+/// As [`host`], until `over`; the guest is left as it is.
+fn host_until(guest: &mut dyn RelayGuest, over: impl Fn() -> bool) {
+    while !over() {
+        for number in 0..guest.descriptors().len() {
+            guest.read(number);
+        }
+        assert!(guest.write(), "the relay was not stopped");
+    }
+}
+
 /// Runs the guest as a shard does and sends everything back, until the relay is stopped. How often it looked.
 fn host(
     mut guest: Box<dyn RelayGuest>,
@@ -67,7 +79,9 @@ fn host(
         for token in (0..ready).filter_map(|index| Some(poller.ready(index)?.token)) {
             match token {
                 BELL => bell.hush(),
-                number => guest.read(number as usize),
+                number => {
+                    guest.read(number as usize);
+                }
             }
         }
         for (path, payload) in received.try_iter() {
@@ -183,6 +197,130 @@ fn a_defect_costs_the_guest_its_allocations_and_its_host_nothing() {
     }
     drop(relay);
     host.join().expect("the host goes on until the relay is stopped");
+}
+
+/// A request of somebody without an allocation.
+fn binding(number: u8) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let len = Writer::new(&mut buffer, Class::Request, method::BINDING, [number; 12])
+        .expect("room")
+        .finish();
+    buffer[..len].to_vec()
+}
+
+/// Answers that have come to this socket.
+fn answers(socket: &UdpSocket) -> usize {
+    socket.set_nonblocking(true).expect("an option");
+    std::iter::from_fn(|| socket.recv(&mut [0; 2_048]).ok()).count()
+}
+
+/// More lies in the socket than one read takes: who relays media goes before who asks.
+#[test]
+fn of_a_full_batch_media_is_relayed_and_a_quarter_of_the_strangers_answered() {
+    let certificate = Certificate::new();
+    let bell = Bell::new().expect("a descriptor");
+    let config = config(&certificate);
+    let (neighbours, received) = neighbours(&config, 1, &bell, &Arc::default());
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::new(&registry).expect("a fresh registry");
+    let relay = Relay::start(config, neighbours, metrics).expect("free ports");
+    let mut guest = relay.take_guest().expect("a guest");
+    let to = relay.addresses()[0];
+    let mut user = User::udp(to, of_grant(&relay.credentials().mint(LegId(5)).expect("a grant")));
+    let preparing = std::thread::spawn(move || {
+        user.ready(shard());
+        user
+    });
+    host_until(&mut *guest, || preparing.is_finished());
+    let mut user = preparing.join().expect("it has its channel");
+    let mut read = || guest.read(0);
+
+    // A batch is 64: of strangers 40, of media 4, and a rest. What is sent on loopback is there when it was sent.
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let flood = |count: u8| {
+        for number in 0..count {
+            stranger.send_to(&binding(number), to).expect("sent");
+        }
+    };
+    flood(40);
+    for n in 0..4 {
+        user.line.say(&user.client, shard(), &rtp(n)).expect("sent");
+    }
+    flood(30);
+    let full = GuestRead {
+        datagrams: 64,
+        strangers: 60,
+    };
+    assert_eq!(read(), full);
+    assert_eq!(received.try_iter().count(), 4, "all that was relayed");
+    assert_eq!(answers(&stranger), 16);
+    // The rest is all that there is: nobody in it is in the way of anybody.
+    let rest = GuestRead {
+        datagrams: 10,
+        strangers: 10,
+    };
+    assert_eq!(read(), rest);
+    assert_eq!(answers(&stranger), 10);
+    assert_eq!(read(), GuestRead::default());
+    // A client's own request is no stranger's, and rubbish is.
+    user.client.refresh(user.line.now_ms(), [9; 12], 600);
+    let asked: Vec<u8> = std::iter::from_fn(|| user.client.poll()).flatten().collect();
+    user.line.send(&asked).expect("sent");
+    stranger.send_to(&[0x40, 0, 0, 4, 1, 2, 3, 4], to).expect("sent");
+    let mixed = GuestRead {
+        datagrams: 2,
+        strangers: 1,
+    };
+    assert_eq!(read(), mixed);
+    drop(relay);
+    assert!(!guest.write(), "the relay was stopped");
+    let families = registry.gather();
+    let dropped = families
+        .iter()
+        .find(|family| family.name() == "helpline_turn_dropped_total");
+    let crowd = dropped.expect("it is registered").get_metric().iter().find(|one| {
+        let labels = one.get_label();
+        labels.iter().any(|label| label.value() == "crowd")
+    });
+    assert!((crowd.expect("from the start").get_counter().get_value() - 44.0).abs() < f64::EPSILON);
+}
+
+/// What is read while it rests is thrown away, so that whoever waits for the socket sleeps.
+#[test]
+fn a_defect_that_meets_the_guest_in_every_turn_makes_it_rest() {
+    let certificate = Certificate::new();
+    let bell = Bell::new().expect("a descriptor");
+    let config = config(&certificate);
+    let fuse = Arc::default();
+    let (neighbours, received) = neighbours(&config, 1, &bell, &fuse);
+    let relay = Relay::start(config, neighbours, metrics()).expect("free ports");
+    let mut guest = relay.take_guest().expect("a guest");
+    let to = relay.addresses()[0];
+    let begun = now();
+    // Each try: a channel, and a packet on it that meets the defect.
+    let mut defects = 0;
+    for leg in 0..4 {
+        let grant = relay.credentials().mint(LegId(leg)).expect("a grant");
+        let mut user = User::udp(to, of_grant(&grant));
+        let preparing = std::thread::spawn(move || {
+            user.ready(shard());
+            user
+        });
+        host_until(&mut *guest, || preparing.is_finished());
+        let mut user = preparing.join().expect("it has its channel, behind the rest");
+        fuse.store(true, Ordering::Relaxed);
+        user.line.say(&user.client, shard(), &rtp(1)).expect("sent");
+        host_until(&mut *guest, || !fuse.load(Ordering::Relaxed));
+        defects += 1;
+        assert_eq!(relay.control().health().panics, defects);
+        if defects > 1 {
+            assert!(guest.park() > 0, "its host may sleep, though nothing was worked on");
+        }
+    }
+    // 100, 200 and 400 ms; the last one is not over yet, and a clock of whole milliseconds may be one short.
+    assert!(now().duration_since(begun) >= Duration::from_millis(299));
+    drop((received, relay));
+    assert!(!guest.write());
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl<S: Side> StreamWorker<S> {
         let mut frames = Vec::with_capacity(FRAMES_PER_TURN);
         let mut busy = false;
         while !self.common.is_stopped() {
-            match catch_unwind(AssertUnwindSafe(|| self.turn(busy, &mut frames))) {
+            match catch_unwind(AssertUnwindSafe(|| self.live(busy, &mut frames))) {
                 Ok(Ok(more)) => busy = more,
                 Ok(Err(fault)) => {
                     tracing::error!(%fault, "the relay cannot wait for connections any more");
@@ -131,6 +131,14 @@ impl<S: Side> StreamWorker<S> {
             }
         }
         self.common.copy();
+    }
+
+    /// A turn, or a part of a rest.
+    fn live(&mut self, busy: bool, frames: &mut Vec<(Flow, Range<usize>)>) -> std::io::Result<bool> {
+        if self.common.sleep()? {
+            return Ok(true);
+        }
+        self.turn(busy, frames)
     }
 
     /// Waits unless `busy`, and does what there is. True if more may wait.
