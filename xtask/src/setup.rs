@@ -51,6 +51,11 @@ pub(crate) const FOR_TESTS: &[Need] = &[
 pub(crate) const FOR_LONG: &[Need] = &[
     need("firefox-esr", "firefox-esr", "one call in the other browser"),
     need(
+        "certutil",
+        "libnss3-tools",
+        "lets that browser trust a test's certificate",
+    ),
+    need(
         "pulseaudio",
         "pulseaudio",
         "a sound server, without which Firefox has no clock for audio",

@@ -1,7 +1,7 @@
 // A real Firefox with a known sound as its microphone. Driven over WebDriver BiDi; Playwright would want a build of its
 // own.
 
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,8 +49,22 @@ export interface FirefoxPerson {
   close(): Promise<void>;
 }
 
-/** Starts a Firefox whose microphone plays `wav` in a loop. */
-export async function firefoxPerson(wav: string): Promise<FirefoxPerson> {
+/** True where its profiles can be told of a certificate (`apt-get install libnss3-tools`). */
+export const hasCertutil = (): boolean => spawnSync("certutil", ["-H"], { stdio: "ignore" }).error === undefined;
+
+/** A profile that trusts the certificates which `authority`, a file, has signed. */
+function trusting(authority: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "hl-firefox-"));
+  const certutil = (...words: string[]): void =>
+    void execFileSync("certutil", [...words, "-d", `sql:${folder}`], { stdio: "ignore" });
+  certutil("-N", "--empty-password");
+  certutil("-A", "-n", "test", "-t", "C,,", "-i", authority);
+  return folder;
+}
+
+/** Starts a Firefox whose microphone plays `wav` in a loop; `authority`: whose certificates it trusts beside the usual. */
+export async function firefoxPerson(wav: string, authority?: string): Promise<FirefoxPerson> {
+  const profile = authority === undefined ? undefined : trusting(authority);
   const sound = await soundServer();
   let browser: Browser;
   try {
@@ -59,6 +73,7 @@ export async function firefoxPerson(wav: string): Promise<FirefoxPerson> {
       executablePath: executable(),
       headless: true,
       timeout: START_MS,
+      ...(profile === undefined ? {} : { userDataDir: profile }),
       extraPrefsFirefox: PREFERENCES,
       env: { ...process.env, PULSE_SERVER: sound.address },
     });
@@ -83,6 +98,7 @@ export async function firefoxPerson(wav: string): Promise<FirefoxPerson> {
     close: async () => {
       await browser.close();
       await sound.stop();
+      if (profile !== undefined) rmSync(profile, { recursive: true, force: true });
     },
   };
 }

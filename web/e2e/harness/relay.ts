@@ -1,5 +1,7 @@
 // The TURN relay of a server under test: how it is reached, what it holds, and pages that may use nothing else.
 import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { reachable } from "./netlab.ts";
 import { rest, type Server } from "./server.ts";
@@ -22,13 +24,27 @@ interface Allocation {
   packetsDown: number;
 }
 
-/** Settings for a relay with TLS that browsers of this machine reach, and the key that they must be told to trust. */
-export function relaySettings(folder: string): { env: Record<string, string>; spki: string } {
-  const host = reachable();
-  const [certificate, key] = [join(folder, "turn.crt"), join(folder, "turn.key")];
-  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const names = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=IP:${host}`];
-  execFileSync("openssl", [...request, ...names, "-keyout", key, "-out", certificate], { stdio: "ignore" });
+/**
+ * Settings for a relay with TLS that browsers of this machine reach; its certificate is signed by `authority`, a file, and
+ * `spki` is the key in it, for a browser that is told of keys. `host`: its name or address.
+ */
+export function relaySettings(
+  folder: string,
+  host = reachable(),
+): { env: Record<string, string>; spki: string; authority: string } {
+  const file = (name: string): string => join(folder, name);
+  const openssl = (...words: string[]): void => void execFileSync("openssl", words, { stdio: "ignore" });
+  const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const [authority, certificate, key] = [file("authority.crt"), file("turn.crt"), file("turn.key")];
+  const signer = file("authority.key");
+  openssl("req", "-x509", ...fresh, "-days", "2", "-subj", "/CN=Relay test", "-keyout", signer, "-out", authority);
+  openssl("req", "-new", ...fresh, "-subj", `/CN=${host}`, "-keyout", key, "-out", file("turn.csr"));
+  writeFileSync(
+    file("turn.ext"),
+    `subjectAltName=${isIP(host) ? "IP" : "DNS"}:${host}\nbasicConstraints=critical,CA:FALSE\n`,
+  );
+  const by = ["-CA", authority, "-CAkey", signer, "-set_serial", "2", "-days", "2", "-extfile", file("turn.ext")];
+  openssl("x509", "-req", "-in", file("turn.csr"), ...by, "-out", certificate);
   const public_ = execFileSync("openssl", ["x509", "-in", certificate, "-pubkey", "-noout"]);
   const der = execFileSync("openssl", ["pkey", "-pubin", "-outform", "der"], { input: public_ });
   const hash = execFileSync("openssl", ["dgst", "-sha256", "-binary"], { input: der });
@@ -39,6 +55,7 @@ export function relaySettings(folder: string): { env: Record<string, string>; sp
       HELPLINE_TURN_TLS_KEY: key,
     },
     spki: hash.toString("base64"),
+    authority,
   };
 }
 
