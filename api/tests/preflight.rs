@@ -15,12 +15,13 @@ fn report() -> Value {
             { "step": "secure_context", "result": "ok" },
             { "step": "microphone", "result": "ok", "ms": 120 },
             { "step": "network", "result": "warn", "code": "relay_only" },
+            { "step": "relay", "result": "warn", "code": "relay_over_tcp", "ms": 5000 },
             { "step": "echo", "result": "ok", "ms": 5000 }
         ],
         "figures": {
             "signallingMs": 12, "iceMs": 40, "dtlsMs": 30, "totalMs": 82, "mos": 4.4, "rttMs": 31.5, "loss": 0.0,
             "jitterMs": 2.0, "level": 0.6, "candidates": { "host": 1, "mdns": 0, "srflx": 1, "relay": 0 },
-            "local": "srflx", "path": "udp"
+            "relay": { "udp": "failed", "tcp": "ok", "tls": "not_offered" }, "local": "srflx", "path": "udp"
         },
         "browser": "Firefox 153 (Linux)"
     })
@@ -92,6 +93,8 @@ async fn a_customers_test_is_reported_by_both_sides_and_found_by_its_code() {
     );
     assert_eq!(row["verdict"], "warn", "as good as the worst step");
     assert_eq!(row["report"]["figures"]["mos"], json!(3.9), "the last word counts");
+    let ways = json!({ "udp": "failed", "tcp": "ok", "tls": "not_offered" });
+    assert_eq!(row["report"]["figures"]["relay"], ways, "each way to the relay");
     assert_eq!(row["line"]["cause"], "limit");
     assert!(list(&server, &lead, "code=AAAAAA").await.is_empty());
 
@@ -109,6 +112,7 @@ async fn a_customers_test_is_reported_by_both_sides_and_found_by_its_code() {
             json!({ "step": "echo", "result": "ok", "code": "192.0.2.1" }),
         ),
         ("body", json!({ "step": "dance", "result": "ok" })),
+        ("body", json!({ "step": "relay", "result": "ok", "ways": 3, "code": 7 })),
     ] {
         let mut bad = report();
         bad["steps"] = json!([spoilt]);

@@ -8,6 +8,7 @@ import { hear } from "./harness/ear.ts";
 import { firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
 import { artifacts, long } from "./harness/paths.ts";
 import { keepWhatTheySaw, signIn } from "./harness/people.ts";
+import { allocations, relaySettings } from "./harness/relay.ts";
 import { account, rest, serve, type Server } from "./harness/server.ts";
 import { chirp, compare, writeWav } from "./harness/sound.ts";
 import { until } from "./harness/wait.ts";
@@ -16,6 +17,17 @@ import { until } from "./harness/wait.ts";
 const HEARD_MIN = 0.9;
 /** How much of the five seconds is listened to, milliseconds. */
 const LISTEN_MS = 4_400;
+/** A browser with this uses no UDP of its own. */
+const NO_UDP = "--force-webrtc-ip-handling-policy=disable_non_proxied_udp";
+
+/** What the visitor reads of the ways to the relay. */
+const waysOf = (visitor: Person): Promise<string[]> => visitor.page.locator("[data-way]").allTextContents();
+
+/** In what state every connection is that the page has made. */
+const peersOf = (visitor: Person): Promise<string[]> =>
+  visitor.page.evaluate(() =>
+    (window as unknown as { __ear: { peers: RTCPeerConnection[] } }).__ear.peers.map((peer) => peer.signalingState),
+  );
 
 describe("a line test", () => {
   const folder = artifacts("preflight");
@@ -28,8 +40,9 @@ describe("a line test", () => {
 
   beforeAll(async () => {
     chirp("up", up);
-    server = await serve("preflight");
-    visitor = await person({ wav: up, ear: true });
+    const { env, spki } = relaySettings(folder);
+    server = await serve("preflight", { env });
+    visitor = await person({ wav: up, ear: true, args: [`--ignore-certificate-errors-spki-list=${spki}`] });
   });
 
   afterAll(async () => {
@@ -64,6 +77,10 @@ describe("a line test", () => {
   it("plays the visitor his own voice for five seconds", async () => {
     await visitor.page.getByTestId("start").click();
     await visitor.page.locator('[data-testid="echo"][data-result="running"]').waitFor();
+    expect(
+      (await peersOf(visitor)).filter((state) => state !== "closed"),
+      "nothing is left of the probes",
+    ).toEqual(["stable"]);
     const { samples, rate } = await hear(visitor.page, LISTEN_MS);
     const heard = writeWav(join(folder, "echo.wav"), samples, rate);
     await visitor.page.getByTestId("verdict").waitFor();
@@ -84,10 +101,13 @@ describe("a line test", () => {
       "server ok",
       "socket ok",
       "network ok",
+      "relay ok",
       "connection ok",
       "echo ok",
     ]);
     expect(await visitor.page.getByTestId("verdict").getAttribute("data-verdict")).toBe("ok");
+    expect(await waysOf(visitor)).toEqual(["UDP works", "TCP works", "TLS works"]);
+    await until("the relay has nothing of the test", async () => (await allocations(server)).length === 0);
   });
 
   it("sends its report, which the agent finds by the code that is read out", async () => {
@@ -107,6 +127,7 @@ describe("a line test", () => {
     expect(figures.mos).toBeGreaterThan(4);
     expect(figures.loss).toBeLessThan(0.02);
     expect(figures.path).toBe("udp");
+    expect(figures.relay).toEqual({ udp: "ok", tcp: "ok", tls: "ok" });
     expect(figures.totalMs).toBeGreaterThan(0);
     expect(figures.signallingMs! + figures.iceMs! + figures.dtlsMs!).toBeGreaterThanOrEqual(figures.totalMs! - 3);
     // 50 packets a second, five seconds and what the handshake left of a sixth.
@@ -122,9 +143,10 @@ describe("a line test", () => {
       await agent.page.getByTestId("tests-code").fill(code.toLowerCase());
       await agent.page.getByRole("link", { name: `Line test ${code}` }).click();
       const shown = agent.page.getByTestId("tests-drawer");
-      for (const words of ["Amina, second floor", "Ready", "Your voice comes back"]) {
+      for (const words of ["Amina, second floor", "Ready", "Relay", "Your voice comes back"]) {
         await shown.getByText(words, { exact: true }).waitFor();
       }
+      expect(await shown.locator("[data-way]").allTextContents()).toEqual(["UDP works", "TCP works", "TLS works"]);
       // Scores of the browser and of the server, neither of them a dash.
       const scores = await shown.locator("tbody tr").first().locator("td").allTextContents();
       expect(scores.map(Number).every((score) => score > 4)).toBe(true);
@@ -132,6 +154,49 @@ describe("a line test", () => {
     } finally {
       await agent.close();
     }
+  });
+});
+
+// A browser that its administrator forbids UDP: what a closed office looks like from inside.
+describe("a line test where UDP is closed", () => {
+  const folder = artifacts("preflight-closed");
+  let server: Server;
+  let visitor: Person;
+
+  beforeAll(async () => {
+    chirp("up", join(folder, "visitor.wav"));
+    server = await serve("preflight-closed");
+    visitor = await person({ wav: join(folder, "visitor.wav"), ear: true, args: [NO_UDP] });
+  });
+
+  afterAll(async () => {
+    await visitor?.close();
+    await server?.stop();
+  });
+
+  keepWhatTheySaw(folder, () => ({ visitor }));
+
+  it("says which way to the relay works, which does not and which is not offered, and what to open", async () => {
+    const { page } = visitor;
+    await page.goto(`${server.url}/preflight`);
+    await page.getByTestId("start").click();
+    await page.getByTestId("verdict").waitFor();
+    expect(await waysOf(visitor)).toEqual(["UDP fails", "TCP works", "TLS not offered"]);
+    const row = page.getByTestId("relay");
+    expect(await row.getAttribute("data-result")).toBe("warn");
+    const text = (await row.textContent()) ?? "";
+    expect(text).toContain("ask your network team to open UDP");
+    const [address] = server.stun;
+    expect(text).toMatch(new RegExp(`UDP [^ ]+:${address!.slice(address!.lastIndexOf(":") + 1)}`));
+    await page.getByTestId("send").click();
+    const code = ((await page.getByTestId("code").textContent()) ?? "").trim();
+    const path = `/api/support/preflight?code=${encodeURIComponent(code)}`;
+    const { preflights } = await rest<PreflightPage>(server, "GET", path);
+    const { figures, steps } = preflights[0]!.report!;
+    console.log(`UDP closed: ${JSON.stringify(figures)}`);
+    expect(figures.relay).toEqual({ udp: "failed", tcp: "ok", tls: "not_offered" });
+    expect(steps.find(({ step }) => step === "relay")).toMatchObject({ result: "warn", code: "relay_over_tcp" });
+    expect(JSON.stringify(preflights[0]!.report), "no address in the report").not.toMatch(/\d+\.\d+\.\d+\.\d+/);
   });
 });
 

@@ -46,6 +46,8 @@ wire! {
         Socket,
         /// Which ways out of its network the browser has found.
         Network,
+        /// By which ways it reaches the relay.
+        Relay,
         /// ICE and DTLS to the media server.
         Connection,
         /// Five seconds of one's own voice.
@@ -62,7 +64,7 @@ wire! {
         Warn,
         /// Calls will not work.
         Failed,
-        /// Not tried, because one before it failed.
+        /// Not tried: one before it failed, or there is nothing to try.
         Skipped,
     }
 }
@@ -108,6 +110,33 @@ wire! {
         Tcp,
         /// TLS to a relay.
         Tls,
+    }
+}
+
+wire! {
+    /// What a way to the relay came to.
+    #[derive(Default)]
+    pub enum PreflightWay {
+        /// The relay gave an address by it.
+        Ok,
+        /// It gave none in time.
+        Failed,
+        /// The server names no such way, so nothing was tried.
+        #[default]
+        NotOffered,
+    }
+}
+
+wire! {
+    /// The ways to the relay, each tried for itself.
+    #[derive(Default)]
+    pub struct PreflightRelay {
+        /// `turn:` over UDP.
+        pub udp: PreflightWay,
+        /// `turn:` over TCP.
+        pub tcp: PreflightWay,
+        /// `turns:`, TLS over TCP.
+        pub tls: PreflightWay,
     }
 }
 
@@ -160,6 +189,10 @@ wire! {
         /// Candidates found.
         #[serde(default)]
         pub candidates: PreflightCandidates,
+        /// The ways to the relay; absent where none was tried, and in reports from before they were.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub relay: Option<PreflightRelay>,
         /// The browser's end of the path in use.
         #[cfg_attr(test, ts(optional = nullable))]
         pub local: Option<CandidateKind>,

@@ -2,6 +2,7 @@
 import type { CandidateKind } from "./CandidateKind";
 import type { PreflightCandidates } from "./PreflightCandidates";
 import type { PreflightPath } from "./PreflightPath";
+import type { PreflightRelay } from "./PreflightRelay";
 
 /**
  * What the browser measured; what it could not measure is absent.
@@ -47,6 +48,10 @@ level?: number | null,
  * Candidates found.
  */
 candidates: PreflightCandidates, 
+/**
+ * The ways to the relay; absent where none was tried, and in reports from before they were.
+ */
+relay?: PreflightRelay | null, 
 /**
  * The browser's end of the path in use.
  */

@@ -3,4 +3,4 @@
 /**
  * What is looked at, in this order.
  */
-export type PreflightStep = "secure_context" | "microphone" | "level" | "server" | "socket" | "network" | "connection" | "echo";
+export type PreflightStep = "secure_context" | "microphone" | "level" | "server" | "socket" | "network" | "relay" | "connection" | "echo";

@@ -86,6 +86,9 @@ function installPeer(speech: { values: number[]; rate: number }): void {
     oniceconnectionstatechange: (() => void) | null = null;
     /** A machine behind a router, as a line test finds it. */
     onicecandidate: ((event: { candidate: { type: string; address: string } | null }) => void) | null = null;
+    iceGatheringState = "new";
+    onicegatheringstatechange: (() => void) | null = null;
+    readonly found: string[];
     onconnectionstatechange: (() => void) | null = null;
     ontrack: ((event: { track: MediaStreamTrack }) => void) | null = null;
     addTransceiver(): unknown {
@@ -95,8 +98,10 @@ function installPeer(speech: { values: number[]; rate: number }): void {
       return Promise.resolve({ type: "offer", sdp: "v=0\r\n" });
     }
     setLocalDescription(): Promise<void> {
-      for (const type of ["host", "srflx"]) this.onicecandidate?.({ candidate: { type, address: "192.0.2.1" } });
+      for (const type of this.found) this.onicecandidate?.({ candidate: { type, address: "192.0.2.1" } });
       this.onicecandidate?.({ candidate: null });
+      this.iceGatheringState = "complete";
+      this.onicegatheringstatechange?.();
       return Promise.resolve();
     }
     setRemoteDescription(): Promise<void> {
@@ -129,8 +134,11 @@ function installPeer(speech: { values: number[]; rate: number }): void {
       this.connectionState = state;
       this.onconnectionstatechange?.();
     }
-    constructor() {
+    constructor({ iceTransportPolicy, iceServers = [] }: RTCConfiguration = {}) {
       (window as unknown as { peer: FakePeer }).peer = this;
+      // A firewall stands before every relay of this name.
+      const relays = iceServers.flatMap(({ urls }) => urls).filter((url) => !url.includes("closed"));
+      this.found = iceTransportPolicy !== "relay" ? ["host", "srflx"] : relays.length > 0 ? ["relay"] : [];
     }
   }
   function voice(): MediaStreamTrack {

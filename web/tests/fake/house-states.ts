@@ -75,7 +75,17 @@ export const houseSettings = (): Settings => {
   };
 };
 
-const STEPS = ["secure_context", "microphone", "level", "server", "socket", "network", "connection", "echo"] as const;
+const STEPS = [
+  "secure_context",
+  "microphone",
+  "level",
+  "server",
+  "socket",
+  "network",
+  "relay",
+  "connection",
+  "echo",
+] as const;
 
 /** A report whose steps went well, but for those that are named. */
 function steps(odd: Partial<Record<(typeof STEPS)[number], PreflightStepResult>> = {}): PreflightStepResult[] {
@@ -95,6 +105,7 @@ export function lineTests(): Preflight[] {
     jitterMs: 4,
     level: 0.6,
     candidates: { host: 1, mdns: 1, srflx: 1, relay: 2 },
+    relay: { udp: "ok", tcp: "ok", tls: "not_offered" },
     local: "srflx",
     path: "udp",
   } as const;
@@ -109,10 +120,14 @@ export function lineTests(): Preflight[] {
       report: {
         steps: steps({
           network: { step: "network", result: "warn", code: "relay_only" },
+          relay: { step: "relay", result: "warn", code: "relay_over_tls" },
           connection: { step: "connection", result: "failed", code: "ice_failed" },
           echo: { step: "echo", result: "skipped" },
         }),
-        figures: { candidates: { host: 1, mdns: 0, srflx: 0, relay: 1 } },
+        figures: {
+          candidates: { host: 1, mdns: 0, srflx: 0, relay: 1 },
+          relay: { udp: "failed", tcp: "failed", tls: "ok" },
+        },
         browser: "Firefox 153 (Windows)",
       },
     },

@@ -1,6 +1,7 @@
 // Every state of every page, and how to get there: one list for the accessibility tests and for the pictures.
 
 import type { Page } from "playwright-core";
+import type { IceServer } from "../../shared/gen/IceServer.ts";
 import * as data from "./data.ts";
 import { CONTROL } from "./control-states.ts";
 import { HOUSE } from "./house-states.ts";
@@ -538,9 +539,16 @@ const QA: PageState[] = [
   },
 ];
 
+/** Relays by UDP, TCP and TLS, of which those of the name `closed…` do not answer. */
+const relays = (udp: string, tls?: string): IceServer[] => {
+  const urls = [`turn:${udp}:3478?transport=udp`, "turn:help.example:3478?transport=tcp"];
+  return [{ urls: [...urls, ...(tls ? [`turns:${tls}:5349?transport=tcp`] : [])], username: "u", credential: "c" }];
+};
+
 /** A line that is well; `report` is taken. */
-function line(fake: FakeServer): void {
-  const started = { preflightId: data.CALL, code: "K7M2QX", leg: data.grant("preflight"), serverTime: data.at(0) };
+function line(fake: FakeServer, iceServers = relays("help.example", "help.example")): void {
+  const leg = { ...data.grant("preflight"), iceServers };
+  const started = { preflightId: data.CALL, code: "K7M2QX", leg, serverTime: data.at(0) };
   fake.on("POST /api/support/preflight", () => ({ status: 201, body: started }));
   fake.on("POST /api/rtc", () => ({ status: 201, bytes: Buffer.from("v=0\r\n"), type: "application/sdp" }));
   fake.on(`POST /api/support/preflight/${data.CALL}/report`, () => ({ status: 204 }));
@@ -557,7 +565,7 @@ const PREFLIGHT: PageState[] = [
   {
     name: "preflight-echo",
     path: "/preflight",
-    prepare: line,
+    prepare: (fake) => line(fake),
     reach: async (page) => {
       await id(page, "start").click();
       await page.getByText("You hear yourself.", { exact: false }).waitFor();
@@ -566,16 +574,26 @@ const PREFLIGHT: PageState[] = [
   {
     name: "preflight-good",
     path: "/preflight",
-    prepare: line,
+    prepare: (fake) => line(fake),
     reach: async (page) => {
       await tested(page, "ok");
       await page.getByText("Figures for support").click();
     },
   },
   {
+    name: "preflight-relay-over-tcp",
+    path: "/preflight",
+    prepare: (fake) => line(fake, relays("closed.example")),
+    reach: async (page) => {
+      await tested(page, "warn");
+      await page.getByText("UDP closed.example:3478").waitFor();
+      await page.getByText("not offered").waitFor();
+    },
+  },
+  {
     name: "preflight-sent",
     path: "/preflight?lang=sw",
-    prepare: line,
+    prepare: (fake) => line(fake),
     reach: async (page) => {
       await tested(page, "ok");
       await id(page, "send").click();
@@ -585,7 +603,7 @@ const PREFLIGHT: PageState[] = [
   {
     name: "preflight-denied",
     path: "/preflight",
-    prepare: line,
+    prepare: (fake) => line(fake),
     microphone: "denied",
     reach: (page) => tested(page, "failed"),
   },

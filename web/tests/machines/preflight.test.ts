@@ -2,11 +2,13 @@
 
 import { describe, expect, test, vi } from "vitest";
 import { browserName } from "../../console/routes/preflight/browser.ts";
+import { urlsOf, wayOf } from "../../console/routes/preflight/relay.ts";
 import {
   ECHO_SECONDS,
   LEVEL_EVERY_MS,
   LEVEL_WAIT_MS,
   LineTest,
+  RELAY_TIMEOUT_MS,
   STEPS,
   type Connected,
   type Echo,
@@ -21,7 +23,14 @@ import sw from "../../shared/i18n/preflight/sw.json";
 const STARTED = {
   preflightId: "p",
   code: "K7M2QX",
-  leg: { grant: "secret", iceServers: [] },
+  leg: {
+    grant: "secret",
+    iceServers: [
+      { urls: ["stun:help.example:3478"] },
+      { urls: ["turn:help.example:3478?transport=udp", "turn:help.example?transport=tcp"], username: "u", credential: "c" }, // prettier-ignore
+      { urls: ["turns:help.example:443?transport=tcp"], username: "u", credential: "c" },
+    ],
+  },
 } as unknown as PreflightStarted;
 const SILENT = { ok: false, status: 0, code: "unreachable" } as const;
 
@@ -71,6 +80,7 @@ function bench(
     start: () => Promise.resolve({ ok: true, status: 201, value: STARTED }),
     socket: () => Promise.resolve(true),
     candidates: () => Promise.resolve({ host: 1, mdns: 0, srflx: 1, relay: 0 }),
+    relay: () => Promise.resolve(true),
     connect: (): Promise<Connected> => Promise.resolve({ ok: true, signallingMs: 12, echo }),
     report: (_, report) => {
       sent.push(report);
@@ -104,6 +114,7 @@ describe("a line test", () => {
       local: "srflx",
       path: "udp",
       candidates: { host: 1, srflx: 1 },
+      relay: { udp: "ok", tcp: "ok", tls: "ok" },
     });
     expect(test.figures.mos).toBeGreaterThan(4);
     expect(time()).toBeGreaterThanOrEqual(ECHO_SECONDS * 1000);
@@ -115,7 +126,7 @@ describe("a line test", () => {
     const { test } = bench({ openMicrophone: () => Promise.resolve({ ok: false, code: "mic_denied" }) });
     await test.run();
     expect(results(test)).toBe(
-      "secure_context:ok microphone:failed(mic_denied) level:skipped server:ok socket:ok network:ok connection:skipped echo:skipped",
+      "secure_context:ok microphone:failed(mic_denied) level:skipped server:ok socket:ok network:ok relay:ok connection:skipped echo:skipped",
     );
     expect(test.verdict).toBe("failed");
   });
@@ -123,7 +134,7 @@ describe("a line test", () => {
   test("goes on without a server as far as it can, and has then nothing to send", async () => {
     const { test, sent } = bench({ start: () => Promise.resolve(SILENT), socket: () => Promise.resolve(false) });
     await test.run();
-    expect(results(test)).toContain("server:failed(unreachable) socket:failed(ws_unreachable) network:ok connection:skipped"); // prettier-ignore
+    expect(results(test)).toContain("server:failed(unreachable) socket:failed(ws_unreachable) network:ok relay:skipped connection:skipped"); // prettier-ignore
     await test.send();
     expect([sent.length, test.sending, test.code]).toEqual([0, "no", undefined]);
   });
@@ -194,6 +205,52 @@ describe("a line test", () => {
     expect([step(test, "network").result, step(test, "network").code]).toEqual([result, code]);
   });
 
+  test.each([
+    [["udp", "tcp", "tls"], [], "ok", undefined],
+    // Sound takes UDP where it can; what else is closed stands in the marks.
+    [["udp"], ["TCP help.example:3478", "TCP help.example:443"], "ok", undefined],
+    [["tcp", "tls"], ["UDP help.example:3478"], "warn", "relay_over_tcp"],
+    [["tls"], ["UDP help.example:3478", "TCP help.example:3478"], "warn", "relay_over_tls"],
+    [[], ["UDP help.example:3478", "TCP help.example:3478", "TCP help.example:443"], "warn", "relay_closed"],
+  ] as const)("tries each way to the relay for itself: %j open", async (open, closed, result, code) => {
+    const asked: string[] = [];
+    const { test } = bench({
+      relay: (servers, timeoutMs) => {
+        expect(timeoutMs).toBe(RELAY_TIMEOUT_MS);
+        const urls = servers.flatMap((server) => server.urls);
+        asked.push(...urls);
+        expect(urls.map(wayOf), "one way at a time").toEqual([wayOf(urls[0]!)]);
+        expect(servers[0]).toMatchObject({ username: "u", credential: "c" });
+        return Promise.resolve((open as readonly string[]).includes(wayOf(urls[0]!)!));
+      },
+    });
+    await test.run();
+    expect(asked).toHaveLength(3);
+    const mark = (way: string) => ((open as readonly string[]).includes(way) ? "ok" : "failed");
+    expect(test.figures.relay).toEqual({ udp: mark("udp"), tcp: mark("tcp"), tls: mark("tls") });
+    expect([step(test, "relay").result, step(test, "relay").code]).toEqual([result, code]);
+    expect(test.closed).toEqual(closed);
+    expect(test.report().figures.relay).toEqual(test.figures.relay);
+  });
+
+  test("names a way that is not offered as that, and fails nobody for it", async () => {
+    const offering = (...urls: string[]) => {
+      const leg = { ...STARTED.leg, iceServers: [{ urls }] };
+      return bench({ start: () => Promise.resolve({ ok: true, status: 201, value: { ...STARTED, leg } }) });
+    };
+    const { test } = offering("turn:help.example:3478?transport=udp", "turn:help.example:3478?transport=tcp");
+    await test.run();
+    expect(test.figures.relay).toEqual({ udp: "ok", tcp: "ok", tls: "not_offered" });
+    expect([step(test, "relay").result, test.verdict]).toEqual(["ok", "ok"]);
+    const tcpOnly = offering("turn:help.example:3478?transport=tcp");
+    await tcpOnly.test.run();
+    expect(step(tcpOnly.test, "relay").result, "nobody can open what is not there").toBe("ok");
+    const none = offering("stun:help.example:3478");
+    await none.test.run();
+    expect([step(none.test, "relay").result, none.test.verdict]).toEqual(["skipped", "ok"]);
+    expect(none.test.figures.relay).toEqual({ udp: "not_offered", tcp: "not_offered", tls: "not_offered" });
+  });
+
   test("lets go of the microphone whatever happens, and can be run again", async () => {
     let broken = true;
     const { test, env } = bench({
@@ -236,11 +293,31 @@ test("every code that a test can find has advice, in both languages", () => {
   const codes = ["insecure_context", "mic_denied", "mic_missing", "mic_busy", "unsupported_browser", "silent_microphone"]; // prettier-ignore
   codes.push("unauthenticated", "rate_limited", "media_full", "draining", "offline", "unreachable", "ws_unreachable");
   codes.push("no_candidates", "relay_only", "ice_failed", "dtls_failed", "over_tcp", "over_relay", "no_echo");
+  codes.push("relay_closed", "relay_over_tcp", "relay_over_tls");
   codes.push("bad_line", "weak_line", "slow_line", "silent_echo", "unexpected");
   for (const words of [en, sw] as Record<string, string>[]) {
     expect(codes.filter((code) => !words[`advice.${code}`])).toEqual([]);
   }
   expect(Object.keys(sw).sort()).toEqual(Object.keys(en).sort());
+});
+
+test("a URL says by which way a relay is reached", () => {
+  const ways = {
+    "turn:a": "udp",
+    "turn:a:3478": "udp",
+    "turn:[2001:db8::1]:3478?transport=udp": "udp",
+    "TURN:a?transport=TCP": "tcp",
+    "turns:a": "tls",
+    "turns:a:443?transport=tcp": "tls",
+    "turns:a:5349?transport=udp": undefined,
+    "turn:a?transport=sctp": undefined,
+    "stun:a:3478": undefined,
+    "https://a": undefined,
+  };
+  for (const [url, way] of Object.entries(ways)) expect(wayOf(url), url).toBe(way);
+  const servers = [{ urls: ["turn:[2001:db8::1]", "turns:a", "turns:a:443?transport=tcp"] }];
+  expect(urlsOf(servers, "udp")).toEqual(["UDP [2001:db8::1]:3478"]);
+  expect(urlsOf(servers, "tls")).toEqual(["TCP a:5349", "TCP a:443"]);
 });
 
 test("a browser is named by family, version and system", () => {

@@ -111,7 +111,7 @@ describe("a line test in short", () => {
   });
 
   test("names what failed before what could be better", () => {
-    expect(troublesOf(failed!).map(({ code }) => code)).toEqual(["ice_failed", "relay_only"]);
+    expect(troublesOf(failed!).map(({ code }) => code)).toEqual(["ice_failed", "relay_only", "relay_over_tls"]);
     expect(troublesOf(unsent!)).toEqual([]);
   });
 

@@ -41,7 +41,7 @@ pub const PREFLIGHTS_PER_PAGE_MAX: u32 = 100;
 /// Longest note of a link, characters; the column's own limit.
 pub const PREFLIGHT_NOTE_CHARS_MAX: usize = 64;
 /// Steps of one report: as many as there are.
-pub const PREFLIGHT_STEPS_MAX: usize = 8;
+pub const PREFLIGHT_STEPS_MAX: usize = 9;
 /// Longest name of a browser, characters: all of them together name no more.
 pub const PREFLIGHT_BROWSER_CHARS_MAX: usize = 120;
 /// Longest word for what a step found, characters.
@@ -457,6 +457,30 @@ mod tests {
             spoil(&mut report);
             assert_eq!(check(&report).unwrap_err().code, Code::Validation, "{n}");
         }
+    }
+
+    #[test]
+    fn a_report_names_every_step_and_one_from_before_the_relay_was_tried_is_still_read() {
+        use PreflightStep::{Connection, Echo, Level, Microphone, Network, Relay, SecureContext, Server, Socket};
+        let all = [
+            SecureContext,
+            Microphone,
+            Level,
+            Server,
+            Socket,
+            Network,
+            Relay,
+            Connection,
+            Echo,
+        ];
+        assert_eq!(all.len(), PREFLIGHT_STEPS_MAX);
+        let mut report = report();
+        report.steps = all.map(|name| step(name, PreflightResult::Ok)).to_vec();
+        assert_eq!(check(&report), Ok(()));
+        let mut kept = serde_json::to_value(&report).unwrap();
+        assert!(kept["figures"].as_object_mut().unwrap().remove("relay").is_some());
+        let old: PreflightReport = serde_json::from_value(kept).unwrap();
+        assert_eq!(old, report, "no way was tried");
     }
 
     #[test]

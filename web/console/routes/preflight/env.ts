@@ -123,6 +123,7 @@ export function browserEnv(link: string | undefined): Env {
     start: () => api.post<PreflightStarted>("/api/support/preflight", link ? { link } : {}),
     socket: () => opens(new URL("/ws", location.href.replace(/^http/, "ws")).href),
     candidates: (list) => gather(servers(list)),
+    relay: (list, timeoutMs) => relays(servers(list), timeoutMs),
     connect,
     report: (started, report) =>
       new Api({ base: "", fetch: (...args) => fetch(...args), token: async () => started.leg.grant }).post(
@@ -195,6 +196,33 @@ async function gather(iceServers: RTCIceServer[]): Promise<PreflightCandidates> 
   await over;
   probe.close();
   return found;
+}
+
+/** True once one of these relays has given an address; closing the connection gives it back. */
+async function relays(iceServers: RTCIceServer[], timeoutMs: number): Promise<boolean> {
+  const probe = new RTCPeerConnection({ iceServers, iceTransportPolicy: "relay" });
+  try {
+    const found = new Promise<boolean>((done) => {
+      const end = (given: boolean): void => {
+        cancel();
+        probe.onicecandidate = probe.onicegatheringstatechange = null;
+        done(given);
+      };
+      const cancel = browserClock.after(timeoutMs, () => end(false));
+      probe.onicecandidate = ({ candidate }) => {
+        if (candidate?.type === "relay") end(true);
+      };
+      // Every server has refused or was found dead: no reason to wait on.
+      probe.onicegatheringstatechange = () => {
+        if (probe.iceGatheringState === "complete") end(false);
+      };
+    });
+    probe.addTransceiver("audio", { direction: "recvonly" });
+    await probe.setLocalDescription(await probe.createOffer());
+    return await found;
+  } finally {
+    probe.close();
+  }
 }
 
 /** When the path and the keys were there, or which of them never came. */

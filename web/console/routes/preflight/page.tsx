@@ -6,6 +6,7 @@ import { LANGUAGES } from "../../../shared/i18n/index.ts";
 import { bars } from "../../../shared/quality.ts";
 import { useChanged } from "../../changed.ts";
 import { ECHO_SECONDS, type LineTest, type Step } from "./test.ts";
+import { Ways } from "./ways.tsx";
 import { has, language, numeral, setLanguage, t, type Key } from "./words.ts";
 
 const NAMES = { en: "English", sw: "Kiswahili" } as const;
@@ -45,7 +46,7 @@ export function Page({ test, level }: Props) {
       )}
       {test.phase === "running" && <Now test={test} level={level} />}
       {test.phase === "done" && <Verdict test={test} />}
-      {test.phase !== "ready" && <Steps steps={test.steps} />}
+      {test.phase !== "ready" && <Steps test={test} />}
       {test.phase === "done" && <Report test={test} />}
     </main>
   );
@@ -121,16 +122,29 @@ function Verdict({ test }: { test: LineTest }) {
   );
 }
 
-function Steps({ steps }: { steps: readonly Step[] }) {
+/** What the relay's row says beyond its state, once it is known. */
+function Relay({ test, step }: { test: LineTest; step: Step }) {
+  if (step.step !== "relay" || !test.figures.relay) return null;
+  const open = step.result === "warn" && test.closed.length > 0;
+  return (
+    <>
+      <Ways ways={test.figures.relay} say={t} />
+      {open && <p class="test-advice muted test-open">{t("relay.open", { list: test.closed.join(", ") })}</p>}
+    </>
+  );
+}
+
+function Steps({ test }: { test: LineTest }) {
   return (
     <section aria-label={t("steps")}>
       <ol class="test-steps">
-        {steps.map((step) => (
+        {test.steps.map((step) => (
           <li key={step.step} class={`test-step is-${step.result}`} data-testid={step.step} data-result={step.result}>
             <Icon d={ICONS[step.result]} />
             <span class="medium">{t(`step.${step.step}`)}</span>
             <span class="test-state">{t(`state.${step.result}`)}</span>
             {(step.result === "warn" || step.result === "failed") && <p class="test-advice">{advice(step.code)}</p>}
+            <Relay test={test} step={step} />
           </li>
         ))}
       </ol>

@@ -13,12 +13,15 @@ import type { IceServer } from "../../../shared/gen/IceServer.ts";
 import type { PreflightCandidates } from "../../../shared/gen/PreflightCandidates.ts";
 import type { PreflightFigures } from "../../../shared/gen/PreflightFigures.ts";
 import type { PreflightPath } from "../../../shared/gen/PreflightPath.ts";
+import type { PreflightRelay } from "../../../shared/gen/PreflightRelay.ts";
 import type { PreflightReport } from "../../../shared/gen/PreflightReport.ts";
 import type { PreflightResult } from "../../../shared/gen/PreflightResult.ts";
 import type { PreflightStarted } from "../../../shared/gen/PreflightStarted.ts";
 import type { PreflightStep } from "../../../shared/gen/PreflightStep.ts";
+import type { PreflightWay } from "../../../shared/gen/PreflightWay.ts";
 import type { Reply } from "../../../shared/api.ts";
 import { between, type Reading, type Second } from "../../../shared/quality.ts";
+import { asked, judged, urlsOf, WAYS, type Way } from "./relay.ts";
 
 /** The steps in their order. */
 export const STEPS: readonly PreflightStep[] = [
@@ -28,6 +31,7 @@ export const STEPS: readonly PreflightStep[] = [
   "server",
   "socket",
   "network",
+  "relay",
   "connection",
   "echo",
 ];
@@ -38,6 +42,11 @@ export const HEARD_LEVEL = 0.35;
 export const LEVEL_WAIT_MS = 8_000;
 /** How often the level is looked at, milliseconds. */
 export const LEVEL_EVERY_MS = 100;
+/**
+ * Longest wait for an address of the relay by one way, milliseconds: TCP, TLS and two requests are six round trips, and
+ * one of them may be lost and said again after a second.
+ */
+export const RELAY_TIMEOUT_MS = 5_000;
 /** Longest time for a path and keys, milliseconds. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** Length of the echo, seconds. */
@@ -86,6 +95,8 @@ export interface Env {
   /** Whether a WebSocket to this server opens. */
   socket(): Promise<boolean>;
   candidates(servers: readonly IceServer[]): Promise<PreflightCandidates>;
+  /** Whether one of these gives an address within `timeoutMs`; it is given back at once. */
+  relay(servers: readonly IceServer[], timeoutMs: number): Promise<boolean>;
   /** Attaches the echo; gives up after `timeoutMs`. */
   connect(started: PreflightStarted, timeoutMs: number): Promise<Connected>;
   report(started: PreflightStarted, report: PreflightReport): Promise<Reply<unknown>>;
@@ -109,6 +120,8 @@ export class LineTest {
   microphone = "";
   /** Seconds of the echo that have passed. */
   second = 0;
+  /** What a network team is asked to open: the ways to the relay that failed, such as `UDP help.example:3478`. */
+  closed: string[] = [];
   readonly changed = new Emitter();
   #started: PreflightStarted | undefined;
   #echo: Echo | undefined;
@@ -184,6 +197,7 @@ export class LineTest {
       (await this.env.socket()) ? { result: "ok" } : { result: "failed", code: "ws_unreachable" },
     );
     await this.#step("network", () => this.#network());
+    if (server) await this.#step("relay", () => this.#relay());
     const connected = server && microphone && (await this.#step("connection", () => this.#connect()));
     if (connected) await this.#step("echo", () => this.#listenToEcho());
     for (const step of this.steps) if (step.result === "waiting") step.result = "skipped";
@@ -236,6 +250,21 @@ export class LineTest {
     if (found.host + found.mdns + found.srflx + found.relay === 0) return { result: "failed", code: "no_candidates" };
     if (found.host + found.mdns + found.srflx === 0) return { result: "warn", code: "relay_only" };
     return { result: "ok" };
+  }
+
+  /** Each way for itself and all at once, for what the browser would choose says nothing of the others. */
+  async #relay(): Promise<Found> {
+    const servers = this.#started!.leg.iceServers;
+    const one = async (way: Way): Promise<PreflightWay> => {
+      const only = asked(servers, way);
+      if (only.length === 0) return "not_offered";
+      return (await this.env.relay(only, RELAY_TIMEOUT_MS)) ? "ok" : "failed";
+    };
+    const [udp, tcp, tls] = await Promise.all([one("udp"), one("tcp"), one("tls")]);
+    const ways: PreflightRelay = { udp, tcp, tls };
+    this.figures.relay = ways;
+    this.closed = WAYS.filter((way) => ways[way] === "failed").flatMap((way) => urlsOf(servers, way));
+    return judged(ways);
   }
 
   async #connect(): Promise<Found> {
@@ -311,6 +340,7 @@ export class LineTest {
     this.code = undefined;
     this.sending = "no";
     this.second = 0;
+    this.closed = [];
     this.#started = undefined;
     this.#loudest = 0;
   }

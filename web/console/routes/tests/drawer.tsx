@@ -7,6 +7,7 @@ import { h } from "../../house.ts";
 import { Details } from "../../lists.tsx";
 import { dayAndTime, oneDigit, wholeNumber } from "../../words.ts";
 import { spoken } from "./shape.ts";
+import { Ways } from "../preflight/ways.tsx";
 import { Verdict } from "./verdict.tsx";
 import { advice, said } from "./words.ts";
 
@@ -57,6 +58,7 @@ const Unsent = () => (
 
 function Steps({ test }: { test: Preflight }) {
   const steps = test.report?.steps ?? [];
+  const ways = test.report?.figures.relay;
   return (
     <section class="live-part" aria-label={said("steps")}>
       <h3 class="title-small">{said("steps")}</h3>
@@ -67,6 +69,7 @@ function Steps({ test }: { test: Preflight }) {
             <span>{said(`step.${step}`)}</span>
             <span class="small muted">{said(`state.${result}`)}</span>
             {(result === "warn" || result === "failed") && <p class="small">{advice(code)}</p>}
+            {step === "relay" && ways && <Ways ways={ways} say={said} />}
           </li>
         ))}
       </ol>
