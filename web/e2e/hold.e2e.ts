@@ -81,9 +81,12 @@ describe("hold: music for as long as it takes, then the agent", () => {
         const { calls } = await rest<{ calls: { status: string }[] }>(server, "GET", "/api/support/calls");
         return calls.some((one) => one.status === "answered");
       });
+      const recorded = customer.page.getByTestId("recording");
+      await recorded.waitFor();
       await pause(BEFORE_MS);
       await agent.page.getByTestId("hold").click();
-      await customer.page.getByTestId("held").waitFor();
+      await customer.page.getByText("not recorded").waitFor();
+      await recorded.waitFor({ state: "detached" });
       const begun = await received(customer.page);
       const enough = async () => (await received(customer.page)).packets - begun.packets >= HOLD_PACKETS;
       await until("so much music was received", enough, HOLD_MS_MAX);
@@ -93,6 +96,7 @@ describe("hold: music for as long as it takes, then the agent", () => {
       const since = Date.now();
       await agent.page.getByTestId("hold").click();
       await customer.page.getByTestId("held").waitFor({ state: "detached" });
+      await recorded.waitFor();
       const atCustomer = await listening;
       const wav = writeWav(join(folder, "heard.wav"), atCustomer.samples, atCustomer.rate);
       const { windows } = await trace(voices.agent, wav, 0, WINDOW_MS);

@@ -125,7 +125,8 @@ const WIDGET: PageState[] = [
     reach: async (page, fake) => {
       await talking(page, fake);
       fake.push("call.held", { call: { ...data.answered(), heldSince: data.at(-20) } });
-      await page.getByText("You are on hold").waitFor();
+      await page.getByText("You are on hold and not recorded").waitFor();
+      await id(page, "recording").waitFor({ state: "detached" });
     },
   },
   {

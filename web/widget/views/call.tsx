@@ -169,7 +169,7 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
       <Frame
         label={t("mini", { name: agent })}
         title={
-          call.recorded ? (
+          call.recorded && !call.heldSince ? (
             <span class="recording" data-testid="recording">
               {t("recorded")}
             </span>
