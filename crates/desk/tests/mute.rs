@@ -6,13 +6,13 @@ mod common;
 #[path = "scene/talk.rs"]
 mod talk;
 
-use call_model::{CallId, LegId};
-use common::{World, customer, service};
+use call_model::{CallId, LegId, OfferId};
+use common::{World, customer, service, staff_id};
 use desk::{Caller, Code};
 use ports::{Cause, EventKind, LegSummary, MediaEvent, Stance};
-use talk::{history, plan, stance, talking};
+use talk::{history, online, plan, stance, talking};
 use tokio_util::sync::CancellationToken;
-use wire::call::Mute;
+use wire::call::{ConsultStart, ConsultStep, Mute, Supervise, SuperviseMode};
 use wire::leg::Part;
 use wire::staff::StaffRole;
 
@@ -188,14 +188,10 @@ async fn the_agent_may_everybody_others_by_permission_and_only_with_sound() {
     );
 }
 
-#[tokio::test]
-async fn the_end_of_a_leg_ends_its_mute() {
-    let Some(mut world) = World::new().await else { return };
-    let agent = world.staff("amina", StaffRole::Agent).await;
-    let call = talking(&mut world, "u1", &agent).await;
-    world.desk.mute(&agent, call, of(Part::Agent)).await.unwrap();
+/// Media says that the agent's line is lost; the call is back in the queue.
+async fn lost(world: &mut World, call: CallId) {
     let id = world
-        .texts("select id::text from helpline.call_legs where part = 'agent'")
+        .texts("select id::text from helpline.call_legs where part = 'agent' and state <> 'down'")
         .await;
     let leg = LegId(id[0].parse::<uuid::Uuid>().unwrap().as_u128());
     world.media.report(MediaEvent {
@@ -212,11 +208,20 @@ async fn the_end_of_a_leg_ends_its_mute() {
     let stop = CancellationToken::new();
     let (desk, token) = (world.desk.clone(), stop.clone());
     let running = tokio::spawn(async move { desk.run(token).await });
-    while history(&mut world).await.last().map(String::as_str) != Some("call.requeued") {
+    while history(world).await.last().map(String::as_str) != Some("call.requeued") {
         tokio::task::yield_now().await;
     }
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_leg_ends_its_mute() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let call = talking(&mut world, "u1", &agent).await;
+    world.desk.mute(&agent, call, of(Part::Agent)).await.unwrap();
+    lost(&mut world, call).await;
     assert_eq!(world.count(OPEN).await, 0);
 }
 
@@ -341,4 +346,102 @@ async fn a_page_that_mutes_and_unmutes_without_end_fills_no_history() {
     assert_eq!(refused.code, Code::RateLimited);
     assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
     world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+
+}
+
+/// The agent asks a colleague, who answers, and passes the call on to him.
+async fn passed_on(world: &mut World, call: CallId, from: &Caller, to: &Caller) {
+    let whom = ConsultStart {
+        staff_id: staff_id(to),
+        reason: None,
+    };
+    world.desk.consult(from, call, whom).await.unwrap();
+    let offer = world.desk.offers(to).await.unwrap().remove(0).offer_id;
+    world.desk.accept_offer(to, OfferId(offer.as_u128())).await.unwrap();
+    world
+        .run("update helpline.call_legs set state = 'up', up_at = clock_timestamp() where part = 'partner'")
+        .await;
+    let how = ConsultStep { reason: None };
+    world.desk.consult_complete(from, call, how).await.unwrap();
+}
+
+/// Who was heard again, by whose hand.
+async fn heard_again(world: &mut World) -> Vec<String> {
+    world
+        .texts(
+            "select actor || ' ' || (data ->> 'part') from helpline.call_events where kind = 'call.unmuted' order by seq",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn what_a_supervisor_has_muted_stays_so_when_the_agent_passes_the_call_on() {
+    let Some(mut world) = World::new().await else { return };
+    let amina = world.staff("amina", StaffRole::Agent).await;
+    let baraka = world.staff("baraka", StaffRole::Agent).await;
+    let sue = world.staff("sue", StaffRole::Supervisor).await;
+    let admin = world.promote(&sue, "admin").await;
+    online(&world, &baraka).await;
+    let call = talking(&mut world, "u1", &amina).await;
+    world.desk.mute(&admin, call, of(Part::Customer)).await.unwrap();
+    passed_on(&mut world, call, &amina, &baraka).await;
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Talk));
+    assert!(heard_again(&mut world).await.is_empty());
+    assert_eq!(
+        unmuted(&world, &baraka, call, Part::Customer).await,
+        Some(Code::Forbidden),
+        "it is no more the new agent's than it was the former one's"
+    );
+    // Who takes it over and may end it does, and it is told.
+    let taken = Supervise {
+        mode: SuperviseMode::Takeover,
+        reason: None,
+    };
+    world.desk.supervise(&admin, call, taken).await.unwrap();
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+    assert_eq!(heard_again(&mut world).await, ["staff:sue customer"]);
+    assert_eq!(
+        history(&mut world).await[3..],
+        ["call.owner_changed", "call.unmuted", "call.taken_over"]
+    );
+}
+
+#[tokio::test]
+async fn what_an_agent_has_muted_ends_when_he_passes_the_call_on_and_it_is_told() {
+    let Some(mut world) = World::new().await else { return };
+    let amina = world.staff("amina", StaffRole::Agent).await;
+    let baraka = world.staff("baraka", StaffRole::Agent).await;
+    online(&world, &baraka).await;
+    let call = talking(&mut world, "u1", &amina).await;
+    world.desk.mute(&amina, call, of(Part::Customer)).await.unwrap();
+    passed_on(&mut world, call, &amina, &baraka).await;
+    assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
+    assert_eq!(heard_again(&mut world).await, ["staff:amina customer"]);
+    let shown = world.desk.call(&customer("u1"), call).await.unwrap();
+    assert!(shown.muted.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_lost_its_agent_keeps_what_a_supervisor_has_muted_and_not_what_he_has() {
+    for by_supervisor in [true, false] {
+        let Some(mut world) = World::new().await else { return };
+        let amina = world.staff("amina", StaffRole::Agent).await;
+        let baraka = world.staff("baraka", StaffRole::Agent).await;
+        let sue = world.staff("sue", StaffRole::Supervisor).await;
+        let admin = world.promote(&sue, "admin").await;
+        let call = talking(&mut world, "u1", &amina).await;
+        let who = if by_supervisor { &admin } else { &amina };
+        world.desk.mute(who, call, of(Part::Customer)).await.unwrap();
+        lost(&mut world, call).await;
+        let offer = world.ring(call, &baraka).await;
+        world.desk.accept_offer(&baraka, offer).await.unwrap();
+        let (expected, told): (_, &[&str]) = if by_supervisor {
+            (Stance::Muted, &[])
+        } else {
+            (Stance::Talk, &["system:media customer"])
+        };
+        assert_eq!(stance(&mut world, "customer").await, Some(expected));
+        assert_eq!(heard_again(&mut world).await, told);
+    }
 }

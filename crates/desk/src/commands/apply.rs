@@ -11,7 +11,7 @@ use ports::Cause;
 use uuid::Uuid;
 
 use super::modes::Modes;
-use super::{consult, modes, offer_step, rows, supervise, tell};
+use super::{consult, modes, mute, offer_step, rows, supervise, tell};
 use crate::after::{After, Count};
 use crate::caller::Caller;
 use crate::refusal::{Code, Refused};
@@ -368,7 +368,7 @@ async fn carry_out(core: &Core, tx: &mut Tx, work: &mut Work, effect: call::Effe
         call::Effect::AdmitLegs { agent } => admit_legs(core, tx, work, agent).await?,
         call::Effect::CloseAgentLeg => {
             consult::end_with_call(tx, work, Why::AgentLost, act).await?;
-            close_agent_leg(tx, work).await?;
+            close_agent_leg(tx, work, act).await?;
         }
         call::Effect::CloseRoom => {
             consult::end_with_call(tx, work, Why::CallEnded, act).await?;
@@ -432,21 +432,25 @@ pub(super) async fn leg(
 
 /// The agent's part is over, the customer stays; whoever supervised the agent leaves with him. A recording goes on: it
 /// has one side for the customer and one for whoever has the call, and says why they are silent meanwhile.
-async fn close_agent_leg(tx: &mut Tx, work: &mut Work) -> Result<(), Refused> {
+async fn close_agent_leg(tx: &mut Tx, work: &mut Work, act: &Act) -> Result<(), Refused> {
     let legs = legs::live(tx.conn(), work.row.id).await?;
     for leg in legs.iter().filter(|leg| leg.part != "customer") {
         legs::down(tx.conn(), leg.id, work.at, Cause::HangUp.word()).await?;
-        legs::close_intervals(tx.conn(), work.row.id, Some(SELF_MUTE), Some(leg.id), work.change()).await?;
+        for kind in [MUTE, SELF_MUTE] {
+            legs::close_intervals(tx.conn(), work.row.id, Some(kind), Some(leg.id), work.change()).await?;
+        }
         tx.after
             .push(After::CloseLeg(call_model::LegId(leg.id.as_u128()), Cause::HangUp));
         if leg.part == "supervisor" {
             supervise::ended(tx, work, leg, None).await?;
         }
     }
-    // The next agent begins in talk; what keys are shielded stay so, and whether the customer has muted himself is his affair.
-    for kind in [HOLD, MUTE, SUPERVISE] {
+    // The next agent begins in talk; what keys are shielded stay so, so does a customer whom a supervisor has muted, and
+    // whether he has muted himself is his affair.
+    for kind in [HOLD, SUPERVISE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
+    mute::lift(tx, work, act).await?;
     let shield = modes::of(tx, work.row.id).await?.shield;
     work.row.plan_epoch += 1;
     let rest: Vec<_> = legs.into_iter().filter(|leg| leg.part == "customer").collect();

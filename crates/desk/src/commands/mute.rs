@@ -60,11 +60,13 @@ impl Right {
         }
     }
 
-    fn of(caller: &Caller) -> Right {
-        match caller {
-            Caller::Customer { .. } => Right::Customer,
-            Caller::Service { .. } | Caller::Demo => Right::Supervisor,
-            Caller::Staff { role, .. } => Right::of_role(*role),
+    /// Of whoever acts. A part of the server, which finds that an agent is lost, decides no more than he could.
+    fn of(actor: &Actor) -> Right {
+        match actor.role {
+            "customer" => Right::Customer,
+            "service" => Right::Supervisor,
+            "system" => Right::Party,
+            role => Right::of_role(views::staff_role(role)),
         }
     }
 
@@ -188,7 +190,7 @@ async fn change(
     let leg = leg.ok_or_else(|| Refused::because(Code::IllegalTransition, format!("the call has no {part} now")))?;
     let mut open = legs::open_intervals(tx.conn(), work.row.id).await?;
     open.retain(|open| open.leg_id == Some(leg));
-    let (kind, step) = decide(wanted, own, Right::of(caller), &open)?;
+    let (kind, step) = decide(wanted, own, Right::of(&act.actor), &open)?;
     if step == Step::Nothing {
         return Ok(());
     }
@@ -203,6 +205,25 @@ async fn change(
         legs::open_interval(tx.conn(), work.row.id, kind, Some(leg), staff, work.change()).await?;
     }
     tell_of(tx, work, part, kind == SELF_MUTE, wanted, act).await
+}
+
+/// The call goes on without the agent that it had: ends the mutes by others that he has set, and those that whoever does
+/// it may take back, each with its entry in the history. What somebody with more right has set stays.
+///
+/// The plan is the caller's, who changes more than this.
+pub(super) async fn lift(tx: &mut Tx, work: &Work, act: &Act) -> Result<(), Refused> {
+    let right = Right::of(&act.actor);
+    let his = |open: &OpenInterval| open.staff_id.is_some() && open.staff_id == work.agent_before;
+    for open in legs::open_intervals(tx.conn(), work.row.id).await? {
+        let ends = open.kind == MUTE && (his(&open) || Right::behind(&open) <= right);
+        let (true, Some(leg)) = (ends, open.leg_id) else {
+            continue;
+        };
+        legs::close_intervals(tx.conn(), work.row.id, Some(MUTE), Some(leg), work.change()).await?;
+        let data = json!({ "part": open.part, "status": work.row.status });
+        tell::noted(tx, work.row.id, "call.unmuted", work.at, act, &data).await?;
+    }
+    Ok(())
 }
 
 async fn tell_of(tx: &mut Tx, work: &mut Work, part: &str, own: bool, wanted: Mute, act: &Act) -> Result<(), Refused> {

@@ -7,7 +7,8 @@ use call_model::{OfferId, StaffId, call};
 use ports::{Cause, Part};
 use uuid::Uuid;
 
-use super::apply::{self, Act, CONFERENCE, CONSULT, HOLD, MUTE, Work};
+use super::apply::{self, Act, CONFERENCE, CONSULT, HOLD, Work};
+use super::mute;
 use crate::after::After;
 use crate::refusal::Refused;
 use crate::shared::Core;
@@ -32,10 +33,11 @@ pub(super) async fn change(core: &Core, tx: &mut Tx, work: &mut Work, owner: Own
             end_leg(tx, work, &leg, owner.cause).await?;
         }
     }
-    // Who begins, begins in talk.
-    for kind in [HOLD, MUTE, CONSULT, CONFERENCE] {
+    // Who begins, begins in talk, as far as whoever gives or takes the call may decide that.
+    for kind in [HOLD, CONSULT, CONFERENCE] {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), None, work.change()).await?;
     }
+    mute::lift(tx, work, act).await?;
     let input = call::Input::HandOver {
         offer: OfferId(owner.offer.as_u128()),
         agent: StaffId(owner.agent.as_u128()),
