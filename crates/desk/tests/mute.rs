@@ -327,7 +327,7 @@ async fn a_page_that_mutes_and_unmutes_without_end_fills_no_history() {
     let Some(mut world) = World::new().await else { return };
     let agent = world.staff("amina", StaffRole::Agent).await;
     let call = talking(&mut world, "u1", &agent).await;
-    // 239 of the 240 that a call may have.
+    // 239 of the 240 that a leg may have.
     world
         .run(
             "insert into helpline.call_intervals (call_id, kind, leg_id, started_at, ended_at)
@@ -347,6 +347,9 @@ async fn a_page_that_mutes_and_unmutes_without_end_fills_no_history() {
     assert_eq!(stance(&mut world, "customer").await, Some(Stance::Talk));
     world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
 
+    // What one has used up is not missed by the other.
+    world.desk.mute(&agent, call, of(Part::Agent)).await.unwrap();
+    assert_eq!(stance(&mut world, "agent").await, Some(Stance::Muted));
 }
 
 /// The agent asks a colleague, who answers, and passes the call on to him.

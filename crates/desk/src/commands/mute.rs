@@ -36,8 +36,9 @@ pub(crate) enum Mute {
     Off,
 }
 
-/// How often the parties of one call may mute themselves: once a minute for the longest call. Each is an entry of the
-/// history that a customer's page can cause; from then on his page keeps his microphone closed and the server is not told.
+/// How often one leg's participant may mute himself: once a minute for the longest call. Each is an entry of the history
+/// that a customer's page can cause; from then on his page keeps his microphone closed and the server is not told. Counted
+/// for each leg, so that nobody uses up what the other one has.
 pub(crate) const SELF_MUTES_MAX: i64 = 240;
 
 /// Whose wish a mute is, from less to more.
@@ -198,7 +199,7 @@ async fn change(
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), Some(leg), work.change()).await?;
     }
     if matches!(step, Step::Open | Step::Raise) {
-        if kind == SELF_MUTE && legs::count_intervals(tx.conn(), work.row.id, kind).await? >= SELF_MUTES_MAX {
+        if kind == SELF_MUTE && legs::count_intervals(tx.conn(), work.row.id, leg, kind).await? >= SELF_MUTES_MAX {
             return Err(Refused::because(Code::RateLimited, "muted too often in one call"));
         }
         let staff = caller.staff().ok().map(|(staff, _)| Uuid::from_u128(staff.0));

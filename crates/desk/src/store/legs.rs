@@ -60,7 +60,8 @@ const OPEN_INTERVALS: &str = "select i.kind, i.leg_id, l.part, i.staff_id, s.sta
     i.data ->> 'mode' as mode, s.role as staff_role
     from call_intervals i left join call_legs l on l.id = i.leg_id left join staff s on s.id = i.staff_id
     where i.call_id = $1 and i.ended_at is null order by i.id";
-const COUNT_INTERVALS: &str = "select count(*) from call_intervals where call_id = $1 and kind = $2";
+/// By its call first, as they are indexed.
+const COUNT_INTERVALS: &str = "select count(*) from call_intervals where call_id = $1 and leg_id = $2 and kind = $3";
 const CHANGE_PART: &str = "update call_legs set part = $2 where id = $1 and state <> 'down'";
 const OPEN_SUPERVISION: &str = "insert into call_intervals (call_id, kind, leg_id, staff_id, started_at, data, actor,
     reason) values ($1, 'supervise', $2, $3, $4, jsonb_build_object('mode', $5::text), $6, $7)";
@@ -272,10 +273,16 @@ pub(crate) async fn open_intervals(conn: &mut PgConnection, call: Uuid) -> Resul
     Ok(sqlx::query_as(OPEN_INTERVALS).bind(call).fetch_all(conn).await?)
 }
 
-/// How often something of this kind was the case in a call.
-pub(crate) async fn count_intervals(conn: &mut PgConnection, call: Uuid, kind: &str) -> Result<i64, Refused> {
+/// How often something of this kind was the case of one leg of a call.
+pub(crate) async fn count_intervals(
+    conn: &mut PgConnection,
+    call: Uuid,
+    leg: Uuid,
+    kind: &str,
+) -> Result<i64, Refused> {
     Ok(sqlx::query_scalar(COUNT_INTERVALS)
         .bind(call)
+        .bind(leg)
         .bind(kind)
         .fetch_one(conn)
         .await?)
