@@ -67,9 +67,15 @@ impl IceConfig {
 pub(crate) struct RelayMarks {
     draining: AtomicBool,
     rotated_at: Mutex<Option<Timestamp>>,
+    rotating: tokio::sync::Mutex<()>,
 }
 
 impl RelayMarks {
+    /// Waits until nobody else exchanges the secret; whoever holds this may.
+    pub(crate) async fn rotating(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.rotating.lock().await
+    }
+
     pub(crate) fn drain(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
     }

@@ -254,6 +254,20 @@ async fn admins_see_and_change_the_relay_and_every_change_is_audited() {
 }
 
 #[tokio::test]
+async fn of_two_who_exchange_the_secret_at_once_one_has_done_it_and_one_row_says_so() {
+    let Some(mut world) = World::new().await else { return };
+    world.relay.then_wait_s.store(97, std::sync::atomic::Ordering::Relaxed);
+    let (one, two) = (service(), service());
+    let (one, two) = tokio::join!(world.desk.relay_rotate(&one, None), world.desk.relay_rotate(&two, None));
+    let refused: Vec<_> = [one.err(), two.err()].into_iter().flatten().collect();
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((refused.code, refused.retry_after_s), (Code::TooSoon, Some(97)));
+    assert_eq!(world.relay.rotations.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let rows = "select count(*) from support_activity_logs where action = 'relay.rotate'";
+    assert_eq!(world.count(rows).await, 1);
+}
+
+#[tokio::test]
 async fn a_name_that_is_none_and_a_long_list_have_their_limits() {
     let Some(world) = World::new().await else { return };
     for id in ["", "a b", &"x".repeat(RELAY_ID_CHARS_MAX + 1)] {

@@ -18,6 +18,7 @@ use crate::refusal::{Code, Refused};
 use crate::shared::Core;
 use crate::store::events::{self, Audit};
 use crate::store::legs::{self, LegOwner};
+use crate::tx::broken;
 use crate::views;
 
 /// Allocations in one answer; who looks for one among more asks the metrics first.
@@ -144,20 +145,20 @@ async fn drain(
 }
 
 async fn rotate(core: &Arc<Core>, caller: &Caller, reason: Option<String>) -> Result<RelayState, Refused> {
-    let relay = relay(core, caller)?;
-    // Before the row, which says what was done.
-    may_rotate(relay.rotates_in_s())?;
-    let at = note(
-        core,
-        caller,
-        "relay.rotate",
-        ("relay", core.node.node_id.clone()),
-        reason,
-    )
-    .await?;
-    // Somebody else was quicker.
-    relay.rotate_secret().or_else(|TooSoon { wait_s }| may_rotate(wait_s))?;
-    core.relay_marks.rotated(at);
+    let relay = Arc::clone(relay(core, caller)?);
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    // A task of its own: who goes away meanwhile leaves no row about what was not done.
+    let done = tokio::spawn(async move {
+        // One at a time from the question to the exchange, or two would be written down and one be made.
+        let _alone = core_in.relay_marks.rotating().await;
+        may_rotate(relay.rotates_in_s())?;
+        let subject = ("relay", core_in.node.node_id.clone());
+        let at = note(&core_in, &caller_in, "relay.rotate", subject, reason).await?;
+        relay.rotate_secret().or_else(|TooSoon { wait_s }| may_rotate(wait_s))?;
+        core_in.relay_marks.rotated(at);
+        Ok(())
+    });
+    done.await.unwrap_or_else(|_| Err(broken("relay")))?;
     state(core, caller).await
 }
 

@@ -22,6 +22,8 @@ pub struct FakeRelay {
     pub rotations: AtomicU32,
     /// Seconds until the secret may be exchanged.
     pub wait_s: AtomicU32,
+    /// What `wait_s` is after an exchange.
+    pub then_wait_s: AtomicU32,
     minted: AtomicU32,
 }
 
@@ -95,6 +97,8 @@ impl RelayControl for FakeRelay {
         match self.wait_s.load(Ordering::Relaxed) {
             0 => {
                 self.rotations.fetch_add(1, Ordering::Relaxed);
+                self.wait_s
+                    .store(self.then_wait_s.load(Ordering::Relaxed), Ordering::Relaxed);
                 Ok(())
             }
             wait_s => Err(TooSoon { wait_s }),
