@@ -25,6 +25,7 @@ pub(crate) struct Beside {
     muted: Vec<Part>,
     pub(crate) shielded: Shielded,
     muted_self: Vec<Part>,
+    muted_by_others: Vec<Part>,
     pub(crate) consult: Option<Consult>,
     pub(crate) supervisors: Vec<LiveSupervisor>,
 }
@@ -85,6 +86,8 @@ impl Beside {
         }
         if open.kind == SELF_MUTE {
             self.muted_self.push(part);
+        } else {
+            self.muted_by_others.push(part);
         }
     }
 
@@ -105,6 +108,11 @@ impl Beside {
     /// Who of them wants it so himself.
     pub(crate) fn muted_self(&self, reader: Reader) -> Vec<Part> {
         shown(&self.muted_self, reader)
+    }
+
+    /// Whom of them somebody else has muted; he may have muted himself as well.
+    pub(crate) fn muted_by_others(&self, reader: Reader) -> Vec<Part> {
+        shown(&self.muted_by_others, reader)
     }
 
     /// Who supervises, as the agent is told.

@@ -76,6 +76,7 @@ async fn one(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<LiveCall, Refuse
         held_since: beside.held_since(Reader::Staff),
         muted: beside.muted(Reader::Staff),
         muted_self: beside.muted_self(Reader::Staff),
+        muted_by_others: beside.muted_by_others(Reader::Staff),
         recorded: answered && queue.is_some_and(|queue| queue.recording != "off"),
         legs: if row.node_id == core.node.node_id {
             legs(core, row.id)

@@ -110,6 +110,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         muted: beside.muted(reader),
         shielded: beside.shielded,
         muted_self: beside.muted_self(reader),
+        muted_by_others: beside.muted_by_others(reader),
         consult: beside.consult.filter(|_| reader == Reader::Staff),
         supervised,
         lines,

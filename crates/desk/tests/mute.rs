@@ -246,8 +246,8 @@ async fn a_customer_mutes_himself_for_all_and_nobody_else_opens_his_microphone()
     assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
     let seen = world.desk.call(&agent, call).await.unwrap();
     assert_eq!(
-        (seen.muted, seen.muted_self),
-        (vec![Part::Customer], vec![Part::Customer])
+        (seen.muted, seen.muted_self, seen.muted_by_others),
+        (vec![Part::Customer], vec![Part::Customer], vec![])
     );
     for other in [&agent, &admin, &service()] {
         assert_eq!(
@@ -258,10 +258,15 @@ async fn a_customer_mutes_himself_for_all_and_nobody_else_opens_his_microphone()
 
     // The agent's mute is another one: each is taken back by whose it is.
     world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
-    world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    let both = world.desk.mute(&agent, call, of(Part::Customer)).await.unwrap();
+    assert_eq!(
+        (both.muted, both.muted_self, both.muted_by_others),
+        (vec![Part::Customer], vec![Part::Customer], vec![Part::Customer])
+    );
     assert_eq!(world.count(OPEN).await, 2);
     let back = world.desk.unmute(&himself, call, of(Part::Customer)).await.unwrap();
     assert_eq!((back.muted, back.muted_self), (vec![Part::Customer], vec![]));
+    assert_eq!(back.muted_by_others, [Part::Customer], "he is told whose it is");
     assert_eq!(stance(&mut world, "customer").await, Some(Stance::Muted));
     assert_eq!(
         unmuted(&world, &himself, call, Part::Customer).await,

@@ -135,6 +135,10 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
         pub muted_self: Vec<Part>,
+        /// Whom of them somebody else has muted; he may have muted himself as well.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
+        pub muted_by_others: Vec<Part>,
         /// The colleague who is asked or takes part; only for staff.
         #[cfg_attr(test, ts(optional = nullable))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -478,6 +482,10 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
         pub muted_self: Vec<Part>,
+        /// Whom of them somebody else has muted; he may have muted himself as well.
+        #[serde(default)]
+        #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
+        pub muted_by_others: Vec<Part>,
         /// The colleague who is asked or takes part.
         #[cfg_attr(test, ts(optional = nullable))]
         pub consult: Option<Consult>,

@@ -76,6 +76,10 @@ shielded?: Shielded,
  */
 mutedSelf?: Array<Part>, 
 /**
+ * Whom of them somebody else has muted; he may have muted himself as well.
+ */
+mutedByOthers?: Array<Part>, 
+/**
  * The colleague who is asked or takes part; only for staff.
  */
 consult?: Consult | null, 

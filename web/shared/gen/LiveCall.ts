@@ -59,6 +59,10 @@ muted: Array<Part>,
  */
 mutedSelf?: Array<Part>, 
 /**
+ * Whom of them somebody else has muted; he may have muted himself as well.
+ */
+mutedByOthers?: Array<Part>, 
+/**
  * The colleague who is asked or takes part.
  */
 consult?: Consult | null, 
