@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import * as data from "./data.ts";
-import type { FakeServer } from "./server.ts";
+import { problem, type FakeServer } from "./server.ts";
 import { desk, id, onCall, staff, type PageState } from "./steps.ts";
 
 function colleagues(fake: FakeServer): void {
@@ -86,7 +86,40 @@ export const CONTROL: PageState[] = [
     reach: async (page, fake) => {
       await onCall(page, fake);
       fake.push("call.muted", { call: { ...data.answered(), muted: ["agent" as const], mutedSelf: [] } });
-      await page.getByText("until the supervisor ends it").waitFor();
+      await page.getByText("Somebody else has muted you").waitFor();
+    },
+  },
+  {
+    name: "agent-mute-kept",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      fake.on(`POST /api/support/call/${data.CALL}/unmute`, () => problem(403, "forbidden"));
+      await onCall(page, fake);
+      const muted = { muted: ["agent" as const], mutedSelf: [], mutedByOthers: ["agent" as const] };
+      fake.push("call.muted", { call: { ...data.answered(), ...muted } });
+      await page.locator('[data-testid="mute"][aria-pressed="true"]').click();
+      await page.getByText("Only a supervisor can end this mute").waitFor();
+    },
+  },
+  {
+    name: "agent-muted-twice",
+    path: "/agent",
+    prepare: staff("online"),
+    reach: async (page, fake) => {
+      await onCall(page, fake);
+      const own = { muted: ["customer" as const], mutedSelf: ["customer" as const] };
+      fake.on(`POST /api/support/call/${data.CALL}/mute`, {
+        ...data.answered(),
+        ...own,
+        mutedByOthers: ["customer" as const],
+      });
+      fake.push("call.muted", { call: { ...data.answered(), ...own, mutedByOthers: [] } });
+      await page
+        .locator('[data-testid="mute-customer"][aria-pressed="false"][title*="switched the microphone"]')
+        .click();
+      await page.locator('[data-testid="mute-customer"][aria-pressed="true"]').waitFor();
+      await page.getByText("that voice is not recorded").waitFor();
     },
   },
   {

@@ -40,6 +40,21 @@ export const LIVE: PageState[] = [
     prepare: monitor,
     reach: (page) => id(page, "leg-partner").waitFor(),
   },
+  {
+    name: "live-muted-own",
+    path: `/admin?call=${data.liveId(4)}`,
+    prepare: (fake) => {
+      monitor(fake);
+      const { calls, serverTime } = data.liveCalls();
+      const own = { mutedSelf: ["customer" as const], mutedByOthers: [] };
+      const shown = calls.map((call) => (call.callId === data.liveId(4) ? { ...call, ...own } : call));
+      fake.on("GET /api/support/calls/live", { calls: shown, serverTime });
+    },
+    reach: (page) =>
+      page
+        .locator('[data-testid="live-mute-customer"][aria-pressed="false"][title*="switched the microphone"]:enabled')
+        .waitFor(),
+  },
   { name: "live-listening", path: "/admin", prepare: monitor, reach: listening },
   {
     name: "live-whisper",

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { pressed, type Press } from "../../console/routes/agent/keys.ts";
 import type { CallView } from "../../shared/gen/CallView.ts";
 import type { Shielded } from "../../shared/gen/Shielded.ts";
-import { shieldOf } from "../../console/whole.ts";
+import { mutedByOthers, shieldOf } from "../../console/whole.ts";
 import type { Part } from "../../shared/gen/Part.ts";
 import { answered, asked, available, CALL, consulted, consultOffer, DAVID, HALIMA, heardOf } from "../fake/data.ts";
 import { later, problem, settle } from "./fakes.ts";
@@ -56,13 +56,27 @@ describe("muting oneself", () => {
     expect(scene.desk.notice).toBeUndefined();
   });
 
-  test("by a supervisor is shown, and ends when he wants it", async () => {
+  test("by somebody else ends at a press where the server permits it", async () => {
+    scene = await Scene.talking();
+    scene.say("call.muted", { call: { ...muted("agent"), mutedSelf: [], mutedByOthers: ["agent"] } });
+    const { control, voice } = scene.desk;
+    expect([control.mutedSelf, control.mutedByOther, voice.muted]).toEqual([true, true, false]);
+    scene.rest.on(path("unmute"), { body: { ...muted(), mutedSelf: [] } });
+    await control.muteSelf(!control.mutedSelf);
+    expect(scene.asked("/unmute")).toEqual([{ part: "agent" }]);
+    expect(control.mutedSelf).toBe(false);
+    expect(scene.desk.notice).toBeUndefined();
+  });
+
+  test("by a supervisor is shown, is refused to end with its reason, and ends when he wants it", async () => {
     scene = await Scene.talking();
     scene.say("call.muted", { call: { ...muted("agent"), mutedSelf: [] } });
     const { control, voice } = scene.desk;
     expect([control.mutedSelf, control.mutedByOther, voice.muted]).toEqual([true, true, false]);
+    scene.rest.on(path("unmute"), problem(403, "forbidden"));
     await control.muteSelf(!control.mutedSelf);
-    expect(scene.asked("/unmute")).toEqual([]);
+    expect(scene.asked("/unmute")).toEqual([{ part: "agent" }]);
+    expect(scene.desk.notice).toEqual({ key: "mute_kept", code: "forbidden" });
     expect(control.mutedSelf).toBe(true);
 
     // Her own switch is told all the same, and stays closed when he takes his away.
@@ -102,7 +116,7 @@ describe("muting oneself", () => {
     scene.say("call.muted", { call: muted("agent") });
     scene.rest.on(path("unmute"), problem(403, "forbidden"));
     await scene.desk.control.muteSelf(false);
-    expect(scene.desk.notice).toEqual({ key: "command_failed", code: "forbidden" });
+    expect(scene.desk.notice).toEqual({ key: "mute_kept", code: "forbidden" });
     expect(scene.desk.control.mutedSelf).toBe(true);
   });
 });
@@ -125,6 +139,33 @@ test("muting the customer is asked once and shown when the server says so", asyn
   await first;
   expect(scene.asked("/mute")).toEqual([{ part: "customer" }]);
   expect(scene.call?.muted).toEqual(["customer"]);
+});
+
+test("a customer who has muted himself is muted and heard again by the agent all the same", async () => {
+  scene = await Scene.talking();
+  const himself = { mutedSelf: ["customer" as const] };
+  const both = { ...muted("customer"), ...himself, mutedByOthers: ["customer" as const] };
+  scene.say("call.muted", { call: { ...muted("customer"), ...himself, mutedByOthers: [] } });
+  scene.rest.on(path("mute"), { body: both });
+  scene.rest.on(path("unmute"), problem(403, "forbidden"));
+  const page = { ask: () => undefined };
+  const press = { key: "M", repeat: false, ctrlKey: false, metaKey: false, altKey: false, shiftKey: true };
+  expect(pressed(scene.desk, page, press)).toBe(true);
+  await settle();
+  expect(scene.asked("/mute")).toEqual([{ part: "customer" }]);
+  expect(mutedByOthers(scene.call!, "customer")).toBe(true);
+  pressed(scene.desk, page, press);
+  await settle();
+  expect(scene.asked("/unmute")).toEqual([{ part: "customer" }]);
+  expect(scene.desk.notice).toEqual({ key: "mute_kept", code: "forbidden" });
+});
+
+test("whose a mute is, as far as a server of the version before tells it", () => {
+  const older = (mutedSelf?: Part[]): CallView => ({ ...muted("customer"), ...(mutedSelf ? { mutedSelf } : {}) });
+  expect(mutedByOthers(older(), "customer")).toBe(true);
+  expect(mutedByOthers(older([]), "customer")).toBe(true);
+  expect(mutedByOthers(older(["customer"]), "customer")).toBe(false);
+  expect(mutedByOthers(older(), "agent")).toBe(false);
 });
 
 describe("shielding keys", () => {

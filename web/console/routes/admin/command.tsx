@@ -11,6 +11,7 @@ import { Confirm, Refused, useCommand } from "../../command.tsx";
 import { h } from "../../house.ts";
 import { live } from "../../live.ts";
 import { api, may, me } from "../../state.ts";
+import { mutedByOthers } from "../../whole.ts";
 import { t } from "../../words.ts";
 import { commandsFor, give } from "./command.ts";
 import type { LiveCalls } from "./live-calls.ts";
@@ -119,10 +120,9 @@ export function Takeover({ call }: { call: LiveCall }) {
 /** Takes a voice off the call, or gives it back. */
 export function Mute({ call, calls, part, name }: Props & { part: Part; name: string }) {
   const { busy, refused, give: press } = useCommand();
-  const muted = call.muted.includes(part);
-  // Who has muted himself is heard again when he wants it.
-  const own = call.mutedSelf?.includes(part) ?? false;
-  const label = t(own ? "hint.muted_own" : muted ? "unmute_other" : "mute_other", { name });
+  // The mute by others, which comes and goes beside the party's own, that nobody else ends.
+  const muted = mutedByOthers(call, part);
+  const label = t(muted ? "unmute_other" : "mute_other", { name });
   const send = async (): Promise<boolean> => {
     const path = `/api/support/call/${call.callId}/${muted ? "unmute" : "mute"}`;
     return (await api.post<CallView>(path, { part })).ok;
@@ -139,11 +139,11 @@ export function Mute({ call, calls, part, name }: Props & { part: Part; name: st
         data-testid={`live-mute-${part}`}
         aria-pressed={muted}
         aria-label={label}
-        title={label}
-        disabled={busy || own}
+        title={call.mutedSelf?.includes(part) ? `${t("muted_own", { name })} ${label}` : label}
+        disabled={busy}
         onClick={() => void press(send).then(() => calls.seen())}
       >
-        <Icon d={muted ? micOff : mic} small />
+        <Icon d={call.muted.includes(part) ? micOff : mic} small />
       </button>
     </>
   );

@@ -123,7 +123,7 @@ function Buttons({ desk, call, drawer, setDrawer, ask }: ButtonsProps) {
         class="button button-plain button-large"
         data-testid="mute"
         aria-pressed={muted}
-        disabled={!talking || control.mutedByOther}
+        disabled={!talking}
         onClick={() => void control.muteSelf(!muted)}
       >
         <Icon d={muted ? micOff : mic} />

@@ -24,12 +24,14 @@ export interface Host {
   voice: { readonly muted: boolean; mute(muted: boolean): void };
   /** What the server says of the call. */
   show(call: CallView): void;
-  tell(key: "command_failed" | "consult_failed", code: string): void;
+  tell(key: "command_failed" | "consult_failed" | "mute_kept", code: string): void;
   changed(): void;
 }
 
 /** Statuses with which the server says that a colleague cannot be asked now. */
 const NOT_FREE: readonly number[] = [404, 409];
+/** Status with which the server says that somebody with more right has muted the party. */
+const KEPT = 403;
 
 export class Control {
   /** What has been asked for and is not yet answered. */
@@ -47,7 +49,7 @@ export class Control {
     return this.host.voice.muted || this.#mutedThere(this.host.part());
   }
 
-  /** True when somebody else has muted this desk: it is heard again when he wants it. */
+  /** True when somebody else has muted this desk, and it alone has not; whether it may end that is the server's word. */
   get mutedByOther(): boolean {
     const part = this.host.part();
     return !this.host.voice.muted && this.#mutedThere(part) && !this.host.talking()?.mutedSelf?.includes(part);
@@ -67,7 +69,8 @@ export class Control {
     await this.#ask("hold", on ? "hold" : "resume", {});
   }
 
-  /** Closes or opens one's own microphone, and has the server keep it out of the recording. */
+  /** Closes one's own microphone, and has the server keep it out of the recording; or opens it, and asks the server to end
+   * what keeps it silent there, one's own mute first. */
   async muteSelf(muted: boolean): Promise<void> {
     this.host.voice.mute(muted);
     if (this.#telling) return;
@@ -77,12 +80,13 @@ export class Control {
       told = this.host.voice.muted;
       const call = this.host.talking();
       const part = this.host.part();
-      if (!call || this.#knownThere(part) === told) break;
+      const there = told ? this.#knownThere(part) : this.#mutedThere(part);
+      if (!call || there === told) break;
       const reply = await this.#post(call, told ? "mute" : "unmute", { part });
       if (reply.ok) this.#shown(call, reply.value);
       else {
         // A microphone that is closed here is closed, whether the server knows it or not.
-        if (!told) this.host.tell("command_failed", reply.code);
+        if (!told) this.host.tell(reply.status === KEPT ? "mute_kept" : "command_failed", reply.code);
         break;
       }
     }
@@ -139,7 +143,8 @@ export class Control {
     if (reply.ok) this.#shown(call, reply.value);
     else {
       const busy = command === "consult" && NOT_FREE.includes(reply.status);
-      this.host.tell(busy ? "consult_failed" : "command_failed", reply.code);
+      const kept = path === "unmute" && reply.status === KEPT;
+      this.host.tell(busy ? "consult_failed" : kept ? "mute_kept" : "command_failed", reply.code);
     }
     this.host.changed();
     return reply.ok ? undefined : reply.code;

@@ -54,6 +54,7 @@ export interface Notice {
     | "call_failed"
     | "presence_server"
     | "command_failed"
+    | "mute_kept"
     | "mic";
   code: string;
   /** Whom it is about. */

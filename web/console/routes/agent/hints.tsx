@@ -7,6 +7,7 @@ import { alertsOf, type Alert } from "../../alerts.ts";
 import { t, type Key } from "../../words.ts";
 import type { Desk } from "./desk.ts";
 import { parked } from "../../parked.ts";
+import { mutedByOthers } from "../../whole.ts";
 
 interface Line {
   key: string;
@@ -66,15 +67,15 @@ function microphone(desk: Desk, call: CallView): Line[] {
   const lines: Line[] = [];
   if (desk.stage.at === "talking" && desk.voice.deadMicrophone)
     lines.push(hint("hint.dead_microphone", "notice-warn", "muted"));
-  if (call.muted.includes("customer"))
-    lines.push({
-      key: "muted_customer",
-      kind: "",
-      shape: "muted",
-      text: t(call.mutedSelf?.includes("customer") ? "hint.muted_own" : "hint.muted_customer", {
-        name: firstName(call.customerName || t("unknown_customer")),
-      }),
-    });
+  const name = firstName(call.customerName || t("unknown_customer"));
+  const silent = (key: "hint.muted_own" | "hint.muted_customer"): Line => ({
+    key,
+    kind: "",
+    shape: "muted",
+    text: t(key, { name }),
+  });
+  if (call.mutedSelf?.includes("customer")) lines.push(silent("hint.muted_own"));
+  if (mutedByOthers(call, "customer")) lines.push(silent("hint.muted_customer"));
   return lines;
 }
 

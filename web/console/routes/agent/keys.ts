@@ -1,7 +1,7 @@
 // The desk's keys. Enter answers, Escape does nothing to a call on purpose.
 
 import type { CallView } from "../../../shared/gen/CallView.ts";
-import { shieldOf } from "../../whole.ts";
+import { mutedByOthers, shieldOf } from "../../whole.ts";
 import type { Desk } from "./desk.ts";
 
 /** What the page is asked to do that is no command of the desk. */
@@ -32,8 +32,7 @@ function command(desk: Desk, call: CallView, page: Page, key: string): (() => un
   if (wish === "m") return () => control.muteSelf(!control.mutedSelf);
   // The rest belongs to whoever leads the call.
   if (desk.part === "partner") return undefined;
-  if (wish === "shift m" && !call.mutedSelf?.includes("customer"))
-    return () => control.mute("customer", !call.muted.includes("customer"));
+  if (wish === "shift m") return () => control.mute("customer", !mutedByOthers(call, "customer"));
   if (wish === "k") return () => control.shield(shieldOf(call) === "off");
   const state = call.consult?.state;
   if (!state && wish === "c") return () => page.ask();

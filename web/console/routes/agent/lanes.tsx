@@ -11,6 +11,7 @@ import { oneDigit, t, wholeNumber, type Key } from "../../words.ts";
 import { farLevel } from "./browser.ts";
 import type { Desk } from "./desk.ts";
 import { parked } from "../../parked.ts";
+import { mutedByOthers } from "../../whole.ts";
 
 /** Who stands beside the customer, as this desk sees them. */
 function othersOf(desk: Desk, call: CallView): { part: Part; name: string; away: boolean }[] {
@@ -102,7 +103,7 @@ function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneP
       <LaneLine read={muted ? silence : level} customer={customer} />
       <span class="lane-switch">
         {mutable && desk.part === "agent" && desk.stage.at === "talking" && (
-          <MuteOther desk={desk} part={part} name={name} muted={muted} own={call.mutedSelf?.includes(part) ?? false} />
+          <MuteOther desk={desk} call={call} part={part} name={name} />
         )}
       </span>
       <span class="ends">
@@ -115,26 +116,27 @@ function Lane({ desk, part, name, role, live, read, call, mutable, lost }: LaneP
 
 interface MuteProps {
   desk: Desk;
+  call: CallView;
   part: Part;
   name: string;
-  muted: boolean;
-  /** Muted by the party itself, which nobody else ends. */
-  own: boolean;
 }
 
-function MuteOther({ desk, part, name, muted, own }: MuteProps) {
-  const label = t(own ? "hint.muted_own" : muted ? "unmute_other" : "mute_other", { name });
+/** The mute by others, which comes and goes beside the party's own, that nobody else ends. */
+function MuteOther({ desk, call, part, name }: MuteProps) {
+  const muted = mutedByOthers(call, part);
+  const label = t(muted ? "unmute_other" : "mute_other", { name });
+  const pressed = part === "customer" ? `${label} (${t("key.shift")} M)` : label;
   return (
     <button
       class="lane-mute"
       data-testid={`mute-${part}`}
       aria-pressed={muted}
       aria-label={label}
-      title={part === "customer" && !own ? `${label} (${t("key.shift")} M)` : label}
-      disabled={own || desk.control.pending !== undefined}
+      title={call.mutedSelf?.includes(part) ? `${t("muted_own", { name })} ${pressed}` : pressed}
+      disabled={desk.control.pending !== undefined}
       onClick={() => void desk.control.mute(part, !muted)}
     >
-      <Icon d={muted ? micOff : mic} small />
+      <Icon d={call.muted.includes(part) ? micOff : mic} small />
     </button>
   );
 }
