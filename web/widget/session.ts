@@ -150,6 +150,11 @@ export class Session {
     return ["starting", "resuming", "waiting", "connecting", "talking"].includes(this.phase.at);
   }
 
+  /** Somebody of the house has muted us: nobody hears us until he ends it. */
+  get silenced(): boolean {
+    return this.call?.mutedByOthers?.includes("customer") ?? false;
+  }
+
   get now(): number {
     return this.env.clock.now() + this.clockOffset;
   }

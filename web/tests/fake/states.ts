@@ -119,6 +119,18 @@ const WIDGET: PageState[] = [
     },
   },
   {
+    name: "widget-muted-by-us",
+    path: "/demo",
+    prepare: customer,
+    reach: async (page, fake) => {
+      await talking(page, fake);
+      const muted = { muted: ["customer" as const], mutedSelf: [], mutedByOthers: ["customer" as const] };
+      fake.push("call.muted", { call: { ...data.answered(), ...muted } });
+      await page.getByText("We have muted you").waitFor();
+      await page.getByRole("img", { name: "Your microphone" }).waitFor({ state: "detached" });
+    },
+  },
+  {
     name: "widget-held",
     path: "/demo",
     prepare: customer,

@@ -102,6 +102,17 @@ describe("a customer's mute", () => {
     expect(said()).not.toContain(MUTE);
   });
 
+  test("by the house is not his own: he is told, and his switch is as it was", async () => {
+    await talking();
+    expect(session.silenced).toBe(false);
+    network.now.say("call.muted", { call: { ...known(false), muted: ["customer"], mutedByOthers: ["customer"] } });
+    await settle();
+    expect([session.silenced, session.muted]).toEqual([true, false]);
+    expect(said()).toEqual([]);
+    shown(false);
+    expect(session.silenced).toBe(false);
+  });
+
   test("is not told to a server that knows nothing of it, and a refusal changes nothing here", async () => {
     await talking();
     rest.on(MUTE, problem(429, "rate_limited"));

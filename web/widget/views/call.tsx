@@ -138,10 +138,10 @@ function Hints({ name }: { name: string }) {
       </Notice>
     );
   }
-  if (session.muted) {
+  if (session.muted || session.silenced) {
     return (
       <Notice kind="notice-warn" shape="muted" role="status">
-        {session.speakingWhileMuted ? t("muted.speaking") : t("muted", { name })}
+        {t(session.silenced ? "muted.by_us" : session.speakingWhileMuted ? "muted.speaking" : "muted", { name })}
       </Notice>
     );
   }
@@ -180,15 +180,7 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
         foot={
           <>
             <div class="call-keys">
-              <button
-                class="call-key"
-                data-testid="mute"
-                aria-pressed={session.muted}
-                onClick={() => session.mute(!session.muted)}
-              >
-                <Icon d={session.muted ? micOff : mic} />
-                {t(session.muted ? "unmute" : "mute")}
-              </button>
+              <MuteKey />
               <button
                 class="call-key"
                 data-testid="devices"
@@ -234,7 +226,7 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
           {up && (
             <span class="stage-meta">
               {count !== undefined && <Bars bars={count} word={t(`line.${count}` as Key)} />}
-              {!session.muted && (
+              {!session.muted && !session.silenced && (
                 <span class="you">
                   <span class="muted">{t("you")}</span>
                   <Level customer name={t("your_level")} read={session.level} />
@@ -247,6 +239,25 @@ export class Talking extends Component<{ call: CallView }, { choosing: boolean }
       </Frame>
     );
   }
+}
+
+/** One's own switch. Whom the house has muted may close it as well, so that he is not heard when he does not expect it. */
+function MuteKey({ small }: { small?: boolean }) {
+  const { t, session } = useScene();
+  const { muted, silenced } = session;
+  const label = t(muted ? "unmute" : silenced ? "mute.stay" : "mute");
+  return (
+    <button
+      class={small ? "icon-button" : "call-key"}
+      data-testid="mute"
+      aria-pressed={muted}
+      aria-label={label}
+      onClick={() => session.mute(!muted)}
+    >
+      <Icon d={muted || silenced ? micOff : mic} />
+      {!small && label}
+    </button>
+  );
 }
 
 const silence = (): number => 0;
@@ -333,17 +344,7 @@ export function Mini({ expand }: { expand: (() => void) | undefined }) {
         <MiniText />
       )}
       {talking && <Level name={name} read={farLevel} />}
-      {talking && (
-        <button
-          class="icon-button"
-          data-testid="mute"
-          aria-pressed={session.muted}
-          aria-label={t(session.muted ? "unmute" : "mute")}
-          onClick={() => session.mute(!session.muted)}
-        >
-          <Icon d={session.muted ? micOff : mic} />
-        </button>
-      )}
+      {talking && <MuteKey small />}
       <button
         class="button button-danger"
         data-testid="hangup"
