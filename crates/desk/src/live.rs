@@ -17,7 +17,7 @@ use crate::refusal::{Code, Refused};
 use crate::router::colleague;
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
-use crate::store::{queues, routing, staff};
+use crate::store::{recordings, routing, staff};
 use crate::tx::Tx;
 use crate::views::{self, Reader};
 
@@ -62,7 +62,7 @@ async fn one(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<LiveCall, Refuse
         Some(agent) => staff::name(tx.conn(), agent).await?,
         None => None,
     };
-    let queue = queues::get(tx.conn(), &row.queue).await?;
+    let recorded = answered && recordings::is_taken(tx.conn(), row.id).await?;
     Ok(LiveCall {
         call_id: row.id,
         customer_name: row.customer_name.clone(),
@@ -77,7 +77,7 @@ async fn one(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<LiveCall, Refuse
         muted: beside.muted(Reader::Staff),
         muted_self: beside.muted_self(Reader::Staff),
         muted_by_others: beside.muted_by_others(Reader::Staff),
-        recorded: answered && queue.is_some_and(|queue| queue.recording != "off"),
+        recorded,
         legs: if row.node_id == core.node.node_id {
             legs(core, row.id)
         } else {

@@ -22,7 +22,7 @@ use crate::store::recordings::RecordingRow;
 use crate::store::reports::ListRow;
 use crate::store::staff::StaffRow;
 use crate::store::voices::VoiceRow;
-use crate::store::{legs, queues, staff};
+use crate::store::{legs, queues, recordings, staff};
 use crate::tx::Tx;
 use crate::types::At;
 
@@ -89,10 +89,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         Some(position) => estimate::wait_seconds(position, queues::strength(&mut *conn, Some(&row.queue)).await?),
         None => None,
     };
-    let recorded = row.status == "answered"
-        && queues::get(conn, &row.queue)
-            .await?
-            .is_some_and(|queue| queue.recording != "off");
+    let recorded = row.status == "answered" && recordings::is_taken(conn, row.id).await?;
     Ok(CallView {
         call_id: row.id,
         status: call_status(&row.status),

@@ -6,14 +6,18 @@ mod common;
 
 use std::time::Duration;
 
+use call_model::{CallId, LegId};
 use common::{World, customer, start};
 use desk::{Code, OnUnavailable};
-use ports::Recorder;
+use ports::{EventKind, MediaEvent, Recorder};
 use tokio_util::sync::CancellationToken;
+use wire::call::CallStatus;
 use wire::staff::StaffRole;
 
 const REQUIRED: &str = "update helpline.queues set recording = 'required'";
 const UNAVAILABLE_EVENTS: &str = "select count(*) from helpline.call_events where kind = 'recording.unavailable'";
+/// How long a test waits for media's reports to be applied; the desk pulls them at once.
+const APPLIED_LIMIT: Duration = Duration::from_secs(30);
 /// The desk reads its gauges at its start and every five seconds.
 const GAUGE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -73,6 +77,105 @@ async fn with_the_other_setting_it_is_taken_and_its_history_says_so() {
     let offer = world.ring(call, &agent).await;
     assert!(world.desk.accept_offer(&agent, offer).await.is_ok());
     assert_eq!(world.count(UNAVAILABLE_EVENTS).await, 2);
+}
+
+/// Brings a call of `u1` to its sound: `promise` is what the recorder promised when the agent said yes, `later` when both
+/// were there. Returns whether customer, agent and supervisor are told that it is recorded.
+async fn answered(world: &mut World, call: CallId, promise: Recorder, later: Recorder) -> [bool; 3] {
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let boss = world.staff("boss", StaffRole::Supervisor).await;
+    let offer = world.ring(call, &agent).await;
+    recorder(world, promise);
+    let accepted = world.desk.accept_offer(&agent, offer).await.unwrap();
+    let customers = world.desk.grant_leg(&customer("u1"), call, None).await.unwrap();
+    recorder(world, later);
+    let [customers, agents] = [customers.leg_id, accepted.leg.leg_id].map(|leg| LegId(leg.as_u128()));
+    let told = [
+        EventKind::LegUp { leg: customers },
+        EventKind::LegUp { leg: agents },
+        EventKind::FirstRtp { leg: agents },
+        EventKind::RoomLive,
+    ];
+    for (kind, seq) in told.into_iter().zip(1..) {
+        world.media.report(MediaEvent {
+            room: call,
+            seq,
+            node_epoch: 1,
+            age_ms: 0,
+            kind,
+        });
+    }
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (desk, stop) = (world.desk.clone(), stop.clone());
+        async move { desk.run(stop).await }
+    });
+    let sound = async {
+        while world.desk.call(&agent, call).await.unwrap().status != CallStatus::Answered {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(APPLIED_LIMIT, sound)
+        .await
+        .expect("the call is answered");
+    let views = [
+        world.desk.call(&customer("u1"), call).await.unwrap().recorded,
+        world.desk.call(&agent, call).await.unwrap().recorded,
+        world.desk.live_calls(&boss).await.unwrap().calls[0].recorded,
+    ];
+    stop.cancel();
+    running.await.unwrap();
+    views
+}
+
+#[tokio::test]
+async fn a_call_is_called_recorded_only_when_the_recorder_takes_it() {
+    use Recorder::{Ready, RequiredOnly, Unavailable};
+    // Optional ones are refused with the order; what was taken goes on while the disk fills, and not when it fails.
+    for (rule, promise, later, taken) in [
+        ("optional", Ready, Ready, true),
+        ("optional", Ready, RequiredOnly, true),
+        ("optional", Ready, Unavailable, false),
+        ("optional", RequiredOnly, RequiredOnly, false),
+        ("optional", RequiredOnly, Ready, false),
+        ("required", RequiredOnly, RequiredOnly, true),
+        ("required", Unavailable, Ready, false),
+        ("off", Ready, Ready, false),
+    ] {
+        let Some(mut world) = World::with(OnUnavailable::Warn).await else {
+            return;
+        };
+        let set = format!("update helpline.queues set recording = '{rule}'");
+        world.run(set.leak()).await;
+        let call = world.call("u1").await;
+        let told = answered(&mut world, call, promise, later).await;
+        let case = format!("{rule}: {promise:?}, then {later:?}");
+        assert_eq!(told, [taken; 3], "{case}");
+        let said = i64::from(rule != "off" && !taken);
+        assert_eq!(world.count(UNAVAILABLE_EVENTS).await, said, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_agent_after_one_without_sound_finds_the_recorder_as_it_is_by_then() {
+    let Some(mut world) = World::new().await else { return };
+    let first = world.staff("first", StaffRole::Agent).await;
+    let call = world.call("u1").await;
+    let offer = world.ring(call, &first).await;
+    recorder(&world, Recorder::RequiredOnly);
+    world.desk.accept_offer(&first, offer).await.unwrap();
+    world.desk.accept_offer(&first, offer).await.unwrap();
+    assert_eq!(world.count(UNAVAILABLE_EVENTS).await, 1, "a page that asks again");
+    world
+        .run(
+            "update helpline.offers set state = 'failed', reason = 'media', ended_at = clock_timestamp();
+            update helpline.call_legs set state = 'down', down_at = clock_timestamp() where part = 'agent';
+            update public.voice_calls set status = 'queued', assigned_staff_id = null, connecting_at = null",
+        )
+        .await;
+    let told = answered(&mut world, call, Recorder::Ready, Recorder::Ready).await;
+    assert_eq!(told, [true; 3], "the order to record is another one");
+    assert_eq!(world.count(UNAVAILABLE_EVENTS).await, 1);
 }
 
 #[tokio::test]

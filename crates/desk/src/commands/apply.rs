@@ -11,7 +11,7 @@ use ports::Cause;
 use uuid::Uuid;
 
 use super::modes::Modes;
-use super::{consult, modes, mute, offer_step, rows, supervise, tell};
+use super::{consult, modes, mute, offer_step, recorder, rows, supervise, tell};
 use crate::after::{After, Count};
 use crate::caller::Caller;
 use crate::refusal::{Code, Refused};
@@ -20,7 +20,7 @@ use crate::store::calls::{self, CallRow};
 use crate::store::legs::{self, LegRow};
 use crate::store::offers::{self, OfferRow};
 use crate::store::queues::{self, QueueRow};
-use crate::store::recordings::{self, RecordingRow};
+use crate::store::recordings::{self, Ordered, RecordingRow};
 use crate::store::staff;
 use crate::tx::Tx;
 use crate::types::At;
@@ -325,7 +325,7 @@ pub(super) async fn call_step(
         }));
     }
     if let (call::Status::Connecting, call::State::Answered { offer, since, .. }) = (before.status(), call.state) {
-        answered(tx, work, offer, since, first).await?;
+        answered(core, tx, work, offer, since, first, act).await?;
     }
     if let call::Input::Offer { offer } = input {
         tell::offered(tx, work, Uuid::from_u128(offer.0), act).await?;
@@ -478,8 +478,17 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Two-way sound: the recording has begun, by the queue's rule. Waiting is counted by the `first` answer only.
-async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, first: bool) -> Result<(), Refused> {
+/// Two-way sound: the recording has begun, by the queue's rule, if the recorder takes it. Waiting is counted by the `first`
+/// answer only.
+async fn answered(
+    core: &Core,
+    tx: &mut Tx,
+    work: &Work,
+    offer: OfferId,
+    since: Timestamp,
+    first: bool,
+    act: &Act,
+) -> Result<(), Refused> {
     if first {
         let began = |at: Option<At>| at.map_or(since, |at| at.0);
         tx.after.push(After::Count(Count::Answered {
@@ -513,6 +522,11 @@ async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, fi
         audio_size: None,
         audio_sha256: None,
     };
-    let consent = work.row.consent_version.as_deref();
-    recordings::insert(tx.conn(), &row, &work.row.node_id, &work.queue.recording, consent).await
+    let ordered = Ordered {
+        node: &work.row.node_id,
+        policy: &work.queue.recording,
+        consent: work.row.consent_version.as_deref(),
+        taken: recorder::takes(core, tx, work, act).await?,
+    };
+    recordings::insert(tx.conn(), &row, ordered).await
 }

@@ -15,7 +15,7 @@ use super::age;
 use crate::refusal::Refused;
 use crate::shared::Core;
 use crate::store::calls::{self, CallRow};
-use crate::store::recordings::{self, Confirmed, RecordingRow};
+use crate::store::recordings::{self, Confirmed, Ordered, RecordingRow};
 use crate::store::{events, quality, voices};
 use crate::tx::Tx;
 use crate::types::At;
@@ -114,7 +114,13 @@ async fn ensure(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, began: Timesta
         audio_size: None,
         audio_sha256: None,
     };
-    recordings::insert(tx.conn(), &fresh, node, "optional", row.consent_version.as_deref()).await
+    let ordered = Ordered {
+        node,
+        policy: "optional",
+        consent: row.consent_version.as_deref(),
+        taken: true,
+    };
+    recordings::insert(tx.conn(), &fresh, ordered).await
 }
 
 /// The timelines, in the partition of the call's month.

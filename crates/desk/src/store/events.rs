@@ -30,6 +30,7 @@ pub(crate) struct OutboxRow {
 /// The number is the next one of a locked call.
 const CALL_EVENT: &str = "insert into call_events (call_id, seq, kind, at, actor, data)
     select $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5 from call_events where call_id = $1";
+const TOLD_SINCE: &str = "select exists (select from call_events where call_id = $1 and kind = $2 and at >= $3)";
 const AUDIT: &str = "insert into support_activity_logs (actor_id, actor_role, action, subject_type, subject_id,
     reason, created_at) values ($1, $2, $3, $4, $5, $6, $7)";
 const RECENT_AUDIT: &str =
@@ -74,6 +75,21 @@ pub(crate) async fn call_event(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Whether the history of a call has such an entry from `since` on.
+pub(crate) async fn told_since(
+    conn: &mut PgConnection,
+    call: Uuid,
+    kind: &str,
+    since: Timestamp,
+) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(TOLD_SINCE)
+        .bind(call)
+        .bind(kind)
+        .bind(At(since))
+        .fetch_one(conn)
+        .await?)
 }
 
 /// Who did what to what.

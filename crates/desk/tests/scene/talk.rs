@@ -10,7 +10,14 @@ use wire::staff::{PresenceSet, PresenceStatus};
 
 use crate::common::{Told, World, customer};
 
-/// A call that `agent` has, with sound; both sides have a leg.
+/// What the answer of the calls that are answered leaves of their recordings.
+const RECORDINGS: &str = "insert into helpline.recordings (id, call_id, node_id, policy, started_at)
+    select o.id, c.id, c.node_id, q.recording, c.answered_at from voice_calls c
+    join helpline.offers o on o.call_id = c.id and o.kind = 'primary' and o.state = 'accepted'
+    join helpline.queues q on q.name = c.queue and q.recording <> 'off'
+    where c.status = 'answered' on conflict do nothing";
+
+/// A call that `agent` has, with sound, recorded as its queue wants it; both sides have a leg.
 pub(crate) async fn talking(world: &mut World, user: &str, agent: &Caller) -> CallId {
     let call = world.call(user).await;
     let offer = world.ring(call, agent).await;
@@ -19,6 +26,7 @@ pub(crate) async fn talking(world: &mut World, user: &str, agent: &Caller) -> Ca
     world
         .run("update voice_calls set status = 'answered', answered_at = clock_timestamp() where status = 'connecting'")
         .await;
+    world.run(RECORDINGS).await;
     call
 }
 
