@@ -1,4 +1,4 @@
-//! What a call makes of its seconds: mean, worst minute, fifth percentile, and conditions that are raised and cleared.
+//! What a call makes of its seconds: mean, worst minute, and conditions that are raised and cleared.
 //!
 //! Fixed memory per leg and direction, however long the call.
 
@@ -6,8 +6,6 @@ use super::emodel;
 
 /// Seconds in the worst minute.
 const MINUTE: usize = 60;
-/// Share of the seconds that lie below the low percentile.
-const LOW_SHARE: f64 = 0.05;
 
 /// The scores of one leg in one direction.
 #[derive(Clone, Debug)]
@@ -15,8 +13,6 @@ pub struct Scores {
     /// Voiced seconds only: silence has no quality.
     voiced: u32,
     rating_sum: f64,
-    /// Seconds by whole rating, 0 to 100.
-    by_rating: [u16; 101],
     minute: [f32; MINUTE],
     minute_sum: f64,
     worst_minute: Option<f64>,
@@ -27,7 +23,6 @@ impl Default for Scores {
         Scores {
             voiced: 0,
             rating_sum: 0.0,
-            by_rating: [0; 101],
             minute: [0.0; MINUTE],
             minute_sum: 0.0,
             worst_minute: None,
@@ -44,8 +39,6 @@ impl Scores {
         self.minute[place] = rating as f32;
         self.voiced = self.voiced.saturating_add(1);
         self.rating_sum += rating;
-        let count = &mut self.by_rating[rating as usize];
-        *count = count.saturating_add(1);
         if self.voiced as usize >= MINUTE {
             let mean = self.minute_sum / MINUTE as f64;
             self.worst_minute = Some(self.worst_minute.map_or(mean, |worst| worst.min(mean)));
@@ -68,19 +61,6 @@ impl Scores {
     #[must_use]
     pub fn mos_worst_minute(&self) -> Option<f64> {
         self.worst_minute.map(emodel::mos).or_else(|| self.mos())
-    }
-
-    /// Opinion score below which 5 % of the seconds lie.
-    #[must_use]
-    pub fn mos_low(&self) -> Option<f64> {
-        let total: u64 = self.by_rating.iter().map(|&count| u64::from(count)).sum();
-        let below = (total as f64 * LOW_SHARE).floor() as u64;
-        let mut seen = 0;
-        let rating = self.by_rating.iter().position(|&count| {
-            seen += u64::from(count);
-            seen > below
-        })?;
-        Some(emodel::mos(rating as f64))
     }
 }
 
@@ -137,10 +117,7 @@ mod tests {
     #[test]
     fn no_second_no_score() {
         let scores = Scores::default();
-        assert_eq!(
-            (scores.mos(), scores.mos_worst_minute(), scores.mos_low()),
-            (None, None, None)
-        );
+        assert_eq!((scores.mos(), scores.mos_worst_minute()), (None, None));
     }
 
     #[test]
@@ -152,7 +129,6 @@ mod tests {
         assert_eq!(scores.seconds(), 600);
         assert!((scores.mos_worst_minute().unwrap() - emodel::mos(50.0)).abs() < 1e-6);
         assert!((scores.mos().unwrap() - emodel::mos(86.0)).abs() < 1e-6);
-        assert!((scores.mos_low().unwrap() - emodel::mos(50.0)).abs() < 1e-6);
     }
 
     #[test]
@@ -162,17 +138,6 @@ mod tests {
             scores.add(70.0);
         }
         assert_eq!(scores.mos_worst_minute(), scores.mos());
-    }
-
-    #[test]
-    fn the_low_percentile_leaves_out_a_twentieth() {
-        let mut scores = Scores::default();
-        for second in 0..100 {
-            scores.add(if second < 5 { 10.0 } else { 80.0 });
-        }
-        assert_eq!(scores.mos_low(), Some(emodel::mos(80.0)));
-        scores.add(10.0);
-        assert_eq!(scores.mos_low(), Some(emodel::mos(10.0)));
     }
 
     #[test]
