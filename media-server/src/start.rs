@@ -129,13 +129,17 @@ impl MediaServer {
         let (jobs, finished) = std::sync::mpsc::channel();
         let late: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
         let series = recorder::Series::new(registry)?;
-        let recorder = start_recorder(&config, clock, &handle, taps, jobs, Arc::clone(&late), series, order)?;
-        let settings = finaliser::Settings {
-            node: config.node_id.clone(),
-            node_epoch: config.node_epoch,
-        };
+        let recorder = start_recorder(
+            to_record(&config, order),
+            clock,
+            &handle,
+            taps,
+            jobs,
+            Arc::clone(&late),
+            series,
+        )?;
         let (finaliser, stored) = Finaliser::start(
-            settings,
+            to_finalise(&config),
             clock,
             storage,
             recorder.ledger(),
@@ -338,23 +342,34 @@ fn bind(config: &Config, number: usize) -> Result<(Parts, ShardLink, tap::Consum
     ))
 }
 
+/// What the recorder is told of the settings.
+fn to_record(config: &Config, order: Order) -> recorder::Settings {
+    recorder::Settings {
+        order,
+        folder: config.data.join("spool"),
+        node: config.node_id.clone(),
+        node_epoch: config.node_epoch,
+        keep_after_stored_ns: config.keep_after_stored_s.saturating_mul(1_000_000_000),
+    }
+}
+
+/// What the finaliser is told of them.
+fn to_finalise(config: &Config) -> finaliser::Settings {
+    finaliser::Settings {
+        node: config.node_id.clone(),
+        node_epoch: config.node_epoch,
+    }
+}
+
 fn start_recorder(
-    config: &Config,
+    settings: recorder::Settings,
     clock: Clock,
     handle: &recorder::Handle,
     taps: Vec<tap::Consumer>,
     jobs: std::sync::mpsc::Sender<recorder::Job>,
     late: Arc<OnceLock<std::sync::Weak<Shared>>>,
     series: recorder::Series,
-    order: Order,
 ) -> io::Result<Recorder> {
-    let settings = recorder::Settings {
-        order,
-        folder: config.data.join("spool"),
-        node: config.node_id.clone(),
-        node_epoch: config.node_epoch,
-        keep_after_stored_ns: config.keep_after_stored_s.saturating_mul(1_000_000_000),
-    };
     let degraded = Box::new(move |room: u128, packets: u64| {
         if let Some(shared) = late.get().and_then(std::sync::Weak::upgrade) {
             Control::degraded(&shared, room, packets);

@@ -68,7 +68,7 @@ const fn says_lbrr(toc: u8, first: u8) -> bool {
 fn first_of_several(toc: u8, body: &[u8]) -> Option<u8> {
     match toc & 3 {
         // Two frames of one length.
-        1 => body.first().copied().filter(|_| body.len() % 2 == 0),
+        1 => body.first().copied().filter(|_| body.len().is_multiple_of(2)),
         // Two frames, the length of the first one said.
         2 => {
             let (len, took) = length(body)?;

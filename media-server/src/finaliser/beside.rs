@@ -293,7 +293,7 @@ mod tests {
         let mut heard_with = |reports: &[Event]| {
             call.events = [std::slice::from_ref(&began), reports, std::slice::from_ref(&ended)].concat();
             let meant = meant(&call, leg, part);
-            assert_eq!(meant, [10 * SECOND..40 * SECOND]);
+            assert_eq!(meant, std::slice::from_ref(&(10 * SECOND..40 * SECOND)));
             let spans = heard(&call, leg, &meant);
             spans
                 .iter()
@@ -319,6 +319,9 @@ mod tests {
         // The end of the plan is told by the desk, that of the want of a stream behind it by the shard.
         call.events = vec![began.clone(), report(20, unheard), ended.clone(), report(41, again)];
         let meant = meant(&call, leg, part);
-        assert_eq!(heard(&call, leg, &meant), [10 * SECOND..20 * SECOND]);
+        assert_eq!(
+            heard(&call, leg, &meant),
+            std::slice::from_ref(&(10 * SECOND..20 * SECOND))
+        );
     }
 }

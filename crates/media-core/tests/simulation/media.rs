@@ -114,7 +114,7 @@ impl Media {
             dtmf: Some(112 + small),
             audio_level: Some(1 + small),
             nack: chance.permille(700),
-            fec: number % 2 == 0,
+            fec: number.is_multiple_of(2),
             uplink,
             slots: std::array::from_fn(|place| Some(slot(place))),
         };
