@@ -37,6 +37,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: User,
     },
+    /// Ask the running server of this machine how it is; exit code 1 when it does not live, or nobody answers.
+    ///
+    /// For the health check of a container. The server is found by its configuration, as by `turn check`.
+    Health(Health),
     /// TURN: what browsers behind closed networks need.
     Turn {
         #[command(subcommand)]
@@ -76,6 +80,20 @@ pub(crate) struct Serve {
     /// Print one JSON object with all addresses once everything listens; with --demo also accounts and service key.
     #[arg(long)]
     pub(crate) print_addresses: bool,
+    /// End with an error when a thread of media or of the relay has stood still for a minute. For containers, whose runtime
+    /// restarts what has ended and not what hangs; systemd's watchdog needs none of it.
+    #[arg(long)]
+    pub(crate) end_if_hung: bool,
+}
+
+/// See [`Command::Health`].
+#[derive(Args, Debug)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Ask whether new calls may come, and not only whether it lives.
+    #[arg(long)]
+    pub(crate) ready: bool,
 }
 
 #[derive(Subcommand, Debug)]

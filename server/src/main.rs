@@ -7,6 +7,7 @@ mod addresses;
 mod cli;
 mod database;
 mod ending;
+mod health;
 mod keys;
 mod listeners;
 mod load;
@@ -19,6 +20,7 @@ mod relay_plan;
 mod secrets;
 mod serve;
 mod settings;
+mod supervisor;
 mod told;
 mod turn;
 mod turn_service;
@@ -118,6 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode, Fault> {
             let settings = load::settings(&place)?;
             runtime()?.block_on(user::run(&settings, what))?;
         }
+        Command::Health(asked) => return runtime()?.block_on(health::run(&asked)),
         Command::Turn {
             what: Turn::Check(asked),
         } => return turn::check(&asked),

@@ -21,6 +21,7 @@ use crate::plan::Plan;
 use crate::random;
 use crate::relay::Relay;
 use crate::settings::{OnUnavailable, Settings};
+use crate::supervisor::Supervisor;
 use crate::told::{self, Demo, Left, Listening};
 
 /// How long the desk and the listeners have to finish what is under way.
@@ -194,9 +195,13 @@ async fn run_parts(
     } else if let Some(demo) = &demo {
         println!("{}", told::welcome(&listening, demo));
     }
+    let supervisor = Arc::new(Supervisor::of_environment());
+    supervisor.ready();
+    let watching = watch(Arc::clone(&supervisor), &media, closing.clone(), serve.end_if_hung);
     signals.ended(&desk, settings.drain_timeout_seconds).await;
     drop(left);
     tracing::info!("stopping");
+    supervisor.stopping();
     closing.cancel();
     if tokio::time::timeout(STOP_LIMIT, served).await.is_err() {
         tracing::warn!("some connections were cut");
@@ -207,7 +212,24 @@ async fn run_parts(
     if tokio::time::timeout(STOP_LIMIT, deciding).await.is_err() {
         tracing::warn!("the desk did not come to an end in time; the next start finishes its work");
     }
+    watching.abort();
     Ok(())
+}
+
+/// Tells the supervisor that the process lives, from now to its end. Who is closing has his own limits.
+fn watch(
+    supervisor: Arc<Supervisor>,
+    media: &MediaServer,
+    closing: CancellationToken,
+    end_if_hung: bool,
+) -> tokio::task::JoinHandle<()> {
+    let media = media.media();
+    tokio::spawn(async move {
+        let alive = || closing.is_cancelled() || media.alive();
+        // Not in good order: whatever hangs would be waited for.
+        let end: Option<fn()> = end_if_hung.then_some(|| std::process::abort());
+        supervisor.watch(alive, end).await;
+    })
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]

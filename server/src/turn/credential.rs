@@ -12,6 +12,7 @@ use wire::preflight::PreflightStarted;
 use super::report::Line;
 use crate::Fault;
 use crate::cli::TurnCheck;
+use crate::health::near;
 use crate::load;
 
 /// The name of the line that says how it went.
@@ -91,15 +92,8 @@ fn door(asked: &TurnCheck) -> Result<Door, String> {
     }
     let key = settings.auth.service_keys.first().and_then(|pair| pair.split_once('='));
     let (_, key) = key.ok_or("the configuration has no service key to ask the running server with")?;
-    let mut http = settings.http.listen;
-    if http.ip().is_unspecified() {
-        http.set_ip(match http {
-            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
     Ok(Door {
-        http,
+        http: near(settings.http.listen),
         service_key: key.to_owned(),
     })
 }

@@ -17,6 +17,7 @@ mod requests;
 mod shield;
 mod sockets;
 mod speech;
+mod supervised;
 mod turn_check;
 mod under_load;
 mod users;

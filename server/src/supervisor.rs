@@ -1,0 +1,260 @@
+//! What whoever supervises the process is told: that it is ready, that it lives, that it ends. systemd's protocol
+//! (sd_notify(3)): a datagram with words to a socket that the environment names.
+//!
+//! It lives as long as its own loops turn ([`ports::Media::alive`]); the task that says so runs beside the desk and the
+//! listeners, so that a runtime that hangs falls silent as well. The database is never asked: to begin anew does not bring
+//! it back.
+//!
+//! A container's runtime listens to nobody and restarts only what has ended: for it the process ends itself when it has hung
+//! for long (`serve --end-if-hung`).
+//!
+//! Never waits for the supervisor: a word that its socket does not take is said again at the next look.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// Longest time between two looks, and between two words that the process lives.
+/// Higher: a hang is noticed later. Lower: wakes for nothing.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+/// Words within the time that a supervisor waits for one: one that comes late is no death.
+const WORDS_PER_WATCHDOG: u32 = 3;
+/// How long a process that ends itself may hang before it does, on top of the 30 s after which a loop counts as standing
+/// still. Its calls hear nothing meanwhile; but a machine that is hard pressed, or was asleep, comes back within it.
+/// Higher: a longer outage. Lower: a restart that cuts calls which were about to go on.
+const HUNG_MAX: Duration = Duration::from_secs(30);
+
+/// See the top of this file.
+#[derive(Debug, Default)]
+pub(crate) struct Supervisor {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    /// How often it wants to hear that the process lives.
+    watchdog: Option<Duration>,
+}
+
+impl Supervisor {
+    /// Whom the environment names; nobody is no fault, and neither is one that cannot be spoken to.
+    pub(crate) fn of_environment() -> Supervisor {
+        let text = |name| std::env::var(name).ok();
+        let named = std::env::var_os("NOTIFY_SOCKET").filter(|named| !named.is_empty());
+        // A watchdog that was meant for another process of the same service is none of ours.
+        let ours = text("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
+        let watchdog = text("WATCHDOG_USEC").filter(|_| ours);
+        Supervisor::of(named.as_deref(), watchdog.as_deref())
+    }
+
+    /// `named`: a path, or an abstract name behind `@`. `watchdog_us`: microseconds.
+    fn of(named: Option<&OsStr>, watchdog_us: Option<&str>) -> Supervisor {
+        let Some(named) = named else {
+            return Supervisor::default();
+        };
+        let socket = match reach(named) {
+            Ok(socket) => socket,
+            Err(fault) => {
+                tracing::warn!(%fault, "the supervisor that NOTIFY_SOCKET names hears nothing");
+                return Supervisor::default();
+            }
+        };
+        let watchdog_us = watchdog_us.and_then(|text| text.parse().ok()).filter(|us| *us > 0);
+        Supervisor {
+            socket: Some(socket),
+            watchdog: watchdog_us.map(Duration::from_micros),
+        }
+    }
+
+    /// Everything listens.
+    pub(crate) fn ready(&self) {
+        self.say("READY=1");
+    }
+
+    /// The process ends and takes nobody any more.
+    pub(crate) fn stopping(&self) {
+        self.say("STOPPING=1");
+    }
+
+    fn say(&self, words: &str) {
+        if let Some((socket, to)) = &self.socket
+            && let Err(fault) = socket.send_to_addr(words.as_bytes(), to)
+        {
+            tracing::warn!(%fault, words, "the supervisor was not told");
+        }
+    }
+
+    /// Says again and again that the process lives, as long as it does. `alive`: whether its loops turn. `end`: ends the
+    /// process, if it is to end when it has hung for long; returns behind it.
+    pub(crate) async fn watch(&self, alive: impl Fn() -> bool, end: Option<impl FnOnce()>) {
+        let every = self.watchdog.map_or(LOOK_MAX, |watchdog| {
+            LOOK_MAX
+                .min(watchdog / WORDS_PER_WATCHDOG)
+                .max(Duration::from_millis(1))
+        });
+        let mut look = interval(every);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hung_since: Option<Instant> = None;
+        loop {
+            let now = look.tick().await;
+            if alive() {
+                if hung_since.take().is_some() {
+                    tracing::info!("all threads of media and the relay turn again");
+                }
+                if self.watchdog.is_some() {
+                    self.say("WATCHDOG=1");
+                }
+                continue;
+            }
+            if hung_since.is_none() {
+                tracing::error!("a thread of media or of the relay stands still; the supervisor hears no more");
+            }
+            let since = *hung_since.get_or_insert(now);
+            if end.is_some() && now.duration_since(since) >= HUNG_MAX {
+                break;
+            }
+        }
+        tracing::error!("it still stands still: the process ends, to be started again");
+        if let Some(end) = end {
+            end();
+        }
+    }
+}
+
+/// A socket of our own, and the address of the supervisor's.
+fn reach(named: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
+    let address = match named.as_bytes() {
+        [b'/', ..] => SocketAddr::from_pathname(named)?,
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "neither a path nor an abstract name",
+            ));
+        }
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::PathBuf;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// A supervisor's end, which goes with its file.
+    struct Listener {
+        socket: UnixDatagram,
+        path: PathBuf,
+    }
+
+    impl Listener {
+        fn new(name: &str) -> Listener {
+            let path = std::env::temp_dir().join(format!("hl-notify-{name}-{}", std::process::id()));
+            // Of a run that failed.
+            let _ = std::fs::remove_file(&path);
+            let socket = UnixDatagram::bind(&path).expect("a socket");
+            socket.set_nonblocking(true).expect("an option");
+            Listener { socket, path }
+        }
+
+        fn heard(&self) -> Vec<String> {
+            let next = || {
+                let mut bytes = [0; 256];
+                let len = self.socket.recv(&mut bytes).ok()?;
+                Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
+            };
+            std::iter::from_fn(next).collect()
+        }
+    }
+
+    impl Drop for Listener {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Ends nothing, because nothing is to be ended.
+    const NO_END: Option<fn()> = None;
+
+    /// Watches until `alive` was asked so often; the words of all looks before the last one are said.
+    async fn looks(supervisor: &Supervisor, times: u32, alive: bool) {
+        let asked = Rc::new(Cell::new(0));
+        let (enough, is_enough) = tokio::sync::oneshot::channel();
+        let enough = Cell::new(Some(enough));
+        let count = Rc::clone(&asked);
+        let alive = move || {
+            count.set(count.get() + 1);
+            if count.get() > times
+                && let Some(enough) = enough.take()
+            {
+                // The test below listens until it is over.
+                let _ = enough.send(());
+            }
+            alive
+        };
+        tokio::select! {
+            () = supervisor.watch(alive, NO_END) => unreachable!("it was not asked to end"),
+            _ = is_enough => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_hears_that_it_is_ready_that_it_lives_and_that_it_ends() {
+        let listener = Listener::new("lives");
+        let supervisor = Supervisor::of(Some(listener.path.as_os_str()), Some("3000"));
+        supervisor.ready();
+        assert_eq!(listener.heard(), ["READY=1"]);
+        looks(&supervisor, 4, true).await;
+        let heard = listener.heard();
+        assert!(heard.len() >= 4, "{heard:?}");
+        assert!(heard.iter().all(|words| words == "WATCHDOG=1"), "{heard:?}");
+        supervisor.stopping();
+        assert_eq!(listener.heard(), ["STOPPING=1"]);
+    }
+
+    #[tokio::test]
+    async fn while_a_loop_hangs_it_hears_nothing_and_then_again() {
+        let listener = Listener::new("hangs");
+        let supervisor = Supervisor::of(Some(listener.path.as_os_str()), Some("3000"));
+        looks(&supervisor, 5, false).await;
+        assert_eq!(listener.heard(), Vec::<String>::new());
+        looks(&supervisor, 1, true).await;
+        assert!(!listener.heard().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_wants_no_watchdog_is_told_the_begin_and_the_end_alone() {
+        let listener = Listener::new("plain");
+        for watchdog in [None, Some("0"), Some("soon")] {
+            let supervisor = Supervisor::of(Some(listener.path.as_os_str()), watchdog);
+            assert_eq!(supervisor.watchdog, None, "{watchdog:?}");
+            supervisor.ready();
+            looks(&supervisor, 0, true).await;
+            assert_eq!(listener.heard(), ["READY=1"]);
+        }
+    }
+
+    #[test]
+    fn an_abstract_name_is_one_and_nobody_or_nonsense_is_no_fault() {
+        let name = format!("hl-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).expect("a name");
+        let listener = UnixDatagram::bind_addr(&address).expect("a socket");
+        Supervisor::of(Some(OsStr::new(&format!("@{name}"))), None).ready();
+        let mut bytes = [0; 64];
+        let len = listener.recv(&mut bytes).expect("it was said");
+        assert_eq!(&bytes[..len], b"READY=1");
+        for named in [None, Some(OsStr::new("vsock:2:1234"))] {
+            let supervisor = Supervisor::of(named, Some("3000"));
+            assert!(supervisor.socket.is_none() && supervisor.watchdog.is_none());
+            supervisor.ready();
+        }
+        // One that has gone.
+        Supervisor::of(Some(OsStr::new("/nowhere/hl-notify")), None).ready();
+    }
+}
