@@ -21,20 +21,20 @@ pub struct Counting;
 // SAFETY: every call goes unchanged to the system's allocator; counting touches no memory of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        looks::count(1, layout.size() as i64);
+        looks::count(1, layout.size(), layout.size() as i64);
         threads::count(layout.size());
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is also that of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        looks::count(0, -(layout.size() as i64));
+        looks::count(0, 0, -(layout.size() as i64));
         // SAFETY: `pointer` came from `System` with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        looks::count(1, size as i64 - layout.size() as i64);
+        looks::count(1, size, size as i64 - layout.size() as i64);
         threads::count(size);
         // SAFETY: `pointer` came from `System` with this layout; the caller vouches for `size`.
         unsafe { System.realloc(pointer, layout, size) }

@@ -4,13 +4,47 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use testkit::fuzz::{TARGETS, seeds};
+use testkit::bed::Bed;
+use testkit::counting::{Counting, counted, forget, looking};
+use testkit::fuzz::{Body, TARGETS, seeds};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Largest file of the corpus in bytes: what does not fit a datagram, a feed or an offer teaches nothing.
 const FILE_BYTES_MAX: usize = 32 * 1_024;
 
 /// How many times as many changed inputs a long run has (`HELPLINE_TEST_SIZE=long`).
 const TIMES_LONG: usize = 20;
+
+/// Most bytes that one input may make us allocate at once: what anybody can send must not cost memory. What a body sets up
+/// before it reads its input, tables of a relay or a shard, is not the input's doing.
+const ALLOCATION_BYTES_MAX: usize = 64 * 1_024;
+
+/// Targets whose inputs may set up a whole shard.
+const ON_A_BED: [&str; 2] = ["red", "script"];
+
+/// Bytes of the largest allocation of this work.
+fn largest_of(work: impl FnOnce()) -> usize {
+    forget();
+    looking(work);
+    counted().largest
+}
+
+/// The same of what this input makes us do.
+fn largest(body: Body, input: &[u8]) -> usize {
+    largest_of(|| body(input))
+}
+
+/// What an input of this target may allocate at once.
+fn allowed(target: &str, body: Body) -> usize {
+    let bed = if ON_A_BED.contains(&target) {
+        largest_of(|| drop(Bed::default()))
+    } else {
+        0
+    };
+    ALLOCATION_BYTES_MAX.max(largest(body, &[])).max(bed)
+}
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
@@ -42,11 +76,27 @@ fn the_kept_corpus_breaks_nothing() {
     for (target, body) in TARGETS {
         let inputs = inputs(target);
         assert!(!inputs.is_empty(), "{target} has no corpus");
+        let allowed = allowed(target, body);
         for (path, bytes) in &inputs {
             assert!(bytes.len() <= FILE_BYTES_MAX, "{} is too large", path.display());
-            body(bytes);
+            let largest = largest(body, bytes);
+            assert!(
+                largest <= allowed,
+                "{} makes us allocate {largest} bytes at once",
+                path.display()
+            );
         }
     }
+}
+
+#[test]
+fn what_an_input_makes_us_allocate_is_seen() {
+    fn as_it_says(input: &[u8]) {
+        std::hint::black_box(vec![1_u8; usize::from(input.first().copied().unwrap_or(0)) * 1_024]);
+    }
+    assert_eq!(largest(as_it_says, &[64]), ALLOCATION_BYTES_MAX);
+    assert_eq!(largest(as_it_says, &[65]), 65 * 1_024);
+    assert_eq!(allowed("", as_it_says), ALLOCATION_BYTES_MAX);
 }
 
 /// A poor man's fuzzer, so that a body that always fails or never looks is found without one.
@@ -63,6 +113,7 @@ fn the_corpus_with_little_changes_breaks_nothing() {
     let times = if long { TIMES_LONG } else { 1 };
     for (target, body) in TARGETS {
         let inputs = inputs(target);
+        let allowed = allowed(target, body);
         // A handshake takes milliseconds, a packet less than one hundredth.
         let rounds = times * if target == "dtls" { 100 } else { 20_000 };
         for round in 0..rounds {
@@ -76,7 +127,8 @@ fn the_corpus_with_little_changes_breaks_nothing() {
                     _ => bytes.push(draw(256) as u8),
                 }
             }
-            body(&bytes);
+            let largest = largest(body, &bytes);
+            assert!(largest <= allowed, "{target}: {largest} bytes at once, by {bytes:?}");
         }
     }
 }

@@ -10,11 +10,13 @@ pub struct Counted {
     pub allocations: u64,
     /// Bytes allocated less those freed; what was allocated before and freed meanwhile makes it negative.
     pub bytes: i64,
+    /// Bytes of the largest of them.
+    pub largest: usize,
 }
 
 thread_local! {
     static LOOKING: Cell<bool> = const { Cell::new(false) };
-    static COUNTED: Cell<Counted> = const { Cell::new(Counted { allocations: 0, bytes: 0 }) };
+    static COUNTED: Cell<Counted> = const { Cell::new(Counted { allocations: 0, bytes: 0, largest: 0 }) };
 }
 
 /// Does `work` and counts what it allocates. Not to be nested.
@@ -42,16 +44,18 @@ pub fn kept<T>(work: impl FnOnce() -> T) -> (T, i64) {
     (result, counted().bytes - before)
 }
 
-/// `grown`: bytes, negative for what is freed.
-pub(super) fn count(allocations: u64, grown: i64) {
+/// `size`: bytes of what is allocated, 0 for what is freed; `grown`: bytes more than before, negative for what is freed.
+pub(super) fn count(allocations: u64, size: usize, grown: i64) {
     if LOOKING.get() {
         let Counted {
             allocations: before,
             bytes,
+            largest,
         } = COUNTED.get();
         COUNTED.set(Counted {
             allocations: before + allocations,
             bytes: bytes + grown,
+            largest: largest.max(size),
         });
     }
 }
