@@ -88,6 +88,11 @@ impl Supervisor {
     /// Says again and again that the process lives, as long as it does. `alive`: whether its loops turn. `end`: ends the
     /// process, if it is to end when it has hung for long; returns behind it.
     pub(crate) async fn watch(&self, alive: impl Fn() -> bool, end: Option<impl FnOnce()>) {
+        self.watch_for(alive, end, HUNG_MAX).await;
+    }
+
+    /// The same; `hung_max`: how long it may hang before it is ended.
+    async fn watch_for(&self, alive: impl Fn() -> bool, end: Option<impl FnOnce()>, hung_max: Duration) {
         let every = self.watchdog.map_or(LOOK_MAX, |watchdog| {
             LOOK_MAX
                 .min(watchdog / WORDS_PER_WATCHDOG)
@@ -111,7 +116,7 @@ impl Supervisor {
                 tracing::error!("a thread of media or of the relay stands still; the supervisor hears no more");
             }
             let since = *hung_since.get_or_insert(now);
-            if end.is_some() && now.duration_since(since) >= HUNG_MAX {
+            if end.is_some() && now.duration_since(since) >= hung_max {
                 break;
             }
         }
@@ -226,6 +231,23 @@ mod tests {
         assert_eq!(listener.heard(), Vec::<String>::new());
         looks(&supervisor, 1, true).await;
         assert!(!listener.heard().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_to_end_when_it_hangs_does_so_after_its_time_and_not_before() {
+        let listener = Listener::new("ends");
+        let supervisor = Supervisor::of(Some(listener.path.as_os_str()), Some("3000"));
+        let (asked, ended) = (Cell::new(0), Cell::new(false));
+        // Well, hung for a moment, well again, and hung for good.
+        let alive = || {
+            asked.set(asked.get() + 1);
+            matches!(asked.get(), 1 | 2 | 4)
+        };
+        let hung_max = Duration::from_millis(20);
+        supervisor.watch_for(alive, Some(|| ended.set(true)), hung_max).await;
+        assert!(ended.get());
+        assert!(asked.get() >= 6, "a moment is forgiven: {}", asked.get());
+        assert_eq!(listener.heard().len(), 3, "a word for each look that was well");
     }
 
     #[tokio::test]
