@@ -313,7 +313,9 @@ impl Control {
             let registry = lock(&self.shared.registry);
             (registry.leg(leg).is_some(), registry.ending(room, leg).is_some())
         };
-        if let Some(rating) = second.rating.filter(|_| ending) {
+        // As the leg's own score: who says nothing sends no quality.
+        let counts = ending && (second.direction == Direction::Down || second.voiced > 0);
+        if let Some(rating) = second.rating.filter(|_| counts) {
             let scores = self.legs.entry(second.leg).or_default();
             scores[usize::from(second.direction == Direction::Down)].add(f64::from(rating));
         }
@@ -525,6 +527,30 @@ mod tests {
         relay.panics.store(6, Ordering::Relaxed);
         control.look_at_relay();
         assert!(media.draining().is_some());
+        server.stop();
+        // What stays in the temporary folder costs disk, not a test.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[tokio::test]
+    async fn silence_has_no_worst_minute_and_a_listener_has_one_while_he_says_nothing() {
+        use media_core::{LegId as Leg, RoomId, TapId, matrix};
+        let (folder, server, mut control) = running("silence", 1);
+        admit(&*server.media(), 1, 1, Part::Agent, true).await;
+        let mut heard = |direction, voiced| {
+            let empty = Second::empty(Leg(1), RoomId(1), TapId(1), matrix::Part::Agent, direction, 0);
+            control.second(Second {
+                rating: Some(20.0),
+                voiced,
+                ..empty
+            });
+            let scores = control.legs.get(&Leg(1));
+            let worst = |way: usize| scores.and_then(|scores| scores[way].mos_worst_minute());
+            [worst(0).is_some(), worst(1).is_some()]
+        };
+        assert_eq!(heard(Direction::Up, 0), [false, false]);
+        assert_eq!(heard(Direction::Down, 0), [false, true]);
+        assert_eq!(heard(Direction::Up, 1), [true, true]);
         server.stop();
         // What stays in the temporary folder costs disk, not a test.
         let _ = std::fs::remove_dir_all(&folder);
