@@ -56,7 +56,7 @@ customerEmail?: string | null,
  */
 reconnecting?: Array<Part>, 
 /**
- * True while packets may be recorded.
+ * True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
  */
 recorded: boolean, 
 /**

@@ -71,7 +71,7 @@ consult?: Consult | null,
  */
 supervisors: Array<LiveSupervisor>, 
 /**
- * True while packets may be recorded.
+ * True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
  */
 recorded: boolean, 
 /**
