@@ -2,14 +2,18 @@
 //!
 //! Lossy by design and never stored: what lasts goes into the quality timeline.
 //!
+//! A hop's own scores know nothing of the other hop, whose delay and loss are heard as well: the score over both stands
+//! beside them and is never merged with them.
+//!
 //! Invariant: a room that is gone leaves nothing behind.
 
 use std::collections::HashMap;
 
+use call_model::quality::{self, Hop};
 use call_model::{CallId, LegId};
 use media_core::counters::{Direction, Second};
 use media_core::tap::LEVEL_UNKNOWN;
-use ports::{DownlinkSecond, Flags, LegSnapshot, RoomSnapshot, Route};
+use ports::{DownlinkSecond, Flags, LegSnapshot, Part, RoomSnapshot, Route};
 
 use crate::convert;
 
@@ -23,8 +27,10 @@ const LOW_FOR: u8 = 10;
 #[derive(Clone, Debug)]
 struct Leg {
     seen: LegSnapshot,
-    /// Bad seconds in a row, up and down.
-    low: [u8; 2],
+    /// The last second with packets and a measured round trip, up and down.
+    hops: [Option<Hop>; 2],
+    /// Bad seconds in a row, up, down, and over both hops.
+    low: [u8; 3],
     /// Conditions that hold, up and down.
     flags: [Flags; 2],
 }
@@ -34,8 +40,8 @@ struct Leg {
 pub struct Counts {
     /// By way, in the order of [`Route::ALL`].
     pub by_route: [u64; Route::ALL.len()],
-    /// Of all, how many were bad for ten seconds: up, down.
-    pub low: [u64; 2],
+    /// Of all, how many were bad for ten seconds: up, down, and as they hear the others over both hops.
+    pub low: [u64; 3],
 }
 
 /// See the top of this file.
@@ -53,12 +59,15 @@ impl Live {
         let place = legs.iter().position(|leg| leg.seen.leg == id).unwrap_or_else(|| {
             legs.push(Leg {
                 seen: fresh(id, second),
-                low: [0; 2],
+                hops: [None; 2],
+                low: [0; 3],
                 flags: [Flags::default(); 2],
             });
             legs.len() - 1
         });
         let Some(leg) = legs.get_mut(place) else { return };
+        // Who takes a call over becomes something else to it.
+        leg.seen.part = convert::part_out(second.part);
         let loss = share(second.lost, second.expected);
         let jitter_ms = second.jitter_us as f32 / 1_000.0;
         let direction = match second.direction {
@@ -86,8 +95,17 @@ impl Live {
         };
         leg.flags[direction] = convert::flags(second.flags);
         leg.seen.flags = leg.flags[0].or(leg.flags[1]);
-        let low = second.mos.is_some_and(|mos| mos < LOW_MOS);
-        leg.low[direction] = if low { leg.low[direction].saturating_add(1) } else { 0 };
+        count_low(&mut leg.low[direction], second.mos);
+        if second.expected > 0 {
+            leg.hops[direction] = second.rtt_us.map(|rtt| hop(second, rtt));
+        }
+        // The rows of a second come one behind the other, the downlink's last.
+        if second.direction == Direction::Down {
+            let heard = end_to_end(legs, place);
+            let Some(leg) = legs.get_mut(place) else { return };
+            leg.seen.mos_end_to_end = heard;
+            count_low(&mut leg.low[BOTH_HOPS], heard);
+        }
     }
 
     /// Forgets a leg.
@@ -142,6 +160,43 @@ impl Live {
     }
 }
 
+/// Place of the score over both hops among the bad seconds, behind the two directions.
+const BOTH_HOPS: usize = 2;
+
+fn count_low(seconds: &mut u8, mos: Option<f32>) {
+    let low = mos.is_some_and(|mos| mos < LOW_MOS);
+    *seconds = if low { seconds.saturating_add(1) } else { 0 };
+}
+
+fn hop(second: &Second, rtt_us: u32) -> Hop {
+    Hop {
+        loss: second.loss(),
+        rtt_ms: f64::from(rtt_us) / 1_000.0,
+        jitter_ms: f64::from(second.jitter_us) / 1_000.0,
+    }
+}
+
+/// How the leg at `place` hears the others; of several the worst. `None` without a speaker or with an unmeasured hop.
+fn end_to_end(legs: &[Leg], place: usize) -> Option<f32> {
+    let listener = legs.get(place).filter(|leg| takes_part(leg))?;
+    let down = listener.hops[1]?;
+    let speakers = legs
+        .iter()
+        .filter(|leg| takes_part(leg) && leg.seen.part != listener.seen.part);
+    let ratings = speakers.filter_map(|speaker| Some(quality::rating(speaker.hops[0]?, down)));
+    // By rating, for a score falls with it.
+    let worst = ratings.reduce(f64::min)?;
+    Some(quality::mos(worst) as f32)
+}
+
+/// A supervisor's line is nobody's trouble, as in the score of the whole call.
+fn takes_part(leg: &Leg) -> bool {
+    match leg.seen.part {
+        Part::Customer | Part::Agent | Part::Partner => leg.seen.up,
+        Part::Supervisor | Part::Preflight => false,
+    }
+}
+
 fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
     LegSnapshot {
         leg,
@@ -155,6 +210,7 @@ fn fresh(leg: LegId, second: &Second) -> LegSnapshot {
         speaking: false,
         flags: Flags::default(),
         down: None,
+        mos_end_to_end: None,
         route: second.route.map(convert::route),
     }
 }
@@ -167,9 +223,8 @@ pub(crate) fn share(part: u32, whole: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_core::matrix::Part;
     use media_core::quality::flags::FlagSet;
-    use media_core::{TapId, event, origin};
+    use media_core::{TapId, event, matrix, origin};
     use ports::Flag;
 
     fn second(direction: Direction, mos: f32) -> Second {
@@ -177,7 +232,7 @@ mod tests {
             leg: media_core::LegId(1),
             room: media_core::RoomId(2),
             tap: TapId(3),
-            part: Part::Agent,
+            part: matrix::Part::Agent,
             direction,
             at: 0,
             up: true,
@@ -267,12 +322,108 @@ mod tests {
             by_route: [1, 0, 0, 0],
             low,
         };
-        assert_eq!(live.counts(), counts([0, 0]));
+        assert_eq!(live.counts(), counts([0, 0, 0]));
         live.update(&second(Direction::Up, 2.0));
-        assert_eq!(live.counts(), counts([1, 0]));
+        assert_eq!(live.counts(), counts([1, 0, 0]));
         live.update(&second(Direction::Up, 4.0));
-        assert_eq!(live.counts(), counts([0, 0]));
+        assert_eq!(live.counts(), counts([0, 0, 0]));
         live.remove_leg(CallId(2), LegId(1));
         assert!(live.room(CallId(2)).is_none());
+    }
+
+    /// A good second of both directions of a leg with this round trip.
+    fn hear(live: &mut Live, leg: u128, part: Part, rtt_ms: u32) {
+        for direction in [Direction::Up, Direction::Down] {
+            live.update(&Second {
+                leg: media_core::LegId(leg),
+                part: convert::part(part),
+                lost: 0,
+                received: 50,
+                rtt_us: Some(rtt_ms * 1_000),
+                ..second(direction, 4.1)
+            });
+        }
+    }
+
+    fn scores(live: &Live) -> Vec<Option<f32>> {
+        let room = live.room(CallId(2)).unwrap();
+        room.legs.iter().map(|leg| leg.mos_end_to_end).collect()
+    }
+
+    #[test]
+    fn two_far_legs_hear_one_another_worse_than_either_hop_sounds() {
+        let mut live = Live::default();
+        hear(&mut live, 1, Part::Customer, 390);
+        assert_eq!(scores(&live), [None], "one leg hears nobody");
+        for _ in 0..LOW_FOR {
+            hear(&mut live, 2, Part::Agent, 390);
+            hear(&mut live, 1, Part::Customer, 390);
+        }
+        for leg in live.room(CallId(2)).unwrap().legs {
+            assert!(leg.mos_end_to_end.unwrap() < LOW_MOS, "{leg:?}");
+            assert!(
+                leg.mos > 4.0 && leg.down.unwrap().mos > 4.0,
+                "the hops' own scores stay apart"
+            );
+        }
+        assert_eq!(live.counts().low, [0, 0, 2]);
+
+        hear(&mut live, 2, Part::Agent, 20);
+        hear(&mut live, 1, Part::Customer, 20);
+        hear(&mut live, 2, Part::Agent, 20);
+        assert!(
+            scores(&live).iter().all(|score| score.unwrap() > 4.3),
+            "{:?}",
+            scores(&live)
+        );
+        assert_eq!(live.counts().low, [0, 0, 0]);
+    }
+
+    #[test]
+    fn of_several_speakers_the_worst_counts_and_a_supervisor_is_none() {
+        let mut live = Live::default();
+        hear(&mut live, 3, Part::Supervisor, 900);
+        hear(&mut live, 2, Part::Agent, 20);
+        hear(&mut live, 1, Part::Customer, 20);
+        let good = scores(&live)[2].unwrap();
+        assert!(good > 4.3, "{good}");
+        hear(&mut live, 4, Part::Partner, 600);
+        hear(&mut live, 1, Part::Customer, 20);
+        assert!(scores(&live)[2].unwrap() < good);
+        assert_eq!(scores(&live)[0], None, "his line is nobody's trouble");
+        hear(&mut live, 4, Part::Agent, 600);
+        assert_eq!(
+            live.room(CallId(2)).unwrap().legs[3].part,
+            Part::Agent,
+            "he has taken the call over"
+        );
+    }
+
+    #[test]
+    fn without_a_round_trip_or_with_the_speaker_away_nothing_is_said_over_both_hops() {
+        let mut live = Live::default();
+        hear(&mut live, 2, Part::Agent, 20);
+        hear(&mut live, 1, Part::Customer, 20);
+        assert!(scores(&live)[1].is_some());
+        let of_agent = |live: &mut Live, second: Second| {
+            live.update(&Second {
+                leg: media_core::LegId(2),
+                ..second
+            });
+            hear(live, 1, Part::Customer, 20);
+        };
+        let unknown = Second {
+            rtt_us: None,
+            ..second(Direction::Up, 4.1)
+        };
+        of_agent(&mut live, unknown);
+        assert_eq!(scores(&live)[1], None);
+        hear(&mut live, 2, Part::Agent, 20);
+        let away = Second {
+            up: false,
+            ..second(Direction::Up, 4.1)
+        };
+        of_agent(&mut live, away);
+        assert_eq!(scores(&live)[1], None);
     }
 }

@@ -55,6 +55,7 @@ pub struct Metrics {
     live_legs: IntGaugeVec,
     live_rooms: IntGauge,
     low_mos: IntGaugeVec,
+    low_end_to_end: IntGauge,
     ice_connect: Histogram,
     loss: HistogramVec,
     jitter: HistogramVec,
@@ -137,6 +138,10 @@ impl Metrics {
                     "Legs whose estimated score was below 3.5 for 10 s",
                 ),
                 &["dir"],
+            )?,
+            low_end_to_end: IntGauge::new(
+                "helpline_live_end_to_end_low_mos",
+                "Listeners whose estimated score over both hops was below 3.5 for 10 s",
             )?,
             ice_connect: Histogram::with_opts(histogram(
                 "helpline_ice_connect_seconds",
@@ -242,6 +247,7 @@ impl Metrics {
         registry.register(Box::new(self.live_legs.clone()))?;
         registry.register(Box::new(self.live_rooms.clone()))?;
         registry.register(Box::new(self.low_mos.clone()))?;
+        registry.register(Box::new(self.low_end_to_end.clone()))?;
         registry.register(Box::new(self.ice_connect.clone()))?;
         registry.register(Box::new(self.forward_latency.clone()))?;
         registry.register(Box::new(self.loss.clone()))?;
@@ -437,9 +443,11 @@ impl Metrics {
         for (route, legs) in Route::ALL.into_iter().zip(live.by_route) {
             self.live_legs.with_label_values(&[route.word()]).set(legs as i64);
         }
-        for (dir, low) in DIRECTIONS.into_iter().zip(live.low) {
+        let [up, down, end_to_end] = live.low;
+        for (dir, low) in DIRECTIONS.into_iter().zip([up, down]) {
             self.low_mos.with_label_values(&[dir]).set(low as i64);
         }
+        self.low_end_to_end.set(end_to_end as i64);
         self.live_rooms.set(rooms as i64);
         self.events_waiting.set(events as i64);
         self.oldest_event.set(oldest_event_s);

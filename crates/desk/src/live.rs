@@ -104,6 +104,7 @@ pub fn leg_quality(leg: &LegSnapshot) -> LegQuality {
         rtt_ms: leg.rtt_ms,
         mos: leg.mos,
         mos_down: leg.down.map(|down| down.mos),
+        mos_end_to_end: leg.mos_end_to_end,
         level: leg.level,
         speaking: leg.speaking,
         flags: leg.flags.iter().map(|flag| flag.word().to_owned()).collect(),

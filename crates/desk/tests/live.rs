@@ -27,6 +27,7 @@ fn second() -> RoomSnapshot {
         speaking: true,
         flags: ports::Flags::default(),
         down: None,
+        mos_end_to_end: Some(2.5),
         route: None,
     };
     RoomSnapshot { legs: vec![leg] }
@@ -83,6 +84,11 @@ async fn a_live_call_is_shown_with_everything_that_stands_beside_its_status() {
     assert_eq!(
         (one.legs.len(), one.legs[0].part, one.legs[0].loss),
         (1, Part::Customer, 0.25)
+    );
+    assert_eq!(
+        (one.legs[0].mos, one.legs[0].mos_end_to_end),
+        (3.5, Some(2.5)),
+        "two scores, never one"
     );
     assert_eq!(
         (two.call_id.as_u128(), two.status, two.agent_id),

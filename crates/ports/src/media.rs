@@ -466,6 +466,9 @@ pub struct LegSnapshot {
     pub flags: Flags,
     /// What this leg hears, once its reports have come.
     pub down: Option<DownlinkSecond>,
+    /// Estimated opinion score of how this leg hears the others, over both hops: the loss and the delay of the way from the
+    /// speaker to us and from us to here. Of several speakers the worst; `None` while no other hop is measured.
+    pub mos_end_to_end: Option<f32>,
     /// Over what its media goes; `None` until it is known.
     pub route: Option<Route>,
 }

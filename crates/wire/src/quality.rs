@@ -21,11 +21,16 @@ wire! {
         /// Round trip in milliseconds.
         #[cfg_attr(test, ts(optional = nullable))]
         pub rtt_ms: Option<f32>,
-        /// Estimated opinion score of what it sends, 1 to 4.5.
+        /// Estimated opinion score of what it sends, on the way to the server alone, 1 to 4.5.
         pub mos: f32,
-        /// Estimated opinion score of what it hears.
+        /// Estimated opinion score of what it hears, on the way from the server alone.
         #[cfg_attr(test, ts(optional = nullable))]
         pub mos_down: Option<f32>,
+        /// Estimated opinion score of how it hears the others, over both ways with their whole delay; of several speakers
+        /// the worst. Absent while one of the ways is not measured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_end_to_end: Option<f32>,
         /// Level, 0 to 127.
         pub level: u8,
         /// It speaks now, by its levels, with the pauses between words.

@@ -27,13 +27,18 @@ jitterMs: number,
  */
 rttMs?: number | null, 
 /**
- * Estimated opinion score of what it sends, 1 to 4.5.
+ * Estimated opinion score of what it sends, on the way to the server alone, 1 to 4.5.
  */
 mos: number, 
 /**
- * Estimated opinion score of what it hears.
+ * Estimated opinion score of what it hears, on the way from the server alone.
  */
 mosDown?: number | null, 
+/**
+ * Estimated opinion score of how it hears the others, over both ways with their whole delay; of several speakers
+ * the worst. Absent while one of the ways is not measured.
+ */
+mosEndToEnd?: number | null, 
 /**
  * Level, 0 to 127.
  */

@@ -77,6 +77,7 @@ const quality = (part: LegQuality["part"], mos: number): LegQuality => ({
   rttMs: mos > 4 ? 46 : 180,
   mos,
   mosDown: mos,
+  mosEndToEnd: mos,
   level: 64,
   speaking: false,
   flags: [],

@@ -43,6 +43,14 @@ describe("rows", () => {
   test("know the worst of both sides, and no score where nothing was measured", () => {
     expect(worstOf(calls[2]!)).toBe(2.4);
     expect(worstOf(calls[5]!)).toBeUndefined();
+    const [customer, agent] = calls[0]!.legs;
+    const far = {
+      legs: [
+        { ...customer!, mos: 4.1, mosEndToEnd: 3.3 },
+        { ...agent!, mos: 4.2 },
+      ],
+    };
+    expect(worstOf(far)).toBe(3.3);
   });
 
   test("name each trouble once, the gravest first, and none of a supervisor's", () => {

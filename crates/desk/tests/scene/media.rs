@@ -266,6 +266,7 @@ impl ports::Media for ScriptedMedia {
             speaking: false,
             flags: ports::Flags::default(),
             down: None,
+            mos_end_to_end: None,
             route: None,
         });
         Some(RoomSnapshot { legs: legs.collect() })

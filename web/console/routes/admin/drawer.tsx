@@ -157,6 +157,10 @@ function LegRow({ call, calls, leg }: { call: LiveCall; calls: LiveCalls; leg: L
         <dd>
           <Score mos={leg.mosDown} />
         </dd>
+        <dt>{t("live.mos_end_to_end")}</dt>
+        <dd>
+          <Score mos={leg.mosEndToEnd} />
+        </dd>
       </dl>
       <p class="small muted number">
         {t("quality.loss")} {oneDigit(leg.loss * 100)} %, {t("quality.jitter")} {wholeNumber(leg.jitterMs)} ms,{" "}

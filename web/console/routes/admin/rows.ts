@@ -41,9 +41,9 @@ export const legOf = (call: Pick<LiveCall, "legs">, part: Part): LegQuality | un
 export const voices = (call: Pick<LiveCall, "legs">): LegQuality[] =>
   call.legs.filter((leg) => leg.up && leg.part !== "supervisor");
 
-/** The worst score of what is sent in a call; undefined while nothing was measured. */
+/** The worst score of what is sent in a call, and of what is heard over both ways; undefined while nothing was measured. */
 export function worstOf(call: Pick<LiveCall, "legs">): number | undefined {
-  const scores = voices(call).map((leg) => leg.mos);
+  const scores = voices(call).flatMap((leg) => [leg.mos, leg.mosEndToEnd ?? leg.mos]);
   return scores.length > 0 ? Math.min(...scores) : undefined;
 }
 
