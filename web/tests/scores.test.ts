@@ -22,13 +22,13 @@ describe("the scores of a call", () => {
   };
 
   test("begin with who heard whom, then say it of each line in both directions", () => {
-    expect(scoreRows(quality, names).map(({ text, mos, worst }) => [text, mos, worst])).toEqual([
-      ["Joyce Atieno heard Amina Wanjiru", 3.6, 2.2],
-      ["Amina Wanjiru heard Joyce Atieno", 4.2, 4],
-      ["Line from Amina Wanjiru", 4.1, 3.3],
-      ["Line to Amina Wanjiru", 4.3, 4.2],
-      ["Line from Joyce Atieno", 4.3, 4.2],
-      ["Line to Joyce Atieno", 3.9, 2.9],
+    expect(scoreRows(quality, names).map(({ text, mos, worst, low }) => [text, mos, worst, low])).toEqual([
+      ["Joyce Atieno heard Amina Wanjiru", 3.6, 2.2, undefined],
+      ["Amina Wanjiru heard Joyce Atieno", 4.2, 4, undefined],
+      ["Line from Amina Wanjiru", 4.1, 3.3, 3.5],
+      ["Line to Amina Wanjiru", 4.3, 4.2, 4.2],
+      ["Line from Joyce Atieno", 4.3, 4.2, 4.2],
+      ["Line to Joyce Atieno", 3.9, 2.9, 2.6],
     ]);
   });
 

@@ -1,4 +1,4 @@
-//! What a call's timelines come to: the worst minute of each, and how one participant heard another one over both hops.
+//! What a call's timelines come to: the worst minute and the worst twentieth of each, and how one participant heard another one over both hops.
 //!
 //! Made from the stored seconds when somebody asks; nothing of it is stored. Seconds of two legs are paired by the time
 //! they stand for. Hold is not left out: then the line is judged and not what went over it.
@@ -14,37 +14,48 @@ use crate::views;
 const PAIRS_MAX: usize = 512;
 /// Score of a second that was not rated.
 const UNRATED: f32 = 0.0;
+/// Of as many seconds one lies below the low score: the fifth percentile.
+const LOW_ONE_OF: usize = 20;
 
-/// One timeline with its worst minute.
+/// One timeline with its worst minute and its low score.
 pub(crate) fn track(row: TrackRow) -> QualityTrack {
-    let worst = worst_minute(&row);
+    let scores = judged(&row);
     QualityTrack {
-        mos_worst_minute: worst,
+        mos_worst_minute: worst_minute(&scores),
+        mos_low: low(scores),
         ..views::track(row)
     }
 }
 
-/// The least mean score of sixty voiced seconds in a row; that of all of them while they are fewer. As for the mean of
-/// the whole, every second that had packets counts when nobody spoke.
-fn worst_minute(row: &TrackRow) -> Option<f32> {
+/// Scores of the voiced seconds, in their order. As for the mean of the whole, every second that had packets counts when
+/// nobody spoke.
+fn judged(row: &TrackRow) -> Vec<f32> {
     let rated = |n: &usize| at(&row.mos, *n) > UNRATED && at(&row.expected, *n) > 0;
     let scores = |voiced: bool| -> Vec<f32> {
         let seconds = (0..row.mos.len()).filter(rated);
         let chosen = seconds.filter(|n| !voiced || is_voiced(row, *n));
         chosen.map(|n| row.mos[n]).collect()
     };
-    let mut scores_of = scores(true);
-    if scores_of.is_empty() {
-        scores_of = scores(false);
-    }
+    let voiced = scores(true);
+    if voiced.is_empty() { scores(false) } else { voiced }
+}
+
+/// The score below which a twentieth of the seconds lies.
+fn low(mut scores: Vec<f32>) -> Option<f32> {
+    scores.sort_by(f32::total_cmp);
+    scores.get(scores.len() / LOW_ONE_OF).copied()
+}
+
+/// The least mean score of sixty seconds in a row; that of all of them while they are fewer.
+fn worst_minute(scores: &[f32]) -> Option<f32> {
     #[expect(clippy::cast_precision_loss, reason = "at most the seconds of a call")]
     let mean = |some: &[f32]| some.iter().sum::<f32>() / some.len() as f32;
-    if scores_of.is_empty() {
+    if scores.is_empty() {
         None
-    } else if scores_of.len() < MINUTE_SECONDS {
-        Some(mean(&scores_of))
+    } else if scores.len() < MINUTE_SECONDS {
+        Some(mean(scores))
     } else {
-        scores_of.windows(MINUTE_SECONDS).map(mean).reduce(f32::min)
+        scores.windows(MINUTE_SECONDS).map(mean).reduce(f32::min)
     }
 }
 
@@ -134,16 +145,37 @@ mod tests {
     fn the_worst_minute_of_a_line_is_found_and_a_short_call_is_its_own() {
         let mut long = row(1, "customer", false, 0, 600);
         long.mos[300..360].fill(2.0);
-        let worst = worst_minute(&long).unwrap();
+        let worst = worst_minute(&judged(&long)).unwrap();
         assert!((worst - 2.0).abs() < 1e-4, "{worst}");
         let mut short = row(1, "customer", true, 0, 59);
         short.mos[58] = 1.0;
-        let worst = worst_minute(&short).unwrap();
+        let worst = worst_minute(&judged(&short)).unwrap();
         assert!((worst - (58.0 * 4.4 + 1.0) / 59.0).abs() < 1e-4, "{worst}");
         short.level.fill(0);
-        assert!(worst_minute(&short).is_some(), "who told no level has a worst minute");
+        assert!(
+            worst_minute(&judged(&short)).is_some(),
+            "who told no level has a worst minute"
+        );
         short.expected.fill(0);
-        assert_eq!(worst_minute(&short), None);
+        assert_eq!(worst_minute(&judged(&short)), None);
+    }
+
+    #[test]
+    fn the_low_score_leaves_out_a_twentieth_of_the_voiced_seconds() {
+        let mut long = row(1, "customer", false, 0, 100);
+        long.mos[..5].fill(1.5);
+        long.mos[90..].fill(1.0);
+        long.level[90..].fill(0);
+        let told = |row: &TrackRow| track(row.clone()).mos_low;
+        assert_eq!(
+            told(&long),
+            Some(1.5),
+            "four of ninety lie below, and silence is not judged"
+        );
+        long.mos[4] = 4.4;
+        assert_eq!(told(&long), Some(4.4));
+        long.expected.fill(0);
+        assert_eq!(told(&long), None);
     }
 
     #[test]

@@ -315,6 +315,7 @@ pub(crate) fn track(row: TrackRow) -> QualityTrack {
             .collect(),
         mos_mean: row.mos_mean,
         mos_worst_minute: None,
+        mos_low: None,
     }
 }
 

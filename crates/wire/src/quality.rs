@@ -85,6 +85,10 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(optional = nullable))]
         pub mos_worst_minute: Option<f32>,
+        /// Score below which 5 % of the voiced seconds lie.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional = nullable))]
+        pub mos_low: Option<f32>,
     }
 }
 

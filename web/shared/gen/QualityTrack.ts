@@ -52,4 +52,8 @@ mosMean?: number | null,
 /**
  * Score of the worst 60 voiced seconds in a row; of all of them while they are fewer.
  */
-mosWorstMinute?: number | null, };
+mosWorstMinute?: number | null, 
+/**
+ * Score below which 5 % of the voiced seconds lie.
+ */
+mosLow?: number | null, };

@@ -378,6 +378,7 @@ export function track(part: "customer" | "agent"): QualityTrack {
     level: seconds.map(() => 60),
     mosMean: part === "customer" ? 4.1 : 4.3,
     mosWorstMinute: part === "customer" ? 3.3 : 4.2,
+    mosLow: part === "customer" ? 3.5 : 4.2,
   };
 }
 
@@ -387,6 +388,7 @@ export const trackTo = (part: "customer" | "agent"): QualityTrack => ({
   uplink: false,
   mosMean: part === "agent" ? 3.9 : 4.3,
   mosWorstMinute: part === "agent" ? 2.9 : 4.2,
+  mosLow: part === "agent" ? 2.6 : 4.2,
 });
 
 /** How each heard the other one: the agent heard badly for a minute. */

@@ -11,6 +11,8 @@ export interface ScoreRow {
   text: string;
   mos: number;
   worst: number | undefined;
+  /** What a twentieth of its seconds lie below; undefined for what was heard over both ways. */
+  low: number | undefined;
   /** How long it was judged; undefined for a line, which was judged all the time. */
   seconds: number | undefined;
 }
@@ -36,15 +38,17 @@ export function scoreRows({ tracks, endToEnd = [] }: Quality, names: Both<string
     }),
     mos: one.mos,
     worst: one.mosWorstMinute,
+    low: undefined,
     seconds: one.seconds,
   }));
   const lines = tracks.flatMap((track) => {
-    const { part, legId, uplink, mosMean, mosWorstMinute } = track;
+    const { part, legId, uplink, mosMean, mosWorstMinute, mosLow } = track;
     if (typeof mosMean !== "number" || part === "supervisor") return [];
     return {
       text: t(uplink ? "qa.line_from" : "qa.line_to", { name: name(part, legId) }),
       mos: mosMean,
       worst: mosWorstMinute ?? undefined,
+      low: mosLow ?? undefined,
       seconds: undefined,
     };
   });
@@ -72,6 +76,7 @@ export function Scores({ quality, names }: { quality: Quality; names: Both<strin
               <th>{t("qa.way")}</th>
               <th class="is-number">{t("qa.quality")}</th>
               <th class="is-number">{t("qa.worst_minute")}</th>
+              <th class="is-number">{t("qa.low")}</th>
               <th class="is-number">{t("qa.speech")}</th>
             </tr>
           </thead>
@@ -81,6 +86,7 @@ export function Scores({ quality, names }: { quality: Quality; names: Both<strin
                 <td>{row.text}</td>
                 <Score mos={row.mos} />
                 <Score mos={row.worst} />
+                <Score mos={row.low} />
                 <td class="is-number">{row.seconds === undefined ? "–" : clock(row.seconds)}</td>
               </tr>
             ))}
