@@ -267,7 +267,7 @@ async fn voices(server: &mut Server, met: &mut Met) {
     let path = format!("/api/support/call/{}/supervise", offer["callId"].as_str().unwrap());
     let joins = |boss| server.ask("POST", &path).bearer(boss).json(&json!({ "mode": "barge" }));
     let fourth = joins(&bosses[0]).send().await;
-    assert_eq!(fourth.status, 200, "{fourth:?}");
+    assert_eq!(fourth.status, 201, "{fourth:?}");
     met.meets(409, "too_many_voices", joins(&bosses[1])).await;
 }
 
