@@ -18,7 +18,7 @@ const HEARD_MIN = 0.9;
 /** How much of the five seconds is listened to, milliseconds. */
 const LISTEN_MS = 4_400;
 /** A browser with this uses no UDP of its own. */
-const NO_UDP = "--force-webrtc-ip-handling-policy=disable_non_proxied_udp";
+const NO_UDP = "--webrtc-ip-handling-policy=disable_non_proxied_udp";
 
 /** What the visitor reads of the ways to the relay. */
 const waysOf = (visitor: Person): Promise<string[]> => visitor.page.locator("[data-way]").allTextContents();
