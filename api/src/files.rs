@@ -1,6 +1,7 @@
 //! The built pages, from the binary or from a folder: types, tags, compressed twins, caching, policies.
 //!
-//! Never serves a name that is not in the build, never follows `..`, never guesses a route: an unknown path is 404.
+//! Never serves a name that is not in the build, never follows `..`, never guesses a route: an unknown path is 404, and a
+//! browser that looks for a page there gets the console's own words with that status.
 //! Without a build everything else works and `/` says what to run.
 
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 
-use crate::{headers::Policy, visitor::header_text};
+use crate::{headers::Policy, problem::AsItIs, visitor::header_text};
 
 /// What the web build left; empty when it has not run.
 #[derive(RustEmbed)]
@@ -74,7 +75,7 @@ impl Ui {
             return StatusCode::METHOD_NOT_ALLOWED.into_response();
         }
         let (name, policy) = match target(path, self.demo) {
-            Target::Nothing => return StatusCode::NOT_FOUND.into_response(),
+            Target::Nothing => return self.missing(method, path, headers).await,
             Target::Root => return self.root().await,
             Target::Page(name, policy) => (name, policy),
             Target::Named(name) => (name, Policy::File),
@@ -82,8 +83,31 @@ impl Ui {
         match self.find_best(name, headers).await {
             Some((file, encoding)) => respond(method, headers, name, policy, &file, encoding),
             None if policy != Policy::File => NOT_BUILT.into_response(),
-            None => StatusCode::NOT_FOUND.into_response(),
+            None => self.missing(method, path, headers).await,
         }
+    }
+
+    /// No such path: the console says so to whoever looks for a page, everybody else gets the bare status.
+    async fn missing(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+        let wants_page = accepts(headers, header::ACCEPT, "text/html") && !names_a_file(path);
+        let found = if wants_page {
+            self.find_best("index.html", headers).await
+        } else {
+            None
+        };
+        let Some((file, encoding)) = found else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        // Whoever has the page already knows nothing of this path.
+        let mut asked = headers.clone();
+        asked.remove(header::IF_NONE_MATCH);
+        let mut response = respond(method, &asked, "index.html", Policy::Console, &file, encoding);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let varies = HeaderValue::from_static("Accept, Accept-Encoding");
+        response.headers_mut().insert(header::VARY, varies);
+        response.headers_mut().remove(header::ETAG);
+        response.extensions_mut().insert(AsItIs);
+        response
     }
 
     /// `/`: the place where work begins.
@@ -97,7 +121,7 @@ impl Ui {
     /// The smallest twin that the client understands.
     async fn find_best(&self, name: &str, headers: &HeaderMap) -> Option<(File, Option<&'static str>)> {
         for (encoding, ending) in [("br", ".br"), ("gzip", ".gz")] {
-            if accepts(headers, encoding)
+            if accepts(headers, header::ACCEPT_ENCODING, encoding)
                 && let Some(file) = self.find(&format!("{name}{ending}")).await
             {
                 return Some((file, Some(encoding)));
@@ -165,14 +189,19 @@ async fn read_own(folder: &Path, name: &str) -> Option<Vec<u8>> {
     tokio::fs::read(&path).await.ok()
 }
 
-/// True when `Accept-Encoding` names `encoding` and does not forbid it.
-fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
-    let Some(list) = header_text(headers, header::ACCEPT_ENCODING) else {
+/// True when the path's last name has an ending: somebody wants that file, and no page.
+fn names_a_file(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.contains('.'))
+}
+
+/// True when the list in `header` names `wanted` (an encoding, a media type) and does not forbid it.
+fn accepts(headers: &HeaderMap, header: header::HeaderName, wanted: &str) -> bool {
+    let Some(list) = header_text(headers, header) else {
         return false;
     };
     list.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
         let forbidden = parts.any(|part| {
             part.strip_prefix("q=")
                 .is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
@@ -312,11 +341,12 @@ mod tests {
     #[test]
     fn an_encoding_counts_unless_it_is_forbidden() {
         let mut headers = HeaderMap::new();
-        assert!(!accepts(&headers, "br"));
+        let takes = |headers: &HeaderMap, encoding| accepts(headers, header::ACCEPT_ENCODING, encoding);
+        assert!(!takes(&headers, "br"));
         headers.insert(header::ACCEPT_ENCODING, "gzip, br;q=0.5".parse().unwrap());
-        assert!(accepts(&headers, "br") && accepts(&headers, "gzip"));
+        assert!(takes(&headers, "br") && takes(&headers, "gzip"));
         headers.insert(header::ACCEPT_ENCODING, "gzip;q=0, br; q=0.0".parse().unwrap());
-        assert!(!accepts(&headers, "br") && !accepts(&headers, "gzip"));
+        assert!(!takes(&headers, "br") && !takes(&headers, "gzip"));
     }
 
     #[test]
@@ -325,6 +355,41 @@ mod tests {
         assert!(caching("widget/0.1.0/widget.mjs").ends_with("immutable"));
         assert_eq!(caching("widget/v1.js"), "public, max-age=300");
         assert_eq!(caching("index.html"), "no-cache");
+    }
+
+    #[tokio::test]
+    async fn a_browser_that_looks_for_no_page_of_ours_sees_the_console_and_the_status() {
+        let folder = std::env::temp_dir().join(format!("helpline-ui-missing-{}", std::process::id()));
+        tokio::fs::create_dir_all(&folder).await.unwrap();
+        tokio::fs::write(folder.join("index.html"), "<p>own</p>").await.unwrap();
+        let ui = Ui::new(Some(folder.clone()), false);
+        let mut browser = HeaderMap::new();
+        browser.insert(
+            header::ACCEPT,
+            "text/html,application/xml;q=0.9,*/*;q=0.8".parse().unwrap(),
+        );
+        let page = ui.answer(&Method::GET, "/agent", &HeaderMap::new()).await;
+        browser.insert(header::IF_NONE_MATCH, page.headers()[header::ETAG].clone());
+        for path in ["/admin/unheard-of", "/admin/tests/x", "/demo", "/elsewhere"] {
+            let shown = ui.answer(&Method::GET, path, &browser).await;
+            assert_eq!(shown.status(), StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(
+                shown.headers()[header::CONTENT_TYPE],
+                "text/html; charset=utf-8",
+                "{path}"
+            );
+            assert!(shown.extensions().get::<AsItIs>().is_some() && !shown.headers().contains_key(header::ETAG));
+            let bytes = axum::body::to_bytes(shown.into_body(), 64).await.unwrap();
+            assert_eq!(&bytes[..], b"<p>own</p>");
+        }
+        let mut script = HeaderMap::new();
+        script.insert(header::ACCEPT, "*/*".parse().unwrap());
+        for (path, headers) in [("/admin/unheard-of", &script), ("/assets/gone.js", &browser)] {
+            let bare = ui.answer(&Method::GET, path, headers).await;
+            assert_eq!(bare.status(), StatusCode::NOT_FOUND, "{path}");
+            assert!(bare.extensions().get::<AsItIs>().is_none(), "{path}");
+        }
+        tokio::fs::remove_dir_all(folder).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 // Which view stands at which path. Routes are chunks of their own and come when they are asked for.
 
 import { signal, useSignalEffect } from "@preact/signals";
-import type { ComponentType } from "preact";
+import type { ComponentChildren, ComponentType } from "preact";
 import { live, watching } from "./live.ts";
 import { Rail } from "./rail.tsx";
 import { SignIn } from "./signin.tsx";
@@ -22,14 +22,23 @@ const loaders: Record<string, () => Promise<{ default: View }>> = {
 const loaded = signal<Record<string, View>>({});
 const failed = signal(false);
 
-/** The route of a path; unknown ones show the desk, whose paths have aliases. */
-export function routeOf(at: string): string {
-  if (at === "/qa" || at.startsWith("/qa/")) return "qa";
-  if (at === "/admin/settings") return "settings";
-  if (at === "/admin/tests") return "tests";
-  if (at === "/admin" || at.startsWith("/admin/")) return "admin";
-  return at === "/call" ? "call" : "agent";
-}
+/** Paths and the routes that they show; several paths of the desk and of live calls are aliases of hosts. */
+const ROUTES: Record<string, string> = {
+  "/agent": "agent",
+  "/dashboard/support": "agent",
+  "/wallboard": "agent",
+  "/admin": "admin",
+  "/admin/support": "admin",
+  "/admin/node": "admin",
+  "/admin/relay": "admin",
+  "/admin/settings": "settings",
+  "/admin/tests": "tests",
+  "/call": "call",
+  "/qa": "qa",
+};
+
+/** The route of a path; the server shows our page at others too, so that we say that there is nothing. */
+export const routeOf = (at: string): string => ROUTES[at] ?? (at.startsWith("/qa/") ? "qa" : "missing");
 
 function load(route: string): void {
   if (loaded.value[route]) return;
@@ -67,12 +76,15 @@ export function App() {
   const Bar = live.value?.Bar;
   const Watching = watching.value?.Bar;
   if (me.value === undefined) return null;
+  if (route === "missing" && me.value === null) return <Missing />;
   if (me.value === null) return <SignIn />;
   const hint = forbidden(path.value);
   return (
     <div class="console is-dense">
       <Rail />
-      {hint ? (
+      {route === "missing" ? (
+        <Missing />
+      ) : hint ? (
         <Empty title={t("forbidden")} text={t(hint)} />
       ) : View ? (
         <View />
@@ -85,13 +97,22 @@ export function App() {
   );
 }
 
-function Empty({ title, text }: { title: string; text: string }) {
+const Missing = () => (
+  <Empty title={t("missing")} text={t("missing.hint")}>
+    <p>
+      <a href="/agent">{t("missing.desk")}</a>
+    </p>
+  </Empty>
+);
+
+function Empty({ title, text, children }: { title: string; text: string; children?: ComponentChildren }) {
   return (
     <main class="page">
       <div class="idle" role="alert">
         <div>
           <h1 class="title-page">{title}</h1>
           <p class="muted">{text}</p>
+          {children}
         </div>
       </div>
     </main>

@@ -35,6 +35,23 @@ describe("settings", () => {
     await agent.page.getByText("Settings are for admins.").waitFor();
   });
 
+  it("are a page beside which there is none, and the console says so with the status", async () => {
+    const shown = await agent.page.goto(`${server.url}/admin/unheard-of`);
+    expect([shown?.status(), shown?.headers()["content-type"]]).toEqual([404, "text/html; charset=utf-8"]);
+    await agent.page.getByText("There is no such page").waitFor();
+    await agent.page.getByRole("link", { name: "To the desk" }).click();
+    await agent.page.getByTestId("online").first().waitFor();
+    const asProgram = { accept: "application/json" };
+    const asBrowser = { accept: "text/html" };
+    for (const [path, headers] of [
+      ["/admin/unheard-of", asProgram],
+      ["/api/support/unheard-of", asBrowser],
+    ] as const) {
+      const answer = await fetch(`http://${server.http}${path}`, { headers });
+      expect([answer.status, answer.headers.get("content-type")], path).toEqual([404, "application/problem+json"]);
+    }
+  });
+
   it("take a threshold within its limits, and keep it", async () => {
     await signIn(admin.page, server, account(server, "admin"), "/admin/settings");
     await field("lowMos").fill("4.5");

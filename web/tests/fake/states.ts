@@ -552,6 +552,16 @@ const QA: PageState[] = [
   },
 ];
 
+/** An address that an old link or a typing error leads to. */
+const MISSING: PageState[] = [
+  {
+    name: "missing-page",
+    path: "/admin/unheard-of",
+    prepare: staff("online"),
+    reach: (page) => page.getByText("There is no such page").waitFor(),
+  },
+];
+
 /** Relays by UDP, TCP and TLS, of which those of the name `closed…` do not answer. */
 const relays = (udp: string, tls?: string): IceServer[] => {
   const urls = [`turn:${udp}:3478?transport=udp`, "turn:help.example:3478?transport=tcp"];
@@ -638,4 +648,5 @@ export const STATES: PageState[] = [
   ...NODE,
   ...QA,
   ...PREFLIGHT,
+  ...MISSING,
 ];
