@@ -94,7 +94,7 @@ export function Waiting({ call }: { call: CallView }) {
       <Place place={call.position ?? 0} />
       <dl class="facts">
         <dt>{t("fact.wait")}</dt>
-        <dd data-testid="queue-wait">{wait(t, call.estimatedWaitSeconds)}</dd>
+        <dd>{wait(t, call.estimatedWaitSeconds)}</dd>
         <dt>{t("fact.waited")}</dt>
         <dd>
           <Elapsed since={call.enqueuedAt ?? call.createdAt} />
