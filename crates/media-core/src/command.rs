@@ -92,23 +92,6 @@ impl Command {
             | Command::Handshake { .. } => None,
         }
     }
-
-    /// The same, and the leg that it would make.
-    #[cfg(feature = "faults")]
-    pub(crate) const fn subject(&self) -> Option<LegId> {
-        match self {
-            Command::AddLeg(add) => Some(add.leg),
-            Command::Attach { .. }
-            | Command::Restart { .. }
-            | Command::Media { .. }
-            | Command::Part { .. }
-            | Command::RemoveLeg { .. }
-            | Command::Plan(_)
-            | Command::CloseRoom { .. }
-            | Command::Thresholds(_)
-            | Command::Handshake { .. } => self.leg(),
-        }
-    }
 }
 
 /// A new leg with its first transport.

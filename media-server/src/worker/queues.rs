@@ -145,7 +145,7 @@ fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not
 
 #[test]
 fn a_leg_that_breaks_as_it_comes_is_told_down_once_wherever_it_broke() {
-    for stage in [Stage::Command, Stage::Joining] {
+    for stage in [Stage::Adding, Stage::Joining] {
         let Rig {
             mut worker,
             link,

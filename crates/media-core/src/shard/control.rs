@@ -27,7 +27,7 @@ impl Shard {
         #[cfg(feature = "faults")]
         {
             self.fault.enter(super::Stage::Command);
-            command.subject().into_iter().for_each(|leg| self.fault.meet(leg));
+            command.leg().into_iter().for_each(|leg| self.fault.meet(leg));
         }
         let result = match command {
             Command::AddLeg(add) => self.add_leg(now, &add),
@@ -62,6 +62,11 @@ impl Shard {
     }
 
     fn add_leg(&mut self, now: u64, add: &AddLeg) -> Result<(), Refused> {
+        #[cfg(feature = "faults")]
+        {
+            self.fault.enter(super::Stage::Adding);
+            self.fault.meet(add.leg);
+        }
         if self.by_leg.contains_key(&add.leg) {
             return Err(Refused::LegExists);
         }

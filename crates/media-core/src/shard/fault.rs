@@ -15,8 +15,10 @@ pub enum Stage {
     Relayed,
     /// A timer of the leg.
     Tick,
-    /// A command about the leg, before it has changed anything.
+    /// A command about a living leg, before it has changed anything.
     Command,
+    /// The leg is to be made, and in no table yet.
+    Adding,
     /// The leg is new: in the tables, and not yet in its room.
     Joining,
 }
