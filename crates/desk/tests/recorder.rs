@@ -21,6 +21,17 @@ const APPLIED_LIMIT: Duration = Duration::from_secs(30);
 /// The desk reads its gauges at its start and every five seconds.
 const GAUGE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Waits until it is so; `what` names it when it is not within `limit`.
+async fn until(what: &str, limit: Duration, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(limit, waiting).await;
+    assert!(waited.is_ok(), "not within {limit:?}: {what}");
+}
+
 fn recorder(world: &World, recorder: Recorder) {
     world.media.load.lock().unwrap().recorder = recorder;
 }
@@ -110,14 +121,10 @@ async fn answered(world: &mut World, call: CallId, promise: Recorder, later: Rec
         let (desk, stop) = (world.desk.clone(), stop.clone());
         async move { desk.run(stop).await }
     });
-    let sound = async {
-        while world.desk.call(&agent, call).await.unwrap().status != CallStatus::Answered {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(APPLIED_LIMIT, sound)
-        .await
-        .expect("the call is answered");
+    until("the call is answered", APPLIED_LIMIT, async || {
+        world.desk.call(&agent, call).await.unwrap().status == CallStatus::Answered
+    })
+    .await;
     let views = [
         world.desk.call(&customer("u1"), call).await.unwrap().recorded,
         world.desk.call(&agent, call).await.unwrap().recorded,
@@ -203,14 +210,10 @@ async fn the_gauge_counts_answered_calls_of_this_node_that_must_be_recorded() {
         let family = families.iter().find(|family| family.name() == name).expect(name);
         family.get_metric()[0].get_gauge().get_value()
     };
-    let read = async {
-        while figure("helpline_recording_required_calls") != 1.0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(GAUGE_LIMIT, read)
-        .await
-        .expect("the gauge is read");
+    until("the gauge is read", GAUGE_LIMIT, async || {
+        figure("helpline_recording_required_calls") == 1.0
+    })
+    .await;
     stop.cancel();
     running.await.unwrap();
 }
