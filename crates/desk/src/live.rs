@@ -62,7 +62,7 @@ async fn one(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<LiveCall, Refuse
         Some(agent) => staff::name(tx.conn(), agent).await?,
         None => None,
     };
-    let recorded = answered && recordings::is_taken(tx.conn(), row.id).await?;
+    let recorded = answered && recordings::runs(tx.conn(), row.id).await?;
     Ok(LiveCall {
         call_id: row.id,
         customer_name: row.customer_name.clone(),

@@ -48,11 +48,6 @@ const FILES: &[(i64, &str, &str)] = &[
     ),
     (18, "shield", include_str!("../../../migrations/0018_shield.sql")),
     (19, "self_mute", include_str!("../../../migrations/0019_self_mute.sql")),
-    (
-        20,
-        "recording_taken",
-        include_str!("../../../migrations/0020_recording_taken.sql"),
-    ),
 ];
 
 /// How the database stands to this program's migrations.

@@ -285,16 +285,21 @@ pub(crate) async fn call_events(core: &Arc<Core>, caller: &Caller, call: CallId)
         Box::pin(async move {
             let row = visible(tx, call).await?;
             let rows = reports::events(tx.conn(), row, EVENTS_MAX).await?;
-            let hides = |row: &reports::EventRow| is_agent && supervise::hidden_from_agents(&row.data);
-            let shown = |row: reports::EventRow| CallEvent {
-                seq: u64::try_from(row.seq).unwrap_or(0),
-                kind: row.kind,
-                at: views::time(row.at),
-                actor: row.actor,
-                data: row.data,
+            let shown = |row: reports::EventRow| {
+                let data = match is_agent {
+                    true => supervise::for_agents(row.data)?,
+                    false => row.data,
+                };
+                Some(CallEvent {
+                    seq: u64::try_from(row.seq).unwrap_or(0),
+                    kind: row.kind,
+                    at: views::time(row.at),
+                    actor: row.actor,
+                    data,
+                })
             };
             Ok(CallEvents {
-                events: rows.into_iter().filter(|row| !hides(row)).map(shown).collect(),
+                events: rows.into_iter().filter_map(shown).collect(),
             })
         })
     })

@@ -89,7 +89,7 @@ pub(crate) async fn call(conn: &mut PgConnection, row: &CallRow, reader: Reader)
         Some(position) => estimate::wait_seconds(position, queues::strength(&mut *conn, Some(&row.queue)).await?),
         None => None,
     };
-    let recorded = row.status == "answered" && recordings::is_taken(conn, row.id).await?;
+    let recorded = row.status == "answered" && recordings::runs(conn, row.id).await?;
     Ok(CallView {
         call_id: row.id,
         status: call_status(&row.status),

@@ -265,10 +265,17 @@ async fn a_voice_that_finds_no_stream_is_in_the_calls_history_and_what_superviso
         let desk = node.desk.clone();
         async move {
             let told = desk.call_events(&who, call).await.unwrap().events;
-            told.iter().filter(|event| event.kind.starts_with("leg.voices")).count()
+            let missed = told.into_iter().filter(|event| event.kind == "leg.voices_missed");
+            missed
+                .map(|event| event.data["unheard"].to_string())
+                .collect::<Vec<_>>()
         }
     };
-    assert_eq!((reads(agent.clone()).await, reads(sue.clone()).await), (2, 3));
+    assert_eq!(reads(agent.clone()).await, [r#"["agent"]"#]);
+    assert_eq!(
+        reads(sue.clone()).await,
+        [r#"["agent","supervisor"]"#, r#"["customer"]"#]
+    );
     node.stop().await;
 }
 

@@ -119,7 +119,8 @@ wire! {
         #[serde(default)]
         #[cfg_attr(test, ts(as = "Option<Vec<Part>>", optional))]
         pub reconnecting: Vec<Part>,
-        /// True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
+        /// True while the call has sound and the recorder has the order to take it; nothing is recorded while the customer is on
+        /// hold.
         pub recorded: bool,
         /// Since when the customer is on hold; absent while he is not.
         #[cfg_attr(test, ts(optional = nullable))]
@@ -491,7 +492,8 @@ wire! {
         pub consult: Option<Consult>,
         /// Who supervises it.
         pub supervisors: Vec<LiveSupervisor>,
-        /// True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
+        /// True while the call has sound and the recorder has the order to take it; nothing is recorded while the customer is on
+        /// hold.
         pub recorded: bool,
         /// The last second of each leg; empty when this node does not know it.
         pub legs: Vec<LegQuality>,

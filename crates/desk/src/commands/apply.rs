@@ -478,7 +478,7 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Two-way sound: the recording has begun, by the queue's rule, if the recorder takes it. Waiting is counted by the `first`
+/// Two-way sound: the recording has begun, by the queue's rule, unless it was left out. Waiting is counted by the `first`
 /// answer only.
 async fn answered(
     core: &Core,
@@ -506,6 +506,9 @@ async fn answered(
     if before.iter().any(|recording| recording.state == "recording") {
         return Ok(());
     }
+    if recorder::leaves_out(tx, &work.row, &work.queue).await? {
+        return Ok(());
+    }
     let row = RecordingRow {
         id: Uuid::from_u128(offer.0),
         call_id: work.row.id,
@@ -526,7 +529,6 @@ async fn answered(
         node: &work.row.node_id,
         policy: &work.queue.recording,
         consent: work.row.consent_version.as_deref(),
-        taken: recorder::takes(core, tx, work, act).await?,
     };
     recordings::insert(tx.conn(), &row, ordered).await
 }

@@ -11,7 +11,7 @@ use wire::call::CallView;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
-use super::{consult, modes, rows};
+use super::{consult, modes, recorder, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -238,7 +238,11 @@ pub(super) async fn granted(
     // One that runs goes on whoever has the call by now.
     let recordings = recordings::of_call(tx.conn(), row.id).await?;
     let running = recordings.iter().find(|recording| recording.state == "recording");
-    let recording = running.map(|recording| recording.id).or(accepted);
+    let recording = match running {
+        Some(recording) => Some(recording.id),
+        None if recorder::leaves_out(tx, row, queue).await? => None,
+        None => accepted,
+    };
     let all = legs::live(tx.conn(), row.id).await?;
     Ok(Granted {
         grant,

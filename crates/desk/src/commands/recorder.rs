@@ -1,22 +1,25 @@
 //! A call that must be recorded is not taken without a recorder: refused by name, or taken with a warning, as the
-//! operator chose. Never silently unrecorded, and never called recorded when it is not.
+//! operator chose. Never silently unrecorded, never called recorded when no recorder was asked, and never recorded when it
+//! is called unrecorded.
 //!
-//! Asked when the customer calls, when the agent accepts, and when both have sound. A call that has sound already goes on,
-//! and the alert on required calls without a recording tells of it.
+//! Asked when the customer calls and when the agent accepts. A call that has sound already goes on, and the alert on
+//! required calls without a recording tells of it; what the recorder loses of a call that it has taken stands in the
+//! recording.
 //!
-//! Invariant: the history of a call that is answered and not recorded, although its queue wants it, says so.
+//! Invariant: the history of a call that is answered and has no order to record, although its queue wants one, says so.
 
 use ports::Recorder;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::apply::{Act, Work};
+use super::apply::Act;
 use super::tell;
 use crate::refusal::{Code, Refused};
 use crate::shared::{Core, OnUnavailable};
 use crate::store::calls::CallRow;
 use crate::store::events;
 use crate::store::queues::{self, QueueRow};
+use crate::store::recordings;
 use crate::tx::Tx;
 use crate::types::At;
 
@@ -44,37 +47,29 @@ pub(super) async fn promised(core: &Core, tx: &mut Tx, call: Uuid, queue: &Queue
     }
 }
 
-/// The same for a call that an agent accepts: the order to record goes out with his right to a leg, and one that may be
-/// left out is refused by a recorder whose disk fills. One with sound already is accepted again for a fresh right only.
+/// The same for a call that an agent accepts, for the order to record goes out with his right to a leg. An optional one is
+/// left out while nobody promises it: it gets no order, so that nobody is recorded who is told that he is not. One with
+/// sound already is accepted again for a fresh right only, and a recording that runs goes on.
 pub(super) async fn promised_to(core: &Core, tx: &mut Tx, row: &CallRow, act: &Act) -> Result<(), Refused> {
-    if row.status == "answered" {
+    if row.status == "answered" || recordings::runs(tx.conn(), row.id).await? {
         return Ok(());
     }
     let queue = queues::get(tx.conn(), &row.queue).await?;
     let queue = queue.ok_or(Refused::new(Code::Internal))?;
-    let refused = match core.media.load().recorder {
-        Recorder::Ready => false,
-        Recorder::RequiredOnly | Recorder::Unavailable => queue.recording == "optional",
-    };
-    if refused && !said(tx, row).await? {
-        return without(tx, row.id, act).await;
-    }
-    promised(core, tx, row.id, &queue, act).await
-}
-
-/// Whether the recorder takes a call that is answered now. It decides by the order, which went out when the agent said
-/// yes; what it takes it keeps while its disk fills, and loses when it fails.
-pub(super) async fn takes(core: &Core, tx: &mut Tx, work: &Work, act: &Act) -> Result<bool, Refused> {
-    if said(tx, &work.row).await? {
-        return Ok(false);
+    if queue.recording != "optional" {
+        return promised(core, tx, row.id, &queue, act).await;
     }
     match core.media.load().recorder {
-        Recorder::Ready | Recorder::RequiredOnly => Ok(true),
-        Recorder::Unavailable => {
-            tell::noted(tx, work.row.id, UNAVAILABLE, work.at, act, &json!({})).await?;
-            Ok(false)
-        }
+        Recorder::Ready => Ok(()),
+        Recorder::RequiredOnly | Recorder::Unavailable if said(tx, row).await? => Ok(()),
+        Recorder::RequiredOnly | Recorder::Unavailable => without(tx, row.id, act).await,
     }
+}
+
+/// Whether the recording of this call was left out when its agent said yes. One that must be recorded never is: the
+/// recorder keeps of it what it can.
+pub(super) async fn leaves_out(tx: &mut Tx, row: &CallRow, queue: &QueueRow) -> Result<bool, Refused> {
+    Ok(queue.recording == "optional" && said(tx, row).await?)
 }
 
 /// Whether the history says so since the agent who has the call said yes.

@@ -219,9 +219,22 @@ pub(crate) async fn told(tx: &mut Tx, mode: Option<&str>) -> Result<Value, Refus
     Ok(json!({ "part": "supervisor", "mode": mode, "announced": announced }))
 }
 
-/// Whether an event of a call is not for its agent: nobody told him of the supervision.
-pub(crate) fn hidden_from_agents(data: &Value) -> bool {
-    data["part"] == "supervisor" && data["announced"] == false
+/// What the agent of a call reads of an event's data: nothing where it is about a supervisor of whom nobody told him, and no
+/// such supervisor among the voices that somebody missed. `None`: the event is not for him.
+pub(crate) fn for_agents(mut data: Value) -> Option<Value> {
+    if data["announced"] != false {
+        return Some(data);
+    }
+    if data["part"] == "supervisor" {
+        return None;
+    }
+    if let Some(missed) = data.get_mut("unheard").and_then(Value::as_array_mut) {
+        missed.retain(|part| part != "supervisor");
+        if missed.is_empty() {
+            return None;
+        }
+    }
+    Some(data)
 }
 
 /// A supervisor's leg is over.

@@ -221,6 +221,9 @@ async fn unheard(tx: &mut Tx, row: &CallRow, leg: u128, voices: &[LegId], at: Ti
     if voices.is_empty() {
         return note(tx, row, "leg.voices_back", at, &data).await;
     }
+    if parts.iter().any(|part| part == "supervisor") {
+        data["announced"] = supervise::told(tx, None).await?["announced"].take();
+    }
     data["unheard"] = json!(parts);
     note(tx, row, "leg.voices_missed", at, &data).await
 }

@@ -118,7 +118,6 @@ async fn ensure(tx: &mut Tx, row: &CallRow, id: Uuid, node: &str, began: Timesta
         node,
         policy: "optional",
         consent: row.consent_version.as_deref(),
-        taken: true,
     };
     recordings::insert(tx.conn(), &fresh, ordered).await
 }

@@ -47,9 +47,9 @@ const GET: &str = "select id, call_id, state, customer_left, started_at, reason,
 const OF_CALL: &str = "select id, call_id, state, customer_left, started_at, reason, duration_ms, layout,
     coverage_customer, coverage_agent, degraded, audio_key, audio_size, audio_sha256
     from recordings where call_id = $1 order by started_at, id";
-const INSERT: &str = "insert into recordings (id, call_id, node_id, policy, customer_left, consent_version, started_at,
-    taken) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing";
-const IS_TAKEN: &str = "select exists (select from recordings where call_id = $1 and state = 'recording' and taken)";
+const INSERT: &str = "insert into recordings (id, call_id, node_id, policy, customer_left, consent_version, started_at)
+    values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing";
+const RUNS: &str = "select exists (select from recordings where call_id = $1 and state = 'recording')";
 const STEP: &str = "insert into recording_steps (recording_id, step, at) values ($1, $2, $3) on conflict do nothing";
 const ENDED: &str = "update recordings set state = 'finalising', ended_at = greatest($2, started_at), reason = $3
     where id = $1 and state = 'recording'";
@@ -79,8 +79,6 @@ pub(crate) struct Ordered<'a> {
     /// The rule of the queue.
     pub(crate) policy: &'a str,
     pub(crate) consent: Option<&'a str>,
-    /// False: the recorder had no room for it, or failed.
-    pub(crate) taken: bool,
 }
 
 /// Recording begins; already known is fine.
@@ -93,15 +91,14 @@ pub(crate) async fn insert(conn: &mut PgConnection, row: &RecordingRow, ordered:
         .bind(row.customer_left)
         .bind(ordered.consent)
         .bind(row.started_at)
-        .bind(ordered.taken)
         .execute(conn)
         .await?;
     Ok(())
 }
 
 /// Whether the call is being recorded.
-pub(crate) async fn is_taken(conn: &mut PgConnection, call: Uuid) -> Result<bool, Refused> {
-    Ok(sqlx::query_scalar(IS_TAKEN).bind(call).fetch_one(conn).await?)
+pub(crate) async fn runs(conn: &mut PgConnection, call: Uuid) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(RUNS).bind(call).fetch_one(conn).await?)
 }
 
 /// Notes a step; false when it was noted before.
