@@ -202,10 +202,12 @@ pub struct Second {
     pub lost: u32,
     /// Packets that came because we asked for them; they are in `received`.
     pub repaired_rtx: u32,
-    /// Packets whose audio came inside a later one; they are in neither `received` nor `lost`.
+    /// Packets whose audio came inside a later one; they are in neither `received` nor `lost`. One that comes itself in a
+    /// later second makes the next such figure smaller, as with `lost`.
     pub repaired_red: u32,
     /// Packets that did not come and whose sound the next one holds once more (in-band FEC), for who decodes it; they are in
-    /// neither `received` nor `lost`. Of an uplink counted, of a downlink estimated ([`FEC_SHARE`]).
+    /// neither `received` nor `lost`, and one that comes itself is as above. Of an uplink counted, of a downlink estimated
+    /// ([`FEC_SHARE`]).
     pub repaired_fec: u32,
     /// Packets that came behind a newer one.
     pub late: u32,

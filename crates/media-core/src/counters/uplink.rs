@@ -14,6 +14,7 @@ struct Running {
     late: u32,
     duplicate: u32,
     rtx: u32,
+    /// Of streams that ended in this second: what of them stands in no row yet. The same for `fec`.
     red: u32,
     fec: u32,
     burst_max: u32,
@@ -58,8 +59,10 @@ pub struct Uplink {
     mends: u64,
     /// Packets of all streams that were repaired, one way or the other.
     repaired_total: u64,
-    /// Of this stream's lost packets, how many stand in rows already.
+    /// Of this stream's lost packets, how many stand in rows already. The same for those that were rebuilt and mended.
     second_lost: u64,
+    second_red: u64,
+    second_fec: u64,
     /// Timestamp of the newest packet.
     newest_timestamp: u32,
     /// Jitter of RFC 3550, times 16, in samples.
@@ -91,6 +94,8 @@ impl Uplink {
     /// A new stream: numbers and time begin anew, totals go on.
     pub fn restart(&mut self) {
         self.lost_before = self.lost_total();
+        self.running.red += self.red.saturating_sub(self.second_red) as u32;
+        self.running.fec += self.fec.saturating_sub(self.second_fec) as u32;
         *self = Uplink {
             received_total: self.received_total,
             repaired_total: self.repaired_total,
@@ -130,14 +135,12 @@ impl Uplink {
     pub fn count_rebuilt(&mut self, index: u64) {
         self.fill(index);
         self.red += 1;
-        self.running.red += 1;
         self.repaired_total += 1;
     }
 
     /// A packet that was counted as rebuilt has come itself: it was not lost, only late.
     pub fn count_rebuilt_in_vain(&mut self) {
         self.red = self.red.saturating_sub(1);
-        self.running.red = self.running.red.saturating_sub(1);
         self.repaired_total = self.repaired_total.saturating_sub(1);
     }
 
@@ -179,7 +182,6 @@ impl Uplink {
         self.came |= 1 << behind;
         if mended {
             self.fec = self.fec.saturating_sub(1);
-            self.running.fec = self.running.fec.saturating_sub(1);
             self.repaired_total = self.repaired_total.saturating_sub(1);
         }
     }
@@ -200,7 +202,6 @@ impl Uplink {
     /// A packet that is missing can be played from the next one.
     fn count_mended(&mut self) {
         self.fec += 1;
-        self.running.fec += 1;
         self.repaired_total += 1;
     }
 
@@ -292,17 +293,20 @@ impl Uplink {
     pub fn close_second(&mut self, second: &mut Second) {
         let run = std::mem::take(&mut self.running);
         let expected = self.expected();
-        let fresh = expected.saturating_sub(self.second_expected) as u32;
+        second.expected = expected.saturating_sub(self.second_expected) as u32;
         self.second_expected = expected;
-        second.expected = fresh;
         second.received = run.received;
-        // A row cannot take back what one before it called lost: what is repaired later makes the next loss smaller.
-        let lost = self.lost();
-        second.lost = lost.saturating_sub(self.second_lost) as u32;
-        self.second_lost = self.second_lost.max(lost);
+        // A row cannot take back what one before it said: what is repaired later makes the next loss smaller, and what was
+        // repaired and comes itself the next repair.
+        let fresh = |now: u64, told: &mut u64| {
+            let fresh = now.saturating_sub(*told);
+            *told = now.max(*told);
+            fresh as u32
+        };
+        second.lost = fresh(self.lost(), &mut self.second_lost);
         second.repaired_rtx = run.rtx;
-        second.repaired_red = run.red;
-        second.repaired_fec = run.fec;
+        second.repaired_red = run.red + fresh(self.red, &mut self.second_red);
+        second.repaired_fec = run.fec + fresh(self.fec, &mut self.second_fec);
         second.late = run.late;
         second.duplicate = run.duplicate;
         second.burst_max = run.burst_max;

@@ -82,6 +82,37 @@ fn what_comes_late_or_again_is_received_and_not_mended_as_well() {
 }
 
 #[test]
+fn what_comes_in_a_later_second_makes_the_next_mend_smaller() {
+    let mut call = Call::with_fec();
+    call.says(&[Some(MENDS)]);
+    let late = call.customer.speak(PLAIN);
+    call.says(&[Some(MENDS)]);
+    assert_eq!(call.figures(), (0, 1, 2));
+    call.arrives(&late);
+    assert_eq!(call.figures(), (0, 0, 1), "that row is written");
+    call.says(&[None, Some(MENDS)]);
+    assert_eq!(
+        call.figures(),
+        (0, 0, 1),
+        "five expected so far, four came and one was mended"
+    );
+    call.says(&[None, Some(MENDS)]);
+    assert_eq!(call.figures(), (0, 1, 1));
+    let summary = call.customer_leaves();
+    assert_eq!((summary.packets_lost, summary.packets_repaired), (0, 2));
+}
+
+#[test]
+fn what_a_second_has_mended_stands_in_its_row_though_the_stream_has_ended_in_it() {
+    let mut call = Call::with_fec();
+    call.says(&[Some(MENDS), None, Some(MENDS)]);
+    call.bed.advance(SECOND / 2);
+    call.customer.numbers.ssrc += 1;
+    call.says(&[Some(MENDS), None, Some(MENDS)]);
+    assert_eq!(call.figures(), (0, 2, 4));
+}
+
+#[test]
 fn what_is_older_than_the_window_is_left_as_it_was_counted() {
     for (behind, mended) in [(63, 0), (64, 1)] {
         let mut call = Call::with_fec();

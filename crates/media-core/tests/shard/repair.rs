@@ -403,6 +403,36 @@ fn a_lost_packet_is_taken_out_of_the_next_ones_redundancy_once() {
 }
 
 #[test]
+fn a_packet_that_was_rebuilt_and_comes_in_the_next_second_makes_the_next_figure_smaller() {
+    let mut call = Call::of(|_, _| {});
+    let first = call.redundant(&[], b"one");
+    call.arrives(&first);
+    // Just before a second ends, so that the gap is still known in the next one.
+    while call.seconds().is_empty() {
+        call.bed.advance(FRAME);
+    }
+    call.bed.advance(SECOND - 5 * FRAME);
+    let late = call.redundant(&[(960, b"one")], b"two");
+    let next = call.redundant(&[(960, b"two")], b"three");
+    call.arrives(&next);
+    let figures = |call: &mut Call, time| {
+        call.bed.advance(time);
+        let rows = call.seconds();
+        let sum = |of: fn(&Second) -> u32| rows.iter().map(of).sum::<u32>();
+        (sum(|s| s.expected), sum(|s| s.received), sum(|s| s.repaired_red))
+    };
+    assert_eq!(figures(&mut call, 10 * FRAME), (2, 1, 1));
+    call.arrives(&late);
+    assert_eq!(figures(&mut call, SECOND), (0, 1, 0));
+    for red in [0, 1] {
+        call.redundant(&[(960, b"three")], b"lost");
+        let next = call.redundant(&[(960, b"lost")], b"next");
+        call.arrives(&next);
+        assert_eq!(figures(&mut call, SECOND), (2, 1, red));
+    }
+}
+
+#[test]
 fn redundancy_that_fits_no_gap_or_is_broken_fills_none() {
     let mut call = Call::of(|_, _| {});
     let opus = call.customer.numbers.opus;
