@@ -164,11 +164,29 @@ impl Uplink {
             }
         } else {
             self.running.late += 1;
-            self.base = self.base.min(index);
-            self.fill(index);
+            if index < self.base {
+                self.begin_earlier(index);
+            } else {
+                self.fill(index);
+            }
             if mends {
                 self.late_mends(index);
             }
+        }
+    }
+
+    /// A packet from before all that came: the stream began with it, and only now what lies between is missing. Of that the
+    /// last one is mended if what was the first packet holds it.
+    fn begin_earlier(&mut self, index: u64) {
+        let behind = self.highest.saturating_sub(index);
+        if behind < WINDOW {
+            self.came |= 1 << behind;
+        }
+        let begun = std::mem::replace(&mut self.base, index);
+        let between = begun.saturating_sub(index + 1);
+        let first = self.highest.saturating_sub(begun);
+        if between > 0 && first + 1 < WINDOW && self.mends >> first & 1 == 1 {
+            self.count_mended();
         }
     }
 

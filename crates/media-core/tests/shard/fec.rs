@@ -113,6 +113,31 @@ fn what_a_second_has_mended_stands_in_its_row_though_the_stream_has_ended_in_it(
 }
 
 #[test]
+fn what_comes_from_before_the_first_packet_of_a_stream_takes_no_mend_back() {
+    let mut call = Call::with_fec();
+    let late = call.customer.speak(PLAIN);
+    call.says(&[Some(MENDS), None, Some(MENDS)]);
+    call.arrives(&late);
+    assert_eq!(call.figures(), (0, 1, 3));
+    let summary = call.customer_leaves();
+    assert_eq!((summary.packets_lost, summary.packets_repaired), (0, 1));
+}
+
+#[test]
+fn what_lies_between_the_first_packet_and_an_earlier_one_is_mended_until_it_comes() {
+    for comes in [false, true] {
+        let mut call = Call::with_fec();
+        let [first, _, third] = std::array::from_fn(|_| call.customer.speak(PLAIN));
+        call.says(&[Some(MENDS), Some(PLAIN)]);
+        call.arrives(&first);
+        if comes {
+            call.arrives(&third);
+        }
+        assert_eq!(call.figures(), (1, u32::from(!comes), 3 + u32::from(comes)));
+    }
+}
+
+#[test]
 fn what_is_older_than_the_window_is_left_as_it_was_counted() {
     for (behind, mended) in [(63, 0), (64, 1)] {
         let mut call = Call::with_fec();
