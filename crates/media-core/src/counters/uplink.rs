@@ -54,9 +54,9 @@ pub struct Uplink {
     /// Packets of this stream that did not come, nor their audio inside a later one, and that the next one mends.
     fec: u64,
     /// Bit n: the packet `highest - n` came, or its audio did.
-    came: u64,
+    came: u128,
     /// Bit n: that one came and mends the one before it.
-    mends: u64,
+    mends: u128,
     /// Packets of all streams that were repaired, one way or the other.
     repaired_total: u64,
     /// Of this stream's lost packets, how many stand in rows already. The same for those that were rebuilt and mended.
@@ -82,9 +82,11 @@ pub struct Uplink {
 const ENVELOPE: u64 = 10 * crate::limits::SECOND;
 /// A step of time within one stream that is no loss: 10 s.
 const LEAP_SAMPLES: u32 = 480_000;
-/// Packets behind the newest of which is known whether they came: 1.3 s of 20 ms, a little longer than any is asked for.
+/// Packets behind the newest of which is known whether they came: 1.28 s of 10 ms, the shortest frames that browsers send,
+/// and a little longer than any is asked for ([`crate::limits::MISSING_FOR`]).
 /// Higher: the words grow. Lower: what comes late is counted as mended and as received.
-const WINDOW: u64 = u64::BITS as u64;
+const WINDOW: u64 = u128::BITS as u64;
+const _: () = assert!(WINDOW * 10 * crate::limits::MS > crate::limits::MISSING_FOR);
 /// Timestamp steps over which jitter is taken: 60 ms; after a DTX gap the pair would be a false spike.
 const JITTER_STEP_MAX: u32 = 2_880;
 /// Payloads up to this are DTX frames (RFC 6716 §2.1.9: one byte, or two with padding).
@@ -150,13 +152,13 @@ impl Uplink {
             self.base = index;
             self.highest = index;
             self.newest_timestamp = timestamp;
-            (self.came, self.mends) = (1, u64::from(mends));
+            (self.came, self.mends) = (1, u128::from(mends));
         } else if index > self.highest {
             let step = index - self.highest;
             let missing = (step - 1).min(u64::from(u32::MAX)) as u32;
             self.running.burst_max = self.running.burst_max.max(missing);
-            let move_on = |bits: u64| if step < WINDOW { bits << step } else { 0 };
-            (self.came, self.mends) = (move_on(self.came) | 1, move_on(self.mends) | u64::from(mends));
+            let move_on = |bits: u128| if step < WINDOW { bits << step } else { 0 };
+            (self.came, self.mends) = (move_on(self.came) | 1, move_on(self.mends) | u128::from(mends));
             self.highest = index;
             self.newest_timestamp = timestamp;
             if mends && missing > 0 {

@@ -139,7 +139,7 @@ fn what_lies_between_the_first_packet_and_an_earlier_one_is_mended_until_it_come
 
 #[test]
 fn what_is_older_than_the_window_is_left_as_it_was_counted() {
-    for (behind, mended) in [(63, 0), (64, 1)] {
+    for (behind, mended) in [(127, 0), (128, 1)] {
         let mut call = Call::with_fec();
         call.says(&[Some(PLAIN)]);
         let late = call.customer.speak(PLAIN);
