@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::random;
 use crate::relay::Relay;
 use crate::settings::{OnUnavailable, Settings};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Starting, Supervisor};
 use crate::told::{self, Demo, Left, Listening};
 
 /// How long the desk and the listeners have to finish what is under way.
@@ -39,6 +39,8 @@ struct Ports {
 /// # Errors
 /// Whatever keeps a part from starting.
 pub(crate) async fn run(settings: Settings, serve: &Serve) -> Result<(), Fault> {
+    let supervisor = Arc::new(Supervisor::of_environment());
+    let starting = supervisor.starting();
     let plan = Plan::of(&settings)?;
     if serve.demo && !settings.http.listen.ip().is_loopback() {
         return Err(Fault::Configuration(
@@ -53,7 +55,8 @@ pub(crate) async fn run(settings: Settings, serve: &Serve) -> Result<(), Fault> 
     let ports = bind(&settings, &plan).await?;
     let http = ports.http.local_addr().map_err(Fault::other)?;
     let database = Database::open(&settings, serve.auto_migrate).await?;
-    let outcome = run_parts(&settings, serve, &plan, ports, http, database.store.clone()).await;
+    let store = database.store.clone();
+    let outcome = run_parts(&settings, serve, &plan, ports, http, store, (supervisor, starting)).await;
     database.close().await;
     outcome
 }
@@ -131,6 +134,7 @@ async fn run_parts(
     ports: Ports,
     http: SocketAddr,
     store: Store,
+    (supervisor, starting): (Arc<Supervisor>, Starting),
 ) -> Result<(), Fault> {
     let registry = Registry::new();
     let process = prometheus::process_collector::ProcessCollector::for_self();
@@ -195,8 +199,7 @@ async fn run_parts(
     } else if let Some(demo) = &demo {
         println!("{}", told::welcome(&listening, demo));
     }
-    let supervisor = Arc::new(Supervisor::of_environment());
-    supervisor.ready();
+    supervisor.ready(starting).await;
     let watching = watch(Arc::clone(&supervisor), &media, closing.clone(), serve.end_if_hung);
     signals.ended(&desk, settings.drain_timeout_seconds).await;
     drop(left);

@@ -1,5 +1,5 @@
-//! What whoever supervises the process is told: that it is ready, that it lives, that it ends. systemd's protocol
-//! (sd_notify(3)): a datagram with words to a socket that the environment names.
+//! What whoever supervises the process is told: that it is still starting, that it is ready, that it lives, that it ends.
+//! systemd's protocol (sd_notify(3)): a datagram with words to a socket that the environment names.
 //!
 //! It lives as long as its own loops turn ([`ports::Media::alive`]); the task that says so runs beside the desk and the
 //! listeners, so that a runtime that hangs falls silent as well. The database is never asked: to begin anew does not bring
@@ -15,8 +15,10 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Longest time between two looks, and between two words that the process lives.
@@ -24,6 +26,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const LOOK_MAX: Duration = Duration::from_secs(5);
 /// Words within the time that a supervisor waits for one: one that comes late is no death.
 const WORDS_PER_WATCHDOG: u32 = 3;
+/// Time between two words of a process that starts: two of them may be late or lost before what they ask for is over.
+const STARTING_EVERY: Duration = Duration::from_secs(20);
+/// What each of them asks for, microseconds: a minute. A start that takes longer than the supervisor's own limit (migrations
+/// of large tables, a database's recovery) would be ended at that limit and begun anew without end.
+/// Higher: a start that has fallen silent is noticed later. Lower: a machine that is hard pressed loses its start.
+const STARTING_MORE: &str = "EXTEND_TIMEOUT_USEC=60000000";
 /// How long a process that ends itself may hang before it does, on top of the 30 s after which a loop counts as standing
 /// still. Its calls hear nothing meanwhile; but a machine that is hard pressed, or was asleep, comes back within it.
 /// Higher: a longer outage. Lower: a restart that cuts calls which were about to go on.
@@ -67,8 +75,27 @@ impl Supervisor {
         }
     }
 
+    /// The process starts, and asks for time until it is [`Supervisor::ready`] or the start has failed.
+    pub(crate) fn starting(self: &Arc<Supervisor>) -> Starting {
+        let supervisor = Arc::clone(self);
+        supervisor.say(STARTING_MORE);
+        Starting(tokio::spawn(async move {
+            let mut word = interval(STARTING_EVERY);
+            word.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first one comes at once, and its word is said.
+            word.tick().await;
+            loop {
+                word.tick().await;
+                supervisor.say(STARTING_MORE);
+            }
+        }))
+    }
+
     /// Everything listens.
-    pub(crate) fn ready(&self) {
+    pub(crate) async fn ready(&self, mut starting: Starting) {
+        starting.0.abort();
+        // It was told to end, and has nothing to say; a word of its own behind ours would be of the past.
+        let _ = (&mut starting.0).await;
         self.say("READY=1");
     }
 
@@ -124,6 +151,16 @@ impl Supervisor {
         if let Some(end) = end {
             end();
         }
+    }
+}
+
+/// A start that is under way; who lets go of it asks for no more time.
+#[derive(Debug)]
+pub(crate) struct Starting(JoinHandle<()>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -212,15 +249,35 @@ mod tests {
     #[tokio::test]
     async fn a_supervisor_hears_that_it_is_ready_that_it_lives_and_that_it_ends() {
         let listener = Listener::new("lives");
-        let supervisor = Supervisor::of(Some(listener.path.as_os_str()), Some("3000"));
-        supervisor.ready();
-        assert_eq!(listener.heard(), ["READY=1"]);
+        let supervisor = Arc::new(Supervisor::of(Some(listener.path.as_os_str()), Some("3000")));
+        supervisor.ready(supervisor.starting()).await;
+        assert_eq!(listener.heard(), [STARTING_MORE, "READY=1"]);
         looks(&supervisor, 4, true).await;
         let heard = listener.heard();
         assert!(heard.len() >= 4, "{heard:?}");
         assert!(heard.iter().all(|words| words == "WATCHDOG=1"), "{heard:?}");
         supervisor.stopping();
         assert_eq!(listener.heard(), ["STOPPING=1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_start_asks_for_time_until_it_is_ready_and_one_that_failed_does_not() {
+        let listener = Listener::new("starts");
+        let supervisor = Arc::new(Supervisor::of(Some(listener.path.as_os_str()), None));
+        let starting = supervisor.starting();
+        // Longer than any supervisor waits by itself, in virtual time.
+        for _ in 0..30 {
+            assert_eq!(listener.heard(), [STARTING_MORE]);
+            tokio::time::sleep(STARTING_EVERY - Duration::from_millis(1)).await;
+            assert_eq!(listener.heard(), Vec::<String>::new());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
+        }
+        listener.heard();
+        supervisor.ready(starting).await;
+        drop(supervisor.starting());
+        tokio::time::sleep(2 * STARTING_EVERY).await;
+        assert_eq!(listener.heard(), ["READY=1", STARTING_MORE], "and no more of either");
     }
 
     #[tokio::test]
@@ -254,11 +311,11 @@ mod tests {
     async fn who_wants_no_watchdog_is_told_the_begin_and_the_end_alone() {
         let listener = Listener::new("plain");
         for watchdog in [None, Some("0"), Some("soon")] {
-            let supervisor = Supervisor::of(Some(listener.path.as_os_str()), watchdog);
+            let supervisor = Arc::new(Supervisor::of(Some(listener.path.as_os_str()), watchdog));
             assert_eq!(supervisor.watchdog, None, "{watchdog:?}");
-            supervisor.ready();
+            supervisor.ready(supervisor.starting()).await;
             looks(&supervisor, 0, true).await;
-            assert_eq!(listener.heard(), ["READY=1"]);
+            assert_eq!(listener.heard(), [STARTING_MORE, "READY=1"]);
         }
     }
 
@@ -267,16 +324,16 @@ mod tests {
         let name = format!("hl-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let listener = UnixDatagram::bind_addr(&address).expect("a socket");
-        Supervisor::of(Some(OsStr::new(&format!("@{name}"))), None).ready();
+        Supervisor::of(Some(OsStr::new(&format!("@{name}"))), None).stopping();
         let mut bytes = [0; 64];
         let len = listener.recv(&mut bytes).expect("it was said");
-        assert_eq!(&bytes[..len], b"READY=1");
+        assert_eq!(&bytes[..len], b"STOPPING=1");
         for named in [None, Some(OsStr::new("vsock:2:1234"))] {
             let supervisor = Supervisor::of(named, Some("3000"));
             assert!(supervisor.socket.is_none() && supervisor.watchdog.is_none());
-            supervisor.ready();
+            supervisor.stopping();
         }
         // One that has gone.
-        Supervisor::of(Some(OsStr::new("/nowhere/hl-notify")), None).ready();
+        Supervisor::of(Some(OsStr::new("/nowhere/hl-notify")), None).stopping();
     }
 }
