@@ -144,6 +144,15 @@ impl Missing {
         next.min()
     }
 
+    /// Both sides agree on asking from now on, or no longer; what is missing stays known. Asked by another agreement a stream
+    /// may answer where it did not before.
+    pub(crate) fn agree(&mut self, asks: bool) {
+        if self.asks != asks {
+            self.asks = asks;
+            self.unanswered = 0;
+        }
+    }
+
     /// A new stream: nothing of the one before is missed any more, and it may answer where that one did not.
     pub(crate) fn clear(&mut self, asks: bool) {
         self.holes.clear();

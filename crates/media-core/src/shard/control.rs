@@ -179,7 +179,14 @@ impl Shard {
             // Its microphone is not dead for what it could not say.
             leg.here_at = now;
         }
+        let missing_due = leg.missing.as_mut().and_then(|missing| {
+            missing.agree(media.nack);
+            missing.due()
+        });
         let (room, seat) = (leg.room, leg.seat);
+        if let Some(due) = missing_due {
+            self.arm_missing(leg_place, due);
+        }
         self.sit(now, room, seat, leg_place);
         self.arm_transport(place);
     }

@@ -10,6 +10,7 @@ use media_core::limits::{MS, UPLINK_STALL};
 use media_core::matrix::{Part, Stance, Tap};
 use testkit::bed::{Bed, Client, FRAME};
 
+use crate::repair::asked;
 use crate::{Call, kinds};
 
 use Stance::Talk;
@@ -150,6 +151,34 @@ fn other_payload_types_count_from_the_next_packet_on() {
     let by_the_old = call.customer.packet(old, b"late");
     call.customer.index += 1;
     assert!(call.bed.datagram(call.customer.address, &by_the_old).is_empty());
+}
+
+#[test]
+fn what_is_missing_is_asked_for_as_the_newest_agreement_says() {
+    // A gap is noted without NACK, too, for redundant audio fills it.
+    let mut call = Call::of(|customer, _| customer.nack = false);
+    let loses = |call: &mut Call| {
+        assert!(call.customer_is_heard());
+        let lost = call.customer.index;
+        call.customer.speak(b"lost");
+        assert!(call.customer_is_heard());
+        lost as u16
+    };
+    let asks = |call: &mut Call| {
+        let sent = call.bed.advance(100 * MS);
+        asked(&call.customer.open_reports(&sent))
+    };
+    let lost = loses(&mut call);
+    assert_eq!(asks(&mut call), [0u16; 0]);
+    call.customer.nack = true;
+    call.customer_offers_again().expect("the transport lives");
+    assert!(asks(&mut call).starts_with(&[lost]), "what was missing by then, too");
+    let lost = loses(&mut call);
+    assert!(asks(&mut call).contains(&lost));
+    loses(&mut call);
+    call.customer.nack = false;
+    call.customer_offers_again().expect("the transport lives");
+    assert_eq!(asks(&mut call), [0u16; 0], "neither the new one nor those of before");
 }
 
 #[test]
