@@ -402,7 +402,7 @@ impl Media for Plane {
             .map(|leg| (leg.room, leg.attached, leg.tap));
         // Who has not attached yet joins as what he is by then.
         let Some((room, true, tap)) = known else { return };
-        self.0.wanted_by(room, &author);
+        self.0.wanted_by(room, Some(&author));
         self.0.recorder.tell(recorder::Message::LegJoined {
             room: room.0,
             leg: id.0,

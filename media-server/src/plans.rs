@@ -25,9 +25,8 @@ impl Shared {
             tracing::debug!(%room, epoch = plan.epoch, "a plan that is late, or for a room that is not here");
             return;
         }
-        if let Some(author) = author {
-            self.wanted_by(room, &author);
-        }
+        // Without an author, too: what is new in it is not the will of whoever wanted the plan before.
+        self.wanted_by(room, author.as_ref());
         let at_ns = self.clock.now_ns();
         let of = |wanted: Stance| plan.stances.iter().filter(move |(_, stance)| *stance == wanted);
         self.recorder.tell(recorder::Message::Hold {
@@ -49,10 +48,10 @@ impl Shared {
     }
 
     /// Tells the recorder whose will it is what it is told next of the room; under the registry's lock, with what is told.
-    pub(crate) fn wanted_by(&self, room: CallId, author: &Author) {
+    pub(crate) fn wanted_by(&self, room: CallId, author: Option<&Author>) {
         self.recorder.tell(recorder::Message::Wanted {
             room: room.0,
-            by: By::new(author.role, author.reason.as_deref()),
+            by: author.map(|author| By::new(author.role, author.reason.as_deref())),
         });
     }
 }

@@ -72,8 +72,8 @@ pub enum Message {
     Wanted {
         /// Which room.
         room: u128,
-        /// Who, and why.
-        by: By,
+        /// Who, and why; `None` when nobody says.
+        by: Option<By>,
     },
     /// The customer is on hold from now on, or no longer.
     Hold {

@@ -86,6 +86,15 @@ pub(super) struct Closing {
     pub(super) reason: &'static str,
 }
 
+/// How a leg takes part by the plan.
+#[derive(Debug)]
+struct Planned {
+    leg: u128,
+    stance: Stance,
+    /// Whose will that is: of the plan that said so first, not of a later one that says it again.
+    by: Option<By>,
+}
+
 #[derive(Debug)]
 pub(super) struct Room {
     id: u128,
@@ -102,14 +111,14 @@ pub(super) struct Room {
     first_ns: Option<u64>,
     legs: Vec<Leg>,
     /// The plan, for legs that come later.
-    stances: Vec<(u128, Stance)>,
+    stances: Vec<Planned>,
     /// Legs and parts that have a file beside the master.
     beside: Vec<(u128, Part)>,
     /// What START says has changed since it was written.
     changed: bool,
     /// Whom the customer does not hear for want of a stream.
     unheard: Vec<u128>,
-    /// Whose will the newest plan is.
+    /// Whose will it is what is told next.
     by: Option<By>,
     events: Vec<Event>,
     dropped: u64,
@@ -230,8 +239,8 @@ impl Room {
     }
 
     /// Whose will the changes are that are told next.
-    pub(super) fn wanted_by(&mut self, by: By) {
-        self.by = Some(by);
+    pub(super) fn wanted_by(&mut self, by: Option<By>) {
+        self.by = by;
     }
 
     /// Something happened, to the leg at a place or to the whole call. `by`: whose will it was, if it was anybody's.
@@ -250,12 +259,14 @@ impl Room {
     /// The place of the leg; `None` when the room is full.
     pub(super) fn join(&mut self, leg: u128, part: Part, at_ns: u64, batch: &mut Batch) -> Option<usize> {
         if let Some(place) = self.place(leg) {
+            let back = std::mem::take(&mut self.legs[place].gone);
+            // Who is there and becomes something else does so by the will that was told with it.
+            let by = if back { self.planned_by(leg) } else { self.by.clone() };
             // A colleague who takes the call over: from here on his voice is the agent's.
-            self.becomes(place, part, at_ns, batch);
-            if std::mem::take(&mut self.legs[place].gone) {
+            self.becomes(place, part, at_ns, by.as_ref(), batch);
+            if back {
                 self.event(at_ns, EventKind::LegJoined, Some(place), None);
             }
-            let by = self.by.clone();
             self.takes_part(place, at_ns, by.as_ref());
             return Some(place);
         }
@@ -281,7 +292,7 @@ impl Room {
         self.changed = true;
         let place = self.legs.len() - 1;
         self.event(at_ns, EventKind::LegJoined, Some(place), None);
-        let by = self.by.clone();
+        let by = self.planned_by(leg);
         if follows {
             self.event(at_ns, EventKind::TookOver, Some(place), by.clone());
         }
@@ -296,6 +307,12 @@ impl Room {
             self.takes_part(place, at_ns, None);
             self.event(at_ns, EventKind::LegLeft, Some(place), None);
         }
+    }
+
+    /// Whose will it is how the leg takes part.
+    fn planned_by(&self, leg: u128) -> Option<By> {
+        let planned = self.stances.iter().find(|planned| planned.leg == leg);
+        planned.and_then(|planned| planned.by.clone())
     }
 
     fn place(&self, leg: u128) -> Option<usize> {

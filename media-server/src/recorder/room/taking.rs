@@ -9,13 +9,21 @@ use recording::spool::{AudioBlock, By, Event, EventKind, PacketRef, Part, Tag};
 
 use super::super::way;
 use super::super::writer::Batch;
-use super::Room;
+use super::{Planned, Room};
 
 impl Room {
     /// How everybody takes part from now on.
     pub(in super::super) fn plan(&mut self, at_ns: u64, stances: Vec<(u128, Stance)>) {
-        self.stances = stances;
         let by = self.by.clone();
+        let before = std::mem::take(&mut self.stances);
+        let planned = stances.into_iter().map(|(leg, stance)| {
+            let same = before
+                .iter()
+                .find(|planned| planned.leg == leg && planned.stance == stance);
+            let by = same.map_or_else(|| by.clone(), |planned| planned.by.clone());
+            Planned { leg, stance, by }
+        });
+        self.stances = planned.collect();
         for place in 0..self.legs.len() {
             self.takes_part(place, at_ns, by.as_ref());
         }
@@ -42,8 +50,8 @@ impl Room {
     /// Tells how the leg at `place` takes part, if that is new. `by`: whose will that is.
     pub(super) fn takes_part(&mut self, place: usize, at_ns: u64, by: Option<&By>) {
         let leg = &mut self.legs[place];
-        let planned = self.stances.iter().find(|(id, _)| *id == leg.id && !leg.gone);
-        let way = planned.and_then(|(_, stance)| way::of(leg.part, *stance));
+        let planned = self.stances.iter().find(|planned| planned.leg == leg.id && !leg.gone);
+        let way = planned.and_then(|planned| way::of(leg.part, planned.stance));
         let told = leg.course.turn(at_ns, leg.part, way);
         let leg = leg.id;
         for (kind, part) in told.into_iter().flatten() {
@@ -85,8 +93,9 @@ impl Room {
         free
     }
 
-    /// The leg at `place` is something else from then on: what it said before is written as what it was.
-    pub(super) fn becomes(&mut self, place: usize, part: Part, at_ns: u64, batch: &mut Batch) {
+    /// The leg at `place` is something else from then on: what it said before is written as what it was. `by`: whose will
+    /// that is.
+    pub(super) fn becomes(&mut self, place: usize, part: Part, at_ns: u64, by: Option<&By>, batch: &mut Batch) {
         if self.legs[place].part == part {
             return;
         }
@@ -101,8 +110,7 @@ impl Room {
         leg.part = part;
         self.changed = true;
         if part == Part::Agent {
-            let by = self.by.clone();
-            self.event(at_ns, EventKind::TookOver, Some(place), by);
+            self.event(at_ns, EventKind::TookOver, Some(place), by.cloned());
         }
     }
 

@@ -217,6 +217,14 @@ fn a_voice_for_which_the_customer_has_no_stream_is_told_and_kept() {
     );
 }
 
+/// What room 1 is told next is the will of this role.
+fn wants(rig: &mut Rig, role: &str, word: Option<&str>) {
+    rig.told.push_back(Message::Wanted {
+        room: 1,
+        by: Some(By::new(role, word)),
+    });
+}
+
 #[test]
 fn what_somebody_wants_is_told_with_his_role_and_word_and_what_happens_without_is_not() {
     let folder = Folder::new();
@@ -225,12 +233,6 @@ fn what_somebody_wants_is_told_with_his_role_and_word_and_what_happens_without_i
     rig.turn();
     let at = rig.now.get();
     joins(&mut rig, SUPERVISOR, ports::Part::Supervisor, at);
-    let wants = |rig: &mut Rig, role: &str, word: Option<&str>| {
-        rig.told.push_back(Message::Wanted {
-            room: 1,
-            by: By::new(role, word),
-        });
-    };
     wants(&mut rig, "supervisor", Some("training"));
     planned(&mut rig, false, &[(SUPERVISOR, Stance::Barge)], at);
     wants(&mut rig, "agent", None);
@@ -257,6 +259,45 @@ fn what_somebody_wants_is_told_with_his_role_and_word_and_what_happens_without_i
         "his line was gone, nobody ended it"
     );
     assert_eq!(by(EventKind::LegJoined), None);
+}
+
+#[test]
+fn whose_line_comes_late_takes_part_by_the_will_that_meant_him_and_not_by_the_newest_one() {
+    let (boss, customer) = (By::new("supervisor", Some("training")), By::new("customer", None));
+    // By the customer's will, or by nobody's, the plan says again how the supervisor takes part.
+    for newer in [Some(customer), None] {
+        let folder = Folder::new();
+        let mut rig = Rig::new(&folder, Shaky::sound());
+        rig.room(1, true);
+        rig.turn();
+        let at = rig.now.get();
+        wants(&mut rig, "supervisor", Some("training"));
+        planned(&mut rig, false, &[(SUPERVISOR, Stance::Barge)], at);
+        rig.told.push_back(Message::Wanted {
+            room: 1,
+            by: newer.clone(),
+        });
+        planned(
+            &mut rig,
+            true,
+            &[(SUPERVISOR, Stance::Barge), (COLLEAGUE, Stance::Consult)],
+            at,
+        );
+        joins(&mut rig, SUPERVISOR, ports::Part::Supervisor, at);
+        joins(&mut rig, COLLEAGUE, ports::Part::Partner, at);
+        // And he becomes the agent by a third one's.
+        wants(&mut rig, "admin", None);
+        joins(&mut rig, COLLEAGUE, ports::Part::Agent, at);
+        let call = finished(&mut rig);
+        let by = |kind| {
+            let event = call.events.iter().find(|event| event.kind == kind);
+            event.expect("it happened").by.clone()
+        };
+        assert_eq!(by(EventKind::Began(Way::Barge)), Some(boss.clone()));
+        assert_eq!(by(EventKind::Began(Way::Consult)), newer);
+        assert_eq!(by(EventKind::Held), newer);
+        assert_eq!(by(EventKind::TookOver), Some(By::new("admin", None)));
+    }
 }
 
 #[test]
