@@ -100,6 +100,10 @@ impl Control {
     fn take(&mut self, shard: usize, report: Report) {
         match report {
             Report::Event(event) => self.event(&event),
+            Report::Ended(ended) => {
+                let leg = convert::leg_out(ended.leg);
+                lock(&self.shared.registry).transport_ended(leg, ended.transport);
+            }
             Report::Second(second) => self.second(second),
             Report::Totals(totals, gauges) => {
                 self.beat(shard, &totals, gauges);

@@ -219,8 +219,9 @@ impl Shared {
         let certificate = lock(&self.certificate).clone();
         let shown = certificate.fingerprint();
         let media = media_of(&offer, leg, announced);
+        let made = TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed));
         let transport = NewTransport {
-            id: TransportId(self.next_transport.fetch_add(1, Ordering::Relaxed)),
+            id: made,
             ice: ice.clone(),
             fingerprint: offer.fingerprint.0,
             certificate,
@@ -251,7 +252,7 @@ impl Shared {
         };
         self.tell_or_refuse(shard, command)?;
         (leg.ice, leg.page) = (Some(ice), Some(page));
-        leg.shows(offer.fingerprint, shown);
+        leg.shows(offer.fingerprint, shown, made);
         registry.attached(id, self.clock.now_ns());
         registry.used(&secret);
         Ok(Answer {
@@ -273,7 +274,9 @@ impl Shared {
         }
         let link = self.link(shard)?;
         // The association stays, and with it the certificate.
-        let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::Unavailable)?;
+        let shown = leg.shown_to(offer.fingerprint).ok_or(Refusal::BadOffer {
+            reason: "restart_without_transport",
+        })?;
         let answer = self.answer_text(&offer, &ice, shown, leg, &leg.slots, link);
         let restart = Command::Restart {
             leg: convert::leg(id),
@@ -283,7 +286,9 @@ impl Shared {
             media: Some(Box::new(media_of(&offer, leg, &leg.slots))),
         };
         self.tell_or_refuse(shard, restart)?;
-        (leg.ice, leg.page) = (Some(ice), Some(page_of(&offer)));
+        // A page whose transport is no more restarts none.
+        let page = leg.knows(offer.fingerprint).then(|| page_of(&offer));
+        (leg.ice, leg.page) = (Some(ice), page);
         Ok(Answer {
             leg: id,
             sdp: Sdp(answer),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use call_model::{CallId, LegId};
+use media_core::TransportId;
 use media_core::command::{IceCredentials, SlotParams};
 use media_core::dtls::Fingerprint;
 use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
@@ -45,6 +46,15 @@ pub struct Page {
     pub fingerprint: Fingerprint,
 }
 
+/// What a page was answered with when its transport was made.
+#[derive(Clone, Copy)]
+struct Shown {
+    page: Fingerprint,
+    /// That of the certificate which its answer announced.
+    ours: Fingerprint,
+    transport: TransportId,
+}
+
 /// One leg as the asynchronous side knows it.
 #[derive(Clone)]
 pub struct Leg {
@@ -70,28 +80,43 @@ pub struct Leg {
     pub first_offer_by: u64,
     /// The credentials of the transport that was made last.
     pub ice: Option<IceCredentials>,
-    /// By what the page of that transport is known again.
+    /// By what the page of that transport is known again; `None` once the transport is no more.
     pub page: Option<Page>,
-    /// By the fingerprint of a page: that of the certificate which its answer announced; oldest first.
-    shown: Vec<(Fingerprint, Fingerprint)>,
+    /// What pages were answered with; oldest first.
+    shown: Vec<Shown>,
     secrets: Vec<Digest>,
 }
 
 impl Leg {
-    /// The answer to this page announced this certificate of ours.
-    pub fn shows(&mut self, page: Fingerprint, ours: Fingerprint) {
-        self.shown.retain(|(known, _)| *known != page);
+    /// The answer to this page announced this certificate of ours, and a new transport.
+    pub fn shows(&mut self, page: Fingerprint, ours: Fingerprint, transport: TransportId) {
+        self.shown.retain(|shown| shown.page != page);
         if self.shown.len() >= PAGES_PER_LEG_MAX {
             self.shown.remove(0);
         }
-        self.shown.push((page, ours));
+        self.shown.push(Shown { page, ours, transport });
     }
 
     /// What the association of this page was answered with; of a page that is not known: the newest.
     #[must_use]
     pub fn shown_to(&self, page: Fingerprint) -> Option<Fingerprint> {
-        let own = self.shown.iter().find(|(known, _)| *known == page);
-        own.or(self.shown.last()).map(|(_, ours)| *ours)
+        let own = self.shown.iter().find(|shown| shown.page == page);
+        own.or(self.shown.last()).map(|shown| shown.ours)
+    }
+
+    /// Whether this page was answered with a transport that may still live.
+    #[must_use]
+    pub fn knows(&self, page: Fingerprint) -> bool {
+        self.shown.iter().any(|shown| shown.page == page)
+    }
+
+    /// The engine has this transport no more: the next offer of its page, though it be the same, makes another one.
+    fn ended(&mut self, transport: TransportId) {
+        let Some(place) = self.shown.iter().position(|shown| shown.transport == transport) else {
+            return;
+        };
+        let gone = self.shown.remove(place).page;
+        self.page.take_if(|page| page.fingerprint == gone);
     }
 }
 
@@ -333,6 +358,13 @@ impl Registry {
             leg.attached = true;
             leg.offered_at = now;
             self.told.attached(id);
+        }
+    }
+
+    /// A transport of the leg is no more, or was never taken.
+    pub fn transport_ended(&mut self, id: LegId, transport: TransportId) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.ended(transport);
         }
     }
 

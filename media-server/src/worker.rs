@@ -17,7 +17,7 @@ use media_core::command::{Command, Refused};
 use media_core::counters::{Second, Totals};
 use media_core::event::{Cause, Event, Kind, Summary};
 use media_core::origin::{Local, Wire};
-use media_core::shard::{FORESEEN_MAX, Job, Place, Shard, Slot};
+use media_core::shard::{Ended, FORESEEN_MAX, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use media_core::{LegId, RoomId};
 use udp::{Batch, Bell, Interest, Locals, Outgoing, Poller, Socket};
@@ -50,6 +50,8 @@ const TOTALS_EVERY: u64 = 1_000_000_000;
 pub enum Report {
     /// Something happened to a leg or room.
     Event(Event),
+    /// A transport is no more, and its leg goes on.
+    Ended(Ended),
     /// One second of one leg in one direction.
     Second(Second),
     /// Totals since the start.
@@ -101,8 +103,8 @@ pub struct Worker<T> {
     pub jobs: SyncSender<Job>,
     /// To the control thread, with this shard's number.
     pub reports: SyncSender<(usize, Report)>,
-    /// Ends of legs that the engine did not take; no more than legs that were admitted.
-    pub refused: VecDeque<Event>,
+    /// Ends of legs and transports that the engine did not take; no more than offers that were answered.
+    pub refused: VecDeque<Report>,
     /// Number of this shard.
     pub number: usize,
     /// The recorder's ring.
@@ -223,10 +225,18 @@ impl<T: TapSink> Worker<T> {
             } else {
                 None
             };
+            let attached = if let Command::Attach { leg, transport } = &command {
+                Some(Ended {
+                    leg: *leg,
+                    transport: transport.id,
+                })
+            } else {
+                None
+            };
             let shard = &mut self.shard;
             match catch_unwind(AssertUnwindSafe(|| shard.command(now, command))) {
                 Ok(Ok(())) => {}
-                Ok(Err(refused)) => self.not_done(now, refused, added),
+                Ok(Err(refused)) => self.not_done(now, refused, added, attached),
                 Err(_) => {
                     let buried = self.bury(now);
                     // A leg that broke before it was in the tables is told by nobody else.
@@ -242,10 +252,11 @@ impl<T: TapSink> Worker<T> {
         true
     }
 
-    /// The engine has refused a command. Of a leg that it did not take others believe that it lives: its answer went out
-    /// before, and the engine will report no end of it.
-    fn not_done(&mut self, now: u64, refused: Refused, added: Option<(RoomId, LegId)>) {
+    /// The engine has refused a command. Of a leg or a transport that it did not take others believe that it lives: its
+    /// answer went out before, and the engine will report no end of it.
+    fn not_done(&mut self, now: u64, refused: Refused, added: Option<(RoomId, LegId)>, attached: Option<Ended>) {
         tracing::debug!(shard = self.number, %refused, "command refused");
+        self.refused.extend(attached.map(Report::Ended));
         let Some((room, leg)) = added.filter(|_| refused != Refused::LegExists) else {
             return;
         };
@@ -254,7 +265,7 @@ impl<T: TapSink> Worker<T> {
 
     /// Tells the end of a leg that the engine does not have.
     fn never_was(&mut self, now: u64, room: RoomId, leg: LegId, cause: Cause) {
-        self.refused.push_back(Event {
+        self.refused.push_back(Report::Event(Event {
             room,
             // The outbox numbers events anew, and the engine has numbered none for this one.
             seq: 0,
@@ -264,7 +275,7 @@ impl<T: TapSink> Worker<T> {
                 cause,
                 summary: Summary::default(),
             },
-        });
+        }));
     }
 
     fn take_datagrams(&mut self, now: u64, received: usize, gauges: &mut Gauges) {
@@ -400,8 +411,9 @@ impl<T: TapSink> Worker<T> {
         }
         loop {
             let report = held.report.take();
-            let report = report.or_else(|| self.refused.pop_front().map(Report::Event));
+            let report = report.or_else(|| self.refused.pop_front());
             let report = report.or_else(|| self.shard.poll_event().map(Report::Event));
+            let report = report.or_else(|| self.shard.poll_ended().map(Report::Ended));
             let Some(report) = report.or_else(|| self.shard.poll_second().map(Report::Second)) else {
                 return;
             };

@@ -118,7 +118,7 @@ pub struct Totals {
     pub drop_dtls_limit: u64,
     /// Jobs that found the queue full.
     pub drop_jobs: u64,
-    /// Events that found the queue full.
+    /// Events, and ends of transports, that found the queue full.
     pub drop_events: u64,
     /// Counter rows that found the queue full.
     pub drop_seconds: u64,

@@ -26,7 +26,7 @@
 //!     }
 //!     shard.tick(now)                                      (timers: reports, time-outs, counters)
 //!     send what shard.transmissions() lists; shard.flushed()
-//!     drain shard.poll_job(), shard.poll_event(), shard.poll_second()
+//!     drain shard.poll_job(), shard.poll_event(), shard.poll_ended(), shard.poll_second()
 //!     wait for the socket, the command bell or shard.wake_at()
 //! }
 //! ```

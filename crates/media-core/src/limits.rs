@@ -77,6 +77,9 @@ pub const FLIGHT_DATAGRAMS_MAX: usize = 16;
 
 /// Events waiting for the caller. A leg makes fewer than ten in a life, so this is a whole shard closing at once.
 pub const EVENTS_MAX: usize = 16_384;
+/// Transports that have ended before their legs, waiting for the caller: as many as commands in a second of joins at full rate.
+/// Higher: 32 bytes each. Lower: a page is answered for a transport that is no more, until it comes with other credentials.
+pub const ENDED_MAX: usize = 1_024;
 /// Counter rows waiting for the caller: two directions of every leg, twice.
 pub const SECONDS_MAX: usize = 16_384;
 

@@ -42,7 +42,7 @@ use crate::{LegId, RoomId, TransportId, addr, demux};
 pub use fault::Stage;
 pub use foresee::{FORESEEN_MAX, Fetch};
 use outbox::Outbox;
-pub use outbox::{Job, Place, Transmission};
+pub use outbox::{Ended, Job, Place, Transmission};
 pub(crate) use tone::Tone;
 
 /// What a shard needs to know about its world.
@@ -335,6 +335,11 @@ impl Shard {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.events.pop_front()
+    }
+
+    /// The next transport that ended before its leg.
+    pub fn poll_ended(&mut self) -> Option<Ended> {
+        self.out.ended.pop_front()
     }
 
     /// The next row of counters.

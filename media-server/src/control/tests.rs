@@ -3,7 +3,12 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use call_model::{CallId, LegId};
+use media_core::TransportId;
+use media_core::dtls::Certificate;
+use media_core::shard::Ended;
 use ports::{AllocationView, Later, LegGrant, Media, Part, Red, RelayControl, RelayHealth, Secret, TooSoon};
+
+use testkit::peer::{Numbers, Peer};
 
 use super::*;
 use crate::admission::BUSY_SHED;
@@ -132,6 +137,45 @@ fn a_silent_worker_of_the_relay_is_a_dead_node_and_its_defects_count_with_those_
     relay.panics.store(6, Ordering::Relaxed);
     control.look_at_relay();
     assert!(media.draining().is_some());
+    server.stop();
+    // What stays in the temporary folder costs disk, not a test.
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[tokio::test]
+async fn a_page_whose_transport_has_ended_is_answered_with_another_one() {
+    let (folder, server, mut control) = running("ended", 1);
+    let media = server.media();
+    admit(&*media, 1, 1, Part::Customer, true).await;
+    let numbers = Numbers {
+        opus: 111,
+        level: 1,
+        ssrc: 10,
+        sequence: 7,
+        timestamp: 99,
+    };
+    let page = Peer::new(numbers, Certificate::generate().expect("a certificate"), 5);
+    let offer = page.offer();
+    let fragment = async || {
+        let answer = media.offer(Secret::new([1; 32]), ports::Sdp(offer.clone())).await;
+        let sdp = answer.expect("an answer").sdp.0;
+        let line = sdp.lines().find(|line| line.starts_with("a=ice-ufrag:"));
+        line.expect("a fragment").to_owned()
+    };
+    let first = fragment().await;
+    let transport = TransportId(server.shared().next_transport.load(Ordering::Relaxed) - 1);
+    assert_eq!(fragment().await, first, "the page goes on");
+    let mut end = |transport| {
+        let leg = media_core::LegId(1);
+        control.take(0, Report::Ended(Ended { leg, transport }));
+    };
+    end(TransportId(transport.0 + 1));
+    assert_eq!(fragment().await, first, "that was another one");
+    end(transport);
+    let second = fragment().await;
+    assert_ne!(second, first);
+    end(transport);
+    assert_eq!(fragment().await, second, "and with that it goes on");
     server.stop();
     // What stays in the temporary folder costs disk, not a test.
     let _ = std::fs::remove_dir_all(&folder);

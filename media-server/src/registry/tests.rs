@@ -49,14 +49,14 @@ fn a_page_is_told_the_certificate_of_its_own_association() {
     registry.admit(new(1, 9), digest(1), any).unwrap();
     let leg = registry.by_secret(&digest(1)).unwrap().2;
     assert_eq!(leg.shown_to(print(1)), None);
-    leg.shows(print(1), print(101));
-    leg.shows(print(2), print(102));
+    leg.shows(print(1), print(101), TransportId(1));
+    leg.shows(print(2), print(102), TransportId(2));
     assert_eq!(leg.shown_to(print(1)), Some(print(101)));
     assert_eq!(leg.shown_to(print(9)), Some(print(102)), "the newest");
-    leg.shows(print(1), print(103));
+    leg.shows(print(1), print(103), TransportId(3));
     assert_eq!(leg.shown_to(print(1)), Some(print(103)), "answered again");
     for page in 3..2 + PAGES_PER_LEG_MAX as u8 {
-        leg.shows(print(page), print(100 + page));
+        leg.shows(print(page), print(100 + page), TransportId(100 + u64::from(page)));
     }
     assert_eq!(leg.shown.len(), PAGES_PER_LEG_MAX);
     assert_eq!(
@@ -64,8 +64,31 @@ fn a_page_is_told_the_certificate_of_its_own_association() {
         Some(print(103)),
         "the last of those that are kept"
     );
-    leg.shows(print(77), print(177));
+    leg.shows(print(77), print(177), TransportId(77));
     assert_eq!(leg.shown_to(print(1)), Some(print(177)), "forgotten");
+}
+
+#[test]
+fn a_page_is_forgotten_with_its_newest_transport_and_with_no_other_one() {
+    let page = |n: u8| Page {
+        ufrag: format!("page{n}"),
+        pwd: String::new(),
+        fingerprint: Fingerprint([n; 32]),
+    };
+    let mut registry = Registry::new(1, 100, 4);
+    registry.admit(new(1, 9), digest(1), any).unwrap();
+    // The second page has offered twice with one certificate.
+    for (n, transport) in [(1, 11), (2, 12), (2, 13)] {
+        let leg = registry.by_secret(&digest(1)).unwrap().2;
+        leg.page = Some(page(n));
+        leg.shows(Fingerprint([n; 32]), Fingerprint([n; 32]), TransportId(transport));
+    }
+    for (transport, known) in [(11, true), (12, true), (99, true), (13, false)] {
+        registry.transport_ended(LegId(1), TransportId(transport));
+        let leg = registry.leg(LegId(1)).unwrap();
+        assert_eq!(leg.page == Some(page(2)), known, "{transport}");
+        assert_eq!(leg.knows(Fingerprint([2; 32])), known, "{transport}");
+    }
 }
 
 #[test]

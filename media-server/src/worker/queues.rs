@@ -131,7 +131,7 @@ fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not
         .try_iter()
         .filter_map(|(_, report)| match report {
             Report::Event(event) => Some((event.room, event.kind)),
-            Report::Second(_) | Report::Totals(..) => None,
+            Report::Ended(_) | Report::Second(_) | Report::Totals(..) => None,
         })
         .collect();
     let down = Kind::LegDown {
@@ -141,6 +141,50 @@ fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not
     };
     assert_eq!(events, [(RoomId(5), down)]);
     assert_eq!(worker.shard.legs(), 1);
+}
+
+#[test]
+fn a_transport_that_the_engine_refuses_or_replaces_is_told_ended_and_those_of_a_leg_that_ends_are_not() {
+    let Rig {
+        mut worker,
+        link,
+        reports,
+    } = rig();
+    let mut client = Client::new(1, Part::Customer);
+    let attach = |client: &Client, leg| Command::Attach {
+        leg,
+        transport: Box::new(client.transport()),
+    };
+    let add = AddLeg {
+        room: RoomId(5),
+        leg: client.leg,
+        part: Part::Customer,
+        tap: client.tap,
+        transport: client.transport(),
+    };
+    assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+    let mut offers = Vec::new();
+    for leg in [client.leg, client.leg, LegId(77)] {
+        client.reload();
+        offers.push(client.transport);
+        assert!(link.hand(attach(&client, leg)).is_ok());
+    }
+    let remove = Command::RemoveLeg {
+        leg: client.leg,
+        cause: Cause::HangUp,
+    };
+    assert!(link.hand(remove).is_ok());
+    worker.take_commands(9, &mut Gauges::default());
+    worker.hand_on(9, &mut Held::default());
+    let mut ended: Vec<_> = reports
+        .try_iter()
+        .filter_map(|(_, report)| match report {
+            Report::Ended(ended) => Some((ended.leg, ended.transport)),
+            Report::Event(_) | Report::Second(_) | Report::Totals(..) => None,
+        })
+        .collect();
+    ended.sort_unstable_by_key(|(_, transport)| transport.0);
+    assert_eq!(ended, [(client.leg, offers[0]), (LegId(77), offers[2])]);
 }
 
 #[test]
@@ -173,7 +217,7 @@ fn a_leg_that_breaks_as_it_comes_is_told_down_once_wherever_it_broke() {
                     kind: Kind::LegDown { leg, cause, .. },
                     ..
                 }) => Some((room, leg, cause)),
-                Report::Event(_) | Report::Second(_) | Report::Totals(..) => None,
+                Report::Event(_) | Report::Ended(_) | Report::Second(_) | Report::Totals(..) => None,
             })
             .collect();
         assert_eq!(ends, [(RoomId(5), struck.leg, Cause::Panic)], "{stage:?}");

@@ -331,7 +331,7 @@ fn strike(stage: Option<Stage>) {
             assert!(!matches!(event.kind, Kind::LegDown { .. }), "{event:?}");
             false
         }
-        Report::Second(_) => false,
+        Report::Ended(_) | Report::Second(_) => false,
     });
 
     // The room goes on: somebody else comes into it, and the one who was left hears him.

@@ -3,7 +3,7 @@
 //! Invariant: a living leg has a transport, whose timer is armed; or, without one that has keys, its keep timer is armed as
 //! soon as there was more than one offer.
 
-use super::{Job, Shard};
+use super::{Ended, Job, Shard};
 use crate::addr;
 use crate::counters::{Direction, Second};
 use crate::event::{Cause, Kind, Summary};
@@ -123,7 +123,7 @@ impl Shard {
         }
     }
 
-    /// Takes a transport out of every table and tells the helper.
+    /// Takes a transport out of every table; tells the helper and, unless its leg ends, the caller.
     pub(super) fn close_transport(&mut self, place: u32) {
         let Some(transport) = self.transports.remove(place) else {
             return;
@@ -143,6 +143,10 @@ impl Shard {
         }
         if let Some(leg) = self.legs.get_mut(transport.leg) {
             leg.next = leg.next.filter(|next| *next != place);
+            self.out.ended(Ended {
+                leg: leg.id,
+                transport: transport.id,
+            });
         }
     }
 

@@ -4,12 +4,14 @@
 
 use std::collections::VecDeque;
 
-use crate::TransportId;
 use crate::counters::{Second, Totals};
 use crate::dtls::Certificate;
 use crate::event::Event;
-use crate::limits::{ARENA_BUFFERS_MAX, ARENA_RESERVE, BATCH_MAX, EVENTS_MAX, JOBS_MAX, SECONDS_MAX, SLOT_BYTES};
+use crate::limits::{
+    ARENA_BUFFERS_MAX, ARENA_RESERVE, BATCH_MAX, ENDED_MAX, EVENTS_MAX, JOBS_MAX, SECONDS_MAX, SLOT_BYTES,
+};
 use crate::origin::Destination;
+use crate::{LegId, TransportId};
 
 /// Transmissions between two flushes: one per slot buffer and one per arena buffer.
 const TRANSMISSIONS_MAX: usize = BATCH_MAX + ARENA_BUFFERS_MAX;
@@ -64,6 +66,15 @@ pub enum Job {
     },
 }
 
+/// A transport is no more, and its leg goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which leg.
+    pub leg: LegId,
+    /// Which transport.
+    pub transport: TransportId,
+}
+
 /// See the top of this file.
 pub(super) struct Outbox {
     transmissions: Vec<Transmission>,
@@ -73,6 +84,7 @@ pub(super) struct Outbox {
     arena_used: usize,
     pub(super) jobs: VecDeque<Job>,
     pub(super) events: VecDeque<Event>,
+    pub(super) ended: VecDeque<Ended>,
     pub(super) seconds: VecDeque<Second>,
     pub(super) totals: Totals,
 }
@@ -86,6 +98,7 @@ impl Outbox {
             arena_used: 0,
             jobs: VecDeque::with_capacity(JOBS_MAX),
             events: VecDeque::with_capacity(EVENTS_MAX),
+            ended: VecDeque::with_capacity(ENDED_MAX),
             seconds: VecDeque::with_capacity(SECONDS_MAX),
             totals: Totals::default(),
         }
@@ -169,6 +182,14 @@ impl Outbox {
     pub(super) fn event(&mut self, event: Event) {
         if self.events.len() < EVENTS_MAX {
             self.events.push_back(event);
+        } else {
+            self.totals.drop_events += 1;
+        }
+    }
+
+    pub(super) fn ended(&mut self, ended: Ended) {
+        if self.ended.len() < ENDED_MAX {
+            self.ended.push_back(ended);
         } else {
             self.totals.drop_events += 1;
         }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use media_core::TransportId;
 use media_core::command::{Command, Refused};
-use media_core::event::Kind;
-use media_core::limits::{MS, UPLINK_STALL};
+use media_core::event::{Cause, Kind};
+use media_core::limits::{ICE_TIMEOUT, MS, UPLINK_STALL};
 use media_core::matrix::{Part, Stance, Tap};
 use testkit::bed::{Bed, Client, FRAME};
 
@@ -179,6 +179,45 @@ fn what_is_missing_is_asked_for_as_the_newest_agreement_says() {
     call.customer.nack = false;
     call.customer_offers_again().expect("the transport lives");
     assert_eq!(asks(&mut call), [0u16; 0], "neither the new one nor those of before");
+}
+
+#[test]
+fn the_end_of_a_transport_is_told_once_while_its_leg_goes_on_and_with_its_leg_not_at_all() {
+    let mut call = Call::new();
+    let (leg, first) = (call.customer.leg, call.customer.transport);
+    let mut page = Client::new(1, Part::Customer);
+    let mut offers = |call: &mut Call| {
+        page.reload();
+        let attach = Command::Attach {
+            leg: page.leg,
+            transport: Box::new(page.transport()),
+        };
+        call.bed.shard.command(call.bed.now, attach).expect("the leg lives");
+        page.transport
+    };
+    let ended = |call: &mut Call| -> Vec<_> {
+        let told = std::iter::from_fn(|| call.bed.shard.poll_ended());
+        told.map(|ended| (ended.leg, ended.transport)).collect()
+    };
+    // Nobody checks it, and the page before goes on.
+    let never_up = offers(&mut call);
+    assert_eq!(ended(&mut call), []);
+    call.bed
+        .advance_alive(ICE_TIMEOUT, &mut [&mut call.customer, &mut call.agent]);
+    assert_eq!(ended(&mut call), [(leg, never_up)]);
+    assert!(call.customer_is_heard());
+    let replaced = offers(&mut call);
+    let newest = offers(&mut call);
+    assert_eq!(ended(&mut call), [(leg, replaced)]);
+    call.bed.check(&mut page);
+    call.bed.establish(&page).expect("the transport lives");
+    assert_eq!(ended(&mut call), [(leg, first)]);
+    let remove = Command::RemoveLeg {
+        leg,
+        cause: Cause::HangUp,
+    };
+    call.bed.shard.command(call.bed.now, remove).expect("the leg lives");
+    assert_eq!(ended(&mut call), [], "{newest:?} is over with its leg");
 }
 
 #[test]
