@@ -313,18 +313,25 @@ impl Control {
         self.metrics.second(&second);
         // A leg's last row may come behind its end; it must bring neither the room nor the leg back.
         let (room, leg) = (convert::room_out(second.room), convert::leg_out(second.leg));
-        let (known, ending) = {
+        // The rows of a second come one behind the other, the downlink's last.
+        let last = second.direction == Direction::Down;
+        let (known, ending, hears) = {
             let registry = lock(&self.shared.registry);
-            (registry.leg(leg).is_some(), registry.ending(room, leg).is_some())
+            let hears = last.then(|| registry.heard_by(leg));
+            (registry.leg(leg).is_some(), registry.ending(room, leg).is_some(), hears)
         };
         // As the leg's own score: who says nothing sends no quality.
-        let counts = ending && (second.direction == Direction::Down || second.voiced > 0);
+        let counts = ending && (last || second.voiced > 0);
         if let Some(rating) = second.rating.filter(|_| counts) {
             let scores = self.legs.entry(second.leg).or_default();
-            scores[usize::from(second.direction == Direction::Down)].add(f64::from(rating));
+            scores[usize::from(last)].add(f64::from(rating));
         }
         if known {
-            lock(&self.shared.live).update(&second);
+            let mut live = lock(&self.shared.live);
+            live.update(&second);
+            if let Some(hears) = hears {
+                live.listens(room, leg, &hears);
+            }
         }
         self.shared.recorder.tell(recorder::Message::Second(Box::new(second)));
     }

@@ -99,13 +99,18 @@ impl Live {
         if second.expected > 0 {
             leg.hops[direction] = second.rtt_us.map(|rtt| hop(second, rtt));
         }
-        // The rows of a second come one behind the other, the downlink's last.
-        if second.direction == Direction::Down {
-            let heard = end_to_end(legs, place);
-            let Some(leg) = legs.get_mut(place) else { return };
-            leg.seen.mos_end_to_end = heard;
-            count_low(&mut leg.low[BOTH_HOPS], heard);
-        }
+    }
+
+    /// Judges how a leg hears over both hops, once a second, behind both rows of it. `hears`: whom it hears by the plan.
+    pub fn listens(&mut self, room: CallId, id: LegId, hears: &[LegId]) {
+        let Some(legs) = self.rooms.get_mut(&room) else { return };
+        let Some(place) = legs.iter().position(|leg| leg.seen.leg == id) else {
+            return;
+        };
+        let heard = end_to_end(legs, place, hears);
+        let Some(leg) = legs.get_mut(place) else { return };
+        leg.seen.mos_end_to_end = heard;
+        count_low(&mut leg.low[BOTH_HOPS], heard);
     }
 
     /// Forgets a leg.
@@ -176,13 +181,14 @@ fn hop(second: &Second, rtt_us: u32) -> Hop {
     }
 }
 
-/// How the leg at `place` hears the others; of several the worst. `None` without a speaker or with an unmeasured hop.
-fn end_to_end(legs: &[Leg], place: usize) -> Option<f32> {
+/// How the leg at `place` hears those whom it hears at all; of several the worst. `None` without a speaker or with an
+/// unmeasured hop.
+fn end_to_end(legs: &[Leg], place: usize, hears: &[LegId]) -> Option<f32> {
     let listener = legs.get(place).filter(|leg| takes_part(leg))?;
     let down = listener.hops[1]?;
     let speakers = legs
         .iter()
-        .filter(|leg| takes_part(leg) && leg.seen.part != listener.seen.part);
+        .filter(|leg| takes_part(leg) && hears.contains(&leg.seen.leg));
     let ratings = speakers.filter_map(|speaker| Some(quality::rating(speaker.hops[0]?, down)));
     // By rating, for a score falls with it.
     let worst = ratings.reduce(f64::min)?;
@@ -343,6 +349,10 @@ mod tests {
                 ..second(direction, 4.1)
             });
         }
+        // Everybody talks with everybody.
+        let others = live.room(CallId(2)).unwrap().legs.into_iter().map(|other| other.leg);
+        let others: Vec<_> = others.filter(|other| *other != LegId(leg)).collect();
+        live.listens(CallId(2), LegId(leg), &others);
     }
 
     fn scores(live: &Live) -> Vec<Option<f32>> {
@@ -397,6 +407,23 @@ mod tests {
             Part::Agent,
             "he has taken the call over"
         );
+    }
+
+    #[test]
+    fn whom_a_leg_does_not_hear_is_not_among_its_speakers() {
+        let mut live = Live::default();
+        hear(&mut live, 1, Part::Customer, 20);
+        hear(&mut live, 2, Part::Agent, 20);
+        hear(&mut live, 3, Part::Partner, 900);
+        let of_agent = |live: &mut Live, hears: &[u128]| {
+            let hears: Vec<_> = hears.iter().copied().map(LegId).collect();
+            live.listens(CallId(2), LegId(2), &hears);
+            scores(live)[1]
+        };
+        let (all, customer) = (of_agent(&mut live, &[1, 3]), of_agent(&mut live, &[1]));
+        assert!(customer > Some(4.3) && all < customer, "{customer:?} {all:?}");
+        assert_eq!(of_agent(&mut live, &[3]), all, "of several the worst");
+        assert_eq!(of_agent(&mut live, &[]), None, "he hears nobody");
     }
 
     #[test]

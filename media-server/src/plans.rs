@@ -44,7 +44,9 @@ impl Shared {
             at_ns,
             stances: plan.stances.iter().map(|(leg, stance)| (leg.0, *stance)).collect(),
         });
-        self.tell_known(&registry, room, Command::Plan(Box::new(convert::plan(plan))));
+        let plan = convert::plan(plan);
+        registry.planned(room, plan.stances.clone());
+        self.tell_known(&registry, room, Command::Plan(Box::new(plan)));
     }
 
     /// Tells the recorder whose will it is what it is told next of the room; under the registry's lock, with what is told.

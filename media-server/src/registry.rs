@@ -12,6 +12,7 @@ use media_core::TransportId;
 use media_core::command::{IceCredentials, SlotParams};
 use media_core::dtls::Fingerprint;
 use media_core::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
+use media_core::matrix::Stance;
 use ports::{Part, Red, Refusal};
 
 use crate::config::LEGS_PER_SHARD_MAX;
@@ -152,6 +153,8 @@ pub struct Room {
     pub made_at: u64,
     /// Epoch of the newest plan that was taken for it.
     pub planned: Option<u64>,
+    /// How its legs take part by that plan; who is not named waits.
+    stances: Vec<(media_core::LegId, Stance)>,
     /// Since when it was seen without a leg, nanoseconds.
     pub empty_since: Option<u64>,
 }
@@ -305,6 +308,7 @@ impl Registry {
                     legs: Vec::new(),
                     made_at: now,
                     planned: None,
+                    stances: Vec::new(),
                     empty_since: None,
                 },
             );
@@ -517,6 +521,8 @@ impl Registry {
         self.legs_per_shard.saturating_mul(self.load.len() as u32)
     }
 }
+
+mod hears;
 
 #[cfg(test)]
 mod tests;

@@ -206,6 +206,66 @@ async fn silence_has_no_worst_minute_and_a_listener_has_one_while_he_says_nothin
 }
 
 #[tokio::test]
+async fn over_both_hops_those_are_judged_who_hear_one_another_by_the_plan() {
+    use media_core::{LegId as Leg, RoomId, TapId};
+    use ports::Stance;
+    let (folder, server, mut control) = running("hears", 1);
+    let media = server.media();
+    let parts = [Part::Customer, Part::Agent, Part::Partner];
+    for (n, part) in (1..).zip(parts) {
+        admit(&*media, n, 1, part, true).await;
+    }
+    let mut epoch = 0;
+    let mut judged = |stances: [Stance; 3]| {
+        epoch += 1;
+        media.plan(ports::Plan {
+            room: CallId(1),
+            epoch,
+            stances: (1..).map(LegId).zip(stances).collect(),
+            tap: ports::Tap::Off,
+            announce: ports::Announce::Nobody,
+            shield: ports::Shield::Off,
+        });
+        // Twice, so that whoever comes first sees the others as well.
+        for ((n, part), direction) in [(1..).zip(parts), (1..).zip(parts)]
+            .into_iter()
+            .flatten()
+            .flat_map(|leg| [Direction::Up, Direction::Down].map(|direction| (leg, direction)))
+        {
+            let empty = Second::empty(Leg(n), RoomId(1), TapId(1), convert::part(part), direction, 0);
+            control.second(Second {
+                up: true,
+                expected: 50,
+                received: 50,
+                rtt_us: Some(20_000),
+                ..empty
+            });
+        }
+        let room = media.snapshot(CallId(1)).expect("it lives");
+        let heard: Vec<_> = room.legs.iter().map(|leg| leg.mos_end_to_end.is_some()).collect();
+        <[bool; 3]>::try_from(heard).expect("three legs")
+    };
+    use Stance::{Consult, Held, Muted, Queued, Talk, Waiting};
+    assert_eq!(judged([Talk, Talk, Talk]), [true; 3]);
+    assert_eq!(
+        judged([Held, Consult, Consult]),
+        [false, true, true],
+        "apart from the customer"
+    );
+    assert_eq!(judged([Talk, Talk, Waiting]), [true, true, false], "who only rings");
+    assert_eq!(judged([Held, Talk, Waiting]), [false; 3], "on hold");
+    assert_eq!(judged([Queued, Waiting, Waiting]), [false; 3]);
+    assert_eq!(
+        judged([Muted, Talk, Waiting]),
+        [true, false, false],
+        "he hears, and is not heard"
+    );
+    server.stop();
+    // What stays in the temporary folder costs disk, not a test.
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[tokio::test]
 async fn listeners_go_at_the_second_look_and_nobody_who_may_speak() {
     let (folder, server, mut control) = running("listeners", 1);
     let media = server.media();
