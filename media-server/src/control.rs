@@ -17,7 +17,6 @@ use media_core::quality::window::Scores;
 use ports::EventKind;
 
 use crate::admission::{Full, Look, Overload};
-use crate::beat;
 use crate::certificates::Rotation;
 use crate::convert;
 use crate::drain;
@@ -146,17 +145,11 @@ impl Control {
         }
     }
 
-    /// How many of the shards' threads turn.
-    fn look_at_shards(&self, now: u64) {
-        let beats = &self.shared.beats;
-        self.metrics.shards(beats.len(), beat::turning(beats, now));
-    }
-
     /// How the relay is: its defects count as those of the shards.
     fn look_at_relay(&mut self) {
-        let health = lock(&self.shared.registry).told().health();
-        let Some(health) = health else { return };
-        self.metrics.relay_workers(health);
+        let Some(health) = self.shared.told.health() else {
+            return;
+        };
         self.count_panics(health.panics.saturating_sub(self.relay_panics));
         self.relay_panics = health.panics;
     }
@@ -370,7 +363,6 @@ impl Control {
             busy.look(now, strangers_ns);
             self.metrics.shard_busy(shard, busy.whole(), busy.aside());
         }
-        self.look_at_shards(now);
         let busiest = self.busy.iter().map(Busy::share).fold(0.0, f64::max);
         let counts = {
             let mut live = lock(&self.shared.live);

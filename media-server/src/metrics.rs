@@ -1,14 +1,15 @@
 //! Series of media for Prometheus: base units, bounded labels, every value there at 0 from the start.
 //!
-//! Never touched by a shard: the control thread writes what the shards have told. No label names a call, a leg or an
-//! address.
+//! Never touched by a shard: the control thread writes what the shards have told; whether they and it turn is looked at
+//! when the figures are read. No label names a call, a leg or an address.
 
 mod counted;
 mod relay;
+pub(crate) mod turning;
 
 use media_core::counters::{Direction, Second, Totals};
 use media_core::event::Summary;
-use ports::{Cause, Part, RelayHealth, Route};
+use ports::{Cause, Part, Route};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -79,8 +80,6 @@ pub struct Metrics {
     send_refused: IntCounter,
     busy: GaugeVec,
     strangers: GaugeVec,
-    shards: IntGauge,
-    shards_alive: IntGauge,
     events_waiting: IntGauge,
     offers_refused: IntCounter,
     oldest_event: Gauge,
@@ -88,7 +87,7 @@ pub struct Metrics {
     rooms_refused: IntCounterVec,
     draining: IntGauge,
     certificate_age: Gauge,
-    pub(crate) relay: relay::Series,
+    relay: relay::Series,
     counted: counted::Counted,
     forward_latency: Histogram,
 }
@@ -203,11 +202,6 @@ impl Metrics {
                 ),
                 &["shard"],
             )?,
-            shards: IntGauge::new("helpline_shards", "Threads of media")?,
-            shards_alive: IntGauge::new(
-                "helpline_shards_alive",
-                "Of those, the ones that have reported in the last 30 s",
-            )?,
             events_waiting: IntGauge::new("helpline_media_events_waiting", "Events that the desk has not taken")?,
             offers_refused: IntCounter::new("helpline_media_offers_refused_total", "SDP offers that were refused")?,
             oldest_event: Gauge::new("helpline_media_oldest_event_seconds", "Age of the oldest such event")?,
@@ -282,8 +276,6 @@ impl Metrics {
         }
         registry.register(Box::new(self.busy.clone()))?;
         registry.register(Box::new(self.strangers.clone()))?;
-        registry.register(Box::new(self.shards.clone()))?;
-        registry.register(Box::new(self.shards_alive.clone()))?;
         registry.register(Box::new(self.delay.clone()))?;
         registry.register(Box::new(self.draining.clone()))?;
         registry.register(Box::new(self.certificate_age.clone()))?;
@@ -331,7 +323,6 @@ impl Metrics {
         for shard in 0..shards {
             self.shard_busy(shard, 0.0, 0.0);
         }
-        self.shards(shards, shards);
     }
 
     /// One second of one leg.
@@ -463,11 +454,6 @@ impl Metrics {
         self.counted.events_dropped(total);
     }
 
-    /// How many workers the relay has, and how many of them turn.
-    pub(crate) fn relay_workers(&self, health: RelayHealth) {
-        self.relay.workers(health);
-    }
-
     /// Longest wait of a datagram in the last second.
     pub(crate) fn shard_delay(&self, shard: usize, seconds: f64) {
         self.delay.with_label_values(&[&shard.to_string()]).set(seconds);
@@ -504,18 +490,6 @@ impl Metrics {
         let label = shard.to_string();
         self.busy.with_label_values(&[&label]).set(busy);
         self.strangers.with_label_values(&[&label]).set(strangers);
-    }
-
-    /// How many shards there are, and how many turn.
-    pub(crate) fn shards(&self, all: usize, alive: usize) {
-        self.shards.set(all as i64);
-        self.shards_alive.set(alive as i64);
-    }
-
-    /// Shards, and those alive, as they were last told.
-    #[cfg(test)]
-    pub(crate) fn shards_seen(&self) -> (i64, i64) {
-        (self.shards.get(), self.shards_alive.get())
     }
 
     /// Offers refused so far.

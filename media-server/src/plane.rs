@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) certificate: Mutex<Certificate>,
     pub(crate) shards: Vec<ShardLink>,
     pub(crate) registry: Mutex<Registry>,
+    /// What of the registry the relay may know, and how the relay is: also while somebody hangs with the registry's lock.
+    pub(crate) told: Arc<relay::Legs>,
     pub(crate) outbox: Mutex<Outbox>,
     pub(crate) live: Mutex<Live>,
     pub(crate) changed: Notify,
@@ -526,7 +528,7 @@ impl Media for Plane {
 
     fn alive(&self) -> bool {
         let shards = beat::all_turn(&self.0.beats, self.0.clock.now_ns());
-        let relay = lock(&self.0.registry).told().health();
+        let relay = self.0.told.health();
         shards && relay.is_none_or(|relay| relay.alive == relay.workers)
     }
 }

@@ -26,6 +26,7 @@ use crate::finaliser::{self, Finaliser, Stored};
 use crate::helper::Helper;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::metrics::turning::Turning;
 use crate::music::{self, PROMPT_EVERY_S_MAX, PROMPT_EVERY_S_MIN, Unplayable};
 use crate::plane::{Plane, ShardLink, Shared, lock};
 use crate::recorder::{self, Recorder};
@@ -149,6 +150,7 @@ impl MediaServer {
         )?;
         let (reports_in, reports) = sync_channel(REPORTS_MAX);
         let shared = Arc::new(share(config, clock, certificate, links, handle));
+        Turning::register(registry, &shared)?;
         // The recorder started before what it reports to; nothing can be degraded before the first call.
         let _ = late.set(Arc::downgrade(&shared));
         let stop = Arc::new(AtomicBool::new(false));
@@ -386,11 +388,13 @@ fn share(
     recorder: recorder::Handle,
 ) -> Shared {
     let (shards_number, now) = (shards.len(), clock.now_ns());
+    let legs = Shared::registry_for(&config);
     Shared {
         clock,
         certificate: Mutex::new(certificate),
         shards,
-        registry: Mutex::new(Shared::registry_for(&config)),
+        told: Arc::clone(legs.told()),
+        registry: Mutex::new(legs),
         outbox: Mutex::new(Outbox::default()),
         live: Mutex::new(Live::default()),
         changed: Notify::new(),

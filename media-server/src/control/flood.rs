@@ -5,6 +5,8 @@ use ports::Part;
 use super::tests::{admit, running};
 use super::*;
 use crate::admission::{BUSY_MAX, BUSY_SHED, Budget, SECONDS};
+use crate::beat::SILENT_NS_MAX;
+use crate::metrics::turning::Turning;
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -55,17 +57,26 @@ async fn a_thread_that_is_full_of_strangers_takes_calls_and_puts_nobody_out() {
 }
 
 #[test]
-fn a_shard_that_is_silent_is_told_as_not_alive() {
+fn a_shard_that_is_silent_is_told_as_not_alive_and_with_a_control_that_stands_still_they_all_are() {
     let (folder, server, control) = running("silent", 2);
-    // From here on nobody else says that they turn.
+    let registry = prometheus::Registry::new();
+    let turning = Turning::register(&registry, server.shared()).expect("a registry of its own");
+    // From here on nobody says that they turn: control, which did, has ended.
     server.stop();
     let now = control.shared.clock.now_ns();
-    control.look_at_shards(now);
-    assert_eq!(control.metrics.shards_seen(), (2, 2));
-    let long_after = now + beat::SILENT_NS_MAX + SECOND;
+    assert_eq!(turning.seen(now), [2, 2, 0, 0]);
+    let long_after = now + SILENT_NS_MAX + SECOND;
     control.shared.beats[1].store(long_after, Ordering::Relaxed);
-    control.look_at_shards(long_after);
-    assert_eq!(control.metrics.shards_seen(), (2, 1));
+    assert_eq!(turning.seen(long_after), [2, 1, 0, 0]);
+    assert_eq!(turning.seen(2 * long_after), [2, 0, 0, 0]);
+    // Who reads the figures looks himself.
+    let read = registry.gather();
+    let alive = read.iter().find(|family| family.name() == "helpline_shards_alive");
+    let alive = alive.expect("it is registered").get_metric()[0].get_gauge().get_value();
+    assert!(
+        (alive - 2.0).abs() < f64::EPSILON,
+        "by the clock, half a minute has not passed: {alive}"
+    );
     // What stays in the temporary folder costs disk, not a test.
     let _ = std::fs::remove_dir_all(&folder);
 }

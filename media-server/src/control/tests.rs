@@ -12,6 +12,7 @@ use testkit::peer::{Numbers, Peer};
 
 use super::*;
 use crate::admission::BUSY_SHED;
+use crate::metrics::turning::Turning;
 
 pub(super) async fn admit(media: &dyn Media, n: u8, room: u128, part: Part, uplink: bool) {
     let grant = LegGrant {
@@ -124,8 +125,8 @@ fn a_silent_worker_of_the_relay_is_a_dead_node_and_its_defects_count_with_those_
     assert!(media.alive());
     relay.silent.store(1, Ordering::Relaxed);
     assert!(!media.alive());
-    control.look_at_relay();
-    assert_eq!(control.metrics.relay.workers_seen(), (2, 1));
+    let turning = Turning::register(&prometheus::Registry::new(), server.shared()).expect("a registry of its own");
+    assert_eq!(turning.seen(0), [1, 1, 2, 1]);
     relay.silent.store(0, Ordering::Relaxed);
     assert!(media.alive());
 

@@ -2,8 +2,7 @@
 //!
 //! Invariant: labels are words of this file and numbers of shards.
 
-use ports::RelayHealth;
-use prometheus::{GaugeVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
 
 use crate::relay::Figures;
 
@@ -18,8 +17,6 @@ pub(crate) struct Series {
     packets: IntCounterVec,
     dropped: IntCounterVec,
     delay: GaugeVec,
-    workers: IntGauge,
-    workers_alive: IntGauge,
 }
 
 impl Series {
@@ -44,14 +41,7 @@ impl Series {
             packets: IntCounterVec::new(packets, &["dir"])?,
             dropped: IntCounterVec::new(dropped, &["reason"])?,
             delay: GaugeVec::new(delay, &["shard"])?,
-            workers: IntGauge::new("helpline_turn_workers", "Threads of STUN and of the relay")?,
-            workers_alive: IntGauge::new(
-                "helpline_turn_workers_alive",
-                "Of those, the ones that have come to the end of a turn in the last 30 s",
-            )?,
         };
-        registry.register(Box::new(series.workers.clone()))?;
-        registry.register(Box::new(series.workers_alive.clone()))?;
         registry.register(Box::new(series.packets.clone()))?;
         registry.register(Box::new(series.dropped.clone()))?;
         registry.register(Box::new(series.delay.clone()))?;
@@ -65,18 +55,6 @@ impl Series {
             series.delay.with_label_values(&[&shard.to_string()]).set(0.0);
         }
         Ok(series)
-    }
-
-    /// How the relay's workers are.
-    pub(super) fn workers(&self, health: RelayHealth) {
-        self.workers.set(health.workers as i64);
-        self.workers_alive.set(health.alive as i64);
-    }
-
-    /// Workers, and those alive, as they were last told.
-    #[cfg(test)]
-    pub(crate) fn workers_seen(&self) -> (i64, i64) {
-        (self.workers.get(), self.workers_alive.get())
     }
 
     /// What a shard counted since its last figures.
