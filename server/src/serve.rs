@@ -21,7 +21,7 @@ use crate::plan::Plan;
 use crate::random;
 use crate::relay::Relay;
 use crate::settings::{OnUnavailable, Settings};
-use crate::supervisor::{Starting, Supervisor};
+use crate::supervisor::{self, Starting, Supervisor};
 use crate::told::{self, Demo, Left, Listening};
 
 /// How long the desk and the listeners have to finish what is under way.
@@ -200,7 +200,7 @@ async fn run_parts(
         println!("{}", told::welcome(&listening, demo));
     }
     supervisor.ready(starting).await;
-    let watching = watch(Arc::clone(&supervisor), &media, closing.clone(), serve.end_if_hung);
+    watch(Arc::clone(&supervisor), &media, closing.clone(), serve.end_if_hung);
     signals.ended(&desk, settings.drain_timeout_seconds).await;
     drop(left);
     tracing::info!("stopping");
@@ -215,24 +215,19 @@ async fn run_parts(
     if tokio::time::timeout(STOP_LIMIT, deciding).await.is_err() {
         tracing::warn!("the desk did not come to an end in time; the next start finishes its work");
     }
-    watching.abort();
     Ok(())
 }
 
-/// Tells the supervisor that the process lives, from now to its end. Who is closing has his own limits.
-fn watch(
-    supervisor: Arc<Supervisor>,
-    media: &MediaServer,
-    closing: CancellationToken,
-    end_if_hung: bool,
-) -> tokio::task::JoinHandle<()> {
+/// Tells the supervisor that the process lives, from now to its end. What closes has its own limits, but for threads that
+/// are waited for: they have [`supervisor::lives`].
+fn watch(supervisor: Arc<Supervisor>, media: &MediaServer, closing: CancellationToken, end_if_hung: bool) {
     let media = media.media();
     tokio::spawn(async move {
-        let alive = || closing.is_cancelled() || media.alive();
+        let alive = supervisor::lives(closing, move || media.alive());
         // Not in good order: whatever hangs would be waited for.
         let end: Option<fn()> = end_if_hung.then_some(|| std::process::abort());
         supervisor.watch(alive, end).await;
-    })
+    });
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 /// Longest time between two looks, and between two words that the process lives.
 /// Higher: a hang is noticed later. Lower: wakes for nothing.
@@ -32,6 +33,11 @@ const STARTING_EVERY: Duration = Duration::from_secs(20);
 /// of large tables, a database's recovery) would be ended at that limit and begun anew without end.
 /// Higher: a start that has fallen silent is noticed later. Lower: a machine that is hard pressed loses its start.
 const STARTING_MORE: &str = "EXTEND_TIMEOUT_USEC=60000000";
+/// How long a process may close, an emptying before it not counted: connections and the desk have twenty
+/// each, a database's stop less than a minute, and the finaliser ends the recording that it makes. Nobody is in a call any
+/// more, so that its threads stand still is no fault meanwhile; then it is, for its ports are closed.
+/// Higher: a thread that hangs keeps a node away for longer. Lower: a long recording is made anew by the next start.
+const CLOSING_MAX: Duration = Duration::from_secs(300);
 /// How long a process that ends itself may hang before it does, on top of the 30 s after which a loop counts as standing
 /// still. Its calls hear nothing meanwhile; but a machine that is hard pressed, or was asleep, comes back within it.
 /// Higher: a longer outage. Lower: a restart that cuts calls which were about to go on.
@@ -114,12 +120,12 @@ impl Supervisor {
 
     /// Says again and again that the process lives, as long as it does. `alive`: whether its loops turn. `end`: ends the
     /// process, if it is to end when it has hung for long; returns behind it.
-    pub(crate) async fn watch(&self, alive: impl Fn() -> bool, end: Option<impl FnOnce()>) {
+    pub(crate) async fn watch(&self, alive: impl FnMut() -> bool, end: Option<impl FnOnce()>) {
         self.watch_for(alive, end, HUNG_MAX).await;
     }
 
     /// The same; `hung_max`: how long it may hang before it is ended.
-    async fn watch_for(&self, alive: impl Fn() -> bool, end: Option<impl FnOnce()>, hung_max: Duration) {
+    async fn watch_for(&self, mut alive: impl FnMut() -> bool, end: Option<impl FnOnce()>, hung_max: Duration) {
         let every = self.watchdog.map_or(LOOK_MAX, |watchdog| {
             LOOK_MAX
                 .min(watchdog / WORDS_PER_WATCHDOG)
@@ -150,6 +156,20 @@ impl Supervisor {
         tracing::error!("it still stands still: the process ends, to be started again");
         if let Some(end) = end {
             end();
+        }
+    }
+}
+
+/// Whether the process lives: by `turn`, whether its loops do, until it closes; then for [`CLOSING_MAX`] in any case, and no
+/// longer.
+pub(crate) fn lives(closing: CancellationToken, turn: impl Fn() -> bool) -> impl FnMut() -> bool {
+    let mut since: Option<Instant> = None;
+    move || {
+        if closing.is_cancelled() {
+            let now = Instant::now();
+            now.duration_since(*since.get_or_insert(now)) < CLOSING_MAX
+        } else {
+            turn()
         }
     }
 }
@@ -305,6 +325,30 @@ mod tests {
         assert!(ended.get());
         assert!(asked.get() >= 6, "a moment is forgiven: {}", asked.get());
         assert_eq!(listener.heard().len(), 3, "a word for each look that was well");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_closes_lives_for_its_time_and_then_hangs_whatever_turns() {
+        let (closing, turn) = (CancellationToken::new(), Rc::new(Cell::new(true)));
+        let held = Rc::clone(&turn);
+        let mut alive = lives(closing.clone(), move || held.get());
+        assert!(alive());
+        turn.set(false);
+        assert!(!alive(), "until then its loops count");
+        closing.cancel();
+        assert!(alive(), "they end one by one");
+        tokio::time::advance(CLOSING_MAX - Duration::from_millis(1)).await;
+        assert!(alive());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        turn.set(true);
+        assert!(!alive());
+
+        let began = Instant::now();
+        let ended = Cell::new(false);
+        let alive = lives(closing, || false);
+        Supervisor::default().watch(alive, Some(|| ended.set(true))).await;
+        assert!(ended.get());
+        assert_eq!(began.elapsed(), CLOSING_MAX + HUNG_MAX);
     }
 
     #[tokio::test]
