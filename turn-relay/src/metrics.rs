@@ -33,6 +33,8 @@ pub(crate) struct EdgeCounters {
     pub(crate) send: u64,
     /// Reads that failed.
     pub(crate) receive: u64,
+    /// Datagrams that a guest threw away while it rested from a defect.
+    pub(crate) rest: u64,
     /// Packets that made the core panic.
     pub(crate) panics: u64,
     /// Connections of proxies that said whose they are.
@@ -236,6 +238,7 @@ impl Metrics {
                 stream,
                 send,
                 receive,
+                rest,
                 panics,
                 headers_taken: _,
                 headers_refused: _,
@@ -247,6 +250,7 @@ impl Metrics {
                 ("stream", stream),
                 ("send", send),
                 ("receive", receive),
+                ("rest", rest),
                 ("panic", panics),
             ]
         };

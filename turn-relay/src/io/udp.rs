@@ -230,6 +230,7 @@ where
         if self.common.rest_ms().is_some() {
             // Read all the same: what stays would wake the host again and again.
             let datagrams = self.read_batch(descriptor);
+            self.common.edge.rest += datagrams as u64;
             return GuestRead {
                 datagrams,
                 strangers: datagrams,

@@ -274,15 +274,20 @@ fn of_a_full_batch_media_is_relayed_and_a_quarter_of_the_strangers_answered() {
     assert_eq!(read(), mixed);
     drop(relay);
     assert!(!guest.write(), "the relay was stopped");
+    assert!((dropped(&registry, "crowd") - 44.0).abs() < f64::EPSILON);
+}
+
+/// What was dropped at this stage.
+fn dropped(registry: &prometheus::Registry, stage: &str) -> f64 {
     let families = registry.gather();
     let dropped = families
         .iter()
         .find(|family| family.name() == "helpline_turn_dropped_total");
-    let crowd = dropped.expect("it is registered").get_metric().iter().find(|one| {
+    let stage = dropped.expect("it is registered").get_metric().iter().find(|one| {
         let labels = one.get_label();
-        labels.iter().any(|label| label.value() == "crowd")
+        labels.iter().any(|label| label.value() == stage)
     });
-    assert!((crowd.expect("from the start").get_counter().get_value() - 44.0).abs() < f64::EPSILON);
+    stage.expect("from the start").get_counter().get_value()
 }
 
 /// What is read while it rests is thrown away, so that whoever waits for the socket sleeps.
@@ -293,7 +298,9 @@ fn a_defect_that_meets_the_guest_in_every_turn_makes_it_rest() {
     let config = config(&certificate);
     let fuse = Arc::default();
     let (neighbours, received) = neighbours(&config, 1, &bell, &fuse);
-    let relay = Relay::start(config, neighbours, metrics()).expect("free ports");
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::new(&registry).expect("a fresh registry");
+    let relay = Relay::start(config, neighbours, metrics).expect("free ports");
     let mut guest = relay.take_guest().expect("a guest");
     let to = relay.addresses()[0];
     let begun = now();
@@ -319,8 +326,17 @@ fn a_defect_that_meets_the_guest_in_every_turn_makes_it_rest() {
     }
     // 100, 200 and 400 ms; the last one is not over yet, and a clock of whole milliseconds may be one short.
     assert!(now().duration_since(begun) >= Duration::from_millis(299));
+    // It still rests: what comes now is read and thrown away, and counted.
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    for _ in 0..3 {
+        stranger.send_to(&[0; 20], to).expect("sent");
+    }
+    let sockets = guest.descriptors().len() - 1;
+    let read: usize = (0..sockets).map(|number| guest.read(number).datagrams).sum();
+    assert!(read >= 3 && guest.park() > 0, "{read} while it rests");
     drop((received, relay));
     assert!(!guest.write());
+    assert!(dropped(&registry, "rest") >= 3.0);
 }
 
 #[test]
