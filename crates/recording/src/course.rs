@@ -79,8 +79,11 @@ impl Patience {
     /// other side is. Turned round (both negated) it says whether a unit is too early.
     fn is_over(self, error: i64, beside: Option<i64>, step: i64) -> bool {
         let Some(other) = beside else { return error > self.alone };
+        // A side that turns leaves one that is as late by a whole step, and by more one that is later still: that one
+        // goes first. Past what speech is granted nobody waits.
+        let away = error > self.away && (error > other || error > Patience::new(step, false).away);
         // Of two sides that are apart, the one turns that does not leave its own time by it.
-        error > self.away || (error - other > self.apart && step - error <= Patience::new(step, true).away)
+        away || (error - other > self.apart && step - error <= Patience::new(step, true).away)
     }
 }
 

@@ -209,6 +209,53 @@ fn clocks_at_opposite_ends_stay_within_a_slot_of_each_other() {
     }
 }
 
+#[test]
+fn a_quiet_side_does_not_turn_before_one_in_speech_that_is_later() {
+    // The agent, seldom heard, ran out of patience in a pause at 16 ms, half a millisecond less late than the customer
+    // in speech was: his turn left them 20.5 ms apart, until the customer took hers two slots on.
+    let customer = Habits {
+        delay_ms: 76,
+        jitter_ms: 12,
+        ..plain(54, 7_002, 8)
+    };
+    let agent = Habits {
+        delay_ms: 7,
+        jitter_ms: 4,
+        dtx: true,
+        freeze: Some(78 * SECOND..80_470_000_000),
+        stall: Some((326, 15)),
+        seed: 1_931_198_163_369_626_549,
+        ..plain(86, 6_924, 2)
+    };
+    let outcome = play([customer, agent]);
+    assert!(outcome.apart <= APART_MAX && outcome.away <= APART_MAX, "{outcome:?}");
+}
+
+#[test]
+fn sides_that_come_to_their_limits_together_never_part() {
+    // Both clocks are 100 ppm off, so either side crosses the borders of every patience twice: in step, or just before
+    // or just behind the other. One of them mostly pauses, with DTX or without.
+    for ppm in [100, -100] {
+        for dtx in [true, false] {
+            for phase_us in (5_000..=7_000).step_by(250) {
+                let seldom = Habits {
+                    dtx,
+                    ..plain(ppm, phase_us, 2)
+                };
+                let always = plain(ppm, 6_000, 8);
+                for sides in [[always.clone(), seldom.clone()], [seldom, always]] {
+                    let what = format!("{sides:?}");
+                    let outcome = play(sides);
+                    assert!(
+                        outcome.apart <= APART_MAX && outcome.away <= APART_MAX,
+                        "{what}: {outcome:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(testkit::properties::properties(48))]
 
