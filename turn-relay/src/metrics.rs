@@ -361,8 +361,9 @@ mod tests {
             headers_taken: _,
             headers_refused: _,
             streams_refused: _,
+            rest: _,
         } = EdgeCounters::default();
-        let changes: [Change; 21] = [
+        let changes: [Change; 22] = [
             ("allocations", |seen| seen.core.allocations[2][1] = 1),
             ("allocated", |seen| seen.core.allocated = 1),
             ("up", |seen| seen.core.up[0].packets = 1),
@@ -380,6 +381,7 @@ mod tests {
             ("streams_refused", |seen| {
                 seen.edge.streams_refused[Refused::ALL.len() - 1] = 1
             }),
+            ("rest", |seen| seen.edge.rest = 1),
             ("send", |seen| seen.edge.send = 1),
             ("receive", |seen| seen.edge.receive = 1),
             ("panics", |seen| seen.edge.panics = 1),

@@ -325,7 +325,7 @@ pub(super) async fn call_step(
         }));
     }
     if let (call::Status::Connecting, call::State::Answered { offer, since, .. }) = (before.status(), call.state) {
-        answered(core, tx, work, offer, since, first, act).await?;
+        answered(tx, work, offer, since, first).await?;
     }
     if let call::Input::Offer { offer } = input {
         tell::offered(tx, work, Uuid::from_u128(offer.0), act).await?;
@@ -480,15 +480,7 @@ async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
 
 /// Two-way sound: the recording has begun, by the queue's rule, unless it was left out. Waiting is counted by the `first`
 /// answer only.
-async fn answered(
-    core: &Core,
-    tx: &mut Tx,
-    work: &Work,
-    offer: OfferId,
-    since: Timestamp,
-    first: bool,
-    act: &Act,
-) -> Result<(), Refused> {
+async fn answered(tx: &mut Tx, work: &Work, offer: OfferId, since: Timestamp, first: bool) -> Result<(), Refused> {
     if first {
         let began = |at: Option<At>| at.map_or(since, |at| at.0);
         tx.after.push(After::Count(Count::Answered {
