@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 /// Longest time between two looks, and between two words that the process lives.
@@ -85,11 +85,9 @@ impl Supervisor {
     pub(crate) fn starting(self: &Arc<Supervisor>) -> Starting {
         let supervisor = Arc::clone(self);
         supervisor.say(STARTING_MORE);
+        let mut word = interval_at(Instant::now() + STARTING_EVERY, STARTING_EVERY);
+        word.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Starting(tokio::spawn(async move {
-            let mut word = interval(STARTING_EVERY);
-            word.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            // The first one comes at once, and its word is said.
-            word.tick().await;
             loop {
                 word.tick().await;
                 supervisor.say(STARTING_MORE);
@@ -280,6 +278,12 @@ mod tests {
         assert_eq!(listener.heard(), ["STOPPING=1"]);
     }
 
+    /// Virtual time passes, and who waits for it has his turn.
+    async fn passes(time: Duration) {
+        tokio::time::advance(time).await;
+        tokio::task::yield_now().await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_long_start_asks_for_time_until_it_is_ready_and_one_that_failed_does_not() {
         let listener = Listener::new("starts");
@@ -288,15 +292,14 @@ mod tests {
         // Longer than any supervisor waits by itself, in virtual time.
         for _ in 0..30 {
             assert_eq!(listener.heard(), [STARTING_MORE]);
-            tokio::time::sleep(STARTING_EVERY - Duration::from_millis(1)).await;
+            passes(STARTING_EVERY - Duration::from_millis(1)).await;
             assert_eq!(listener.heard(), Vec::<String>::new());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            tokio::task::yield_now().await;
+            passes(Duration::from_millis(1)).await;
         }
         listener.heard();
         supervisor.ready(starting).await;
         drop(supervisor.starting());
-        tokio::time::sleep(2 * STARTING_EVERY).await;
+        passes(2 * STARTING_EVERY).await;
         assert_eq!(listener.heard(), ["READY=1", STARTING_MORE], "and no more of either");
     }
 
