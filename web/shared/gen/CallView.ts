@@ -56,7 +56,8 @@ customerEmail?: string | null,
  */
 reconnecting?: Array<Part>, 
 /**
- * True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
+ * True while the call has sound and the recorder has the order to take it; nothing is recorded while the customer is on
+ * hold.
  */
 recorded: boolean, 
 /**

@@ -71,7 +71,8 @@ consult?: Consult | null,
  */
 supervisors: Array<LiveSupervisor>, 
 /**
- * True while the call has sound and the recorder takes it; nothing is recorded while the customer is on hold.
+ * True while the call has sound and the recorder has the order to take it; nothing is recorded while the customer is on
+ * hold.
  */
 recorded: boolean, 
 /**
