@@ -281,10 +281,10 @@ pub(crate) struct Soak {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Turn {
     /// Clients with an allocation each.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
     pub(crate) clients: u32,
     /// Datagrams per second of each; every one comes back.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
     pub(crate) rate: u32,
     /// Bytes of a datagram.
     #[arg(long, default_value_t = 172, value_parser = clap::value_parser!(u32).range(DATAGRAM_BYTES))]
