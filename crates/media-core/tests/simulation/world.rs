@@ -309,6 +309,7 @@ impl World {
             self.helper_job(job, cause);
         }
         while self.shard.poll_second().is_some() {}
+        while self.shard.poll_ended().is_some() {}
         while let Some(event) = self.shard.poll_event() {
             self.judge.event(&event);
             self.reported(&event);
