@@ -63,11 +63,12 @@ fn the_same_calls_are_recorded_and_paused_by_turns() {
     assert_eq!(figures["rounds"], 1, "the first counts nowhere: {figures}");
     let round = &figures["each_round"][0];
     assert_eq!(round["plain"]["recorded_packets"], 0, "{figures}");
-    // Four legs, 50 packets a second each; what is between two looks at the counter is a little more than the second.
+    // Four legs, 50 packets a second each. Between the two looks at the counter there is the second and what a busy machine
+    // adds to it, so there is no upper bound; and packets under way at its end are neither delivered nor lost.
     let recorded = round["recorded"]["recorded_packets"].as_u64().expect("a number");
-    assert!((190..=500).contains(&recorded), "{figures}");
+    assert!(recorded >= 180, "{figures}");
     for way in ["plain", "recorded"] {
-        assert_eq!(round[way]["delivered_ratio"], 1.0, "{figures}");
+        assert!(round[way]["delivered_ratio"].as_f64() > Some(0.9), "{figures}");
     }
     assert!(
         figures["shard_more"].is_number() && figures["process_more"].is_number(),
