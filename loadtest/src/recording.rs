@@ -1,6 +1,8 @@
 //! What recording costs: the same calls in the same process, recorded and paused, by turns. Media alone: what a desk does
 //! for a call that is recorded, and the making of the file behind it, are other figures.
 
+use std::time::Duration;
+
 use media_core::dtls::Certificate;
 
 use crate::child::{Media, Role};
@@ -14,6 +16,11 @@ use crate::road::Road;
 use crate::server::Used;
 use crate::speaking::{Guest, Rank, Speaking};
 use crate::{Fault, WARM, report, system};
+
+/// Between two looks at what is written; the recorder writes every second.
+const LOOK: Duration = Duration::from_secs(2);
+/// Looks until somebody has to see why.
+const LOOKS_MAX: u32 = 30;
 
 /// One measurement.
 #[derive(Debug)]
@@ -125,10 +132,27 @@ async fn pair(media: &Media, certificate: &Certificate, speaking: &Speaking, roo
 async fn side(media: &Media, speaking: &Speaking, options: &Recording, on: bool) -> Result<Side, Fault> {
     media.record(on).await?;
     tokio::time::sleep(WARM).await;
+    if !on {
+        rest(media).await?;
+    }
     let (pid, shards) = (media.pid(), media.shards()?);
     let (taken, before) = (media.recorded().await?, Used::now(pid, &shards)?);
     let window = speaking.measure(options.span.time()).await?;
     let used = Used::now(pid, &shards)?.since(before);
     let recorded = media.recorded().await? - taken;
     Ok(Side { window, used, recorded })
+}
+
+/// Waits until the disk has taken what was recorded before: packets are counted when they are written.
+async fn rest(media: &Media) -> Result<(), Fault> {
+    let mut before = media.recorded().await?;
+    for _ in 0..LOOKS_MAX {
+        tokio::time::sleep(LOOK).await;
+        let now = media.recorded().await?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err("the recorder goes on writing although every recording is paused".into())
 }
