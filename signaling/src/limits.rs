@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 /// Largest message in bytes: an offer is 32 KiB at most, and JSON may double its line ends.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Largest frame that is read at all, in bytes: what lies between the two is refused by name, what is larger ends the
-/// connection.
+/// Largest frame that is read at all, in bytes. What lies between the two closes the connection as `bad_message`; what is
+/// larger ends it unread.
 pub const FRAME_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Messages per second that a client may send for long; a page trickles a dozen candidates and then falls silent.
 pub const MESSAGES_PER_SECOND: u32 = 20;
