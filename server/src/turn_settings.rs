@@ -120,7 +120,7 @@ pub(crate) struct Turn {
 
     /// Threads that read UDP, 1 to 4. One is enough for some thousand relayed calls. 0: none of its own, the thread of
     /// the only shard does it, which costs less than two threads that wake each other. Default: 0 where `media.shards`
-    /// is 1, else 1.
+    /// is 1 and `mode` is `virtual`, else 1.
     #[config(env = "HELPLINE_TURN_UDP_WORKERS")]
     pub(crate) udp_workers: Option<u16>,
 
