@@ -56,14 +56,20 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     tally.close()
 }
 
-/// Every target for a minute, or a line that says why not.
+/// Every target for a minute. Who asked for all that is slow and has not what it takes is told so by a failure.
 pub(crate) fn long(tally: &mut Tally) {
-    match missing() {
-        Some(reason) => tally.left_out("fuzzing", &reason),
-        None => match setup::install(FOR_FUZZ).and_then(|()| targets()) {
-            Ok(targets) => fuzz(tally, &targets, MINUTES_OF_LONG),
-            Err(reason) => drop(tally.check("fuzzing", || Err(reason))),
-        },
+    let able = missing().map_or(Ok(()), Err);
+    each(
+        tally,
+        able.and_then(|()| setup::install(FOR_FUZZ)).and_then(|()| targets()),
+    );
+}
+
+/// Feeds all of them, or fails for the reason why there are none.
+fn each(tally: &mut Tally, targets: Outcome<Vec<String>>) {
+    match targets {
+        Ok(targets) => fuzz(tally, &targets, MINUTES_OF_LONG),
+        Err(reason) => drop(tally.check("fuzzing", || Err(reason))),
     }
 }
 
@@ -265,6 +271,13 @@ mod tests {
         for (name, _) in LONGER {
             assert!(all.iter().any(|known| known == name), "{name} is no target any more");
         }
+    }
+
+    #[test]
+    fn the_long_run_fails_where_nothing_can_be_fuzzed() {
+        let mut tally = Tally::default();
+        each(&mut tally, Err("no compiler".to_owned()));
+        assert!(tally.close().is_err());
     }
 
     #[test]
