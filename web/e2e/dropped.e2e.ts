@@ -1,6 +1,7 @@
 // Networks that drop datagrams: those to the media ports, or all of them. Nobody tells the browsers; the call has to come
 // about by itself. The scenario runs in a network of its own, in a second process.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { able } from "./harness/able.ts";
 import { person, type Person } from "./harness/chromium.ts";
 import { Desk, FREED_MS, HEARD_MIN, inChromium } from "./harness/desk.ts";
 import { Drops, inside, missing, Probe, runInside } from "./harness/namespace.ts";
@@ -9,12 +10,11 @@ import { relaySettings, udpFirst } from "./harness/relay.ts";
 /** Lines of the run inside that say what happened. */
 const TOLD = /^lost .*/gm;
 
-const reason = inside ? undefined : missing();
-if (reason) console.log(`relay in a network that drops datagrams: left out, ${reason}`);
+const here = inside || able("relay in a network that drops datagrams", missing());
 
 if (inside) describe("inside a network that drops datagrams", scenario);
 else {
-  describe.skipIf(reason !== undefined)("relay: a network that drops datagrams", () => {
+  describe.skipIf(!here)("relay: a network that drops datagrams", () => {
     it("leaves calls that complete by themselves", async () => {
       const said = await runInside("e2e/dropped.e2e.ts");
       const told = said.match(TOLD) ?? [];
@@ -69,7 +69,7 @@ function scenario(): void {
         `${heard.byAgent.toFixed(3)}, customer ${heard.byCustomer.toFixed(3)}; recorded ` +
         `${recorded.map((one) => one.toFixed(3)).join(" and ")}; datagrams lost: ${String(lost)}`,
     );
-    if (lost !== undefined) expect(lost, "the browsers tried").toBeGreaterThan(lostBefore!);
+    expect(lost, "the browsers tried").toBeGreaterThan(lostBefore);
     expect(heard.byAgent, "the agent hears the customer").toBeGreaterThanOrEqual(HEARD_MIN);
     expect(heard.byCustomer, "the customer hears the agent").toBeGreaterThanOrEqual(HEARD_MIN);
     expect(Math.min(...recorded), "both sides are in the recording").toBeGreaterThanOrEqual(HEARD_MIN);

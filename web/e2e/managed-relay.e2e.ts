@@ -1,8 +1,9 @@
 // A TURN service of somebody else in place of our own relay: coturn with a shared secret. A customer who may use nothing
 // but that calls, is heard and recorded, and what the service is reached with stands in no page. Part of `--long` only.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { able } from "./harness/able.ts";
 import { person, type Person } from "./harness/chromium.ts";
-import { coturn, hasCoturn, type Coturn } from "./harness/coturn.ts";
+import { coturn, missing, type Coturn } from "./harness/coturn.ts";
 import { Desk, HEARD_MIN, inChromium } from "./harness/desk.ts";
 import { long } from "./harness/paths.ts";
 import { keepWhatTheySaw } from "./harness/people.ts";
@@ -14,9 +15,8 @@ const SECRET = "managed-relay-secret-of-this-test";
 /** Datagrams of the call each way that must have gone through the service: some ten seconds of sound. */
 const PACKETS_MIN = 300;
 
-const installed = hasCoturn();
 if (!long) console.log("managed relay: left out, it runs with --long (or --only managed-relay)");
-else if (!installed) console.log("managed relay: left out, coturn is not installed (apt-get install coturn)");
+const here = long && able("managed relay", missing());
 
 /** How the page's connection goes, by its own statistics. */
 interface Chosen {
@@ -50,7 +50,7 @@ const chosen = (page: Person["page"]): Promise<Chosen> =>
     };
   });
 
-describe.skipIf(!long || !installed)("managed relay: a customer who may use nothing but somebody else's", () => {
+describe.skipIf(!here)("managed relay: a customer who may use nothing but somebody else's", () => {
   const desk = new Desk("managed-relay");
   let service: Coturn;
   let customer: Person | undefined;

@@ -3,9 +3,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { able } from "./harness/able.ts";
 import { person, type Person } from "./harness/chromium.ts";
 import { Desk, FREED_MS, HEARD_MIN, inChromium, inFirefox } from "./harness/desk.ts";
-import { firefoxPerson, hasCertutil, type FirefoxPerson } from "./harness/firefox.ts";
+import { cannotTrust, firefoxPerson, type FirefoxPerson } from "./harness/firefox.ts";
 import { udpProxy, type UdpProxy } from "./harness/network.ts";
 import { long } from "./harness/paths.ts";
 import {
@@ -164,12 +165,7 @@ describe.skipIf(!long)("relay: a customer in Firefox who may use nothing else", 
 
   afterAll(() => desk.close());
 
-  // Told of nothing it trusts nobody's certificate but the usual ones'.
-  const ways: Way[] = hasCertutil() ? ["udp", "tcp", "tls"] : ["udp", "tcp"];
-  if (long && ways.length < 3)
-    console.log("TURN/tls in Firefox: left out, no certutil (apt-get install libnss3-tools)");
-
-  it.each(ways)("calls over TURN/%s and is heard", async (way) => {
+  const calls = async (way: Way): Promise<void> => {
     customer = await firefoxPerson(desk.up, way === "tls" ? authority : undefined);
     await customer.page.evaluateOnNewDocument(installOnlyRelay, way);
     await customer.page.goto(`${desk.server.url}/demo`);
@@ -183,5 +179,10 @@ describe.skipIf(!long)("relay: a customer in Firefox who may use nothing else", 
     expect(heard.byCustomer, "the customer hears the agent").toBeGreaterThanOrEqual(HEARD_MIN);
     expect(lines).toContainEqual({ part: "customer", path: `turn-${way}` });
     expect(freedMs).toBeLessThanOrEqual(FREED_MS);
-  });
+  };
+
+  it.each(["udp", "tcp"] as const)("calls over TURN/%s and is heard", calls);
+  // Told of nothing it trusts nobody's certificate but the usual ones'.
+  const trusts = long && able("TURN/tls in Firefox", cannotTrust());
+  it.skipIf(!trusts)("calls over TURN/tls and is heard", () => calls("tls"));
 });

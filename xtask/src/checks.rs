@@ -94,6 +94,7 @@ fn browsers(tally: &mut Tally, only: Option<&str>, long: bool) -> Outcome {
     }
     let mut npm = web::npm(&words)?;
     npm.env("HELPLINE_BIN_DIR", shell::root().join(rust::binaries_folder()));
+    shell::require_tools(&mut npm);
     if long {
         npm.env("HELPLINE_TEST_SIZE", "long");
     }

@@ -70,7 +70,7 @@ pub(crate) fn tests(tally: &mut Tally, long: bool, require_tools: bool) -> Outco
     ];
     let mut cargo = command("", "cargo", &words);
     if require_tools {
-        cargo.env("HELPLINE_TEST_REQUIRE", "all");
+        shell::require_tools(&mut cargo);
     }
     if long {
         cargo.env("HELPLINE_TEST_SIZE", "long");

@@ -24,6 +24,16 @@ pub(crate) fn command(folder: &str, program: impl AsRef<OsStr>, arguments: &[&st
     command
 }
 
+/// What makes a test that lacks its tool fail instead of being skipped, when it is `all`.
+const REQUIRE: &str = "HELPLINE_TEST_REQUIRE";
+
+/// Lets the tests that it runs fail for want of a tool, unless the caller's own environment says what they are to do.
+pub(crate) fn require_tools(command: &mut Command) {
+    if std::env::var_os(REQUIRE).is_none() {
+        command.env(REQUIRE, "all");
+    }
+}
+
 /// Runs it with its output on our terminal.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = show(command);

@@ -14,8 +14,9 @@ export interface Coturn {
   stop(): Promise<void>;
 }
 
-/** True where it is installed (`apt-get install coturn`). */
-export const hasCoturn = (): boolean => spawnSync("turnserver", ["--version"], { stdio: "ignore" }).error === undefined;
+/** What is missing here to start one; undefined for nothing. */
+export const missing = (): string | undefined =>
+  spawnSync("turnserver", ["--version"], { stdio: "ignore" }).error && "no turnserver (apt-get install coturn)";
 
 /** Starts one whose credentials are made from `secret`; it leads to this machine, which a real one never should. */
 export async function coturn(secret: string): Promise<Coturn> {

@@ -49,8 +49,9 @@ export interface FirefoxPerson {
   close(): Promise<void>;
 }
 
-/** True where its profiles can be told of a certificate (`apt-get install libnss3-tools`). */
-export const hasCertutil = (): boolean => spawnSync("certutil", ["-H"], { stdio: "ignore" }).error === undefined;
+/** What is missing here to tell a profile of a certificate; undefined for nothing. */
+export const cannotTrust = (): string | undefined =>
+  spawnSync("certutil", ["-H"], { stdio: "ignore" }).error && "no certutil (apt-get install libnss3-tools)";
 
 /** A profile that trusts the certificates which `authority`, a file, has signed. */
 function trusting(authority: string): string {

@@ -2,6 +2,7 @@
 // dropped and nobody else notices. Linux, as root.
 import { spawn, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { reachable } from "./netlab.ts";
 import { root } from "./paths.ts";
@@ -78,19 +79,30 @@ export class Drops {
     }
   }
 
-  /** How many were lost by the rules of now; undefined where nobody counts. */
-  count(): number | undefined {
-    if (!this.#filter) return undefined;
+  /** How many were lost: by the rules of now, or, where the routes are the filter, all that found no way since the start. */
+  count(): number {
+    if (!this.#filter) return withoutRoute();
     const told = JSON.parse(run("nft", ["-j", "list", "counter", "inet", "scenario", "lost"])) as {
       nftables: { counter?: { packets: number } }[];
     };
-    return told.nftables.find((one) => one.counter)?.counter?.packets;
+    const counter = told.nftables.find((one) => one.counter)?.counter;
+    if (!counter) throw new Error("the packet filter does not count");
+    return counter.packets;
   }
 
   #rule(family: string, rule: string[]): void {
     run("ip", [family, "rule", "add", ...rule]);
     this.#rules.push([family, ...rule]);
   }
+}
+
+/** Datagrams of IPv4 that this network has sent nowhere for want of a route. */
+function withoutRoute(): number {
+  const [names, values] = readFileSync("/proc/net/snmp", "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("Ip: "))
+    .map((line) => line.split(" "));
+  return Number(values?.[names?.indexOf("OutNoRoutes") ?? -1]);
 }
 
 function run(program: string, words: string[], input = ""): string {
