@@ -138,7 +138,9 @@ describe("relay: a network that loses the first datagrams", () => {
       const told = await desk.lines(id);
       return told.length === 2 && told;
     });
-    console.log(`lossy: answered after ${tookMs} ms, over ${JSON.stringify(lines)}`);
+    const lost = network.lost();
+    console.log(`lossy: answered after ${tookMs} ms, over ${JSON.stringify(lines)}; datagrams lost: ${lost}`);
+    expect(lost, "the first ones were lost").toBe(FIRST_LOST);
     expect(lines).toContainEqual({ part: "customer", path: "turn-udp" });
     await desk.end(side, id);
   });

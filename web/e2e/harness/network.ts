@@ -14,6 +14,8 @@ export interface UdpProxy {
   block(): void;
   /** So many of the next datagrams to the server are lost. */
   lose(count: number): void;
+  /** How many were lost by that. */
+  lost(): number;
   close(): void;
 }
 
@@ -33,9 +35,10 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
     }
     return back;
   };
-  let losing = 0;
+  let toLose = 0;
+  let lost = 0;
   front.on("message", (bytes, from) => {
-    if (losing > 0) losing--;
+    if (lost < toLose) lost++;
     else flow(from)?.send(bytes, port, LOOPBACK);
   });
   await new Promise<void>((bound) => front.bind(0, LOOPBACK, bound));
@@ -50,7 +53,8 @@ export async function udpProxy(port: number): Promise<UdpProxy> {
       for (const key of flows.keys()) blocked.add(key);
       rebind();
     },
-    lose: (count) => void (losing = count),
+    lose: (count) => void (toLose = lost + count),
+    lost: () => lost,
     close: () => {
       rebind();
       front.close();
