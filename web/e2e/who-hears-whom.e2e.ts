@@ -4,13 +4,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { person, type Person } from "./harness/chromium.ts";
-import { hear } from "./harness/ear.ts";
+import { hear, type Heard } from "./harness/ear.ts";
 import { artifacts } from "./harness/paths.ts";
 import { keepWhatTheySaw, online, signIn } from "./harness/people.ts";
 import type { Recording } from "../shared/gen/Recording.ts";
 import { rest, serve, type Server } from "./harness/server.ts";
 import { decode, writeWav } from "./harness/sound.ts";
-import { loudness, tone } from "./harness/tones.ts";
+import { level, loudness, tone } from "./harness/tones.ts";
 import { pause, until } from "./harness/wait.ts";
 
 /** Everybody's tone, hertz: black keys, for the hold music plays on the white ones, and none a multiple of another. */
@@ -22,6 +22,15 @@ const NAMES = Object.keys(TONES) as Name[];
 const HEARD_MIN = 0.3;
 /** Greatest share in any second that counts as silence: -28 dB of the speaker, what a note of the music begins with. */
 const SILENT_MAX = 0.04;
+/** Least level of music in any second, full scale is 1: half of the quietest second of our own tune. */
+const MUSIC_MIN = 0.02;
+/** Greatest level of an ear that is to hear nothing at all, -60 dB: a silent packet decodes to next to nothing. */
+const NOTHING_MAX = 0.001;
+/** Least seconds of a step that must have been judged, at an ear and in a lane: what is empty is not silence. */
+const EAR_SECONDS_MIN = 3;
+const LANE_SECONDS_MIN = 2;
+/** Who is to be heard at an ear: these; nobody, but music; nobody any more, for whoever has left the call. */
+type Wanted = Name[] | "music" | "gone";
 /** The lanes of the recording: both sides of the master, and the files beside it. */
 const LANES = ["customers", "agents", "colleague", "supervisor"] as const;
 type Lane = (typeof LANES)[number];
@@ -55,37 +64,46 @@ describe("who-hears-whom", () => {
 
   const accountOf = (role: string, which: number) => server.accounts.filter((one) => one.role === role)[which]!;
 
-  /** The tones at one ear; somebody without a sound hears none. */
-  async function heardBy(name: Name): Promise<Record<Name, number[]>> {
-    const caught = await hear(page(name), LISTEN_MS).catch((fault: unknown) => {
-      if (!String(fault).includes("no live remote track")) throw fault;
-      return { samples: new Int16Array(0), rate: 48_000 };
+  /** What one ear hears; undefined without a sound, which is right for nobody but those who have left. */
+  async function heardBy(name: Name, wanted: Wanted): Promise<Heard | undefined> {
+    return hear(page(name), LISTEN_MS).catch((fault: unknown) => {
+      if (wanted === "gone" && String(fault).includes("no live remote track")) return undefined;
+      throw fault;
     });
-    const seconds = (hertz: number) => loudness(caught.samples, caught.rate, hertz);
-    return Object.fromEntries(NAMES.map((tone) => [tone, seconds(TONES[tone])])) as Record<Name, number[]>;
+  }
+
+  /** What is wrong at one ear. */
+  function wrongAt(ear: Name, wanted: Wanted, heard: Heard | undefined): string[] {
+    if (!heard) return [];
+    const { samples, rate } = heard;
+    const wrong: string[] = [];
+    const judge = (right: boolean, what: string, values: number[]): void => {
+      if (!right || values.length < EAR_SECONDS_MIN)
+        wrong.push(`${ear} ${what}: ${values.map((value) => value.toFixed(3)).join(" ")}`);
+    };
+    const voices = Array.isArray(wanted) ? wanted : [];
+    for (const voice of NAMES) {
+      const seconds = loudness(samples, rate, TONES[voice]);
+      if (voices.includes(voice)) judge(median(seconds) >= HEARD_MIN, `misses ${voice}`, seconds);
+      else judge(Math.max(...seconds) <= SILENT_MAX, `hears ${voice}`, seconds);
+    }
+    const levels = level(samples, rate);
+    if (wanted === "music") judge(Math.min(...levels) >= MUSIC_MIN, "misses the music", levels);
+    if (wanted === "gone") judge(Math.max(...levels) <= NOTHING_MAX, "hears something", levels);
+    return wrong;
   }
 
   /** When what was to be heard, and in which file of the recording it is to be: nobody else's voice is in any. */
   const steps: { mode: string; fromMs: number; toMs: number; lanes: Lanes }[] = [];
 
-  /** Everybody who is named hears exactly these, and the recording has each voice in its lane. */
-  async function expectEars(mode: string, expected: Partial<Record<Name, Name[]>>, lanes: Lanes): Promise<void> {
+  /** Everybody who is named hears exactly that, and the recording has each voice in its lane. */
+  async function expectEars(mode: string, expected: Partial<Record<Name, Wanted>>, lanes: Lanes): Promise<void> {
     await pause(SETTLE_MS);
     const fromMs = Date.now();
-    const ears = Object.keys(expected) as Name[];
-    const heard = await Promise.all(ears.map(heardBy));
+    const ears = Object.entries(expected) as [Name, Wanted][];
+    const heard = await Promise.all(ears.map(([ear, wanted]) => heardBy(ear, wanted)));
     steps.push({ mode, fromMs, toMs: Date.now(), lanes });
-    const wrong: string[] = [];
-    ears.forEach((ear, place) => {
-      for (const voice of NAMES) {
-        const seconds = heard[place]![voice];
-        const wanted = expected[ear]!.includes(voice);
-        const right = wanted ? median(seconds) >= HEARD_MIN : seconds.every((share) => share <= SILENT_MAX);
-        const shares = seconds.map((share) => share.toFixed(3)).join(" ");
-        if (!right) wrong.push(`${ear} ${wanted ? "misses" : "hears"} ${voice}: ${shares}`);
-      }
-    });
-    expect(wrong).toEqual([]);
+    expect(ears.flatMap(([ear, wanted], place) => wrongAt(ear, wanted, heard[place]))).toEqual([]);
   }
 
   /** The call as the supervisor's list has it. */
@@ -96,7 +114,10 @@ describe("who-hears-whom", () => {
     return calls.find((call) => call.callId === callId);
   };
   const supervises = (mode: string | undefined) =>
-    until(`the supervisor is ${mode ?? "gone"}`, async () => (await live())?.supervisors[0]?.mode === mode);
+    until(`the supervisor is ${mode ?? "gone"}`, async () => {
+      const call = await live();
+      return call !== undefined && call.supervisors[0]?.mode === mode;
+    });
   const muted = (part: string, on: boolean) =>
     until(`${part} is ${on ? "muted" : "heard"}`, async () => (await live())?.muted.includes(part) === on);
 
@@ -132,6 +153,7 @@ describe("who-hears-whom", () => {
     await shown("agent", "offer-accept").click();
     await desk("agent", "talking");
     callId = (await page("agent").getByTestId("call-state").getAttribute("data-call-id")) ?? "";
+    expect(callId).not.toBe("");
     await expectEars("talk", { customer: ["agent"], agent: ["customer"] }, TALK);
   });
 
@@ -155,7 +177,7 @@ describe("who-hears-whom", () => {
 
   it("who whispers while the customer is on hold talks with the agent alone", async () => {
     await hold(true);
-    await expectEars("whisper on hold", { customer: [], agent: ["supervisor"], supervisor: ["agent"] }, {});
+    await expectEars("whisper on hold", { customer: "music", agent: ["supervisor"], supervisor: ["agent"] }, {});
     await hold(false);
   });
 
@@ -200,11 +222,11 @@ describe("who-hears-whom", () => {
 
   it("who is on hold hears the music and no voice, and is not heard", async () => {
     await hold(true);
-    await expectEars("hold", { customer: [], agent: ["supervisor"], supervisor: ["agent"] }, {});
+    await expectEars("hold", { customer: "music", agent: ["supervisor"], supervisor: ["agent"] }, {});
     await hold(false);
     await shown("supervisor", "supervise-leave").click();
     await supervises(undefined);
-    await expectEars("talk again", { customer: ["agent"], agent: ["customer"] }, TALK);
+    await expectEars("talk again", { customer: ["agent"], agent: ["customer"], supervisor: "gone" }, TALK);
   });
 
   it("who consults talks apart from the customer", async () => {
@@ -215,7 +237,7 @@ describe("who-hears-whom", () => {
     await shown("colleague", "offer-accept").click();
     await page("agent").locator('[data-testid="consult"][data-state="talking"]').waitFor();
     await page("colleague").locator('[data-testid="call-state"][data-sound="up"]').waitFor();
-    await expectEars("consult", { customer: [], agent: ["colleague"], colleague: ["agent"] }, {});
+    await expectEars("consult", { customer: "music", agent: ["colleague"], colleague: ["agent"] }, {});
   });
 
   it("who listens to a consultation hears both of it and nothing of the customer", async () => {
@@ -223,7 +245,7 @@ describe("who-hears-whom", () => {
     await supervises("monitor");
     await expectEars(
       "consult listened to",
-      { customer: [], agent: ["colleague"], colleague: ["agent"], supervisor: ["agent", "colleague"] },
+      { customer: "music", agent: ["colleague"], colleague: ["agent"], supervisor: ["agent", "colleague"] },
       {},
     );
     await shown("supervisor", "supervise-leave").click();
@@ -269,7 +291,7 @@ describe("who-hears-whom", () => {
     await page("colleague").getByText("is yours now").waitFor();
     await expectEars(
       "handed over",
-      { customer: ["colleague"], agent: [], colleague: ["customer"] },
+      { customer: ["colleague"], agent: "gone", colleague: ["customer"] },
       { customers: "customer", agents: "colleague" },
     );
   });
@@ -283,7 +305,7 @@ describe("who-hears-whom", () => {
     await shown("colleague", "wrapup-done").waitFor();
     await expectEars(
       "taken over",
-      { customer: ["supervisor"], agent: [], colleague: [], supervisor: ["customer"] },
+      { customer: ["supervisor"], agent: "gone", colleague: "gone", supervisor: ["customer"] },
       { customers: "customer", agents: "supervisor" },
     );
   });
@@ -329,11 +351,12 @@ describe("who-hears-whom", () => {
         for (const name of NAMES) {
           const seconds = lanes[lane].map((samples) => loudness(samples.slice(cut[0], cut[1]), 48_000, TONES[name]));
           const shares = seconds.map((each) => each.map((share) => share.toFixed(3)).join(" ")).join(" | ");
+          const whole = seconds.every((each) => each.length >= LANE_SECONDS_MIN);
           const right =
             wanted[lane] === name
               ? seconds.filter((each) => median(each) >= HEARD_MIN).length === 1
               : seconds.every((each) => each.every((share) => share <= SILENT_MAX));
-          if (!right) wrong.push(`${mode}: ${name} in the ${lane} lane: ${shares}`);
+          if (!right || !whole) wrong.push(`${mode}: ${name} in the ${lane} lane: ${shares}`);
         }
     }
     expect(steps.length, "every mode was judged").toBe(15);

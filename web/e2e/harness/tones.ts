@@ -20,13 +20,26 @@ export function tone(hertz: number): { samples: Int16Array; rate: number } {
 
 /** How loud a tone is in each whole second of a sound, as a share of what its speaker sends. */
 export function loudness(samples: Int16Array, rate: number, hertz: number): number[] {
+  return windows(samples, rate).map((window) => {
+    const near = SPREAD_HZ.map((off) => amplitude(window, rate, hertz + off));
+    return Math.max(...near) / AMPLITUDE;
+  });
+}
+
+/** How loud each whole second of a sound is, whatever is in it: root mean square, full scale is 1. */
+export function level(samples: Int16Array, rate: number): number[] {
+  return windows(samples, rate).map((window) => {
+    const squares = window.reduce((sum, sample) => sum + (sample / 32_768) ** 2, 0);
+    return Math.sqrt(squares / window.length);
+  });
+}
+
+/** The whole windows of a sound. */
+function windows(samples: Int16Array, rate: number): Int16Array[] {
   const size = Math.floor(rate * WINDOW_SECONDS);
-  const windows: number[] = [];
-  for (let from = 0; from + size <= samples.length; from += size) {
-    const near = SPREAD_HZ.map((off) => amplitude(samples.subarray(from, from + size), rate, hertz + off));
-    windows.push(Math.max(...near) / AMPLITUDE);
-  }
-  return windows;
+  return Array.from({ length: Math.floor(samples.length / size) }, (_, n) =>
+    samples.subarray(n * size, (n + 1) * size),
+  );
 }
 
 /** The amplitude of one frequency under a Hann window, whose side lobes hide no neighbour. */
