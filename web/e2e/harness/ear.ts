@@ -57,6 +57,9 @@ export interface Heard {
   at: number;
 }
 
+/** Least share of the time that it listens in which samples must come: of less nothing can be said. */
+const CAUGHT_MIN = 0.5;
+
 /** Hears what the page receives for `ms`, as 16-bit samples. */
 export async function hear(page: Listener, ms: number): Promise<Heard> {
   const heard = await page.evaluate(async (duration) => {
@@ -108,6 +111,8 @@ export async function hear(page: Listener, ms: number): Promise<Heard> {
     return { rate, at: began, base64: btoa(text) };
   }, ms);
   const bytes = Buffer.from(heard.base64, "base64");
+  const caughtMs = (bytes.length / 2 / heard.rate) * 1000;
+  if (!(caughtMs >= ms * CAUGHT_MIN)) throw new Error(`of ${ms} ms only ${caughtMs.toFixed()} were caught`);
   return {
     rate: heard.rate,
     at: heard.at,
