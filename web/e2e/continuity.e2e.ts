@@ -32,8 +32,15 @@ const EXACT_MIN = 0.85;
 const CUT_MS = 5_000;
 /** How often each thing happens. */
 const TIMES = long ? 5 : 1;
-/** Longest median time until the sound is back both ways, milliseconds; of one turn alone it would judge the machine. */
-const BACK_MS_MAX = 3_000;
+/**
+ * Longest times until the sound is back both ways, milliseconds: of any turn, and of the median of the long run. A page
+ * that is loaded anew must be fetched, run, find its call and connect, on what the other browser and this test leave of
+ * two cores: one turn alone gets more than twice the median for that. A changed address shows by the browser's next check
+ * of the way, which is 2.5 s away at most, however fast the machine is; the other half second is for the sound to be full
+ * again, and of one turn alone the grain of the reading is granted on top.
+ */
+const RELOADED = { any: 5_000, median: 2_000 };
+const MOVED = { any: 3_000 + WINDOW_MS, median: 3_000 };
 
 interface Call {
   callId: string;
@@ -51,10 +58,11 @@ interface Side {
 
 const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-/** Says how long the sound was away, and judges it when there were turns enough. */
-function judge(what: string, backs: number[]): void {
+/** Says how long the sound was away, and judges each turn; the median where there were turns enough. */
+function judge(what: string, backs: number[], limit: { any: number; median: number }): void {
   console.log(`${what}: sound back both ways, median of ${backs.length}: ${median(backs).toFixed()} ms`);
-  if (long) expect(median(backs), `${what}: the sound is back soon`).toBeLessThan(BACK_MS_MAX);
+  expect(Math.max(...backs), `${what}: the sound is back each time`).toBeLessThanOrEqual(limit.any);
+  if (long) expect(median(backs), `${what}: the sound is back soon`).toBeLessThanOrEqual(limit.median);
 }
 
 describe("continuity: a call that nothing ends but a hang-up", () => {
@@ -104,6 +112,9 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
     const { events } = await rest<{ events: { kind: string }[] }>(server, "GET", path);
     return events.filter((event) => event.kind === kind).length;
   };
+
+  /** How often a line of the call has gone and come back so far. */
+  const lines = async () => ({ away: await told("leg.away"), back: await told("leg.back") });
 
   /** Windows of `whose` voice in what somebody heard. */
   const voiceIn = async (heard: Heard, whose: Side, name: string): Promise<number[]> => {
@@ -174,6 +185,7 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
   it.each(["customer", "agent"] as const)("goes on when the %s's page is loaded anew", async (name) => {
     const [side, other] = name === "customer" ? [customer, agent] : [agent, customer];
     const backs: number[] = [];
+    const before = await lines();
     for (let turn = 0; turn < TIMES; turn++) {
       const { own, others, music } = await reload(side, other, turn);
       console.log(`reload of ${name}: hears after ${own} ms, is heard after ${others.toFixed()} ms, music ${music} ms`);
@@ -181,8 +193,10 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
       expect(music, "the other side hears music meanwhile").toBeGreaterThan(0);
       expect(await call()).toMatchObject({ status: "answered", reconnecting: [] });
     }
-    judge(`reload of ${name}`, backs);
-    expect(await told("leg.away")).toBe(await told("leg.back"));
+    judge(`reload of ${name}`, backs, RELOADED);
+    const after = await lines();
+    expect(after.away - before.away, "each page that went was missed").toBeGreaterThanOrEqual(TIMES);
+    expect(after.back - before.back, "and came back").toBe(after.away - before.away);
   });
 
   it.each(["customer", "agent"] as const)("goes on when the %s's address changes", async (name) => {
@@ -202,7 +216,7 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
       console.log(`${name} moves: hears after ${back[0].toFixed()} ms, is heard after ${back[1].toFixed()} ms`);
       backs.push(Math.max(...back));
     }
-    judge(`${name} moves`, backs);
+    judge(`${name} moves`, backs, MOVED);
     // A restart of ICE that follows opens a port of its own.
     expect((await told("leg.migrated")) - before, "the server saw each move").toBeGreaterThanOrEqual(TIMES);
     expect((await call()).status).toBe("answered");
@@ -232,6 +246,10 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
   );
 
   it("goes on without a gap while signalling is away, and finds it again", async () => {
+    const before = await until("both are there", async () => {
+      const now = await lines();
+      return now.away === now.back && now;
+    });
     const listening = [hear(customer.person.page, LISTEN_MS), hear(agent.person.page, LISTEN_MS)] as const;
     await pause(BEFORE_MS);
     signalling.cut();
@@ -255,7 +273,7 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
     await customer.person.page.getByTestId("held").waitFor();
     await agent.person.page.getByTestId("hold").click();
     await customer.person.page.getByTestId("held").waitFor({ state: "detached" });
-    expect(await told("leg.away"), "media noticed nothing").toBe(await told("leg.back"));
+    expect(await lines(), "media noticed nothing").toEqual(before);
   });
 
   // Minutes of sound are searched for second by second.
