@@ -110,6 +110,10 @@ describe.skipIf(!long)("loss: the sound of a bad uplink", () => {
       place.far.push(...scores);
       place.lost.push(up.lost / up.rtp);
       const own = await sent(ours);
+      expect(scores.length, `${mode.name}, ${line.name}: clips were heard`).toBeGreaterThan(0);
+      expect(up.lost > 0, `${mode.name}, ${line.name}: of ${up.rtp} packets ${up.lost} were lost`).toBe(
+        line.loss !== "",
+      );
       const told = `${scores.map((one) => one.toFixed(2)).join(" ")}; ${own.codec}, fraction lost ${own.fractionLost}`;
       console.log(`run ${run}, ${mode.name}, ${line.name}: far ${told}, link ${JSON.stringify(up)}`);
     }
@@ -136,6 +140,7 @@ describe.skipIf(!long)("loss: the sound of a bad uplink", () => {
     const wav = decode(file, path(folder, "call.wav"));
     for (const { line, from, to } of spans) {
       const scores = score(wav, 1, said, from + EDGE_S, to - EDGE_S).map((one) => one.pesq);
+      expect(scores.length, `${mode.name}, ${line}: clips were recorded`).toBeGreaterThan(0);
       cell(mode.name, line).recording.push(...scores);
       console.log(`run ${run}, ${mode.name}, ${line}: recording ${scores.map((one) => one.toFixed(2)).join(" ")}`);
     }

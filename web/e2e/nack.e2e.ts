@@ -79,6 +79,7 @@ describe.skipIf(!long)("nack: browsers that are asked for lost audio", () => {
       const { nackCount, retransmittedPacketsSent } = await sent(page);
       const own = `own statistics: ${nackCount} NACKs, ${retransmittedPacketsSent} sent again`;
       console.log(`${name}: up ${JSON.stringify(found.up)}, down ${JSON.stringify(found.down)}; ${own}`);
+      expect(Math.min(found.up.lost, found.down.lost), "something was lost either way").toBeGreaterThan(0);
       return found;
     } finally {
       await Promise.all([leave(page), leave(other.page as unknown as Page)]);
