@@ -12,7 +12,7 @@ pub mod threads;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-pub use looks::{Counted, counted, forget, kept, looking};
+pub use looks::{Counted, aside, counted, forget, kept, looking};
 
 /// See the top of this file.
 #[derive(Clone, Copy, Debug, Default)]

@@ -84,6 +84,8 @@ pub struct Client {
     keys: Keys,
     /// Distinguishes transports and restarts of one client.
     generation: u64,
+    /// The generation in which this transport began: a restart brings credentials, and no keys.
+    keyed: u64,
     checks: u32,
 }
 
@@ -130,6 +132,7 @@ impl Client {
             profile,
             keys: keys(profile, number, 0, Role::Client),
             generation: 0,
+            keyed: 0,
             checks: 0,
         }
     }
@@ -144,7 +147,9 @@ impl Client {
         format!("s{:03}g{:03}", self.number(), self.generation)
     }
 
-    fn local_pwd(&self) -> String {
+    /// Our side's password for it.
+    #[must_use]
+    pub fn local_pwd(&self) -> String {
         format!("server-password-{:03}-{:03}", self.number(), self.generation)
     }
 
@@ -222,6 +227,7 @@ impl Client {
     /// A page reload: new credentials, new transport, new keys, new numbers of the voice, another address.
     pub fn reload(&mut self) {
         self.generation += 1;
+        self.keyed = self.generation;
         self.transport = TransportId(self.transport.0 + 1);
         self.keys = keys(self.profile, self.number(), self.generation, Role::Client);
         self.numbers.ssrc = self.numbers.ssrc.wrapping_add(0x100);
@@ -233,7 +239,13 @@ impl Client {
     /// The engine's keys of this client's present transport.
     #[must_use]
     pub fn server_keys(&self) -> Keys {
-        keys(self.profile, self.number(), self.generation, Role::Server)
+        keys(self.profile, self.number(), self.keyed, Role::Server)
+    }
+
+    /// This client's own keys of its present transport, with which nothing was opened yet.
+    #[must_use]
+    pub fn fresh_keys(&self) -> Keys {
+        keys(self.profile, self.number(), self.keyed, Role::Client)
     }
 
     /// What offer and answer made of it.

@@ -27,6 +27,14 @@ pub fn looking<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Does `work` without counting it, also inside [`looking`].
+pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let before = LOOKING.replace(false);
+    let result = work();
+    LOOKING.set(before);
+    result
+}
+
 /// What this thread has counted.
 pub fn counted() -> Counted {
     COUNTED.get()

@@ -5,6 +5,7 @@
 //! Invariant: the same input does the same thing every time, but for [`dtls()`], whose handshakes need fresh keys.
 
 mod dtls;
+mod framing;
 mod message;
 mod parsers;
 mod proxy;
@@ -12,15 +13,17 @@ mod red;
 mod script;
 mod seeds;
 mod turn;
+mod witness;
 
 pub use dtls::{dtls, feed};
+pub use framing::{channel_data, turn_stream};
 pub use message::message;
 pub use parsers::{rtcp, rtp, sdp, stun, whip};
 pub use proxy::proxy;
 pub use red::red;
 pub use script::script;
 pub use seeds::{Seed, seeds};
-pub use turn::{channel_data, turn, turn_stream};
+pub use turn::turn;
 
 /// A fuzz target's body.
 pub type Body = fn(&[u8]);
@@ -41,6 +44,17 @@ pub const TARGETS: [(&str, Body); 13] = [
     ("channel_data", channel_data),
     ("proxy", proxy),
 ];
+
+/// What a body sets up before it reads its input, and what it remembers to judge by: who counts what an input makes us
+/// allocate does not count this.
+#[cfg(feature = "counting")]
+pub(crate) use crate::counting::aside;
+
+/// As with `counting`, where nobody counts.
+#[cfg(not(feature = "counting"))]
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
 
 /// Reads an input as numbers; at its end everything is 0.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);

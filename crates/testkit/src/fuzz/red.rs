@@ -8,7 +8,7 @@ use media_core::tap::Flags;
 
 use crate::bed::{Bed, Client, FRAME};
 
-use super::Input;
+use super::{Input, aside};
 
 /// Packets of one call: more teach nothing new.
 const PACKETS_MAX: usize = 64;
@@ -105,9 +105,12 @@ fn talk(mut input: Input<'_>) {
     let (mut customer, mut agent) = (Client::new(1, Part::Customer), Client::new(2, Part::Agent));
     // The listener takes plain Opus, so every packet is cut to its primary block.
     agent.numbers.red = None;
-    let mut bed = Bed::default();
-    bed.bring_up(&mut customer);
-    bed.bring_up(&mut agent);
+    let mut bed = aside(|| {
+        let mut bed = Bed::default();
+        bed.bring_up(&mut customer);
+        bed.bring_up(&mut agent);
+        bed
+    });
     bed.plan(&[(customer.leg, Stance::Talk), (agent.leg, Stance::Talk)], Tap::On);
     bed.say(&mut agent, b"hello", &mut customer);
     let (first, kind) = (customer.index, customer.numbers.red.expect("it offers RED"));

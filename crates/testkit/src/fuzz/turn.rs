@@ -1,5 +1,5 @@
 //! The TURN core driven by bytes: clients allocate, bind, send, damage what they send and vanish in any order, while
-//! secrets change, legs end and time passes. Beside it, streams cut anywhere, and payload wrapped in place.
+//! secrets change, legs end and time passes.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -8,20 +8,19 @@ use std::sync::{Arc, Mutex};
 use ports::{Accepted, FromRelay, LegId, LegState, RelayPath, Via};
 use stun::{Class, LongTermKey, Message, NoRoom, Writer, attribute, channel, method};
 use turn_relay::core::credential::{LegNames, Secret, Secrets, mint};
-use turn_relay::core::framing::{Cut, Cutter, MESSAGE_BYTES_MAX, cut};
 use turn_relay::core::{
     At, Behaviour, Config, Core, Dialect, Edge, FRONT_BYTES, Flow, Gate, Limits, Listener, NonceKey, Outcome, Quota,
-    Relayed, Shards, TAIL_BYTES, Virtual,
+    Relayed, Shards, Stage as Dropped, TAIL_BYTES, Virtual,
 };
 
-use super::Input;
+use super::{Input, aside};
 
 /// Steps of one script: more teach nothing new and cost the fuzzer its speed.
 const STEPS_MAX: usize = 256;
 const REALM: &[u8] = b"helpline";
 /// Unix time at the beginning.
 const BEGIN_S: u64 = 1_800_000_000;
-const SHARDS: [&str; 3] = ["192.0.2.10:40000", "[2001:db8::10]:40000", "192.0.2.10:40001"];
+pub(super) const SHARDS: [&str; 3] = ["192.0.2.10:40000", "[2001:db8::10]:40000", "192.0.2.10:40001"];
 const CLIENTS: [&str; 4] = [
     "198.51.100.7:5000",
     "198.51.100.7:5001",
@@ -44,25 +43,94 @@ pub(super) const CALL: [u8; 32] = [
     0x18, 0, 7, 0x04, 0x02, 60, 0x28, 0,
 ];
 
-fn address(text: &str) -> SocketAddr {
+pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
+}
+
+/// What the core's numbers of peers mean.
+fn candidates() -> [SocketAddr; 3] {
+    SHARDS.map(address)
+}
+
+/// The relayed addresses that an Allocate was given (RFC 8489 §14.2), one or two.
+fn relayed_of(answer: &Message<'_>, transaction: &[u8]) -> Vec<SocketAddr> {
+    let mask: Vec<u8> = [&stun::MAGIC_COOKIE.to_be_bytes(), transaction].concat();
+    let clear = |bytes: &[u8]| -> Vec<u8> { bytes.iter().zip(&mask).map(|(byte, mask)| byte ^ mask).collect() };
+    let all = answer
+        .attributes()
+        .filter(|one| one.kind == attribute::XOR_RELAYED_ADDRESS);
+    let read = all.map(|one| {
+        let port = clear(&one.value[2..4]);
+        let port = u16::from_be_bytes([port[0], port[1]]);
+        let ip = clear(&one.value[4..]);
+        match <[u8; 4]>::try_from(&ip[..]) {
+            Ok(v4) => SocketAddr::from((v4, port)),
+            Err(_) => SocketAddr::from((<[u8; 16]>::try_from(&ip[..]).expect("4 or 16 bytes"), port)),
+        }
+    });
+    read.collect()
+}
+
+/// Whoever has just asked, and how he may be answered.
+#[derive(Clone, Copy)]
+struct Asking {
+    flow: Flow,
+    leg: LegId,
+    /// Another port of his, if he has named one (RFC 5780 §7.5).
+    port: Option<u16>,
+    /// He wants to be answered from elsewhere (RFC 5780 §7.2).
+    elsewhere: bool,
+}
+
+impl Asking {
+    fn new(flow: Flow, leg: LegId, bytes: &[u8]) -> Asking {
+        let binding = Message::parse(bytes)
+            .ok()
+            .filter(|message| message.class() == Class::Request && message.method() == method::BINDING);
+        let binding = binding.as_ref();
+        let port = binding.and_then(|message| message.attribute(attribute::RESPONSE_PORT));
+        let change = binding.and_then(|message| message.number(attribute::CHANGE_REQUEST));
+        Asking {
+            flow,
+            leg,
+            port: port.and_then(|value| Some(u16::from_be_bytes([*value.first()?, *value.get(1)?]))),
+            // Two flags, of which either may be meant.
+            elsewhere: change.is_some_and(|change| change & 6 != 0),
+        }
+    }
+
+    /// Where a success goes, and where an error does.
+    fn back(&self, class: Class) -> SocketAddr {
+        match self.port.filter(|_| class == Class::Success) {
+            Some(port) => SocketAddr::new(self.flow.remote.ip(), port),
+            None => self.flow.remote,
+        }
+    }
 }
 
 /// What the core asked for, judged at once.
 struct Outside {
     /// Who may be answered: whoever has just asked.
-    asking: SocketAddr,
+    asking: Asking,
     reply: Option<Vec<u8>>,
-    path: Option<RelayPath>,
+    /// The last way that a packet went up by, and when.
+    path: Option<(RelayPath, At)>,
+    now: At,
     gone: HashSet<LegId>,
     state: u32,
 }
 
 impl Edge for Outside {
     fn reply(&mut self, flow: &Flow, bytes: &[u8]) {
-        assert_eq!(flow.remote.ip(), self.asking.ip(), "nobody else is answered");
         assert!(self.reply.is_none(), "one answer per request");
         let message = Message::parse(bytes).expect("an answer is well formed");
+        let asking = &self.asking;
+        assert_eq!(flow.remote, asking.back(message.class()), "nobody else is answered");
+        assert_eq!((flow.via, flow.connection), (asking.flow.via, asking.flow.connection));
+        assert!(
+            flow.local == asking.flow.local || asking.elsewhere,
+            "from where he asked"
+        );
         assert!(matches!(message.class(), Class::Success | Class::Error));
         assert!(message.class() == Class::Success || message.error_code().is_some());
         self.reply = Some(bytes.to_vec());
@@ -94,7 +162,10 @@ impl Shards for Outside {
         assert!(matches!(packet.payload, [0..=3 | 20..=63 | 128..=191, ..]) && packet.payload.len() <= 1_500);
         assert_eq!(packet.relayed.is_ipv6(), packet.peer.is_ipv6());
         assert!(packet.relayed.port() >= 49_152);
-        self.path = Some(packet.path);
+        assert_eq!(packet.leg, self.asking.leg, "for the leg of his credential");
+        assert_eq!(packet.path.via, self.asking.flow.via);
+        assert_eq!(packet.peer, candidates()[usize::from(packet.path.peer)]);
+        self.path = Some((packet.path, self.now));
         if packet.payload.len() % 7 == 6 {
             Accepted::Full
         } else {
@@ -149,6 +220,10 @@ struct Stage<'a> {
     clients: Vec<Client>,
     input: Input<'a>,
     secret: u8,
+    /// Whose each relayed address is, by the answers to Allocate.
+    holders: HashMap<SocketAddr, Flow>,
+    /// Packets that came out where they had to.
+    down: usize,
 }
 
 fn secret(id: u8) -> Secret {
@@ -209,32 +284,38 @@ fn stage(input: Input<'_>) -> Stage<'_> {
             transaction: 0,
         }
     };
+    let clients: Vec<_> = CLIENTS.iter().enumerate().map(client).collect();
     Stage {
         core: Core::<Virtual>::new(at, config, &shards).expect("a configuration that works"),
         outside: Outside {
-            asking: address(CLIENTS[0]),
+            asking: Asking::new(clients[0].flow, LegId(0), &[]),
             reply: None,
             path: None,
+            now: at,
             gone: HashSet::new(),
             state: 1,
         },
         at,
-        clients: CLIENTS.iter().enumerate().map(client).collect(),
+        clients,
         input,
         secret: 0,
+        holders: HashMap::new(),
+        down: 0,
     }
 }
 
 /// Runs a script.
 ///
 /// # Panics
-/// If somebody else is answered, a packet reaches what is no shard's, the tables disagree, or an end leaves something.
+/// If somebody else is answered, or at another port than he asked from or named; a packet reaches what is no shard's,
+/// comes out anywhere but at the flow of the allocation that its way names, or comes out by a way that is none; the
+/// tables disagree; or an end leaves something.
 pub fn turn(data: &[u8]) {
-    let mut stage = stage(Input(data));
+    let mut stage = aside(|| stage(Input(data)));
     for _ in 0..STEPS_MAX {
         let Some(step) = stage.input.next() else { break };
         stage.step(step);
-        stage.judge();
+        aside(|| stage.judge());
     }
     for _ in 0..25 {
         stage.pass(200_000_000_000);
@@ -272,7 +353,10 @@ impl Stage<'_> {
             9 => {
                 let bytes = self.clients[who].write(Class::Request, method::BINDING, false, |_| Ok(()));
                 let flags = self.input.byte();
-                let request = [&bytes[..], &[0, 3, 0, 4, 0, 0, 0, flags]].concat();
+                let mut request = [&bytes[..], &[0, 3, 0, 4, 0, 0, 0, flags]].concat();
+                if flags & 0x80 != 0 {
+                    request.extend_from_slice(&[0, 0x27, 0, 4, self.input.byte(), self.input.byte(), 0, 0]);
+                }
                 self.hand(who, &counted(request));
             }
             10 => self.operate(who),
@@ -286,8 +370,8 @@ impl Stage<'_> {
 
     fn hand(&mut self, who: usize, bytes: &[u8]) {
         let flow = self.clients[who].flow;
-        self.outside.asking = flow.remote;
-        self.outside.reply = None;
+        self.outside.asking = Asking::new(flow, LegId(who as u128 / 2), bytes);
+        (self.outside.reply, self.outside.now) = (None, self.at);
         let before = self.core.footprint();
         let outcome = self.core.client(self.at, flow, bytes, &mut self.outside);
         let reply = self.outside.reply.take();
@@ -295,8 +379,21 @@ impl Stage<'_> {
             Outcome::Answered | Outcome::Refused(_) => assert!(reply.is_some()),
             Outcome::Dropped(_) | Outcome::Relayed => assert!(reply.is_none()),
         }
+        if outcome == Outcome::Relayed {
+            let (path, _) = self.outside.path.expect("it was delivered");
+            assert_eq!(
+                self.holder(path.slot, path.generation),
+                Some(flow),
+                "the way back to who sent"
+            );
+        }
         let Some(reply) = reply else { return };
         let message = Message::parse(&reply).expect("judged before");
+        if (message.class(), message.method()) == (Class::Success, method::ALLOCATE) {
+            let relayed = relayed_of(&message, &reply[8..20]);
+            assert!(!relayed.is_empty());
+            self.holders.extend(relayed.into_iter().map(|address| (address, flow)));
+        }
         if message.error_code().is_some() {
             // 437 for a leg that is gone frees what was left of it.
             assert!(
@@ -376,22 +473,50 @@ impl Stage<'_> {
         self.hand(who, &bytes);
     }
 
+    /// Whose the living allocation in this place is: by its relayed address, which its client was told.
+    fn holder(&self, slot: u32, generation: u32) -> Option<Flow> {
+        let name = format!("0-{slot}-{generation}");
+        let (views, _) = self.core.list(self.at, 0, u32::MAX);
+        let view = views.iter().find(|view| view.id == name)?;
+        let flow = self.holders.get(view.relayed.first().expect("it has an address"));
+        Some(*flow.expect("an allocation was made by an Allocate"))
+    }
+
     /// What a shard answers; the way may be an old one, or one that never was.
     fn down(&mut self) {
-        let Some(mut path) = self.outside.path else { return };
+        let Some((mut path, gone_up)) = self.outside.path else {
+            return;
+        };
         let (wrong, len) = (self.input.byte(), usize::from(self.input.byte()) + 1);
         match wrong {
             1 => path.generation ^= 1,
             2 => path.slot ^= u32::from(self.input.byte()),
             3 => path.peer = self.input.byte(),
+            4 => path.generation = path.generation.wrapping_add(u32::from(self.input.byte())),
+            5 => path.worker ^= u16::from(self.input.byte()),
             _ => {}
         }
         let mut frame = vec![0xEE; FRONT_BYTES + len + TAIL_BYTES];
         frame[FRONT_BYTES..FRONT_BYTES + len].fill(0x55);
-        let Ok(wrapped) = self.core.from_shard(self.at, path, &mut frame, len) else {
+        let wrapped = self.core.from_shard(self.at, path, &mut frame, len);
+        let peer = candidates().get(usize::from(path.peer)).copied();
+        let holder = self.holder(path.slot, path.generation).filter(|_| path.worker == 0);
+        let (Some(holder), Some(peer)) = (holder, peer) else {
+            assert_eq!(wrapped, Err(Dropped::Gone), "no such way: {path:?}");
             return;
         };
-        assert!(self.core.holds(&wrapped.flow), "only to who has an allocation");
+        let wrapped = match wrapped {
+            Ok(wrapped) => wrapped,
+            Err(stage) => {
+                // What was permitted may have run out, or another peer never was.
+                assert_eq!(stage, Dropped::Permission);
+                let same = self.outside.path == Some((path, gone_up));
+                assert!(!same || gone_up != self.at, "a moment ago it went up there");
+                return;
+            }
+        };
+        assert_eq!(wrapped.flow, holder, "it comes out where the allocation's client is");
+        self.down += 1;
         let bytes = &frame[wrapped.range];
         let wrapping = bytes.len().is_multiple_of(4) && !len.is_multiple_of(4);
         let padding = if wrapping { len.next_multiple_of(4) - len } else { 0 };
@@ -403,6 +528,7 @@ impl Stage<'_> {
             Some((_, payload)) => payload,
             None => {
                 let message = Message::parse(bytes).expect("a Data indication is well formed");
+                assert_eq!(message.xor_address(attribute::XOR_PEER_ADDRESS), Some(peer));
                 message.attribute(attribute::DATA).expect("it has data")
             }
         };
@@ -486,83 +612,6 @@ fn counted(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
-/// A stream: its first byte says into which pieces the rest falls; cut in pieces or at once it is the same messages.
-///
-/// # Panics
-/// If something does not hold.
-pub fn turn_stream(data: &[u8]) {
-    let Some((&piece, stream)) = data.split_first() else {
-        return;
-    };
-    let mut at_once = Vec::new();
-    let mut rest = stream;
-    let broken = loop {
-        match cut(rest) {
-            Cut::Message { len, taken } => {
-                assert!(len <= taken && taken <= rest.len() && taken <= MESSAGE_BYTES_MAX && taken - len < 4);
-                at_once.push(rest[..len].to_vec());
-                rest = &rest[taken..];
-            }
-            Cut::More(needed) => {
-                assert!(needed > rest.len() && needed <= MESSAGE_BYTES_MAX);
-                break false;
-            }
-            Cut::Broken => break true,
-        }
-    };
-    let mut cutter = Cutter::default();
-    let mut pieces = Vec::new();
-    let mut fed = stream;
-    let mut broke = false;
-    while !fed.is_empty() && !broke {
-        let room = cutter.room();
-        let n = (usize::from(piece) * 5 + 1).min(fed.len()).min(room.len());
-        assert!(n > 0, "there is room for the rest of any message");
-        room[..n].copy_from_slice(&fed[..n]);
-        fed = &fed[n..];
-        cutter.filled(n);
-        loop {
-            match cutter.next() {
-                Ok(Some(message)) => pieces.push(message.to_vec()),
-                Ok(None) => break,
-                Err(_) => {
-                    broke = true;
-                    break;
-                }
-            }
-        }
-    }
-    assert_eq!((pieces, broke), (at_once, broken));
-}
-
-/// Bytes as ChannelData, and as a payload in both wrappings.
-///
-/// # Panics
-/// If something does not hold.
-pub fn channel_data(data: &[u8]) {
-    if let Some((number, payload)) = channel::parse(data) {
-        assert!(channel::NUMBERS.contains(&number) && payload.len() + 4 <= data.len());
-    }
-    let len = data.len().min(2_000);
-    let payload = channel::FRONT_BYTES..channel::FRONT_BYTES + len;
-    for padded in [false, true] {
-        let mut frame = vec![0xEE; channel::FRONT_BYTES + len + channel::TAIL_BYTES];
-        frame[payload.clone()].copy_from_slice(&data[..len]);
-        let range = channel::wrap(&mut frame, payload.clone(), 0x4ABC, padded).expect("room");
-        assert_eq!(channel::parse(&frame[range.clone()]), Some((0x4ABC, &data[..len])));
-        assert_eq!(range.len(), 4 + if padded { len.next_multiple_of(4) } else { len });
-        assert!(frame[payload.end..range.end].iter().all(|&byte| byte == 0));
-    }
-    for peer in [SHARDS[0], SHARDS[1]] {
-        let mut frame = vec![0xEE; channel::FRONT_BYTES + len + channel::TAIL_BYTES];
-        frame[payload.clone()].copy_from_slice(&data[..len]);
-        let range = channel::wrap_data(&mut frame, payload.clone(), address(peer), [3; 12]).expect("room");
-        let message = Message::parse(&frame[range]).expect("well formed");
-        assert_eq!(message.attribute(attribute::DATA), Some(&data[..len]));
-        assert_eq!(message.xor_address(attribute::XOR_PEER_ADDRESS), Some(address(peer)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -578,6 +627,7 @@ mod tests {
         let counters = stage.core.counters();
         assert_eq!((counters.allocated, counters.allocations), (1, [[0; 3]; 3]));
         assert_eq!((counters.up[0].packets, counters.down[0].packets), (2, 2));
+        assert_eq!(stage.down, 2);
         assert_eq!(counters.errors.iter().sum::<u64>(), 1, "the challenge");
     }
 }
