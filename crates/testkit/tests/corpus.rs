@@ -17,6 +17,10 @@ const FILE_BYTES_MAX: usize = 32 * 1_024;
 /// How many times as many changed inputs a long run has (`HELPLINE_TEST_SIZE=long`).
 const TIMES_LONG: usize = 20;
 
+/// Long scripts of a target, and short ones of which each is made: about as many steps as a body takes.
+const SCRIPTS: usize = 1_000;
+const SCRIPTS_IN_A_ROW: usize = 24;
+
 /// Most bytes that one input may make us allocate at once: what anybody can send must not cost memory. The tables of a
 /// relay or a shard, which a body sets up before it reads its input, are not the input's doing, and the bodies leave them
 /// out of the count.
@@ -85,19 +89,67 @@ fn what_an_input_makes_us_allocate_is_seen() {
     assert_eq!(largest(set_up, &[]), 7, "what is set up is left out, and no more");
 }
 
-/// A poor man's fuzzer, so that a body that always fails or never looks is found without one.
-#[test]
-fn the_corpus_with_little_changes_breaks_nothing() {
+/// Chance below a limit, by the seed of this run.
+fn chance() -> impl FnMut(usize) -> usize {
     // An xorshift never leaves 0.
     let mut state = seed().max(1);
-    let mut draw = |below: usize| {
+    move |below| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state >> 16) as usize % below.max(1)
-    };
+    }
+}
+
+/// How many times as many inputs as before a commit.
+fn times() -> usize {
     let long = std::env::var("HELPLINE_TEST_SIZE").is_ok_and(|size| size == "long");
-    let times = if long { TIMES_LONG } else { 1 };
+    if long { TIMES_LONG } else { 1 }
+}
+
+/// One to four bytes put in, left out or replaced, or the end cut off.
+fn change(bytes: &mut Vec<u8>, draw: &mut impl FnMut(usize) -> usize) {
+    for _ in 0..=draw(4) {
+        let at = draw(bytes.len());
+        match draw(4) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at.min(bytes.len()), draw(256) as u8),
+            _ if at < bytes.len() => bytes[at] = draw(256) as u8,
+            _ => bytes.push(draw(256) as u8),
+        }
+    }
+}
+
+/// One short script reaches no state that many in a row do.
+#[test]
+fn scripts_in_a_row_with_little_changes_break_nothing() {
+    let mut draw = chance();
+    for (target, body) in TARGETS.iter().filter(|(target, _)| ["script", "turn"].contains(target)) {
+        let inputs = inputs(target);
+        for _ in 0..times() * SCRIPTS {
+            let mut bytes = Vec::new();
+            for _ in 0..SCRIPTS_IN_A_ROW {
+                let mut part = inputs[draw(inputs.len())].1.clone();
+                if draw(3) > 0 {
+                    change(&mut part, &mut draw);
+                }
+                bytes.extend(part);
+                bytes.push(draw(256) as u8);
+            }
+            let largest = largest(*body, &bytes);
+            assert!(
+                largest <= ALLOCATION_BYTES_MAX,
+                "{target}: {largest} bytes at once, by {bytes:?}"
+            );
+        }
+    }
+}
+
+/// A poor man's fuzzer, so that a body that always fails or never looks is found without one.
+#[test]
+fn the_corpus_with_little_changes_breaks_nothing() {
+    let mut draw = chance();
+    let times = times();
     for (target, body) in TARGETS {
         let inputs = inputs(target);
         let mut most = 0;
@@ -105,15 +157,7 @@ fn the_corpus_with_little_changes_breaks_nothing() {
         let rounds = times * if target == "dtls" { 100 } else { 20_000 };
         for round in 0..rounds {
             let mut bytes = inputs[round % inputs.len()].1.clone();
-            for _ in 0..=draw(4) {
-                let at = draw(bytes.len());
-                match draw(4) {
-                    0 => bytes.truncate(at),
-                    1 => bytes.insert(at.min(bytes.len()), draw(256) as u8),
-                    _ if at < bytes.len() => bytes[at] = draw(256) as u8,
-                    _ => bytes.push(draw(256) as u8),
-                }
-            }
+            change(&mut bytes, &mut draw);
             let largest = largest(body, &bytes);
             assert!(
                 largest <= ALLOCATION_BYTES_MAX,

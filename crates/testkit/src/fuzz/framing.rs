@@ -3,7 +3,7 @@
 use stun::{Message, attribute, channel};
 use turn_relay::core::framing::{Cut, Cutter, MESSAGE_BYTES_MAX, cut};
 
-use super::turn::{SHARDS, address};
+use super::outside::{SHARDS, address};
 
 /// A stream: its first byte says into which pieces the rest falls; cut in pieces or at once it is the same messages.
 ///

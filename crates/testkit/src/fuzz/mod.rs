@@ -7,6 +7,7 @@
 mod dtls;
 mod framing;
 mod message;
+mod outside;
 mod parsers;
 mod proxy;
 mod red;
