@@ -152,11 +152,15 @@ impl Witness {
 
     /// Forgets what has ended.
     pub(super) fn bury(&mut self, ended: impl Iterator<Item = Ended>) {
+        let before = self.transports.len();
         for ended in ended {
             self.transports.remove(&ended.transport);
         }
         for gone in std::mem::take(&mut self.gone) {
             self.transports.retain(|_, known| known.place != gone);
+        }
+        if self.transports.len() == before {
+            return;
         }
         self.owners.retain(|_, owner| self.transports.contains_key(owner));
         self.ufrags.retain(|_, owner| self.transports.contains_key(owner));
