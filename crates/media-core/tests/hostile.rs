@@ -1,7 +1,7 @@
 //! A million mangled datagrams into a shard that carries a call: no panic, every one counted once, the call whole.
 //!
-//! The good ones come from the kept fuzz corpus; they are changed by a small generator with a fixed seed, so a failure
-//! can be had again. Forged senders are strangers, other legs and the talkers themselves, the last within their rates:
+//! The good ones come from the kept fuzz corpus; they are changed by a small generator, whose seed is another one in every
+//! run and printed, so a failure can be had again (`HELPLINE_SEED`). Forged senders are strangers, other legs and the talkers themselves, the last within their rates:
 //! above these, a forger starves whom he imitates, which no receiver can prevent.
 
 use std::fs;
@@ -124,7 +124,8 @@ fn a_million_hostile_datagrams_are_each_counted_once_and_cost_a_call_nothing() {
         bed.bring_up(client);
     }
     bed.plan(&[(customer.leg, Stance::Talk), (agent.leg, Stance::Talk)], Tap::On);
-    let mut chance = Chance(0x0BAD_5EED_0BAD_5EED);
+    // An xorshift never leaves 0.
+    let mut chance = Chance(testkit::properties::seed().max(1));
     let talkers = [customer.address, agent.address];
     let legs = [customer.leg, agent.leg, bystander.leg, joining.leg];
     for turn in 0..TURNS {

@@ -16,6 +16,7 @@ mod legs;
 mod life;
 mod limits;
 mod line;
+mod live_repair;
 mod locals;
 mod microphone;
 mod nonces;
