@@ -54,9 +54,10 @@ impl Step {
         self.window.delivered as f64 / self.seconds as f64
     }
 
-    /// Whether the shard carried it.
+    /// Whether the shard carried it: nearly everything, and nothing twice.
     pub(crate) fn is_carried(&self) -> bool {
-        self.busy() <= BUSY_MAX && self.window.delivered_ratio() >= DELIVERED_MIN
+        let window = &self.window;
+        self.busy() <= BUSY_MAX && window.delivered_ratio() >= DELIVERED_MIN && window.duplicates == 0
     }
 }
 

@@ -9,6 +9,7 @@
 //! wrong with one leg ends that leg and nothing else.
 
 mod harbour;
+mod heard;
 mod line;
 mod reading;
 mod sending;
@@ -248,8 +249,16 @@ impl<L: Leg> Generator<L> {
         self.window = Window::new()?;
         self.fallen = Faults::default();
         self.span = self.span % u8::MAX + 1;
+        let firsts: Vec<u32> = self
+            .lines
+            .iter()
+            .map(|line| line.as_ref().map_or(0, |line| line.next_number()))
+            .collect();
+        // One more at each end.
+        let packets = (time.as_nanos() / self.frames.time.as_nanos().max(1)) as usize + 2;
         for line in self.lines.iter_mut().flatten() {
-            line.begin();
+            let speaker = line.seat.hears.and_then(|speaker| firsts.get(speaker as usize));
+            line.begin(speaker.copied().unwrap_or_default(), packets);
         }
         let begin = clock::now();
         self.counted = Some(Counted {

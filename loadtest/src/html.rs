@@ -11,6 +11,10 @@ const STYLE: &str = include_str!("report.css");
 /// Figures that explain themselves badly, in words.
 const WORDS: &[(&str, &str)] = &[
     (
+        "duplicates",
+        "packets that a leg got more than once; none of them counts as delivered",
+    ),
+    (
         "cpu_us_per_packet",
         "time of the shard threads per delivered packet, user and system",
     ),

@@ -27,6 +27,7 @@ fn everybody_who_joins_hears_something_and_no_bystander_loses_a_packet() {
     let heard = figures["bystanders"]["expected"].as_u64().expect("a number");
     assert!((500..=620).contains(&heard), "{figures}");
     assert_eq!(figures["bystanders"]["lost_packets"], 0, "{figures}");
+    assert_eq!(figures["bystanders"]["duplicates"], 0, "{figures}");
     assert!(figures["join_to_sound_us"]["p50"].as_u64() > Some(0), "{figures}");
 }
 
@@ -49,6 +50,7 @@ fn seven_listeners_hear_what_one_says() {
     let steps = figures["steps"].as_array().expect("steps");
     for (step, rooms) in steps.iter().zip([1.0, 2.0]) {
         assert_eq!(step["delivered_ratio"], 1.0, "{figures}");
+        assert_eq!(step["duplicates"], 0, "{figures}");
         let rate = step["packets_per_second"].as_f64().expect("a number");
         let expected = rooms * 7.0 * 50.0;
         assert!((rate / expected - 1.0).abs() < 0.1, "{rate} of {expected}: {figures}");
@@ -69,6 +71,7 @@ fn the_same_calls_are_recorded_and_paused_by_turns() {
     assert!(recorded >= 180, "{figures}");
     for way in ["plain", "recorded"] {
         assert!(round[way]["delivered_ratio"].as_f64() > Some(0.9), "{figures}");
+        assert_eq!(round[way]["duplicates"], 0, "{figures}");
     }
     assert!(
         figures["shard_more"].is_number() && figures["process_more"].is_number(),

@@ -25,6 +25,7 @@ fn every_datagram_comes_back_whatever_the_way() {
         let rounds = figures["each_round"].as_array().expect("rounds");
         assert_eq!(rounds.len(), 1, "the first one counts nowhere: {figures}");
         assert_eq!(rounds[0]["ours"]["delivered_ratio"], 1.0, "{way}: {figures}");
+        assert_eq!(rounds[0]["ours"]["duplicates"], 0, "{way}: {figures}");
         assert!(figures["cpu_us_per_datagram"].as_f64() > Some(0.0), "{way}: {figures}");
         assert_eq!(figures["coturn_cpu_us_per_datagram"], Value::Null, "{way}");
         assert_eq!(figures["way"], way);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use testkit::bad_line::{Flow, Verdict};
 
 use super::harbour::Berth;
+use super::heard::Heard;
 use super::turns::{self, Times};
 use super::window::{Last, Reading, Window};
 use crate::pace::{Frames, Pace};
@@ -87,9 +88,10 @@ pub(super) struct Line<L> {
     pub(super) timer: Option<Instant>,
     pub(super) up_since: Option<Instant>,
     pub(super) has_heard: bool,
-    /// Packets of the window.
+    /// Packets of the window; one that was heard twice is one.
     pub(super) sent: u64,
     pub(super) received: u64,
+    heard: Heard,
     /// See [`super::Ledger`].
     pub(super) spans: Vec<u8>,
     spurt: Spurt,
@@ -148,6 +150,7 @@ impl<L: Leg> Line<L> {
             has_heard: false,
             sent: 0,
             received: 0,
+            heard: Heard::default(),
             spans: Vec::new(),
             spurt: if pace.dtx {
                 Spurt::turns(pace.seed, flow)
@@ -160,9 +163,20 @@ impl<L: Leg> Line<L> {
         }
     }
 
-    /// A window begins.
-    pub(super) fn begin(&mut self) {
+    /// A window begins in which its speaker says about `packets` packets, the first of them `first`.
+    pub(super) fn begin(&mut self, first: u32, packets: usize) {
         (self.sent, self.received, self.last) = (0, 0, None);
+        self.heard.begin(first, packets);
+    }
+
+    /// The number of its next packet.
+    pub(super) fn next_number(&self) -> u32 {
+        self.spans.len() as u32
+    }
+
+    /// Whether packet `number` left in window `span`.
+    pub(super) fn sent_in(&self, span: u8, number: u32) -> bool {
+        self.spans.get(number as usize) == Some(&span)
     }
 
     /// How far it is.
@@ -236,6 +250,10 @@ impl<L: Leg> Line<L> {
 
     /// A packet that counts: when it left, and how it was read.
     pub(super) fn hear(&mut self, number: u32, sent_ns: u64, reading: Reading, window: &mut Window) {
+        if !self.heard.note(number) {
+            window.duplicates += 1;
+            return;
+        }
         self.received += 1;
         let this = Last {
             number,

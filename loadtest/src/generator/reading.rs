@@ -121,7 +121,10 @@ impl<L: Leg> Generator<L> {
             return;
         };
         let speaker = self.lines.get(label.leg as usize).and_then(Option::as_ref);
-        let left = speaker.and_then(|speaker| speaker.times.of(label.number));
+        let Some(speaker) = speaker.filter(|speaker| speaker.sent_in(self.span, label.number)) else {
+            return;
+        };
+        let left = speaker.times.of(label.number);
         let reading = Reading {
             at_ns: nanos(self.origin, arrived),
             unread_ns: unread.map(|unread| unread.as_nanos() as u64),

@@ -55,7 +55,7 @@ impl Leg for Plain {
 /// A sender, and what it sent.
 type Seen = (SocketAddr, Vec<u8>);
 
-/// Sends everything back to where it came from, and keeps it.
+/// Sends everything back to where it came from, so many times as it is told, and keeps it.
 struct Mirror {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -65,6 +65,11 @@ struct Mirror {
 
 impl Mirror {
     fn start() -> Mirror {
+        Mirror::answering(|_| 1)
+    }
+
+    /// `copies`: how often a datagram is sent back.
+    fn answering(copies: impl Fn(&[u8]) -> usize + Send + 'static) -> Mirror {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(LOOK)).unwrap();
         let address = socket.local_addr().unwrap();
@@ -77,7 +82,9 @@ impl Mirror {
                     continue;
                 };
                 kept.lock().unwrap().push((from, buffer[..len].to_vec()));
-                socket.send_to(&buffer[..len], from).unwrap();
+                for _ in 0..copies(&buffer[..len]) {
+                    socket.send_to(&buffer[..len], from).unwrap();
+                }
             }
         });
         Mirror {
@@ -188,6 +195,37 @@ fn a_window_counts_every_packet_once_with_the_kernels_stamp() {
     assert_eq!((window.expected, window.delivered), (window.sent, window.sent));
     assert_eq!(window.unread_us.len(), window.delivered);
     assert_eq!(window.late_us.len(), window.sent);
-    assert_eq!((window.effort.dropped, window.effort.refused), (0, 0));
+    assert_eq!(
+        (window.duplicates, window.effort.dropped, window.effort.refused),
+        (0, 0, 0)
+    );
     assert!(window.effort.turns > 0 && window.effort.on_core > Duration::ZERO);
+}
+
+#[test]
+fn a_packet_that_comes_twice_makes_up_for_none_that_is_lost() {
+    // Of every four packets one is lost, and another one comes twice: as many come as were sent.
+    let mirror = Mirror::answering(|packet| match label(packet) {
+        Some(label) if label.number % 4 == 1 => 0,
+        Some(label) if label.number % 4 == 3 => 2,
+        _ => 1,
+    });
+    let mut generator = generator(&mirror, 2, &[]);
+    generator.go_on(SETTLED + FRAMES_20_MS.time).unwrap();
+    let window = generator.measure(FRAMES_20_MS.time * 20).unwrap();
+    let sent = mirror.seen();
+    let labels = sent.iter().filter_map(|(_, packet)| label(packet));
+    let counted: Vec<u32> = labels
+        .filter(|label| label.span > 0)
+        .map(|label| label.number)
+        .collect();
+    let of = |kind: u32| counted.iter().filter(|number| **number % 4 == kind).count() as u64;
+    assert_eq!(window.expected, counted.len() as u64);
+    assert_eq!((window.delivered, window.duplicates), (window.expected - of(1), of(3)));
+    assert!(of(1) > 0 && of(3) > 0, "{counted:?}");
+    assert_eq!(
+        window.latency_us.len(),
+        window.delivered,
+        "a copy has no time of its own"
+    );
 }

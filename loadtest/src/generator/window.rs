@@ -25,8 +25,11 @@ pub(crate) struct Window {
     pub(crate) comfort: u64,
     /// Packets that ought to arrive: every sent one at each leg that is to hear it.
     pub(crate) expected: u64,
-    /// Of these, those that arrived.
+    /// Of these, those that arrived; a packet that a leg got twice arrived there once.
     pub(crate) delivered: u64,
+    /// Packets that a leg got once more. They count nowhere else: one that is lost and one that is doubled are no whole
+    /// window.
+    pub(crate) duplicates: u64,
     /// Times under way, us: until the kernel had the packet, or until it was read where the kernel does not say.
     pub(crate) latency_us: Histogram<u64>,
     /// The same until it was read in any case.
@@ -124,6 +127,7 @@ impl Window {
             comfort: 0,
             expected: 0,
             delivered: 0,
+            duplicates: 0,
             latency_us: histogram()?,
             gap_us: histogram()?,
             gap_sure_us: 0,
@@ -192,6 +196,7 @@ impl Window {
         self.comfort += other.comfort;
         self.expected += other.expected;
         self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
         self.gap_sure_us = self.gap_sure_us.max(other.gap_sure_us);
         self.latency_us.add(&other.latency_us).map_err(io::Error::other)?;
         self.gap_us.add(&other.gap_us).map_err(io::Error::other)?;

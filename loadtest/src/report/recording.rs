@@ -49,6 +49,7 @@ fn side(side: &Side) -> Value {
         "process_us_per_packet": round(side.process_us()),
         "recorded_packets": side.recorded,
         "delivered_ratio": side.window.delivered_ratio(),
+        "duplicates": side.window.duplicates,
         "latency_us": quantiles(&side.window.latency_us),
         "generator": generator(&side.window),
     })

@@ -50,6 +50,7 @@ async fn what_the_load_generator_sends_is_heard_and_recorded() {
     // Eight legs, 50 packets a second each, for two seconds.
     assert!((790.0..=810.0).contains(&number(&clean, "sent")), "{clean}");
     assert_eq!(number(&clean, "delivered_ratio"), 1.0, "{clean}");
+    assert_eq!(number(&clean, "duplicates"), 0.0, "{clean}");
     assert_eq!(number(&clean, "recordings.packets_expected"), number(&clean, "sent"));
     is_recorded(&clean, 4.0);
     assert!(number(&clean, "cpu_us_per_packet") > 0.0 && number(&clean, "floor_us_per_packet") > 0.0);
@@ -77,5 +78,10 @@ async fn what_the_load_generator_sends_is_heard_and_recorded() {
     // A change of address costs what was on its way, not more.
     assert!(number(&bad, "delivered_ratio") > 0.95, "{bad}");
     assert!(number(&bad, "hold.delivered_ratio_after") > 0.99, "{bad}");
+    assert_eq!(
+        number(&bad, "duplicates") + number(&bad, "hold.duplicates_after"),
+        0.0,
+        "{bad}"
+    );
     binary.stop().await;
 }
