@@ -258,7 +258,7 @@ impl<L: Leg> Generator<L> {
         let packets = (time.as_nanos() / self.frames.time.as_nanos().max(1)) as usize + 2;
         for line in self.lines.iter_mut().flatten() {
             let speaker = line.seat.hears.and_then(|speaker| firsts.get(speaker as usize));
-            line.begin(speaker.copied().unwrap_or_default(), packets);
+            line.begin(speaker.copied().unwrap_or_default(), packets, self.span);
         }
         let begin = clock::now();
         self.counted = Some(Counted {
@@ -300,17 +300,22 @@ impl<L: Leg> Generator<L> {
         }
     }
 
+    /// A leg that was there for the whole window, which began then.
+    fn whole(&self, number: u32, begin: Instant) -> Option<&Line<L>> {
+        let line = self.lines.get(number as usize)?.as_ref()?;
+        (line.up_since? <= begin).then_some(line)
+    }
+
     /// Adds up the legs that were there for the whole window, and whose speaker was.
     fn close(&self, begin: Instant, window: &mut Window) {
-        let whole = |number: u32| {
-            let line = self.lines.get(number as usize)?.as_ref()?;
-            (line.up_since? <= begin).then_some(line)
-        };
         for number in 0..self.lines.len() as u32 {
-            let Some(line) = whole(number) else { continue };
+            let Some(line) = self.whole(number, begin) else {
+                continue;
+            };
             window.sent += line.sent;
-            if let Some(speaker) = line.seat.hears.and_then(whole) {
+            if let Some(speaker) = line.seat.hears.and_then(|speaker| self.whole(speaker, begin)) {
                 window.listener(speaker.sent, line.received);
+                window.unheard(speaker.sent_between(line.unheard_from(), speaker.next_number()));
             }
         }
         window.close();

@@ -98,6 +98,10 @@ pub(super) struct Line<L> {
     flow: Option<Flow>,
     /// When the latest packet that keeps its order leaves.
     leaves: Instant,
+    /// Number of the window, and of the first packet that its speaker says in it.
+    span: u8,
+    first: u32,
+    /// The latest packet heard, of this window or of before.
     last: Option<Last>,
 }
 
@@ -159,13 +163,17 @@ impl<L: Leg> Line<L> {
             },
             flow: (!pace.profile.is_clean()).then(|| Flow::new(pace.profile, pace.seed, flow)),
             leaves: now,
+            span: 0,
+            first: 0,
             last: None,
         }
     }
 
-    /// A window begins in which its speaker says about `packets` packets, the first of them `first`.
-    pub(super) fn begin(&mut self, first: u32, packets: usize) {
-        (self.sent, self.received, self.last) = (0, 0, None);
+    /// Window `span` begins, in which its speaker says about `packets` packets, the first of them `first`. What it heard
+    /// last is kept: from then on it is waiting.
+    pub(super) fn begin(&mut self, first: u32, packets: usize, span: u8) {
+        (self.sent, self.received) = (0, 0);
+        (self.span, self.first) = (span, first);
         self.heard.begin(first, packets);
     }
 
@@ -177,6 +185,22 @@ impl<L: Leg> Line<L> {
     /// Whether packet `number` left in window `span`.
     pub(super) fn sent_in(&self, span: u8, number: u32) -> bool {
         self.spans.get(number as usize) == Some(&span)
+    }
+
+    /// Packets of the window that left, of those from number `from` on and before `to`.
+    pub(super) fn sent_between(&self, from: u32, to: u32) -> u64 {
+        let said = self.spans.get(from as usize..to as usize).unwrap_or_default();
+        said.iter().filter(|span| **span == self.span).count() as u64
+    }
+
+    /// The first of its speaker's packets of the window behind all that it has heard.
+    pub(super) fn unheard_from(&self) -> u32 {
+        self.last.map_or(self.first, |last| self.first.max(last.number + 1))
+    }
+
+    /// True until it has heard a packet of its speaker.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.last.is_none()
     }
 
     /// How far it is.
@@ -243,24 +267,26 @@ impl<L: Leg> Line<L> {
         Ok(said)
     }
 
-    /// Whether a packet with this label counts here in window `span`.
-    pub(super) fn wants(&self, label: Label, span: u8) -> bool {
-        label.span == span && self.seat.hears.is_none_or(|speaker| speaker == label.leg)
+    /// Whether it is to hear this leg.
+    pub(super) fn hears(&self, leg: u32) -> bool {
+        self.seat.hears.is_none_or(|speaker| speaker == leg)
     }
 
-    /// A packet that counts: when it left, and how it was read.
-    pub(super) fn hear(&mut self, number: u32, sent_ns: u64, reading: Reading, window: &mut Window) {
-        if !self.heard.note(number) {
-            window.duplicates += 1;
-            return;
-        }
-        self.received += 1;
+    /// A packet of its speaker: when it left, and how it was read. `window`: where it counts, `None` outside any.
+    pub(super) fn hear(&mut self, number: u32, sent_ns: u64, reading: Reading, window: Option<&mut Window>) {
         let this = Last {
             number,
             at_ns: reading.at_ns,
             sent_ns,
         };
-        window.arrived(self.last, this, reading);
+        if let Some(window) = window {
+            if !self.heard.note(number) {
+                window.duplicates += 1;
+                return;
+            }
+            self.received += 1;
+            window.arrived(self.last, this, reading);
+        }
         if self.last.is_none_or(|last| last.number < number) {
             self.last = Some(this);
         }

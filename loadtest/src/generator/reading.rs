@@ -9,6 +9,7 @@ use super::harbour::GATES;
 use super::line::{Leg, Way};
 use super::window::Reading;
 use super::{Generator, nanos};
+use crate::payload::Label;
 use crate::{clock, payload};
 
 impl<L: Leg> Generator<L> {
@@ -114,24 +115,38 @@ impl<L: Leg> Generator<L> {
             self.heard += 1;
             self.first_heard.push((number, arrived));
         }
-        if self.counted.is_none() {
-            return;
-        }
-        let Some(label) = payload::label(payload).filter(|label| line.wants(*label, self.span)) else {
+        let Some(label) = payload::label(payload).filter(|label| line.hears(label.leg)) else {
             return;
         };
-        let speaker = self.lines.get(label.leg as usize).and_then(Option::as_ref);
-        let Some(speaker) = speaker.filter(|speaker| speaker.sent_in(self.span, label.number)) else {
+        let Some(speaker) = self.lines.get(label.leg as usize).and_then(Option::as_ref) else {
             return;
         };
         let left = speaker.times.of(label.number);
+        let counted = self
+            .counted
+            .filter(|_| label.span == self.span && speaker.sent_in(self.span, label.number));
+        if let Some(counted) = counted {
+            let missed = self.missed_before(number, label, counted.begin);
+            self.window.unheard(missed);
+        }
         let reading = Reading {
             at_ns: nanos(self.origin, arrived),
             unread_ns: unread.map(|unread| unread.as_nanos() as u64),
             doubt_ns: doubt.as_nanos() as u64,
         };
         if let Some(line) = self.lines[number as usize].as_mut() {
-            line.hear(label.number, left.unwrap_or(label.sent_ns), reading, &mut self.window);
+            let window = counted.is_some().then_some(&mut self.window);
+            line.hear(label.number, left.unwrap_or(label.sent_ns), reading, window);
         }
+    }
+
+    /// Packets of the window that went by a listener before the first that he ever hears, which has this label. None if he
+    /// or the speaker came within the window, which began then.
+    fn missed_before(&self, listener: u32, label: Label, begin: Instant) -> u64 {
+        let deaf = self.whole(listener, begin).filter(|line| line.is_deaf());
+        let (Some(line), Some(speaker)) = (deaf, self.whole(label.leg, begin)) else {
+            return 0;
+        };
+        speaker.sent_between(line.unheard_from(), label.number)
     }
 }

@@ -202,6 +202,45 @@ fn a_window_counts_every_packet_once_with_the_kernels_stamp() {
     assert!(window.effort.turns > 0 && window.effort.on_core > Duration::ZERO);
 }
 
+/// The longest gap of a window of two legs' packets, of which `lost` are not sent back, and the longest run of those.
+fn longest_gap(lost: impl Fn(u32, u32) -> bool + Copy + Send + 'static) -> (u64, u64) {
+    let mirror = Mirror::answering(move |packet| {
+        let label = label(packet);
+        usize::from(label.is_none_or(|label| label.leg != 1 || !lost(label.number, u32::from(label.span))))
+    });
+    let mut generator = generator(&mirror, 2, &[]);
+    generator.go_on(SETTLED + FRAMES_20_MS.time * 2).unwrap();
+    let window = generator.measure(FRAMES_20_MS.time * 30).unwrap();
+    let seen = mirror.seen();
+    let counted = seen.iter().filter_map(|(_, packet)| label(packet));
+    let mut run = 0;
+    let mut longest = 0;
+    for label in counted.filter(|label| label.leg == 1 && label.span > 0) {
+        run = if lost(label.number, u32::from(label.span)) {
+            run + 1
+        } else {
+            0
+        };
+        longest = longest.max(run);
+    }
+    (window.gap_us.max(), longest * FRAMES_20_MS.time.as_micros() as u64)
+}
+
+#[test]
+fn who_hears_nothing_until_the_end_of_the_window_or_never_has_a_gap() {
+    // Three digits are what a histogram keeps.
+    let at_least = |(gap, run): (u64, u64)| assert!(run > 0 && gap * 1_001 >= run * 1_000, "{gap} of {run} us");
+    // From the tenth packet of a window on nothing comes any more.
+    let falls_silent = longest_gap(|number, span| span > 0 && number > 60);
+    at_least(falls_silent);
+    // He never hears one.
+    at_least(longest_gap(|_, _| true));
+    // The first that he hears is late in the window.
+    at_least(longest_gap(|number, _| number < 70));
+    // He heard somebody before, and then not before the window is half over.
+    at_least(longest_gap(|number, span| span > 0 && number < 70));
+}
+
 #[test]
 fn a_packet_that_comes_twice_makes_up_for_none_that_is_lost() {
     // Of every four packets one is lost, and another one comes twice: as many come as were sent.

@@ -165,6 +165,16 @@ impl Window {
         self.gap_sure_us = self.gap_sure_us.max(gap_ns.saturating_sub(reading.doubt_ns) / 1_000);
     }
 
+    /// So many packets that follow each other went by a listener without one that ended the silence within the window, or
+    /// before the first that he ever heard. It is a gap like one between two packets: a frame for each.
+    pub(crate) fn unheard(&mut self, packets: u64) {
+        if packets > 0 {
+            let gap_us = packets * FRAME.as_micros() as u64;
+            self.gap_us.saturating_record(gap_us);
+            self.gap_sure_us = self.gap_sure_us.max(gap_us);
+        }
+    }
+
     /// The generator sent this much after the time it had planned.
     pub(crate) fn late(&mut self, by: Duration) {
         self.late_us.saturating_record(by.as_micros() as u64);
