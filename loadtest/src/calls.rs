@@ -281,10 +281,9 @@ async fn step(
         speaking.move_all(run.time / 2)?;
     }
     let relay = server.relay()?;
-    let (before, relay_before) = (Used::now(server.pid, shards)?, system::thread_cpu(server.pid, &relay)?);
-    let window = speaking.measure(run.time).await?;
-    let used = Used::now(server.pid, shards)?.since(before);
-    let relay = system::thread_cpu(server.pid, &relay)?.since(relay_before);
+    let look = || Ok((Used::now(server.pid, shards)?, system::thread_cpu(server.pid, &relay)?));
+    let (window, [before, after]) = speaking.measure_beside(run.time, look).await?;
+    let (used, relay) = (after.0.since(before.0), after.1.since(before.1));
     reached.steps.push(Step {
         asked: pairs,
         pairs: reached.calls.len() as u32,

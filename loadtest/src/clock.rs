@@ -22,6 +22,12 @@ pub(crate) fn stamp() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The same as a number: since the machine was started.
+pub(crate) fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec as u32)
+}
+
 /// Time that the calling thread has been on a core.
 pub(crate) fn on_core() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);

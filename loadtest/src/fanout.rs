@@ -18,7 +18,7 @@ use crate::road::Road;
 use crate::sampler::{Sample, Sampler};
 use crate::server::Used;
 use crate::speaking::{Guest, Rank, Speaking};
-use crate::{Fault, WARM, clock, report, system};
+use crate::{Fault, WARM, report, system};
 
 /// Time between two looks at the media process.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -38,15 +38,19 @@ pub(crate) struct Step {
     pub(crate) rooms: u32,
     pub(crate) window: Window,
     pub(crate) used: Used,
-    /// Time between the two looks at the processor, s.
-    pub(crate) took_s: f64,
     pub(crate) seconds: u64,
 }
 
 impl Step {
     /// Share of a core that the shard used.
     pub(crate) fn busy(&self) -> f64 {
-        self.used.shards.run_ns as f64 / 1e9 / self.took_s
+        self.used.busy()
+    }
+
+    /// Time of the shard's thread by forwarded packet, us.
+    pub(crate) fn us(&self) -> f64 {
+        let us = self.used.shards.run_ns as f64 / 1_000.0;
+        self.window.per_delivered(us, self.used.at)
     }
 
     /// Packets forwarded per second.
@@ -112,14 +116,13 @@ async fn measure(options: &Fanout, core: usize) -> Result<Measured, Fault> {
         }
         seated = rooms;
         tokio::time::sleep(WARM).await;
-        let (before, begin) = (Used::now(pid, &shards)?, clock::now());
-        let window = speaking.measure(options.span.time()).await?;
-        let used = Used::now(pid, &shards)?.since(before);
+        let look = || Used::now(pid, &shards);
+        let (window, [before, after]) = speaking.measure_beside(options.span.time(), look).await?;
+        let used = after.since(before);
         let step = Step {
             rooms,
             window,
             used,
-            took_s: clock::now().duration_since(begin).as_secs_f64(),
             seconds: options.span.seconds,
         };
         let (rate, busy) = (step.rate(), step.busy() * 100.0);

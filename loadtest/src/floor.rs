@@ -15,7 +15,7 @@ use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
 
 use crate::generator::{Generator, Leg, Seat, Window};
 use crate::pace::Pace;
-use crate::{WARM, system};
+use crate::{WARM, clock, system};
 
 /// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
 const SEAL_BYTES: usize = 20 + 16;
@@ -193,10 +193,10 @@ pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace) -> io::Result<Floo
     generator.go_on(WARM)?;
     let process = std::process::id();
     let threads = system::threads(process, THREAD)?;
-    let before = system::thread_cpu(process, &threads)?;
-    let window = generator.measure(time)?;
-    let used = system::thread_cpu(process, &threads)?.since(before);
-    let per_packet = |us: f64| us / window.delivered.max(1) as f64;
+    let look = || Ok((clock::now(), system::thread_cpu(process, &threads)?));
+    let (window, [before, after]) = generator.measure_beside(time, look)?;
+    let (took, used) = (after.0.duration_since(before.0), after.1.since(before.1));
+    let per_packet = |us: f64| window.per_delivered(us, took);
     Ok(Floor {
         us_per_packet: per_packet(used.run_ns as f64 / 1_000.0),
         user_us_per_packet: per_packet(used.user_us as f64),

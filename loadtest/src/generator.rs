@@ -269,6 +269,17 @@ impl<L: Leg> Generator<L> {
         Ok(())
     }
 
+    /// What is left of the time that is measured.
+    pub(crate) fn left(&self) -> Duration {
+        let end = self.counted.map(|counted| counted.end);
+        end.map_or(Duration::ZERO, |end| end.saturating_duration_since(clock::now()))
+    }
+
+    /// True once the time that is measured has come to its end; packets may still be under way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
     /// The window, once its time is over and what was under way has had its moment to arrive.
     pub(crate) fn closed(&mut self) -> io::Result<Option<Window>> {
         let Some(counted) = self.counted else {
@@ -280,6 +291,7 @@ impl<L: Leg> Generator<L> {
         }
         self.counted = None;
         let mut window = std::mem::replace(&mut self.window, Window::new()?);
+        window.time = counted.end.duration_since(counted.begin);
         window.effort.granted = self.granted;
         window.effort.on_core = clock::on_core().saturating_sub(counted.on_core);
         window.effort.passed = now.duration_since(counted.begin);
@@ -290,11 +302,25 @@ impl<L: Leg> Generator<L> {
 
     /// Runs for `time` and a moment longer, and counts.
     pub(crate) fn measure(&mut self, time: Duration) -> io::Result<Window> {
+        self.measure_beside(time, || Ok(())).map(|(window, _)| window)
+    }
+
+    /// The same; what `look` sees at the begin of the window and at its end, before the moment in which the last packets
+    /// arrive: what was used in that one belongs to packets that count nowhere.
+    pub(crate) fn measure_beside<T>(
+        &mut self,
+        time: Duration,
+        mut look: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<(Window, [T; 2])> {
+        let before = look()?;
         self.open(time)?;
-        self.go_on(time + DRAIN)?;
+        while !self.is_over() {
+            self.go_on(self.left())?;
+        }
+        let after = look()?;
         loop {
             if let Some(window) = self.closed()? {
-                return Ok(window);
+                return Ok((window, [before, after]));
             }
             self.go_on(TURN)?;
         }

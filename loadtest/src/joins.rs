@@ -59,8 +59,19 @@ pub(crate) struct Measured {
     pub(crate) busy: Window,
     pub(crate) used_quiet: Used,
     pub(crate) used_busy: Used,
+    /// From the first offer until the last one who joined hears something.
+    pub(crate) used_joining: Used,
     pub(crate) samples: Vec<Sample>,
     pub(crate) is_storm: bool,
+}
+
+impl Measured {
+    /// What the process used for the joins, us: all of it meanwhile, less what the calls that were on take in that time.
+    pub(crate) fn joins_us(&self) -> f64 {
+        let (quiet, all) = (&self.used_quiet, &self.used_joining);
+        let share = all.at.as_secs_f64() / quiet.at.as_secs_f64().max(f64::EPSILON);
+        (all.process_us as f64 - quiet.process_us as f64 * share).max(0.0)
+    }
 }
 
 /// Everything a join needs.
@@ -104,12 +115,15 @@ async fn measure(options: &Joins, core: usize) -> Result<Measured, Fault> {
     tokio::time::sleep(WARM).await;
 
     let sampler = Sampler::start(pid, shards.clone(), SAMPLE);
-    let before = Used::now(pid, &shards)?;
-    let quiet = watched.measure(options.span.time()).await?;
-    let between = Used::now(pid, &shards)?;
-    let (busy, joined) = tokio::join!(watched.measure(options.span.time()), storm_or_stream(options, &crowd));
-    let after = Used::now(pid, &shards)?;
-    let (joined, busy) = (joined?, busy?);
+    let (time, look) = (options.span.time(), || Used::now(pid, &shards));
+    let (quiet, [quiet_from, quiet_to]) = watched.measure_beside(time, look).await?;
+    let before = look()?;
+    let joining = async {
+        let joined = storm_or_stream(options, &crowd).await?;
+        Ok::<_, Fault>((joined, look()?.since(before)))
+    };
+    let (busy, joined) = tokio::join!(watched.measure_beside(time, look), joining);
+    let ((busy, [busy_from, busy_to]), (joined, used_joining)) = (busy?, joined?);
     let samples = sampler.samples();
     drop(sampler);
     calls::stop(watched)?;
@@ -125,8 +139,9 @@ async fn measure(options: &Joins, core: usize) -> Result<Measured, Fault> {
         took_s: joined.took_s,
         quiet,
         busy,
-        used_quiet: between.since(before),
-        used_busy: after.since(between),
+        used_quiet: quiet_to.since(quiet_from),
+        used_busy: busy_to.since(busy_from),
+        used_joining,
         samples,
         is_storm: options.storm.is_some(),
     })

@@ -33,7 +33,7 @@ pub(crate) struct Side {
 
 impl Side {
     fn us(&self, us: f64) -> f64 {
-        us / self.window.delivered.max(1) as f64
+        self.window.per_delivered(us, self.used.at)
     }
 
     /// The shard's thread, us per forwarded packet.
@@ -136,9 +136,10 @@ async fn side(media: &Media, speaking: &Speaking, options: &Recording, on: bool)
         rest(media).await?;
     }
     let (pid, shards) = (media.pid(), media.shards()?);
-    let (taken, before) = (media.recorded().await?, Used::now(pid, &shards)?);
-    let window = speaking.measure(options.span.time()).await?;
-    let used = Used::now(pid, &shards)?.since(before);
+    let taken = media.recorded().await?;
+    let look = || Used::now(pid, &shards);
+    let (window, [before, after]) = speaking.measure_beside(options.span.time(), look).await?;
+    let used = after.since(before);
     let recorded = media.recorded().await? - taken;
     Ok(Side { window, used, recorded })
 }

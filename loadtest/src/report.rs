@@ -103,7 +103,7 @@ pub(crate) fn floor(pairs: u32, seconds: u64, floor: &Floor) -> Report {
 /// One load beside its floor.
 fn step(step: &Step) -> Value {
     let window = &step.window;
-    let per_packet = |us: f64| us / window.delivered.max(1) as f64;
+    let per_packet = |us: f64| window.per_delivered(us, step.used.at);
     let cpu = cpu_us(step);
     let pairs = u64::from(step.pairs);
     let mut figures = json!({
@@ -121,7 +121,7 @@ fn step(step: &Step) -> Value {
         "relay_us_per_packet": round(per_packet(step.relay.run_ns as f64 / 1_000.0)),
         "process_cpu_us_per_packet": round(per_packet(step.used.process_us as f64)),
         "recorder_us_per_packet": round(per_packet(step.used.recorder.run_ns as f64 / 1_000.0)),
-        "shards_busy": round(step.used.shards.run_ns as f64 / 1e9 / step.seconds as f64),
+        "shards_busy": round(step.used.busy()),
         "rss_per_leg_bytes": step.grown_bytes.saturating_sub(step.buffers_bytes) / (pairs * 2),
         "rss_per_call_bytes": step.grown_bytes / pairs,
         "latency_us": quantiles(&window.latency_us),
@@ -160,7 +160,8 @@ fn added(us: &Histogram<u64>, floor: &Histogram<u64>, quantile: f64) -> i64 {
 }
 
 fn cpu_us(step: &Step) -> f64 {
-    step.used.shards.run_ns as f64 / 1_000.0 / step.window.delivered.max(1) as f64
+    let us = step.used.shards.run_ns as f64 / 1_000.0;
+    step.window.per_delivered(us, step.used.at)
 }
 
 /// The calls beside the floor of the same run. The last step's figures stand at the top.
@@ -233,7 +234,7 @@ fn call_charts(measured: &calls::Measured) -> Vec<Chart> {
             .filter_map(|step| Some((f64::from(step.pairs), figure(step)?)));
         Series::new(name, points.collect())
     };
-    let per_packet = |step: &Step, us: f64| us / step.window.delivered.max(1) as f64;
+    let per_packet = |step: &Step, us: f64| step.window.per_delivered(us, step.used.at);
     charts.push(Chart::new(
         "CPU per delivered packet",
         "calls",
@@ -256,7 +257,6 @@ fn call_charts(measured: &calls::Measured) -> Vec<Chart> {
 /// Joins beside quiet time and floor.
 pub(crate) fn joins(measured: &joins::Measured, floor: &Floor) -> Report {
     let joined = measured.join_us.len();
-    let busy = |used: &crate::server::Used| round(used.shards.run_ns as f64 / 1e9 / measured.seconds as f64);
     let side = |window: &Window| {
         json!({
             "expected": window.expected,
@@ -269,10 +269,6 @@ pub(crate) fn joins(measured: &joins::Measured, floor: &Floor) -> Report {
             "generator": generator(window),
         })
     };
-    let extra_us = measured
-        .used_busy
-        .process_us
-        .saturating_sub(measured.used_quiet.process_us);
     let figures = json!({
         "pairs": measured.pairs,
         "seconds": measured.seconds,
@@ -291,9 +287,9 @@ pub(crate) fn joins(measured: &joins::Measured, floor: &Floor) -> Report {
             "p99": measured.join_us.value_at_quantile(0.99),
             "max": measured.join_us.max(),
         },
-        "cpu_us_per_join": round(extra_us as f64 / joined.max(1) as f64),
-        "shards_busy_quiet": busy(&measured.used_quiet),
-        "shards_busy": busy(&measured.used_busy),
+        "cpu_us_per_join": round(measured.joins_us() / joined.max(1) as f64),
+        "shards_busy_quiet": round(measured.used_quiet.busy()),
+        "shards_busy": round(measured.used_busy.busy()),
         "bystanders": side(&measured.busy),
         "bystanders_before": side(&measured.quiet),
         "floor": side(&floor.window),
@@ -332,7 +328,7 @@ pub(crate) fn fanout(measured: &fanout::Measured) -> Report {
             "delivered_ratio": step.window.delivered_ratio(),
             "duplicates": step.window.duplicates,
             "shards_busy": round(step.busy()),
-            "cpu_us_per_packet": round(step.used.shards.run_ns as f64 / 1_000.0 / step.window.delivered.max(1) as f64),
+            "cpu_us_per_packet": round(step.us()),
             "latency_us": quantiles(&step.window.latency_us),
             "generator_late_us": quantiles(&step.window.late_us),
             "generator": generator(&step.window),
@@ -368,9 +364,7 @@ pub(crate) fn fanout(measured: &fanout::Measured) -> Report {
             "CPU per forwarded packet",
             "1,000 packets/s",
             "us",
-            vec![line("shard thread", &|step| {
-                step.used.shards.run_ns as f64 / 1_000.0 / step.window.delivered.max(1) as f64
-            })],
+            vec![line("shard thread", &fanout::Step::us)],
         ),
     ];
     if let Some(last) = best.or(measured.steps.last()) {

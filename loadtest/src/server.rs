@@ -143,6 +143,8 @@ const FINALISER: &str = "hl-finaliser";
 /// CPU time of a server: some of its threads, and all of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Used {
+    /// When: since the machine was started. Of a difference, the time that passed.
+    pub(crate) at: Duration,
     /// The threads that forward.
     pub(crate) shards: Cpu,
     /// The threads that keep what is recorded.
@@ -157,6 +159,7 @@ impl Used {
     /// What process `pid` has used until now.
     pub(crate) fn now(pid: u32, shards: &[u32]) -> Result<Used, Fault> {
         Ok(Used {
+            at: clock::uptime(),
             shards: system::thread_cpu(pid, shards)?,
             recorder: system::thread_cpu(pid, &system::threads(pid, RECORDER)?)?,
             finaliser: system::thread_cpu(pid, &system::threads(pid, FINALISER)?)?,
@@ -164,9 +167,15 @@ impl Used {
         })
     }
 
+    /// Cores' worth of the threads that forward, of a difference.
+    pub(crate) fn busy(&self) -> f64 {
+        self.shards.run_ns as f64 / self.at.as_nanos().max(1) as f64
+    }
+
     /// What was used since `earlier`.
     pub(crate) fn since(self, earlier: Used) -> Used {
         Used {
+            at: self.at.saturating_sub(earlier.at),
             shards: self.shards.since(earlier.shards),
             recorder: self.recorder.since(earlier.recorder),
             finaliser: self.finaliser.since(earlier.finaliser),

@@ -61,7 +61,14 @@ enum Order {
     Remove(Vec<u32>, oneshot::Sender<Vec<Ledger>>),
     SpeakIn(Frames),
     Move(Duration),
-    Measure(Duration, oneshot::Sender<Window>),
+    Measure(Duration, Watcher),
+}
+
+/// Who waits for a window: told when it begins, when its time is over, and what it showed.
+struct Watcher {
+    begun: Option<oneshot::Sender<()>>,
+    over: Option<oneshot::Sender<()>>,
+    window: oneshot::Sender<Window>,
 }
 
 /// How the thread stands to others of its core.
@@ -154,7 +161,31 @@ impl Speaking {
 
     /// Counts for `time`.
     pub(crate) async fn measure(&self, time: Duration) -> io::Result<Window> {
-        self.ask(|reply| Order::Measure(time, reply)).await
+        let (window, _) = self.measure_beside(time, || Ok(())).await.map_err(io::Error::other)?;
+        Ok(window)
+    }
+
+    /// The same; what `look` sees at the begin of the window and at its end, before the moment in which the last packets
+    /// arrive. It is called a few milliseconds late, both times: whoever needs it exactly asks the clock as well.
+    pub(crate) async fn measure_beside<T>(
+        &self,
+        time: Duration,
+        mut look: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<(Window, [T; 2]), Fault> {
+        let ((begun, begins), (over, ends), (window, closes)) =
+            (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let watcher = Watcher {
+            begun: Some(begun),
+            over: Some(over),
+            window,
+        };
+        self.order(Order::Measure(time, watcher))?;
+        begins.await.map_err(|_| self.ended())?;
+        let before = look()?;
+        ends.await.map_err(|_| self.ended())?;
+        let after = look()?;
+        let window = closes.await.map_err(|_| self.ended())?;
+        Ok((window, [before, after]))
     }
 
     /// Legs that have heard somebody.
@@ -220,7 +251,7 @@ fn arrived(legs: impl Iterator<Item = Standing>, is_late: bool) -> Option<Result
 /// Who waits for what.
 #[derive(Default)]
 struct Waiting {
-    measuring: Option<oneshot::Sender<Window>>,
+    measuring: Option<Watcher>,
     coming: Vec<Coming>,
     first: Vec<(u32, Awaited)>,
 }
@@ -282,9 +313,10 @@ impl Waiting {
             Order::Hush(hush) => generator.hush(hush),
             Order::SpeakIn(frames) => generator.speak_in(frames),
             Order::Move(time) => generator.move_all(time),
-            Order::Measure(time, reply) => {
+            Order::Measure(time, mut watcher) => {
                 generator.open(time)?;
-                self.measuring = Some(reply);
+                tell(&mut watcher.begun);
+                self.measuring = Some(watcher);
             }
         }
         Ok(())
@@ -323,12 +355,22 @@ impl Waiting {
                 place += 1;
             }
         }
-        if let Some(window) = generator.closed()?
-            && let Some(reply) = self.measuring.take()
+        if let Some(watcher) = self.measuring.as_mut().filter(|watcher| watcher.over.is_some()) {
+            if generator.is_over() {
+                tell(&mut watcher.over);
+            }
+        } else if let Some(window) = generator.closed()?
+            && let Some(watcher) = self.measuring.take()
         {
-            forget(reply.send(window));
+            forget(watcher.window.send(window));
         }
         Ok(())
+    }
+}
+
+fn tell(who: &mut Option<oneshot::Sender<()>>) {
+    if let Some(who) = who.take() {
+        forget(who.send(()));
     }
 }
 
@@ -338,6 +380,38 @@ fn forget<T>(_: Result<(), T>) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_watches_a_window_hears_of_its_end_before_the_last_packets_have_arrived() {
+        let mut generator = Generator::new(Pace::steady(1)).unwrap();
+        let mut waiting = Waiting::default();
+        let ((begun, mut begins), (over, mut ends), (window, mut closes)) =
+            (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let watcher = Watcher {
+            begun: Some(begun),
+            over: Some(over),
+            window,
+        };
+        waiting
+            .take(Order::Measure(SLICE * 4, watcher), &mut generator)
+            .unwrap();
+        assert!(begins.try_recv().is_ok(), "it begins at once");
+        let is_over = |ends: &mut oneshot::Receiver<()>| ends.try_recv().is_ok();
+        while !is_over(&mut ends) {
+            assert!(closes.try_recv().is_err(), "the window before its end");
+            generator.go_on(SHORT_SLICE).unwrap();
+            waiting.tell(&mut generator).unwrap();
+        }
+        assert!(closes.try_recv().is_err(), "the end comes by itself");
+        let window = loop {
+            if let Ok(window) = closes.try_recv() {
+                break window;
+            }
+            generator.go_on(SLICE).unwrap();
+            waiting.tell(&mut generator).unwrap();
+        };
+        assert_eq!(window.time, SLICE * 4);
+    }
 
     #[test]
     fn legs_have_arrived_once_all_are_up_and_one_that_fell_ends_the_wait() {

@@ -101,12 +101,9 @@ fn side(
 ) -> Result<Side, Fault> {
     let mut generator = clients(options, relays, peer)?;
     let time = options.span.time();
-    let (begin, before) = (clock::now(), used()?);
-    let window = generator.measure(time)?;
-    let (took, after) = (clock::now().duration_since(begin), used()?);
-    // The clients speak on while the last datagrams arrive; their cost is counted, so they are too.
-    let relayed = (window.sent + window.delivered) as f64 * took.as_secs_f64() / time.as_secs_f64();
-    let us = |place: usize| (after[place] - before[place]) as f64 / 1_000.0 / relayed.max(1.0);
+    let (window, [(begin, before), (end, after)]) = generator.measure_beside(time, || Ok((clock::now(), used()?)))?;
+    let (took, relayed) = (end.duration_since(begin), window.sent + window.delivered);
+    let us = |place: usize| window.per_packet(relayed, (after[place] - before[place]) as f64 / 1_000.0, took);
     Ok(Side {
         us: us(0),
         behind_us: us(1),

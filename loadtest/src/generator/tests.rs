@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -17,11 +17,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 struct Plain {
     to: SocketAddr,
+    /// Packets that all legs have said.
+    spoken: Arc<AtomicU64>,
     fails: bool,
 }
 
 impl Leg for Plain {
     fn speak(&mut self, buffer: &mut [u8], payload: &[u8], _: u32) -> Option<usize> {
+        self.spoken.fetch_add(1, Ordering::Relaxed);
         buffer[..payload.len()].copy_from_slice(payload);
         Some(payload.len())
     }
@@ -59,6 +62,8 @@ type Seen = (SocketAddr, Vec<u8>);
 struct Mirror {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// What its legs have said.
+    spoken: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -90,6 +95,7 @@ impl Mirror {
         Mirror {
             address,
             seen,
+            spoken: Arc::default(),
             over,
             thread: Some(thread),
         }
@@ -115,6 +121,7 @@ fn generator(mirror: &Mirror, legs: u32, fail: &[u32]) -> Generator<Plain> {
     for number in 0..legs {
         let leg = Plain {
             to: mirror.address,
+            spoken: Arc::clone(&mirror.spoken),
             fails: fail.contains(&number),
         };
         let seat = Seat {
@@ -239,6 +246,23 @@ fn who_hears_nothing_until_the_end_of_the_window_or_never_has_a_gap() {
     at_least(longest_gap(|number, _| number < 70));
     // He heard somebody before, and then not before the window is half over.
     at_least(longest_gap(|number, span| span > 0 && number < 70));
+}
+
+#[test]
+fn what_is_looked_at_beside_a_window_ends_with_it_and_not_with_the_last_arrival() {
+    let mirror = Mirror::start();
+    let mut generator = generator(&mirror, 4, &[]);
+    generator.go_on(SETTLED + FRAMES_20_MS.time).unwrap();
+    let look = || Ok(mirror.spoken.load(Ordering::Relaxed));
+    let (window, [before, after]) = generator.measure_beside(FRAMES_20_MS.time * 10, look).unwrap();
+    // A turn of the generator may pass its end, and in it each leg speaks once at most.
+    assert!(
+        (window.sent..=window.sent + 4).contains(&(after - before)),
+        "{before} {after} {}",
+        window.sent
+    );
+    assert!(mirror.spoken.load(Ordering::Relaxed) > after + 4, "they spoke on");
+    assert_eq!(window.time, FRAMES_20_MS.time * 10);
 }
 
 #[test]

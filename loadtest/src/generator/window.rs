@@ -17,6 +17,8 @@ const DIGITS: u8 = 3;
 /// Figures of one window.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
+    /// How long was measured.
+    pub(crate) time: Duration,
     /// Packets of speech sent.
     pub(crate) sent: u64,
     /// Packets that the profile lost before they left.
@@ -122,6 +124,7 @@ impl Window {
     /// Nothing yet.
     pub(crate) fn new() -> io::Result<Window> {
         Ok(Window {
+            time: Duration::ZERO,
             sent: 0,
             lost_on_purpose: 0,
             comfort: 0,
@@ -199,8 +202,21 @@ impl Window {
         self.delivered as f64 / self.expected.max(1) as f64
     }
 
+    /// Work by delivered packet, us: `us` of it were done within `took`, from about the begin of the window to about its
+    /// end. The looks that told are late by what else goes on, so both are taken by their own time.
+    pub(crate) fn per_delivered(&self, us: f64, took: Duration) -> f64 {
+        self.per_packet(self.delivered, us, took)
+    }
+
+    /// The same by each of `packets` of the window.
+    pub(crate) fn per_packet(&self, packets: u64, us: f64, took: Duration) -> f64 {
+        let longer = took.as_secs_f64() / self.time.as_secs_f64().max(f64::EPSILON);
+        us / (packets as f64 * longer).max(1.0)
+    }
+
     /// Adds what another window showed; for figures over several of them.
     pub(crate) fn add(&mut self, other: &Window) -> io::Result<()> {
+        self.time += other.time;
         self.sent += other.sent;
         self.lost_on_purpose += other.lost_on_purpose;
         self.comfort += other.comfort;
@@ -282,6 +298,16 @@ mod tests {
         };
         window.arrived(None, last(1, 1, 3), unstamped);
         assert_eq!((window.latency_read_us.len(), window.unread_us.len()), (2, 1));
+    }
+
+    #[test]
+    fn work_that_was_looked_at_late_is_shared_by_the_packets_of_that_time() {
+        let mut window = Window::new().unwrap();
+        window.time = Duration::from_secs(2);
+        window.listener(1_000, 1_000);
+        let us = |us, ms| window.per_delivered(us, Duration::from_millis(ms));
+        assert_eq!(us(5_000.0, 2_000), 5.0);
+        assert!((us(5_500.0, 2_200) - 5.0).abs() < 1e-9, "a tenth later, a tenth more");
     }
 
     #[test]
