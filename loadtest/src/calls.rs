@@ -17,6 +17,7 @@ use crate::sampler::{Sample, Sampler};
 use crate::server::{Server, Used};
 use crate::speaking::{Rank, Speaking};
 use crate::system::Cpu;
+use crate::watch::{Moment, Watch};
 use crate::{Fault, WARM, clock, report, system};
 
 /// Calls before anything is counted: connections, rings and the allocator's first pages belong to the server, not to a
@@ -45,6 +46,8 @@ pub(crate) struct Run {
     pub(crate) relay: Option<Ways>,
     /// Whether the recordings are compared with what was sent.
     pub(crate) compare: bool,
+    /// Who is told when a measured window begins, and when it is over.
+    pub(crate) watch: Watch,
 }
 
 /// One load and what it cost.
@@ -281,7 +284,12 @@ async fn step(
         speaking.move_all(run.time / 2)?;
     }
     let relay = server.relay()?;
-    let look = || Ok((Used::now(server.pid, shards)?, system::thread_cpu(server.pid, &relay)?));
+    let mut moments = [Moment::Begun, Moment::Over].into_iter();
+    let look = || {
+        let seen = (Used::now(server.pid, shards)?, system::thread_cpu(server.pid, &relay)?);
+        moments.next().into_iter().for_each(|moment| run.watch.tell(moment));
+        Ok(seen)
+    };
     let (window, [before, after]) = speaking.measure_beside(run.time, look).await?;
     let (used, relay) = (after.0.since(before.0), after.1.since(before.1));
     reached.steps.push(Step {

@@ -38,6 +38,7 @@ mod speaking;
 mod spurt;
 mod system;
 mod turn;
+mod watch;
 
 use std::error::Error;
 use std::time::Duration;
@@ -47,6 +48,7 @@ use clap::Parser;
 pub use options::Arguments;
 use options::Command;
 use server::Server;
+pub use watch::{Moment, Watch};
 
 /// What ended a run.
 pub type Fault = Box<dyn Error + Send + Sync>;
@@ -59,8 +61,17 @@ const WARM: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept the run from its end, or what is wrong with the words.
 pub fn run_words(words: &[&str]) -> Result<serde_json::Value, Fault> {
+    run_watched(words, Watch::default())
+}
+
+/// The same. `watch` is told when a measured window begins and when it is over, by `calls` alone: what is done to a server
+/// in between happens while packets count.
+///
+/// # Errors
+/// As of [`run_words`].
+pub fn run_watched(words: &[&str], watch: Watch) -> Result<serde_json::Value, Fault> {
     let arguments = Arguments::try_parse_from(words)?;
-    let report = measure(&arguments)?.ok_or("this command has no figures")?;
+    let report = measure(&arguments, watch)?.ok_or("this command has no figures")?;
     write_page(&arguments, &report)?;
     Ok(report.figures)
 }
@@ -70,7 +81,7 @@ pub fn run_words(words: &[&str]) -> Result<serde_json::Value, Fault> {
 /// # Errors
 /// What kept the run from its end.
 pub fn run(arguments: &Arguments) -> Result<(), Fault> {
-    let Some(report) = measure(arguments)? else {
+    let Some(report) = measure(arguments, Watch::default())? else {
         return Ok(());
     };
     if arguments.wants_json() {
@@ -86,7 +97,7 @@ fn write_page(arguments: &Arguments, report: &report::Report) -> Result<(), Faul
     std::fs::write(path, html::page(report)).map_err(|fault| format!("{}: {fault}", path.display()).into())
 }
 
-fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
+fn measure(arguments: &Arguments, watch: Watch) -> Result<Option<report::Report>, Fault> {
     let command = &arguments.command;
     match command {
         Command::ServeMedia { shards } => {
@@ -117,7 +128,13 @@ fn measure(arguments: &Arguments) -> Result<Option<report::Report>, Fault> {
     system::allow_sockets()?;
     let core = cores - 1;
     let report = match command {
-        Command::Calls(options) => calls::run(&options.run()?, &Server::read(&options.server)?, core)?,
+        Command::Calls(options) => {
+            let run = calls::Run {
+                watch,
+                ..options.run()?
+            };
+            calls::run(&run, &Server::read(&options.server)?, core)?
+        }
         Command::Floor(options) => {
             let pace = options.pace.pace();
             system::pin(None, core)?;

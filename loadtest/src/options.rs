@@ -10,6 +10,7 @@ use crate::Fault;
 use crate::calls::Run;
 use crate::pace::Pace;
 use crate::road::Ways;
+use crate::watch::Watch;
 
 /// Pairs of one run: sockets are two per pair, and a loopback address has about 28,000 ports to give.
 const PAIRS_MAX: i64 = 5_000;
@@ -198,6 +199,7 @@ impl Calls {
             hold_packets: self.hold_packets,
             switch: self.switch,
             relay: self.relay,
+            watch: Watch::default(),
             compare: !self.no_compare,
         })
     }
