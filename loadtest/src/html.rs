@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::chart::escaped;
-use crate::report::Report;
+use crate::report::{self, Report};
 
 const STYLE: &str = include_str!("report.css");
 /// Figures that explain themselves badly, in words.
@@ -49,7 +49,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "calls_remade",
-        "calls that failed while they were made, and were made again",
+        "calls that failed while they were made, or in which somebody heard nobody, and were made again",
     ),
     (
         "gap_us",
@@ -84,6 +84,9 @@ pub(crate) fn page(report: &Report) -> String {
         "<header><h1>{title}</h1><p>{}</p></header>\n<main>\n",
         summary(&report.figures)
     );
+    for warning in report::warnings(&report.figures) {
+        let _ = writeln!(body, "<p class=\"warning\">{}</p>", escaped(warning));
+    }
     body.push_str("<section class=\"charts\">\n");
     for chart in report.charts.iter().filter(|chart| !chart.is_empty()) {
         body.push_str(&chart.figure());
@@ -207,6 +210,7 @@ mod tests {
                 "pairs": 4,
                 "delivered_ratio": 0.9999,
                 "first_failure": "a <b> fault",
+                "calls_remade": 3,
                 "latency_us": { "p50": 100, "p99": 900 },
                 "steps": [{ "pairs": 2, "cpu": 1.5 }, { "pairs": 4, "cpu": 1.25 }],
             }),
@@ -214,10 +218,16 @@ mod tests {
                 Chart::new("Memory", "s", "MiB", vec![Series::new("resident", vec![(1.0, 2.0)])]),
                 Chart::new("Nothing", "s", "MiB", Vec::new()),
             ],
-        };
+        }
+        .warned();
         let page = page(&report);
         assert!(page.contains("a &lt;b&gt; fault"));
         assert!(page.contains("<td>1.25</td>"), "the steps have a table");
+        assert!(
+            page.contains("<p class=\"warning\">calls_remade 3: "),
+            "what is doubtful stands above"
+        );
+        assert!(report::lines(&report.figures).starts_with("WARNING: calls_remade 3: "));
         assert!(page.contains("Memory") && !page.contains("Nothing"));
         for foreign in ["http:", "https:", "<script", "src=", "url(", "@import"] {
             assert!(!page.contains(foreign), "{foreign}");

@@ -148,5 +148,5 @@ fn measure(arguments: &Arguments, watch: Watch) -> Result<Option<report::Report>
         Command::Turn(options) => turn::run(options, core)?,
         Command::ServeMedia { .. } | Command::ServeRelay { .. } | Command::ServeEcho => return Ok(None),
     };
-    Ok(Some(report))
+    Ok(Some(report.warned()))
 }

@@ -7,7 +7,7 @@ use media_core::dtls::Certificate;
 
 use crate::child::{Media, Role};
 use crate::client::Client;
-use crate::faults::Patience;
+use crate::faults::{Faults, Patience};
 use crate::generator::Window;
 use crate::options::Recording;
 use crate::pace::Pace;
@@ -57,16 +57,17 @@ pub(crate) struct Round {
 /// Runs it.
 pub(crate) fn run(options: &Recording, core: usize) -> Result<report::Report, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rounds = runtime.block_on(measure(options, core))?;
-    Ok(report::recording(options, &rounds))
+    let (rounds, reseated) = runtime.block_on(measure(options, core))?;
+    Ok(report::recording(options, &rounds, &reseated))
 }
 
-async fn measure(options: &Recording, core: usize) -> Result<Vec<Round>, Fault> {
+/// The rounds, and which calls had to be connected again.
+async fn measure(options: &Recording, core: usize) -> Result<(Vec<Round>, Faults), Fault> {
     let media = Media::start()?;
     let certificate = Certificate::generate().map_err(|fault| fault.to_string())?;
     let speaking = Speaking::start(core, Pace::steady(1), Rank::First)?;
     system::keep_off(0)?;
-    seat(&media, &certificate, &speaking, options.pairs).await?;
+    let reseated = seat(&media, &certificate, &speaking, options.pairs).await?;
     let mut rounds = Vec::new();
     for number in 0..options.rounds {
         eprintln!("round {number} of {}", options.rounds - 1);
@@ -82,10 +83,11 @@ async fn measure(options: &Recording, core: usize) -> Result<Vec<Round>, Fault> 
     speaking.stop()?;
     // The first one touches memory and fills caches.
     rounds.remove(0);
-    Ok(rounds)
+    Ok((rounds, reseated))
 }
 
-async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, pairs: u32) -> Result<(), Fault> {
+/// Connects the calls; which of them more than once.
+async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, pairs: u32) -> Result<Faults, Fault> {
     let progress = Progress::start("calls", u64::from(pairs));
     let mut patience = Patience::of(u64::from(pairs));
     for room in 0..pairs {
@@ -97,7 +99,8 @@ async fn seat(media: &Media, certificate: &Certificate, speaking: &Speaking, pai
         }
         progress.at(u64::from(room + 1));
     }
-    speaking.wait_until_heard(pairs as usize * 2).await
+    speaking.wait_until_heard(pairs as usize * 2).await?;
+    Ok(patience.into_parts().0)
 }
 
 /// A customer and an agent who talk; nobody if that fails.

@@ -2,6 +2,7 @@
 
 mod recording;
 mod relay;
+mod warnings;
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
@@ -34,6 +35,17 @@ pub(crate) struct Report {
     pub(crate) figures: Value,
     /// What is drawn.
     pub(crate) charts: Vec<Chart>,
+}
+
+impl Report {
+    /// With what makes its figures doubtful among them.
+    pub(crate) fn warned(mut self) -> Report {
+        let warnings = warnings::of(&self.figures);
+        if let Some(all) = self.figures.as_object_mut() {
+            all.insert("warnings".to_owned(), json!(warnings));
+        }
+        self
+    }
 }
 
 fn quantiles(us: &Histogram<u64>) -> Value {
@@ -482,9 +494,18 @@ fn round(figure: f64) -> f64 {
     (figure * 1_000.0).round() / 1_000.0
 }
 
-/// A line per figure; what comes in lists is for the JSON and the page.
+/// What the figures warn of, in words.
+pub(crate) fn warnings(figures: &Value) -> impl Iterator<Item = &str> {
+    let all = figures["warnings"].as_array().into_iter().flatten();
+    all.filter_map(Value::as_str)
+}
+
+/// A line per figure, warnings first; what else comes in lists is for the JSON and the page.
 pub(crate) fn lines(figures: &Value) -> String {
     let mut text = String::new();
+    for warning in warnings(figures) {
+        text.push_str(&format!("WARNING: {warning}\n"));
+    }
     for (name, value) in figures.as_object().into_iter().flatten() {
         if !value.is_array() {
             text.push_str(&format!("{name:<28} {value}\n"));

@@ -23,6 +23,7 @@ fn everybody_who_joins_hears_something_and_no_bystander_loses_a_packet() {
     let figures = run(&words);
     assert_eq!(figures["joins"], 40, "{figures}");
     assert_eq!(figures["joins_failed"], 0, "{figures}");
+    assert_eq!(figures["legs_reseated"], 0, "{figures}");
     // Six legs, 50 packets a second each.
     let heard = figures["bystanders"]["expected"].as_u64().expect("a number");
     assert!((500..=620).contains(&heard), "{figures}");
@@ -40,6 +41,7 @@ fn a_storm_ends_with_everybody_in() {
         (&30.into(), &0.into()),
         "{figures}"
     );
+    assert_eq!(figures["legs_reseated"], 0, "{figures}");
     assert_eq!(figures["storm"], true);
 }
 
@@ -56,6 +58,7 @@ fn seven_listeners_hear_what_one_says() {
         assert!((rate / expected - 1.0).abs() < 0.1, "{rate} of {expected}: {figures}");
     }
     assert_eq!(steps.len(), 2, "{figures}");
+    assert_eq!(figures["rooms_refilled"], 0, "{figures}");
 }
 
 #[test]
@@ -63,6 +66,7 @@ fn the_same_calls_are_recorded_and_paused_by_turns() {
     let words = ["recording", "--pairs", "2", "--rounds", "2", "--seconds", "1", "--json"];
     let figures = run(&words);
     assert_eq!(figures["rounds"], 1, "the first counts nowhere: {figures}");
+    assert_eq!(figures["legs_reseated"], 0, "{figures}");
     let round = &figures["each_round"][0];
     assert_eq!(round["plain"]["recorded_packets"], 0, "{figures}");
     // Four legs, 50 packets a second each. Between the two looks at the counter there is the second and what a busy machine

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Report, generator, latency_chart, quantiles, round};
+use crate::faults::Faults;
 use crate::options::Recording;
 use crate::recording::{Round, Side};
 
 /// Medians of the rounds, and every round for whoever wants to see the noise.
-pub(crate) fn recording(options: &Recording, rounds: &[Round]) -> Report {
+pub(crate) fn recording(options: &Recording, rounds: &[Round], reseated: &Faults) -> Report {
     let middle = |figure: &dyn Fn(&Round) -> f64| {
         let mut all: Vec<f64> = rounds.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
@@ -19,6 +20,7 @@ pub(crate) fn recording(options: &Recording, rounds: &[Round]) -> Report {
         "pairs": options.pairs,
         "seconds": options.span.seconds,
         "rounds": rounds.len(),
+        "legs_reseated": reseated.count(),
         "shard_us_per_packet": middle(&|one| one.plain.shard_us()),
         "shard_us_per_packet_recorded": middle(&|one| one.recorded.shard_us()),
         "shard_more": more(&Side::shard_us),

@@ -51,6 +51,7 @@ async fn what_the_load_generator_sends_is_heard_and_recorded() {
     assert!((790.0..=810.0).contains(&number(&clean, "sent")), "{clean}");
     assert_eq!(number(&clean, "delivered_ratio"), 1.0, "{clean}");
     assert_eq!(number(&clean, "duplicates"), 0.0, "{clean}");
+    assert_eq!(number(&clean, "calls_remade"), 0.0, "{clean}");
     assert_eq!(number(&clean, "recordings.packets_expected"), number(&clean, "sent"));
     is_recorded(&clean, 4.0);
     assert!(number(&clean, "cpu_us_per_packet") > 0.0 && number(&clean, "floor_us_per_packet") > 0.0);
@@ -70,6 +71,7 @@ async fn what_the_load_generator_sends_is_heard_and_recorded() {
         "400",
     ];
     let bad = run(&server, &words).await;
+    assert_eq!(number(&bad, "calls_remade"), 0.0, "{bad}");
     let steps = bad["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), 2, "{bad}");
     let lost = number(&bad, "lost_on_purpose");

@@ -49,6 +49,7 @@ fn is_whole(figures: &Value) {
     assert_eq!(number(figures, "pairs") as u32, PAIRS, "{figures}");
     assert_eq!(number(figures, "delivered_ratio"), 1.0, "{figures}");
     assert_eq!(number(figures, "duplicates"), 0.0, "{figures}");
+    assert_eq!(number(figures, "calls_remade"), 0.0, "{figures}");
     assert_eq!(number(figures, "generator.legs_fallen"), 0.0, "{figures}");
     is_recorded(figures, f64::from(PAIRS));
 }
