@@ -54,6 +54,15 @@ async fn what_the_load_generator_sends_is_heard_and_recorded() {
     assert_eq!(number(&clean, "calls_remade"), 0.0, "{clean}");
     assert_eq!(number(&clean, "recordings.packets_expected"), number(&clean, "sent"));
     is_recorded(&clean, 4.0);
+    // One call before them and no more: what many leave free would be used again, and their memory would not show.
+    let finished = binary
+        .metrics()
+        .await
+        .sum("helpline_recording_finalise_seconds_count", "");
+    assert_eq!(
+        finished, 5.0,
+        "recordings of four calls that are measured and of one before"
+    );
     assert!(number(&clean, "cpu_us_per_packet") > 0.0 && number(&clean, "floor_us_per_packet") > 0.0);
     let html = std::fs::read_to_string(&page).expect("the report");
     assert!(html.contains("<svg") && html.trim_end().ends_with("</html>"));
