@@ -97,19 +97,16 @@ pub(crate) async fn check(
         reading.spawn(async move {
             let _turn = turns.acquire_owned().await?;
             let ledgers = [customer, agent];
-            let read = one(&desk, call.id, &ledgers, seed).await;
-            Ok::<_, Fault>(read.map_err(|fault| (expected(&ledgers), fault)))
+            Ok::<_, Fault>(or_missing(one(&desk, call.id, &ledgers, seed).await, &ledgers))
         });
     }
     let progress = Progress::start("recordings compared", calls.len() as u64);
     let mut sum = Check::default();
     while let Some(read) = reading.join_next().await {
-        match read?? {
-            Ok(check) => sum.add(check),
-            Err((missing, fault)) => {
-                trouble.note(&fault.to_string());
-                sum.add(missing);
-            }
+        let (check, fault) = read??;
+        sum.add(check);
+        if let Some(fault) = fault {
+            trouble.note(&fault.to_string());
         }
         progress.at(sum.recordings);
     }
@@ -137,6 +134,14 @@ pub(crate) async fn one(desk: &Desk, call: Uuid, ledgers: &[Ledger; 2], seed: u6
     check.recordings = 1;
     check.first_difference = check.first_difference.map(|what| format!("call {call}, {what}"));
     Ok(check)
+}
+
+/// What was found in a recording; of one that cannot be had, that everything is missing, and why.
+pub(crate) fn or_missing(read: Result<Check, Fault>, ledgers: &[Ledger; 2]) -> (Check, Option<Fault>) {
+    match read {
+        Ok(check) => (check, None),
+        Err(fault) => (expected(ledgers), Some(fault)),
+    }
 }
 
 fn expected(ledgers: &[Ledger; 2]) -> Check {
@@ -233,6 +238,26 @@ mod tests {
             spans: (0..PACKETS).map(|number| u8::from(number >= 10)).collect(),
         });
         compare(&master(change), &ledgers, [0, 1], SEED).expect("a whole file")
+    }
+
+    #[tokio::test]
+    async fn a_recording_that_cannot_be_had_lacks_everything() {
+        let ledgers = [0, 1].map(|leg| Ledger {
+            leg,
+            spans: vec![1; 50],
+        });
+        // Nobody is there: the port was given back.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let desk = Desk::new(&format!("http://{port}"), "none").unwrap();
+        let (check, fault) = or_missing(one(&desk, Uuid::nil(), &ledgers, SEED).await, &ledgers);
+        assert!(fault.is_some());
+        assert_eq!((check.recordings, check.expected, check.found), (0, 100, 0));
+        let mut sum = judged(|_, _, packet| packet);
+        sum.add(check);
+        assert_eq!(sum.ratio(), 180.0 / 280.0);
     }
 
     #[test]

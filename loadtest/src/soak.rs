@@ -85,7 +85,8 @@ pub(crate) fn run(options: &Soak, server: &Server, core: usize) -> Result<report
 struct Churn {
     live: VecDeque<Live>,
     making: JoinSet<Result<(Call, Agent), Fault>>,
-    reading: JoinSet<Result<Check, Fault>>,
+    /// What was found in a recording, and why it could not be had.
+    reading: JoinSet<(Check, Option<Fault>)>,
     calls: u64,
     failed: Faults,
     told: Option<Instant>,
@@ -198,9 +199,12 @@ impl Churn {
         let maker = maker.clone();
         self.reading.spawn(async move {
             tokio::time::sleep(SILENCE).await;
-            maker.desk.hang_up(call.id).await?;
-            maker.rest(agent);
-            recorded::one(&maker.desk, call.id, &ledgers, seed).await
+            let read = async {
+                maker.desk.hang_up(call.id).await?;
+                maker.rest(agent);
+                recorded::one(&maker.desk, call.id, &ledgers, seed).await
+            };
+            recorded::or_missing(read.await, &ledgers)
         });
         Ok(())
     }
@@ -226,13 +230,16 @@ impl Churn {
             }
         }
         while let Some(read) = self.reading.try_join_next() {
-            self.read(read.map_err(Fault::from).and_then(|read| read));
+            self.read(read.map_err(Fault::from));
         }
     }
 
-    fn read(&mut self, read: Result<Check, Fault>) {
+    fn read(&mut self, read: Result<(Check, Option<Fault>), Fault>) {
         match read {
-            Ok(check) => self.check.add(check),
+            Ok((check, fault)) => {
+                self.check.add(check);
+                fault.into_iter().for_each(|fault| self.fault(&fault));
+            }
             Err(fault) => self.fault(&fault),
         }
     }
@@ -253,7 +260,7 @@ impl Churn {
             self.end(maker, live, seed).await?;
         }
         while let Some(read) = self.reading.join_next().await {
-            self.read(read.map_err(Fault::from).and_then(|read| read));
+            self.read(read.map_err(Fault::from));
         }
         Ok(())
     }
@@ -262,6 +269,19 @@ impl Churn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_unreadable_recording_ought_to_hold_is_missing_and_the_fault_is_told() {
+        let check = |expected, found| Check {
+            expected,
+            found,
+            ..Check::default()
+        };
+        let mut churn = Churn::default();
+        churn.read(Ok((check(300, 300), None)));
+        churn.read(Ok((check(100, 0), Some("503".into()))));
+        assert_eq!((churn.check.ratio(), churn.failed.count()), (0.75, 1));
+    }
 
     #[test]
     fn calls_last_half_to_one_and_a_half_of_the_mean() {
