@@ -33,6 +33,12 @@ pub(crate) const FRAMES_5_MS: Frames = Frames {
     toc: TOC_5_MS,
 };
 
+/// Whether the second of two that are compared goes first in round `number`: what a machine becomes over time, warmer,
+/// slower, busier with others, falls on both alike. The first round counts nowhere, so an even number of others is fair.
+pub(crate) fn is_turned(number: u32) -> bool {
+    !number.is_multiple_of(2)
+}
+
 /// What is the same for all legs of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {

@@ -1,7 +1,7 @@
 //! What recording costs: the same calls in the same process, recorded and paused, by turns. Media alone: what a desk does
 //! for a call that is recorded, and the making of the file behind it, are other figures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media_core::dtls::Certificate;
 
@@ -10,12 +10,12 @@ use crate::client::Client;
 use crate::faults::{Faults, Patience};
 use crate::generator::Window;
 use crate::options::Recording;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::progress::Progress;
 use crate::road::Road;
 use crate::server::Used;
 use crate::speaking::{Guest, Rank, Speaking};
-use crate::{Fault, WARM, report, system};
+use crate::{Fault, WARM, clock, report, system};
 
 /// Between two looks at what is written; the recorder writes every second.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,6 +25,8 @@ const LOOKS_MAX: u32 = 30;
 /// One measurement.
 #[derive(Debug)]
 pub(crate) struct Side {
+    /// When it began to count.
+    pub(crate) begin: Instant,
     pub(crate) window: Window,
     pub(crate) used: Used,
     /// Packets that the recorder took.
@@ -71,8 +73,14 @@ async fn measure(options: &Recording, core: usize) -> Result<(Vec<Round>, Faults
     let mut rounds = Vec::new();
     for number in 0..options.rounds {
         eprintln!("round {number} of {}", options.rounds - 1);
-        let plain = side(&media, &speaking, options, false).await?;
-        let recorded = side(&media, &speaking, options, true).await?;
+        let (plain, recorded);
+        if pace::is_turned(number) {
+            recorded = side(&media, &speaking, options, true).await?;
+            plain = side(&media, &speaking, options, false).await?;
+        } else {
+            plain = side(&media, &speaking, options, false).await?;
+            recorded = side(&media, &speaking, options, true).await?;
+        }
         if plain.recorded > 0 || recorded.recorded == 0 {
             let (none, some) = (plain.recorded, recorded.recorded);
             let found = format!("{none} packets recorded where none were to be, {some} where all were");
@@ -139,12 +147,17 @@ async fn side(media: &Media, speaking: &Speaking, options: &Recording, on: bool)
         rest(media).await?;
     }
     let (pid, shards) = (media.pid(), media.shards()?);
-    let taken = media.recorded().await?;
+    let (begin, taken) = (clock::now(), media.recorded().await?);
     let look = || Used::now(pid, &shards);
     let (window, [before, after]) = speaking.measure_beside(options.span.time(), look).await?;
     let used = after.since(before);
     let recorded = media.recorded().await? - taken;
-    Ok(Side { window, used, recorded })
+    Ok(Side {
+        begin,
+        window,
+        used,
+        recorded,
+    })
 }
 
 /// Waits until the disk has taken what was recorded before: packets are counted when they are written.

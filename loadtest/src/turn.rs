@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::coturn::Coturn;
 use crate::generator::{Generator, Leg, Seat, Window};
 use crate::options::Turn;
-use crate::pace::{Frames, Pace};
+use crate::pace::{self, Frames, Pace};
 use crate::payload::TOC_20_MS;
 use crate::relay::Ours;
 use crate::report::{self, Report};
@@ -23,6 +23,8 @@ const HEAD_BYTES: usize = 12;
 /// One measurement of one server.
 #[derive(Debug)]
 pub(crate) struct Side {
+    /// When it began to count.
+    pub(crate) begin: Instant,
     /// Time on a core of the relay's threads, per relayed datagram.
     pub(crate) us: f64,
     /// The same of what is behind it: another process, or with ours the other threads of the same.
@@ -48,19 +50,24 @@ pub(crate) fn run(options: &Turn, core: usize) -> Result<Report, Fault> {
     let mut rounds = Vec::new();
     for number in 0..options.rounds {
         eprintln!("round {number} of {}", options.rounds - 1);
-        let (relays, peer) = ours.relays(options.clients, options.way)?;
-        let our_side = side(options, &relays, peer, || ours.used())?;
-        let other = match &coturn {
-            None => None,
-            Some(coturn) => {
-                let (relays, peer) = coturn.relays(options.clients, options.way);
-                Some(side(options, &relays, peer, || coturn.used())?)
-            }
+        let mut our_side = || {
+            let (relays, peer) = ours.relays(options.clients, options.way)?;
+            side(options, &relays, peer, || ours.used())
         };
-        rounds.push(Round {
-            ours: our_side,
-            coturn: other,
-        });
+        let other_side = || {
+            let Some(coturn) = &coturn else { return Ok(None) };
+            let (relays, peer) = coturn.relays(options.clients, options.way);
+            side(options, &relays, peer, || coturn.used()).map(Some)
+        };
+        let (ours, coturn);
+        if pace::is_turned(number) {
+            coturn = other_side()?;
+            ours = our_side()?;
+        } else {
+            ours = our_side()?;
+            coturn = other_side()?;
+        }
+        rounds.push(Round { ours, coturn });
     }
     // The first one touches memory, wakes processors and fills caches.
     rounds.remove(0);
@@ -105,6 +112,7 @@ fn side(
     let (took, relayed) = (end.duration_since(begin), window.sent + window.delivered);
     let us = |place: usize| window.per_packet(relayed, (after[place] - before[place]) as f64 / 1_000.0, took);
     Ok(Side {
+        begin,
         us: us(0),
         behind_us: us(1),
         window,

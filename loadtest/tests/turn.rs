@@ -18,6 +18,13 @@ fn run(words: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|fault| panic!("{fault}: {said}"))
 }
 
+/// Something is missing here: a skip that says so, or a failure where everything is required.
+fn skipped(what: &str) {
+    let required = std::env::var("HELPLINE_TEST_REQUIRE").is_ok_and(|value| value == "all");
+    assert!(!required, "HELPLINE_TEST_REQUIRE=all: {what}");
+    eprintln!("skipped: {what}");
+}
+
 #[test]
 fn every_datagram_comes_back_whatever_the_way() {
     for way in ["udp", "mixed"] {
@@ -30,6 +37,24 @@ fn every_datagram_comes_back_whatever_the_way() {
         assert_eq!(figures["coturn_cpu_us_per_datagram"], Value::Null, "{way}");
         assert_eq!(figures["way"], way);
     }
+}
+
+#[test]
+fn ours_and_coturn_take_turns_in_being_the_first() {
+    if let Err(fault) = Command::new("turnserver").arg("--version").output() {
+        skipped(&format!("turnserver: {fault}"));
+        return;
+    }
+    let figures = run(&["--rounds", "3"]);
+    let order = [0, 1].map(|round| &figures["each_round"][round]["first"]);
+    assert_eq!(order, ["coturn", "ours"], "{figures}");
+    for round in figures["each_round"].as_array().expect("rounds") {
+        for side in ["ours", "coturn"] {
+            assert_eq!(round[side]["delivered_ratio"], 1.0, "{side}: {figures}");
+            assert_eq!(round[side]["duplicates"], 0, "{side}: {figures}");
+        }
+    }
+    assert!(figures["ratio_to_coturn"].as_f64() > Some(0.0), "{figures}");
 }
 
 /// What is true of a flood of 4,000, however it was sent.

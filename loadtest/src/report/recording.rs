@@ -10,7 +10,8 @@ use crate::recording::{Round, Side};
 /// Medians of the rounds, and every round for whoever wants to see the noise.
 pub(crate) fn recording(options: &Recording, rounds: &[Round], reseated: &Faults) -> Report {
     let middle = |figure: &dyn Fn(&Round) -> f64| {
-        let mut all: Vec<f64> = rounds.iter().map(figure).collect();
+        // A process that used less than a tick of its clock makes no ratio.
+        let mut all: Vec<f64> = rounds.iter().map(figure).filter(|figure| figure.is_finite()).collect();
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().map(round)
     };
@@ -28,6 +29,7 @@ pub(crate) fn recording(options: &Recording, rounds: &[Round], reseated: &Faults
         "process_us_per_packet_recorded": middle(&|one| one.recorded.process_us()),
         "process_more": more(&Side::process_us),
         "each_round": rounds.iter().map(|one| json!({
+            "first": if one.plain.begin < one.recorded.begin { "plain" } else { "recorded" },
             "plain": side(&one.plain),
             "recorded": side(&one.recorded),
         })).collect::<Value>(),

@@ -35,6 +35,10 @@ pub(crate) fn turn(options: &Turn, rounds: &[Round]) -> Report {
         "ratio_to_coturn": ratio(ours, other),
         "ratio_to_coturn_with_behind": ratio(sum(ours, behind), sum(other, other_behind)),
         "each_round": rounds.iter().map(|round| json!({
+            "first": match &round.coturn {
+                Some(coturn) if coturn.begin < round.ours.begin => "coturn",
+                Some(_) | None => "ours",
+            },
             "ours": side(&round.ours),
             "coturn": round.coturn.as_ref().map(side),
         })).collect::<Value>(),
