@@ -3,19 +3,25 @@
 
 use std::path::Path;
 
+use loadtest::Watch;
 use serde_json::Value;
 
 use crate::binary::{Binary, Folder, ONE};
 
 /// Runs it to the end in a thread of its own, which it pins to a core.
 pub(crate) async fn run(server: &Path, words: &[&str]) -> Value {
+    run_watched(server, words, Watch::default()).await
+}
+
+/// The same, and `watch` hears when packets begin to count, and when they do so no more.
+pub(crate) async fn run_watched(server: &Path, words: &[&str], watch: Watch) -> Value {
     let mut all: Vec<String> = ["loadtest", "calls", "--server"].map(str::to_owned).to_vec();
     all.push(server.display().to_string());
     all.extend(words.iter().map(|word| (*word).to_owned()));
     let (told, figures) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
-        let figures = loadtest::run_words(&words).map_err(|fault| fault.to_string());
+        let figures = loadtest::run_watched(&words, watch).map_err(|fault| fault.to_string());
         // A test that has failed meanwhile hears nothing more.
         drop(told.send(figures));
     });

@@ -1,25 +1,31 @@
 //! What an operator does to a node that is at work: while the load generator's calls speak through it, it is emptied and
 //! serves again, its relay gets a new secret and a new certificate. No call may notice.
+//!
+//! What is done counts only while the generator's window is open: outside it nobody would miss a packet.
 
 use std::path::Path;
 use std::time::Duration;
 
+use loadtest::{Moment, Watch};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use wire::node::DrainState;
 
 use crate::binary::{Binary, Folder, ONE, until};
-use crate::load::{is_recorded, number, run};
+use crate::load::{is_recorded, number, run_watched};
 use crate::turn_check::certificates::{Certificates, Kind};
 
-/// Calls; more than the generator warms up with, so that it can be seen when all of them are there.
+/// Calls.
 const PAIRS: u32 = 24;
-/// Measured seconds.
-const SECONDS: &str = "6";
-/// Longest time until all calls are there.
+/// Measured seconds: certificates are looked at every five, and a busy machine has to come to its turns.
+const SECONDS: &str = "20";
+/// Longest time until all calls are there and speak.
 const MADE_LIMIT: Duration = Duration::from_secs(120);
+/// Longest time until a new certificate counts, or a call that was hung up has no room any more: more than the window.
+const DONE_LIMIT: Duration = Duration::from_secs(30);
 /// Between two things that are done to the node.
 const PACE: Duration = Duration::from_millis(250);
 const DRAIN: &str = "/api/support/node/drain";
@@ -27,22 +33,48 @@ const ROTATE: &str = "/api/support/relay/rotate";
 /// What is logged when a new certificate counts.
 const READ: &str = "new connections get the certificate that was just read";
 
-/// The generator's run, once all its calls are there.
-async fn at_work(binary: &Binary, folder: &Folder, more: &[&str]) -> JoinHandle<Value> {
+/// A run of the generator, from the moment on in which its packets count.
+struct AtWork {
+    running: JoinHandle<Value>,
+    moment: watch::Receiver<Option<Moment>>,
+}
+
+impl AtWork {
+    /// Whether packets count that leave now.
+    fn counts(&self) -> bool {
+        *self.moment.borrow() == Some(Moment::Begun)
+    }
+
+    /// Its figures.
+    async fn figures(self) -> Value {
+        self.running.await.expect("figures")
+    }
+}
+
+async fn at_work(binary: &Binary, folder: &Folder, more: &[&str]) -> AtWork {
     let server = folder.file("demo.json");
     let pairs = PAIRS.to_string();
     let words = [&["--pairs", &pairs, "--seconds", SECONDS], more].concat();
     let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    let (told, mut moment) = watch::channel(None);
+    let watch = Watch::telling(move |moment| drop(told.send_replace(Some(moment))));
     let running = tokio::spawn(async move {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        run(Path::new(&server), &words).await
+        run_watched(Path::new(&server), &words, watch).await
     });
-    until("all calls are there", MADE_LIMIT, async || {
-        let rooms = binary.metrics().await.known("helpline_live_rooms");
-        (rooms as u32 == PAIRS).then_some(())
-    })
-    .await;
-    running
+    let begun = tokio::time::timeout(MADE_LIMIT, moment.wait_for(|moment| *moment == Some(Moment::Begun)));
+    // A run that fails ends the channel; its words are in its own panic.
+    let begun = begun.await.expect("calls are made in time").map(|_| ());
+    let work = AtWork { running, moment };
+    if begun.is_err() {
+        panic!("no window began: {}", work.figures().await);
+    }
+    assert_eq!(rooms(binary).await, PAIRS, "rooms while packets count");
+    work
+}
+
+async fn rooms(binary: &Binary) -> u32 {
+    binary.metrics().await.known("helpline_live_rooms") as u32
 }
 
 fn is_whole(figures: &Value) {
@@ -60,24 +92,30 @@ async fn a_node_that_is_emptied_and_serves_again_costs_no_call_a_packet() {
     let folder = Folder::new("drain-load");
     let binary = Binary::start(&folder, &[("HELPLINE_MEDIA_SHARDS", "1")], &[]).await;
     let desk = binary.desk();
-    let running = at_work(&binary, &folder, &[]).await;
+    let work = at_work(&binary, &folder, &[]).await;
     let (mut turns, mut done) = (interval(PACE), 0);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !running.is_finished() {
+    while work.counts() {
         turns.tick().await;
+        // The call of the turn before is gone, those of the generator are all there.
+        until("only the generator's calls are there", DONE_LIMIT, async || {
+            (rooms(&binary).await == PAIRS || !work.counts()).then_some(())
+        })
+        .await;
         let body = json!({ "seconds": 600, "reason": "an update" });
         let state: DrainState = desk.post(DRAIN, &body).await.expect("emptied");
         assert!(state.draining, "{state:?}");
         let refused = desk.start("drain-load").await.expect_err("no new calls");
         assert_eq!(refused.code(), Some("draining"), "{refused}");
+        let speaking = rooms(&binary).await == PAIRS;
         let undone = desk.request(Method::DELETE, DRAIN, &binary.at.service_key).send();
         let undone: DrainState = undone.await.expect("an answer").json().await.expect("its state");
         assert!(!undone.draining, "{undone:?}");
         let call = desk.start("drain-load").await.expect("calls are taken again").call_id;
+        done += u32::from(speaking && work.counts());
         desk.hang_up(call).await.expect("hung up");
-        done += 1;
     }
-    is_whole(&running.await.expect("figures"));
+    is_whole(&work.figures().await);
     assert!(done >= 4, "emptied {done} times only in {SECONDS} s");
     binary.stop().await;
 }
@@ -98,7 +136,9 @@ async fn a_new_secret_and_new_certificates_cost_no_relayed_call_a_packet() {
     ];
     let binary = Binary::start(&folder, &settings, &[]).await;
     let desk = binary.desk();
-    let running = at_work(&binary, &folder, &["--relay", "mixed"]).await;
+    let work = at_work(&binary, &folder, &["--relay", "mixed"]).await;
+    let seen = binary.log().matches(READ).count();
+    certificates.files(Kind::Good, &folder);
     let _: Value = desk
         .post(ROTATE, &json!({ "reason": "it may be known" }))
         .await
@@ -106,15 +146,18 @@ async fn a_new_secret_and_new_certificates_cost_no_relayed_call_a_packet() {
     // Only after this one has no credential of the first secret any right, and calls of now have such.
     let again = desk.post::<Value>(ROTATE, &json!({})).await.expect_err("not twice");
     assert_eq!(again.code(), Some("too_soon"), "{again}");
-    let (mut turns, mut done) = (interval(PACE * 4), 0);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !running.is_finished() {
-        turns.tick().await;
-        certificates.files(Kind::Good, &folder);
-        done += 1;
-    }
-    is_whole(&running.await.expect("figures"));
-    assert!(done >= 2, "{done} certificates only in {SECONDS} s");
-    assert!(binary.log().contains(READ), "no certificate was read again");
+    assert!(
+        work.counts(),
+        "the secret was exchanged when no packet counted any more"
+    );
+    until("the new certificate is read", DONE_LIMIT, async || {
+        (binary.log().matches(READ).count() > seen).then_some(())
+    })
+    .await;
+    assert!(
+        work.counts(),
+        "the certificate was exchanged when no packet counted any more"
+    );
+    is_whole(&work.figures().await);
     binary.stop().await;
 }
