@@ -1,5 +1,5 @@
-//! What a shard pays for a packet that it forwards: demultiplexed, opened, tapped, rewritten, sealed, with the checks
-//! and reports that belong to it, and no socket.
+//! What a shard pays for a packet that it forwards: demultiplexed, opened, tapped into the recorder's ring, rewritten,
+//! sealed, with the checks and reports that belong to it, and no socket.
 //!
 //! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every
 //! leg says 20 ms, and packets per second. `relayed`: the same with every leg behind the relay, without the relay itself
@@ -16,7 +16,7 @@ use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::origin::{Relayed, Via, Wire};
 use media_core::shard::{FORESEEN_MAX, Slot};
-use media_core::tap::{Record, TapSink};
+use media_server::tap::{CELLS, Producer, ring};
 use testkit::bed::{Bed, Client, FRAME};
 
 /// Bytes of an Opus packet of 20 ms at about 35 kbit/s.
@@ -29,24 +29,6 @@ const CHECK_EVERY: usize = 125;
 const REPORT_EVERY: usize = 250;
 /// Rooms: one call, some, and as many as a core is to carry, which no cache of a processor holds.
 const ROOMS: [usize; 3] = [1, 100, 1_000];
-
-/// A ring like the recorder's: memory made once, records copied into it.
-struct Ring {
-    cells: Vec<u8>,
-    at: usize,
-}
-
-impl TapSink for Ring {
-    fn push(&mut self, record: Record<'_>) -> bool {
-        let len = record.packet.len();
-        if self.at + len > self.cells.len() {
-            self.at = 0;
-        }
-        self.cells[self.at..self.at + len].copy_from_slice(record.packet);
-        self.at += len;
-        true
-    }
-}
 
 /// A datagram in the slot in which the kernel would have put it.
 struct Arrived {
@@ -107,7 +89,7 @@ impl Crowd {
 }
 
 /// Takes a turn's datagrams as the server's thread does; how many datagrams go out.
-fn take(bed: &mut Bed, ring: &mut Ring, ways: &[Way], foreseen: bool, arrived: &mut [Arrived]) -> usize {
+fn take(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, arrived: &mut [Arrived]) -> usize {
     bed.now += FRAME;
     let mut out = 0;
     for batch in arrived.chunks_mut(BATCH) {
@@ -184,21 +166,29 @@ fn benches(criterion: &mut Criterion) {
         ] {
             let (mut bed, mut crowd) = rooms(count, tap, relayed);
             let ways: Vec<_> = crowd.clients.iter().map(Way::of).collect();
-            let mut ring = Ring {
-                cells: vec![0; 1 << 20],
-                at: 0,
-            };
+            // The recorder's own: 16 MiB, which no cache of a core holds.
+            let (mut ring, mut recorder) = ring(CELLS);
+            let mut recorded = 0;
             group.throughput(Throughput::Elements(2 * count as u64));
             group.bench_function(BenchmarkId::new(name, count), |bench| {
                 let turn = |arrived: &mut Vec<Arrived>| take(&mut bed, &mut ring, &ways, foreseen, arrived);
-                bench.iter_batched_ref(|| crowd.speak(), turn, BatchSize::PerIteration);
+                let next = || {
+                    // What the recorder's thread does is no part of the turn.
+                    recorded += recorder.drain(|_| ());
+                    crowd.speak()
+                };
+                bench.iter_batched_ref(next, turn, BatchSize::PerIteration);
             });
+            recorded += recorder.drain(|_| ());
             let totals = bed.shard.totals();
             let said = crowd.turn as u64 * 2 * count as u64;
             assert_eq!(
                 totals.rtp_forwarded, said,
                 "every packet reached the other leg: {totals:?}"
             );
+            // A room is live, and recorded, when its second leg has said something: one packet comes before that.
+            let tapped = if tap == Tap::On { said - count as u64 } else { 0 };
+            assert_eq!(recorded as u64, tapped, "and the recorder, where it is recorded");
         }
     }
     group.finish();
