@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Runs the load generator; its figures.
 fn run(words: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(["turn", "--json", "--clients", "3", "--rate", "50", "--seconds", "1"])
+        .args(["turn", "--json", "--rate", "50", "--seconds", "1"])
         .args(words)
         .output()
         .expect("the load generator starts");
@@ -28,7 +28,7 @@ fn skipped(what: &str) {
 #[test]
 fn every_datagram_comes_back_whatever_the_way() {
     for way in ["udp", "mixed"] {
-        let figures = run(&["--alone", "--rounds", "2", "--way", way]);
+        let figures = run(&["--clients", "3", "--alone", "--rounds", "2", "--way", way]);
         let rounds = figures["each_round"].as_array().expect("rounds");
         assert_eq!(rounds.len(), 1, "the first one counts nowhere: {figures}");
         assert_eq!(rounds[0]["ours"]["delivered_ratio"], 1.0, "{way}: {figures}");
@@ -45,7 +45,7 @@ fn ours_and_coturn_take_turns_in_being_the_first() {
         skipped(&format!("turnserver: {fault}"));
         return;
     }
-    let figures = run(&["--rounds", "3"]);
+    let figures = run(&["--clients", "3", "--rounds", "3"]);
     let order = [0, 1].map(|round| &figures["each_round"][round]["first"]);
     assert_eq!(order, ["coturn", "ours"], "{figures}");
     for round in figures["each_round"].as_array().expect("rounds") {
@@ -57,32 +57,51 @@ fn ours_and_coturn_take_turns_in_being_the_first() {
     assert!(figures["ratio_to_coturn"].as_f64() > Some(0.0), "{figures}");
 }
 
-/// What is true of a flood of 4,000, however it was sent.
-fn check_flood(figures: &Value) {
+/// Clients that speak through a flood, 50 datagrams a second each: enough that one lost datagram is far from a hundredth.
+const CLIENTS: u64 = 12;
+/// Growth of the relay's memory by a flood, bytes: nothing is kept of a request. The rest is what the allocator and tables
+/// of a fixed size may touch for the first time (none in most runs; 2.1 MB by three million requests, and by six). 21 bytes
+/// kept for each of the longer flood's requests would be more.
+const GROWTH_MAX: i64 = 2 * 1_024 * 1_024;
+
+/// What is true of a flood of so many, however it was sent.
+fn check_flood(figures: &Value, requests: u64) {
     let number = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("{name}: {figures}"));
-    assert_eq!(number("requests"), 4_000);
-    assert!(number("sources") > 2_000, "{figures}");
+    assert_eq!(number("requests"), requests);
+    assert!(number("sources") > requests / 2, "{figures}");
     // Half of the sources are spread, nearly each in a prefix of its own.
-    assert!(number("prefixes") > 1_500, "{figures}");
-    assert!(number("answers") > 2_000, "{figures}");
+    assert!(number("prefixes") > requests.min(65_536) * 3 / 8, "{figures}");
+    assert!(number("answers") > requests / 2, "{figures}");
     assert!(number("bytes_in") > number("crowded_prefix_bytes_in"), "{figures}");
     // Bytes in and a burst of 32 KiB: more must not go out to one prefix.
     let budget = number("crowded_prefix_bytes_in") + 32 * 1_024;
     assert!(number("crowded_prefix_bytes_out") <= budget, "{figures}");
-    assert!(figures["clients_during"]["expected"].as_u64() > Some(0), "{figures}");
+    let clients = &figures["clients_during"];
+    // The window has a second at least.
+    assert!(clients["expected"].as_u64() >= Some(CLIENTS * 25), "{figures}");
+    // Packets are counted and not time: what a busy machine holds up comes all the same.
+    assert!(clients["delivered_ratio"].as_f64() >= Some(0.99), "{figures}");
+    assert_eq!(clients["duplicates"], 0, "{figures}");
+    let grown = figures["rss_grown_bytes"].as_i64().expect("a number");
+    assert!(grown <= GROWTH_MAX, "{grown}: {figures}");
 }
 
 #[test]
 fn a_flood_is_counted_by_prefix_and_answered_within_the_budget() {
-    let figures = run(&["--flood", "4000", "--sockets"]);
+    let figures = run(&["--clients", &CLIENTS.to_string(), "--flood", "4000", "--sockets"]);
     assert_eq!(figures["raw_socket"], false);
     assert_eq!(figures["sources"], 4_000);
-    check_flood(&figures);
+    check_flood(&figures, 4_000);
 }
 
 #[test]
 fn a_flood_by_a_raw_socket_is_counted_in_the_same_way() {
-    // Without the right to one it is sent by ordinary sockets, and says so.
-    let figures = run(&["--flood", "4000", "--flood-rate", "20000"]);
-    check_flood(&figures);
+    // A tenth of what the relay has been seen to take, so that a busy machine takes it as well; without the right to a raw
+    // socket it is sent by ordinary ones, and says so.
+    let clients = CLIENTS.to_string();
+    let figures = run(&["--clients", &clients, "--flood", "100000", "--flood-rate", "20000"]);
+    if figures["raw_socket"] == false {
+        skipped("no right to raw sockets (CAP_NET_RAW)");
+    }
+    check_flood(&figures, 100_000);
 }
