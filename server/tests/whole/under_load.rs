@@ -57,7 +57,9 @@ async fn at_work(binary: &Binary, folder: &Folder, more: &[&str]) -> AtWork {
     let words = [&["--pairs", &pairs, "--seconds", SECONDS], more].concat();
     let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     let (told, mut moment) = watch::channel(None);
-    let watch = Watch::telling(move |moment| drop(told.send_replace(Some(moment))));
+    let watch = Watch::telling(move |moment| {
+        told.send_replace(Some(moment));
+    });
     let running = tokio::spawn(async move {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         run_watched(Path::new(&server), &words, watch).await
