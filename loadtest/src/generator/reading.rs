@@ -8,7 +8,7 @@ use udp::Inbox;
 use super::harbour::GATES;
 use super::line::{Leg, Way};
 use super::window::Reading;
-use super::{Generator, nanos};
+use super::{Counted, Generator, nanos};
 use crate::payload::Label;
 use crate::{clock, payload};
 
@@ -125,8 +125,8 @@ impl<L: Leg> Generator<L> {
         let counted = self
             .counted
             .filter(|_| label.span == self.span && speaker.sent_in(self.span, label.number));
-        if let Some(counted) = counted {
-            let missed = self.missed_before(number, label, counted.begin);
+        if let Some(Counted { begin, .. }) = self.counted {
+            let missed = self.missed_before(number, label, begin, counted.is_some());
             self.window.unheard(missed);
         }
         let reading = Reading {
@@ -140,11 +140,11 @@ impl<L: Leg> Generator<L> {
         }
     }
 
-    /// Packets of the window that went by a listener before the first that he ever hears, which has this label. None if he
-    /// or the speaker came within the window, which began then.
-    fn missed_before(&self, listener: u32, label: Label, begin: Instant) -> u64 {
-        let deaf = self.whole(listener, begin).filter(|line| line.is_deaf());
-        let (Some(line), Some(speaker)) = (deaf, self.whole(label.leg, begin)) else {
+    /// Packets of the window that went by a listener before the one with this label, if it is the first that he ever hears,
+    /// or one that left behind the window. None if he or the speaker came within the window, which began then.
+    fn missed_before(&self, listener: u32, label: Label, begin: Instant, counts: bool) -> u64 {
+        let waited = self.whole(listener, begin).filter(|line| line.is_deaf() || !counts);
+        let (Some(line), Some(speaker)) = (waited, self.whole(label.leg, begin)) else {
             return 0;
         };
         speaker.sent_between(line.unheard_from(), label.number)

@@ -74,7 +74,7 @@ impl Mirror {
     }
 
     /// `copies`: how often a datagram is sent back.
-    fn answering(copies: impl Fn(&[u8]) -> usize + Send + 'static) -> Mirror {
+    fn answering(mut copies: impl FnMut(&[u8]) -> usize + Send + 'static) -> Mirror {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(LOOK)).unwrap();
         let address = socket.local_addr().unwrap();
@@ -209,43 +209,73 @@ fn a_window_counts_every_packet_once_with_the_kernels_stamp() {
     assert!(window.effort.turns > 0 && window.effort.on_core > Duration::ZERO);
 }
 
-/// The longest gap of a window of two legs' packets, of which `lost` are not sent back, and the longest run of those.
-fn longest_gap(lost: impl Fn(u32, u32) -> bool + Copy + Send + 'static) -> (u64, u64) {
-    let mirror = Mirror::answering(move |packet| {
-        let label = label(packet);
-        usize::from(label.is_none_or(|label| label.leg != 1 || !lost(label.number, u32::from(label.span))))
-    });
+/// Where a packet of the leg that is looked at stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Before,
+    /// In the window, the so manieth.
+    Within(u32),
+    Behind,
+}
+
+/// Numbers the packets of leg 1 as they come.
+#[derive(Default)]
+struct Places(u32);
+
+impl Places {
+    fn of(&mut self, packet: &[u8]) -> Option<Place> {
+        let label = label(packet).filter(|label| label.leg == 1)?;
+        Some(match (label.span, self.0) {
+            (0, 0) => Place::Before,
+            (0, _) => Place::Behind,
+            (_, nth) => {
+                self.0 += 1;
+                Place::Within(nth)
+            }
+        })
+    }
+}
+
+/// Two legs, of which one does not hear itself where `lost` says so: the longest gap of the window and the longest run of
+/// packets lost in it, us.
+fn gap_and_run(lost: impl Fn(Place) -> bool + Copy + Send + 'static) -> (u64, u64) {
+    let mut places = Places::default();
+    let mirror = Mirror::answering(move |packet| usize::from(!places.of(packet).is_some_and(lost)));
     let mut generator = generator(&mirror, 2, &[]);
     generator.go_on(SETTLED + FRAMES_20_MS.time * 2).unwrap();
     let window = generator.measure(FRAMES_20_MS.time * 30).unwrap();
-    let seen = mirror.seen();
-    let counted = seen.iter().filter_map(|(_, packet)| label(packet));
-    let mut run = 0;
-    let mut longest = 0;
-    for label in counted.filter(|label| label.leg == 1 && label.span > 0) {
-        run = if lost(label.number, u32::from(label.span)) {
-            run + 1
-        } else {
-            0
-        };
-        longest = longest.max(run);
+    let (mut places, mut run, mut longest) = (Places::default(), 0, 0);
+    for (_, packet) in mirror.seen() {
+        if let Some(place @ Place::Within(_)) = places.of(&packet) {
+            run = if lost(place) { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
     }
     (window.gap_us.max(), longest * FRAMES_20_MS.time.as_micros() as u64)
 }
 
 #[test]
-fn who_hears_nothing_until_the_end_of_the_window_or_never_has_a_gap() {
-    // Three digits are what a histogram keeps.
-    let at_least = |(gap, run): (u64, u64)| assert!(run > 0 && gap * 1_001 >= run * 1_000, "{gap} of {run} us");
-    // From the tenth packet of a window on nothing comes any more.
-    let falls_silent = longest_gap(|number, span| span > 0 && number > 60);
-    at_least(falls_silent);
-    // He never hears one.
-    at_least(longest_gap(|_, _| true));
-    // The first that he hears is late in the window.
-    at_least(longest_gap(|number, _| number < 70));
-    // He heard somebody before, and then not before the window is half over.
-    at_least(longest_gap(|number, span| span > 0 && number < 70));
+fn who_hears_nothing_until_the_end_of_the_window_or_from_its_begin_on_has_a_gap() {
+    let (early, late) = (
+        |place| matches!(place, Place::Within(..10)),
+        |place| matches!(place, Place::Within(10..)),
+    );
+    let cases: [(&str, fn(Place) -> bool); 5] = [
+        ("silence until the window ends", late),
+        ("silence for good", |place| {
+            matches!(place, Place::Within(10..) | Place::Behind)
+        }),
+        ("never a packet", |_| true),
+        ("the first of all within the window", |place| {
+            matches!(place, Place::Before | Place::Within(..10))
+        }),
+        ("silence from its begin on", early),
+    ];
+    for (what, lost) in cases {
+        let (gap, run) = gap_and_run(lost);
+        // Three digits are what a histogram keeps.
+        assert!(run > 0 && gap * 1_001 >= run * 1_000, "{what}: {gap} of {run} us");
+    }
 }
 
 #[test]
