@@ -187,6 +187,7 @@ impl World {
                 let unmet = unmet && !self.judge.met(self.now, call.company_under(epoch, peer));
                 assert!(held || comforted || unmet, "music for {own:?} at {}", self.now);
                 self.figures.music_heard += 1;
+                self.peers[peer].hears_music(self.now, epoch);
             }
             Heard::Tone => {
                 let told = call.is_told(epoch, peer);
@@ -210,7 +211,7 @@ impl World {
             word.speaker
         );
         self.figures.words_heard += 1;
-        self.peers[peer].hears(self.now, word.speaker);
+        self.peers[peer].hears(self.now, epoch, word.speaker);
     }
 
     /// A record of the tap, taken a moment ago: the plan in force let it be taken.

@@ -412,6 +412,23 @@ pub(crate) fn may_hear(sink: (Part, Stance), source: (Part, Stance)) -> bool {
     }
 }
 
+/// Whether `seats[sink]` hears `seats[source]` when these, and nobody else, are in the room. A supervisor who listens or
+/// whispers hears what some party hears, and who whispers the agent anyway.
+pub(crate) fn must_hear(seats: &[(Part, Stance)], sink: usize, source: usize) -> bool {
+    let ear = seats[sink];
+    if sink == source || !may_hear(ear, seats[source]) {
+        return false;
+    }
+    let silent =
+        |(part, stance): (Part, Stance)| part == Part::Supervisor && matches!(stance, Stance::Listen | Stance::Whisper);
+    let whispers_to = ear.1 == Stance::Whisper && seats[source].0 == Part::Agent;
+    let others = seats.iter().enumerate().filter(|(place, _)| *place != source);
+    let heard = others
+        .filter(|(_, other)| !silent(**other))
+        .any(|(_, other)| may_hear(*other, seats[source]));
+    !silent(ear) || whispers_to || heard
+}
+
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -16,6 +16,7 @@ mod media;
 mod network;
 mod peer;
 mod relay;
+mod settled;
 mod story;
 mod troubles;
 mod world;
@@ -24,7 +25,7 @@ use media_core::limits::{LEG_KEEP, MS, SECOND};
 use media_core::matrix::{Part, Stance};
 use media_core::shard::Tables;
 
-use judge::may_hear;
+use judge::{may_hear, must_hear};
 use world::World;
 
 /// Calls of a run before a commit, and of a long one.
@@ -134,6 +135,9 @@ fn judge_the_whole(world: &mut World, calls: usize) {
     ] {
         assert!(count > 0, "nothing met `{what}`");
     }
+    for edge in settled::EDGES {
+        assert!(world.figures.of(edge) > 0, "nobody met `{edge}`");
+    }
     let heard = world.figures.of("ends at which both had to hear the other");
     assert!(
         heard * 5 >= calls as u64,
@@ -195,6 +199,37 @@ fn the_judges_table_is_that_of_the_design() {
     ] {
         assert_eq!(may_hear(sink, source), hears, "{sink:?} of {source:?}");
     }
+}
+
+#[test]
+fn who_must_be_heard_is_that_of_the_design() {
+    use Part::{Agent, Customer, Partner, Supervisor};
+    use Stance::{Barge, Consult, Held, Listen, Talk, Whisper};
+    let hears = |seats: &[(Part, Stance)]| -> Vec<(usize, usize)> {
+        let pairs = (0..seats.len()).flat_map(|sink| (0..seats.len()).map(move |source| (sink, source)));
+        pairs.filter(|&(sink, source)| must_hear(seats, sink, source)).collect()
+    };
+    let (customer, agent) = ((Customer, Talk), (Agent, Talk));
+    assert_eq!(hears(&[customer, agent]), [(0, 1), (1, 0)]);
+    assert_eq!(hears(&[customer, (Supervisor, Listen)]), [], "he speaks to nobody");
+    assert_eq!(
+        hears(&[customer, agent, (Supervisor, Listen)]),
+        [(0, 1), (1, 0), (2, 0), (2, 1)]
+    );
+    assert_eq!(
+        hears(&[(Customer, Held), agent, (Supervisor, Whisper)]),
+        [(1, 2), (2, 1)],
+        "the agent is heard by who whispers, also alone"
+    );
+    assert_eq!(
+        hears(&[
+            (Customer, Held),
+            (Agent, Consult),
+            (Partner, Consult),
+            (Supervisor, Barge)
+        ]),
+        [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)]
+    );
 }
 
 const _: () = assert!(AFTERWARDS > LEG_KEEP + 25 * SECOND);

@@ -78,6 +78,8 @@ pub(crate) struct Peer {
     pub(crate) restarts: u16,
     /// Whom it heard.
     pub(crate) heard: Vec<Ears>,
+    /// When the music was heard last, and the newest plan under which a frame of it was sent.
+    pub(crate) music: Option<(u64, u64)>,
 }
 
 /// What a client heard of another.
@@ -87,6 +89,8 @@ pub(crate) struct Ears {
     pub(crate) words: u32,
     /// When the last word came.
     pub(crate) at: u64,
+    /// The newest plan under which one was sent.
+    pub(crate) epoch: u64,
 }
 
 /// What a client needs to begin.
@@ -136,6 +140,7 @@ impl Peer {
             overheard: std::collections::VecDeque::new(),
             restarts: 0,
             heard: Vec::new(),
+            music: None,
         }
     }
 
@@ -181,18 +186,25 @@ impl Peer {
         }
     }
 
-    pub(crate) fn hears(&mut self, now: u64, speaker: u32) {
+    pub(crate) fn hears(&mut self, now: u64, epoch: u64, speaker: u32) {
         match self.heard.iter_mut().find(|ears| ears.speaker == speaker) {
             Some(ears) => {
                 ears.words += 1;
                 ears.at = now;
+                ears.epoch = ears.epoch.max(epoch);
             }
             None => self.heard.push(Ears {
                 speaker,
                 words: 1,
                 at: now,
+                epoch,
             }),
         }
+    }
+
+    pub(crate) fn hears_music(&mut self, now: u64, epoch: u64) {
+        let before = self.music.map_or(0, |(_, before)| before);
+        self.music = Some((now, before.max(epoch)));
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -70,6 +70,8 @@ pub(crate) struct Call {
     pub(crate) tap: Tap,
     /// Who is told of supervisors, from its begin to its end.
     pub(crate) announce: Announce,
+    /// Since when it is.
+    pub(crate) planned_at: u64,
     /// All plans, by epoch: who takes part how.
     pub(crate) plans: Vec<(Tap, Vec<Party>)>,
     pub(crate) closed: bool,
@@ -146,6 +148,7 @@ impl World {
             room: RoomId(call as u128 + 1),
             parties: Vec::new(),
             epoch: 0,
+            planned_at: 0,
             tap: Tap::On,
             announce: [Announce::Nobody, Announce::Agents, Announce::All][self.chance.below(3) as usize],
             plans: vec![(Tap::Off, Vec::new())],
@@ -187,7 +190,9 @@ impl World {
         self.plan(call);
         let lasts = self.chance.between(15_000, 75_000) * MS;
         self.calls[call].quiet_from = self.now + lasts.saturating_sub(2 * SETTLED);
-        let agent = self.chance.between(100, 3_000) * MS;
+        // Now and then he waits until he has heard some of the music.
+        let slow = self.chance.permille(200);
+        let agent = self.chance.between(100, if slow { 9_000 } else { 3_000 }) * MS;
         self.later(
             agent,
             What::Acts {
@@ -308,6 +313,7 @@ impl World {
 
     /// A new plan, by who takes part how.
     pub(crate) fn plan(&mut self, call: usize) {
+        self.judge_the_plan(call);
         let state = &mut self.calls[call];
         let epoch = state.epoch + 1;
         state.plans.push((state.tap, state.parties.clone()));
@@ -328,6 +334,7 @@ impl World {
         self.command(Command::Plan(Box::new(plan)))
             .expect("it is newer and small");
         self.calls[call].epoch = epoch;
+        self.calls[call].planned_at = self.now;
         self.figures.count("plans");
     }
 
@@ -361,6 +368,7 @@ impl World {
     }
 
     fn ends(&mut self, call: usize) {
+        self.judge_the_plan(call);
         self.judge_the_end(call);
         let legs: Vec<Party> = self.calls[call].parties.clone();
         match self.chance.below(10) {

@@ -47,9 +47,9 @@ pub(crate) enum Trouble {
 const KINDS: [(Trouble, u64, &str); 24] = [
     (Trouble::Hold, 60, "hold"),
     (Trouble::Mute, 20, "mute"),
-    (Trouble::Consult, 20, "consult"),
-    (Trouble::Conference, 15, "conference"),
-    (Trouble::Supervise, 30, "supervise"),
+    (Trouble::Consult, 40, "consult"),
+    (Trouble::Conference, 40, "conference"),
+    (Trouble::Supervise, 70, "supervise"),
     (Trouble::TapPause, 30, "tap paused"),
     (Trouble::OldPlan, 20, "old plan"),
     (Trouble::WifiToMobile, 50, "wi-fi to mobile"),
