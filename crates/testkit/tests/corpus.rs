@@ -26,8 +26,20 @@ const SCRIPTS_IN_A_ROW: usize = 24;
 /// out of the count.
 const ALLOCATION_BYTES_MAX: usize = 64 * 1_024;
 
+/// Shows the input that broke something.
+struct Shown<'a>(&'a [u8]);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the input: {:?}", self.0);
+        }
+    }
+}
+
 /// Bytes of the largest allocation that this input makes us do.
 fn largest(body: Body, input: &[u8]) -> usize {
+    let _shown = Shown(input);
     forget();
     looking(|| body(input));
     counted().largest

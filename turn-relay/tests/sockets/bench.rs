@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use ports::{Accepted, FromRelay, LegId, LegState, RelayEgress, RelayLegs, RelayPath, RelayShard, RelaySink};
@@ -56,22 +56,37 @@ pub(crate) fn tool_peers(port: u16) -> Vec<Vec<SocketAddr>> {
     vec![of(port), of(port + 1)]
 }
 
+/// What is known of a leg, and how often that was asked since.
+type Known = (LegState, usize);
+
 /// What is known of legs: every one is alive unless something else was said.
 #[derive(Clone, Default)]
-pub(crate) struct Legs(Arc<Mutex<HashMap<LegId, LegState>>>);
+pub(crate) struct Legs(Arc<Mutex<HashMap<LegId, Known>>>);
 
 impl Legs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LegId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// From now on this leg is in this state.
     #[allow(dead_code, reason = "the example never changes a leg")]
     pub(crate) fn set(&self, leg: LegId, state: LegState) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(leg, state);
+        self.lock().insert(leg, (state, 0));
+    }
+
+    /// How often the relay has asked for this leg since its state was set.
+    #[allow(dead_code, reason = "the example never changes a leg")]
+    pub(crate) fn asked(&self, leg: LegId) -> usize {
+        self.lock().get(&leg).map_or(0, |(_, asked)| *asked)
     }
 }
 
 impl RelayLegs for Legs {
     fn state(&self, leg: LegId) -> LegState {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&leg).copied().unwrap_or(LegState::Live)
+        self.lock().get_mut(&leg).map_or(LegState::Live, |(state, asked)| {
+            *asked += 1;
+            *state
+        })
     }
 }
 

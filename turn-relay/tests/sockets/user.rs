@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -123,6 +124,29 @@ impl User {
     pub(crate) fn echo(&mut self, peer: SocketAddr, payload: &[u8]) {
         let came = (0..TRIES).any(|_| self.try_echo(peer, payload));
         assert!(came, "no echo");
+    }
+
+    /// Says a numbered payload, once.
+    pub(crate) fn say(&mut self, peer: SocketAddr, number: u32) {
+        self.line.say(&self.client, peer, &rtp(number)).expect("the line holds");
+    }
+
+    /// Says these to an echo, each once, while as many as `under_way` before them are not back yet; then all are, none lost,
+    /// doubled or out of order.
+    pub(crate) fn stream(&mut self, peer: SocketAddr, numbers: Range<u32>, under_way: u32) {
+        for number in numbers.clone() {
+            self.say(peer, number);
+            self.comes(peer, number - under_way);
+        }
+        for number in numbers.end - under_way..numbers.end {
+            self.comes(peer, number);
+        }
+    }
+
+    /// The next thing that comes is this payload.
+    fn comes(&mut self, peer: SocketAddr, number: u32) {
+        let came = self.line.wait(&mut self.client).expect("the line holds");
+        assert_eq!(came, Some(Came::Data(peer, rtp(number))), "packet {number}");
     }
 
     /// The same; false if nothing came back in time or the line is dead.

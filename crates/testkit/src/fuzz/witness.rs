@@ -53,6 +53,9 @@ pub(super) struct Fresh {
 /// A living transport.
 struct Known {
     place: usize,
+    /// Another transport has taken an address of it over, perhaps the one it is sent to: nothing is sent until its next
+    /// check.
+    robbed: bool,
     keys: Option<Keys>,
     /// (SSRC, index) of what was sent under the keys.
     used: HashSet<(u32, u64)>,
@@ -110,6 +113,7 @@ impl Witness {
     pub(super) fn attached(&mut self, place: usize, client: &Client) {
         let fresh = Known {
             place,
+            robbed: false,
             keys: None,
             used: HashSet::new(),
             sent: HashMap::new(),
@@ -199,7 +203,15 @@ impl Witness {
         assert_eq!(message.xor_address(attribute::XOR_MAPPED_ADDRESS), Some(client.address));
         let owner = self.ufrags.get(&client.local_ufrag());
         let owner = *owner.expect("credentials that nobody has are not answered");
-        self.owners.insert(sent.to, owner);
+        let before = self.owners.insert(sent.to, owner).filter(|before| *before != owner);
+        if let Some(robbed) = before.and_then(|before| self.transports.get_mut(&before)) {
+            robbed.robbed = true;
+        }
+        let known = self
+            .transports
+            .get_mut(&owner)
+            .expect("credentials are of a living transport");
+        known.robbed = false;
     }
 
     /// Whose the address is.
@@ -334,7 +346,7 @@ impl Witness {
         matches!(place, CUSTOMER | AGENT) && self.stances[place] == Stance::Held && self.is_reached(place)
     }
 
-    /// The legs that hear this one and can be sent something, one bit each.
+    /// The legs that hear this one and can certainly be sent something, one bit each.
     pub(super) fn audience(&self, speaker: usize) -> u8 {
         let hears = |place: &usize| self.hears(*place, speaker) && self.is_reached(*place);
         (0..PLACES).filter(hears).fold(0, |bits, place| bits | 1 << place)
@@ -343,6 +355,6 @@ impl Witness {
     /// Whether the transport in use, which is the one with keys, has an address that proved itself.
     fn is_reached(&self, place: usize) -> bool {
         let mut owners = self.owners.values().filter_map(|owner| self.transports.get(owner));
-        owners.any(|known| known.place == place && known.keys.is_some())
+        owners.any(|known| known.place == place && known.keys.is_some() && !known.robbed)
     }
 }
