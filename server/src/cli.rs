@@ -48,7 +48,7 @@ pub(crate) enum Command {
     },
     /// Print the OpenAPI document.
     Openapi,
-    /// Print name, version and schema version.
+    /// Print name, version and the newest migration of the schema that it works with.
     Version {
         /// As one JSON object.
         #[arg(long)]
@@ -56,14 +56,15 @@ pub(crate) enum Command {
     },
 }
 
-/// Where the configuration comes from.
+/// Where the configuration comes from. Before or after a command of a command: `config check --config FILE` is what
+/// people type.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct Place {
     /// Configuration file (TOML).
-    #[arg(long, env = "HELPLINE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "HELPLINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Folder for recordings, spool and the private database.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -211,8 +212,41 @@ pub(crate) enum ConfigWhat {
 
 #[cfg(test)]
 mod tests {
-    use super::Cli;
-    use clap::CommandFactory;
+    use std::path::Path;
+
+    use super::{Cli, Command, Place, Turn};
+    use clap::{CommandFactory, Parser};
+
+    fn place(line: &str) -> Place {
+        match Cli::try_parse_from(line.split(' ')).expect("a command line").command {
+            Command::Migrate { place, .. } | Command::Config { place, .. } | Command::User { place, .. } => place,
+            Command::Serve(serve) => serve.place,
+            Command::Health(health) => health.place,
+            Command::Turn {
+                what: Turn::Check(check),
+            } => check.place,
+            other => panic!("{other:?} has no place"),
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_named_before_or_after_the_last_word() {
+        for line in [
+            "helpline config --config F --data-dir D check",
+            "helpline config check --config F --data-dir D",
+            "helpline migrate up --data-dir D --config F",
+            "helpline migrate --config F status --data-dir D",
+            "helpline user list --config F --data-dir D",
+            "helpline user create --email a@b.c --name A --config F --data-dir D",
+            "helpline serve --config F --data-dir D",
+            "helpline health --config F --data-dir D",
+            "helpline turn check h --config F --data-dir D",
+        ] {
+            let place = place(line);
+            assert_eq!(place.config.as_deref(), Some(Path::new("F")), "{line}");
+            assert_eq!(place.data_dir.as_deref(), Some(Path::new("D")), "{line}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -255,7 +255,7 @@ pub(crate) struct Database {
     #[config(env = "DATABASE_URL")]
     pub(crate) url: Option<String>,
 
-    /// Connection string of the schema's owner, for `helpline migrate`. Default: the same as `url`.
+    /// Connection string of the schema's owner, for `helpline migrate up`. Default: the same as `url`.
     #[config(env = "HELPLINE_DATABASE_OWNER_URL")]
     pub(crate) owner_url: Option<String>,
 }

@@ -40,11 +40,14 @@ pub(crate) struct Demo {
 
 /// `helpline version`.
 pub(crate) fn version(as_json: bool) {
-    let version = env!("CARGO_PKG_VERSION");
+    let (version, schema) = (env!("CARGO_PKG_VERSION"), desk::migrations::newest());
     if as_json {
-        println!("{}", json!({ "name": "helpline", "version": version }));
+        println!(
+            "{}",
+            json!({ "name": "helpline", "version": version, "schema": schema })
+        );
     } else {
-        println!("helpline {version}");
+        println!("helpline {version}, schema {schema:04}");
     }
 }
 

@@ -50,6 +50,12 @@ const FILES: &[(i64, &str, &str)] = &[
     (19, "self_mute", include_str!("../../../migrations/0019_self_mute.sql")),
 ];
 
+/// Number of the newest migration of this program: the schema that it works with.
+#[must_use]
+pub fn newest() -> i64 {
+    FILES.iter().map(|&(number, ..)| number).max().unwrap_or(0)
+}
+
 /// How the database stands to this program's migrations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -72,7 +78,7 @@ pub enum Fault {
     #[error("migration {0} differs from the one that was applied")]
     Changed(i64),
     /// `serve` does not migrate a database that it did not make.
-    #[error("{0} migrations are not applied yet; run `helpline migrate`")]
+    #[error("{0} migrations are not applied yet; run `helpline migrate up`, or `serve` with --auto-migrate")]
     Pending(usize),
     /// The database failed.
     #[error("the database failed while looking at its migrations: {0}")]
