@@ -255,6 +255,17 @@ async fn supervisors_are_announced_only_once_an_admin_says_so_and_odd_words_of_o
     )
     .await;
     assert_eq!(node.desk.settings(&admin).await.unwrap().supervision.value, off);
+    eye.run(
+        "update public.support_settings set value = '{\"announce\": \"tone\", \"announceTo\": \"none\"}',
+        version = version + 1 where key = 'supervision'",
+    )
+    .await;
+    let told = node.desk.settings(&admin).await.unwrap().supervision.value;
+    assert_eq!(
+        told.announce,
+        Announce::Notice,
+        "what is saved again from this view sounds no tone"
+    );
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ impl Desk {
         self.told(set_quality(self.core(), caller, set, known).await)
     }
 
-    /// Sets which mails are sent.
+    /// Sets which mails are asked for.
     ///
     /// # Errors
     /// `forbidden`, `validation` beyond a limit, `version_mismatch`, `database`.
@@ -242,11 +242,12 @@ async fn view(tx: &mut Tx) -> Result<wire::settings::Settings, Refused> {
     })
 }
 
-/// As decisions read it: what nobody knows is off, and a tone is for the agent.
+/// As decisions read it: what nobody knows is off, a tone is for the agent, and a tone for nobody is the notice alone.
 fn supervised(group: Option<&Value>) -> SupervisionSettings {
     let leaf = |name: &str| group.and_then(|group| group.get(name)).and_then(Value::as_str);
     SupervisionSettings {
         announce: match leaf("announce") {
+            Some("tone") if leaf("announceTo") == Some("none") => Announce::Notice,
             Some("tone") => Announce::Tone,
             Some("notice") => Announce::Notice,
             Some(_) | None => Announce::Off,
