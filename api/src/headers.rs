@@ -16,7 +16,7 @@ use crate::{App, visitor::header_text};
 pub(crate) enum Policy {
     /// The console and the full-page widget.
     Console,
-    /// The pretend bank: the policy that the README tells a host to set.
+    /// The pretend bank: stricter than what docs/embedding.md asks of a host.
     Demo,
     /// A script, style or other file of the build.
     File,

@@ -109,6 +109,10 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(health::startup))
 }
 
+/// How a console signs in; the name is that of the cookie's rules.
+const STAFF_COOKIE: &str = "The console's session, set by signing in. It is called `__Host-hl_staff` wherever the public \
+    address is https and no domain is set for it.";
+
 /// The document as JSON, two spaces deep, with a line end.
 ///
 /// # Panics
@@ -120,7 +124,7 @@ pub fn document() -> String {
     let schemes = document.components.get_or_insert_with(Components::new);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     schemes.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    let cookie = ApiKeyValue::new("hl_staff");
+    let cookie = ApiKeyValue::with_description("hl_staff", STAFF_COOKIE);
     schemes.add_security_scheme("staffCookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     document.to_pretty_json().expect("a description is plain data") + "\n"
 }

@@ -119,7 +119,8 @@ pub(crate) async fn list(
     Ok(Json(page))
 }
 
-/// A link with which a visitor without an account tests his line: five tests within a day.
+/// A link with which a visitor without an account tests his line: five tests within a day. Made by staff; a service key
+/// is refused (403), for it can begin tests itself.
 #[utoipa::path(post, path = "/api/support/preflight/link", tag = "preflight", request_body = Option<PreflightLinkRequest>,
     responses((status = 201, body = PreflightLink),
         (status = "default", body = Problem, content_type = "application/problem+json")))]

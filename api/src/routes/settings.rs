@@ -49,7 +49,7 @@ pub(crate) async fn quality(
     Ok(Json(app.desk().set_quality(&caller, body, known).await?))
 }
 
-/// Sets which mails are sent.
+/// Sets which mails are asked for. This version has no sender: a mail that is due is a line in the log.
 #[utoipa::path(put, path = "/api/support/settings/mail", tag = "settings", request_body = MailSettings,
     params(("If-Match" = String, Header, description = "`\"version\"` of `mail` as it was read, or `*`")),
     responses((status = 200, body = Settings),

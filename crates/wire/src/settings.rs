@@ -8,7 +8,7 @@ wire! {
     /// after 5 good ones.
     #[serde(deny_unknown_fields)]
     pub struct QualityThresholds {
-        /// Opinion score below which `low_mos` is raised, 1 to 4.5.
+        /// Opinion score below which `low_mos` is raised, 1.5 to 4.4.
         pub low_mos: f64,
         /// Packets missing in a row that raise `loss_burst`.
         pub loss_burst_packets: u32,
@@ -30,7 +30,8 @@ wire! {
 }
 
 wire! {
-    /// Which mails are sent; the leaves of `NOTIFICATION_CONFIG` that have an effect today.
+    /// Which mails are asked for; the leaves of `NOTIFICATION_CONFIG` that have an effect today. This version has no sender:
+    /// a mail that is due is a line in the log.
     #[serde(deny_unknown_fields)]
     pub struct MailSettings {
         /// A call comes in for a queue that nobody serves at the moment.
@@ -135,7 +136,7 @@ wire! {
     pub struct Settings {
         /// From where on sound counts as bad.
         pub quality: QualitySettings,
-        /// Which mails are sent.
+        /// Which mails are asked for.
         pub mail: MailSettingsView,
         /// How supervisors are announced.
         pub supervision: SupervisionSettingsView,
