@@ -55,7 +55,8 @@ const OUTBOX_DEAD: &str = "update outbox set attempts = attempts + 1, last_error
     where id = $1";
 const OUTBOX_OLDEST: &str = "select coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8
     from outbox where done_at is null and dead_at is null";
-const OUTBOX_FORGET: &str = "delete from outbox where done_at < clock_timestamp() - interval '7 days'";
+const OUTBOX_FORGET: &str =
+    "delete from outbox where coalesce(done_at, dead_at) < clock_timestamp() - interval '7 days'";
 
 /// Adds to the history of a locked call.
 pub(crate) async fn call_event(
