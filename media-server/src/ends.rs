@@ -119,7 +119,6 @@ mod tests {
         config.base_port = 0;
         let server = crate::MediaServer::start(config, &prometheus::Registry::new()).expect("media starts");
         let (media, shared) = (server.media(), Arc::clone(server.shared()));
-        media.close_room(ROOM, Cause::HangUp);
         media.admit(grant()).await.expect("there is room");
         lock(&shared.outbox).add(ROOM, 0, EventKind::RoomLive);
         media.acknowledge(ROOM, 1);
@@ -138,6 +137,10 @@ mod tests {
         media.acknowledge(ROOM, 2);
         media.close_room(ROOM, Cause::HangUp);
         assert_eq!(lock(&shared.outbox).rooms(), 0);
+
+        // What was decided before that end and is handed out behind it makes nothing anew.
+        assert_eq!(media.admit(grant()).await, Err(Refusal::UnknownGrant));
+        assert_eq!(media.rooms().count, 0);
         server.stop();
         // What stays in the temporary folder costs disk, not a test.
         let _ = std::fs::remove_dir_all(&folder);

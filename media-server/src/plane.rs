@@ -36,7 +36,7 @@ use crate::live::Live;
 use crate::pending;
 use crate::preflight;
 use crate::recorder;
-use crate::registry::{Digest, FIRST_OFFER_S_MAX, Leg, NewLeg, Page, Registry};
+use crate::registry::{Digest, Ended, FIRST_OFFER_S_MAX, Leg, NewLeg, Page, Registry};
 use crate::relay;
 
 /// Characters of our user name fragment: 48 bits (RFC 8839 §5.4 asks for 24).
@@ -439,6 +439,12 @@ impl Media for Plane {
     }
 
     fn record(&self, room: CallId, command: RecordCommand) {
+        // Held over both: an order behind the end of its room would make a recording that no call knows.
+        let registry = lock(&self.0.registry);
+        if registry.shard_of(room).is_none() {
+            tracing::debug!(call.id = %uuid::Uuid::from_u128(room.0), "an order to record came behind the end of its room");
+            return;
+        }
         self.0.recorder.tell(match command {
             RecordCommand::Start {
                 recording,
@@ -455,10 +461,12 @@ impl Media for Plane {
     }
 
     fn close_leg(&self, leg: LegId, cause: Cause) {
+        lock(&self.0.registry).is_over(self.0.clock.now_ns(), Ended::Leg(leg));
         self.0.close_leg(leg, cause);
     }
 
     fn close_room(&self, room: CallId, cause: Cause) {
+        lock(&self.0.registry).is_over(self.0.clock.now_ns(), Ended::Room(room));
         self.0.close_room(room, cause);
     }
 

@@ -4,6 +4,8 @@
 //!
 //! Invariant: a secret names a leg that is in the table; whoever removes a leg removes its secrets.
 
+mod over;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,6 +19,9 @@ use ports::{Part, Red, Refusal};
 
 use crate::config::LEGS_PER_SHARD_MAX;
 use crate::relay::Legs;
+use over::Over;
+
+pub use over::{Ended, OVER_NS};
 
 /// SHA-256 of a grant's secret.
 pub type Digest = [u8; 32];
@@ -172,6 +177,7 @@ pub struct Registry {
     legs_per_shard: u32,
     reserve: u32,
     next_tap: u32,
+    over: Over,
     /// What of this the relay may know.
     told: Arc<Legs>,
 }
@@ -214,7 +220,7 @@ impl Registry {
     /// takes a new room; a room that lives is not asked about.
     ///
     /// # Errors
-    /// `Full`, `Limit("legs_per_room")`, `Limit("legs_per_shard")`.
+    /// `UnknownGrant` for what [`Self::is_over`], `Full`, `Limit("legs_per_room")`, `Limit("legs_per_shard")`.
     pub fn admit(&mut self, new: NewLeg, secret: Digest, may_take: impl Fn(usize) -> bool) -> Result<(), Refusal> {
         if let Some(leg) = self.legs.get_mut(&new.leg) {
             if !leg.secrets.contains(&secret) {
@@ -226,6 +232,9 @@ impl Registry {
                 self.secrets.insert(secret, new.leg);
             }
             return Ok(());
+        }
+        if self.over.is(new.now, new.room, new.leg) {
+            return Err(Refusal::UnknownGrant);
         }
         self.place_room(new.room, new.now, may_take)?;
         let room = self.rooms.get_mut(&new.room).ok_or(Refusal::Unavailable)?;
@@ -410,6 +419,11 @@ impl Registry {
     pub fn ending(&self, room: CallId, leg: LegId) -> Option<Ending> {
         let gone = || self.closing.get(&room)?.get(&leg).copied();
         self.legs.get(&leg).map(Ending::from).or_else(gone)
+    }
+
+    /// Whoever decides has ended this: for [`OVER_NS`] nothing is made of a grant for it.
+    pub fn is_over(&mut self, now: u64, ended: Ended) {
+        self.over.add(now, ended);
     }
 
     /// Forgets a leg and its secrets.
