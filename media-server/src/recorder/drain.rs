@@ -300,6 +300,14 @@ impl Drain {
         Fate::Taken
     }
 
+    /// Nobody writes any more: says so of every room that is to be recorded. How many packets each misses nobody will know,
+    /// so it is one at least.
+    pub(super) fn lost(&self) {
+        for (id, _) in self.rooms.iter().filter(|(_, room)| room.wanted()) {
+            (self.degraded)(*id, 1);
+        }
+    }
+
     fn end(&mut self, now: u64, id: u128) {
         let Some(mut room) = self.rooms.remove(&id) else { return };
         self.taps.retain(|_, (room, _)| *room != id);

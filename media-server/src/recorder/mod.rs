@@ -197,21 +197,21 @@ fn drain_thread(mut drain: Drain, told: &Handle, clock: &Clock, mut taps: Vec<Co
     let _running = Running(told.clone());
     loop {
         let (messages, open) = told.take(DRAIN_EVERY);
-        if let Some(batch) = drain.step(clock.now_ns(), messages, &mut taps) {
-            send(batches, batch);
+        let batch = drain.step(clock.now_ns(), messages, &mut taps);
+        if batch.is_some_and(|batch| batches.send(batch).is_err()) {
+            tracing::error!("the spool writer is gone; what was recorded since is lost");
+            // Nothing is promised any more from here on, by the guard; who was promised before is told.
+            drain.lost();
+            return;
         }
         if !open {
-            if let Some(batch) = drain.finish(clock.now_ns()) {
-                send(batches, batch);
+            if let Some(batch) = drain.finish(clock.now_ns())
+                && batches.send(batch).is_err()
+            {
+                tracing::error!("the spool writer is gone; the end of what was recorded is lost");
             }
             return;
         }
-    }
-}
-
-fn send(batches: &Sender<Batch>, batch: Batch) {
-    if batches.send(batch).is_err() {
-        tracing::error!("the spool writer is gone; what was recorded since is lost");
     }
 }
 

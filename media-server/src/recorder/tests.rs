@@ -497,3 +497,29 @@ fn who_leaves_and_comes_back_is_told_once_each() {
     assert_eq!(kinds, [EventKind::LegJoined, EventKind::LegLeft, EventKind::LegJoined]);
     assert_eq!(tracks(&call)[1], [packet], "the new number leads to the same leg");
 }
+
+#[test]
+fn a_writer_that_is_gone_promises_nothing_more_and_whoever_was_promised_is_told() {
+    let folder = Folder::new();
+    let mut rig = Rig::new(&folder, Shaky::sound());
+    let handle = Handle::new();
+    handle.stats().running.store(true, Ordering::Relaxed);
+    rig.room(1, true);
+    rig.room(2, false);
+    for message in rig.told.drain(..) {
+        handle.tell(message);
+    }
+    let told = Arc::<std::sync::Mutex<Vec<u128>>>::default();
+    let tell = Arc::clone(&told);
+    let drain = Drain::new(handle.stats(), Box::new(move |room, _| tell.lock().unwrap().push(room)));
+    assert_eq!(handle.promise(), ports::Recorder::Ready);
+    let (batches, to_write) = channel();
+    drop(to_write);
+    drain_thread(drain, &handle, &Clock::start(), Vec::new(), &batches);
+    assert_ne!(handle.promise(), ports::Recorder::Ready);
+    assert_eq!(*told.lock().unwrap(), [1], "the room that is recorded, and no other");
+    assert!(
+        !handle.take(std::time::Duration::ZERO).1,
+        "nobody fills the box in vain"
+    );
+}
