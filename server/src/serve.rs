@@ -210,7 +210,7 @@ async fn run_parts(
         tracing::warn!("some connections were cut");
     }
     // Media ends first, so that the desk can still store how the calls and their recordings ended.
-    media.stop();
+    tokio::task::block_in_place(|| media.stop());
     stop.cancel();
     if tokio::time::timeout(STOP_LIMIT, deciding).await.is_err() {
         tracing::warn!("the desk did not come to an end in time; the next start finishes its work");

@@ -94,20 +94,17 @@ impl Recordings for Stored {
     }
 
     fn acknowledge_step(&self, recording: RecordingId, step: &'static str) {
-        let mut waiting = self.waiting();
-        let found = waiting
-            .iter()
-            .position(|w| w.recording == recording && w.kind.word() == step);
-        let Some((at, key)) = found.and_then(|at| waiting.get(at).map(|w| (at, w.key))) else {
-            return;
-        };
-        let releases = !matches!(waiting.get(at).map(|w| &w.kind), Some(StepKind::Ended { .. }));
+        let is = |w: &Waiting| w.recording == recording && w.kind.word() == step;
+        let found = self.waiting().iter().find(|w| is(w)).map(|w| (w.key, w.kind.clone()));
+        let Some((key, kind)) = found else { return };
+        // Not under the lock of what waits: a disk that stands still must not keep its readers.
+        let releases = !matches!(kind, StepKind::Ended { .. });
         if releases && let Err(error) = self.ledger.acknowledged(key, self.clock.now_ns()) {
             // The step stays: the desk is told again, and answers again.
             tracing::warn!(%error, "the journal did not take an acknowledgement");
             return;
         }
-        waiting.remove(at);
+        self.waiting().retain(|w| !is(w));
     }
 
     fn read(&self, key: String, range: Range<u64>) -> Later<'_, Result<AudioSlice, RecordingFault>> {
