@@ -1,4 +1,4 @@
-// /admin/settings: from where on a call's sound counts as bad, which mails are sent, and whether supervisors are announced.
+// /admin/settings: from where on a call's sound counts as bad, which mails are asked for, and whether supervisors are announced.
 // Each setting says what happens.
 
 import type { ComponentChildren, TargetedEvent } from "preact";
@@ -174,6 +174,7 @@ function Mails({ settings, taken }: PartProps) {
   const on = form.is("notifyOnQualityAlert");
   return (
     <Saving form={form} redraw={redraw} path="mail" taken={taken}>
+      <p class="settings-lead muted">{h("settings.mail.lead")}</p>
       <SwitchField form={form} redraw={redraw} name="notifyStaffOnIncomingCall" word="incoming" />
       <SwitchField form={form} redraw={redraw} name="notifyOnQualityAlert" word="alert" />
       {on && (
