@@ -12,7 +12,7 @@ use std::time::Duration;
 use call_model::{CallId, Span};
 use futures_util::StreamExt;
 use futures_util::stream;
-use ports::{MediaEvent, RecordingStep};
+use ports::MediaEvent;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +22,9 @@ use crate::shared::Core;
 
 mod report;
 mod step;
+mod steps;
+
+pub(crate) use steps::run as run_steps;
 
 /// Reports of one pull; a hundred calls that set up at once make about eight hundred.
 const PULL_MAX: usize = 1_024;
@@ -50,7 +53,7 @@ pub(crate) async fn run_reports(core: Arc<Core>, stop: CancellationToken) {
         let changed = core.media.changed();
         let pause = match pull_reports(&core).await {
             // More may have been outstanding than one pull takes.
-            Ok(n) if n >= PULL_MAX => continue,
+            Ok(n) if n >= PULL_MAX && !stop.is_cancelled() => continue,
             Ok(_) => POLL,
             Err(refused) => {
                 tracing::debug!(code = refused.code.word(), "media's reports wait");
@@ -135,51 +138,4 @@ fn age(age_ms: u64, pulled: Instant) -> Span {
 /// Whether the database is away, or this process may not decide: both mean waiting, not trying harder.
 fn is_absence(refused: &Refused) -> bool {
     matches!(refused.code, Code::Database | Code::Draining)
-}
-
-/// Applies the steps of recordings until `stop`.
-pub(crate) async fn run_steps(core: Arc<Core>, stop: CancellationToken) {
-    loop {
-        let changed = core.recordings.steps_changed();
-        let pause = match pull_steps(&core).await {
-            Ok(n) if n >= PULL_MAX => continue,
-            Ok(_) => POLL,
-            Err(refused) => {
-                tracing::debug!(code = refused.code.word(), "the recorder's steps wait");
-                BACK_OFF
-            }
-        };
-        let failed = pause == BACK_OFF;
-        tokio::select! {
-            () = changed, if !failed => {}
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// One pull of steps; returns how many there were.
-async fn pull_steps(core: &Arc<Core>) -> Result<usize, Refused> {
-    let pulled = Instant::now();
-    let steps = core.recordings.steps(PULL_MAX);
-    let n = steps.len();
-    for told in steps {
-        apply_step(core, told, pulled).await?;
-    }
-    Ok(n)
-}
-
-/// One step, acknowledged after the commit. One that cannot be stored is left for the next pull: acknowledging it would
-/// free the spool that holds the only copy of what it tells.
-async fn apply_step(core: &Arc<Core>, told: RecordingStep, pulled: Instant) -> Result<(), Refused> {
-    let (recording, word) = (told.recording, told.kind.word());
-    match step::apply(core, told, pulled).await {
-        Ok(()) => core.recordings.acknowledge_step(recording, word),
-        Err(refused) if is_absence(&refused) => return Err(refused),
-        Err(refused) => tracing::error!(
-            recording.id = %Uuid::from_u128(recording.0), step = word, code = refused.code.word(),
-            "a step of a recording could not be stored"
-        ),
-    }
-    Ok(())
 }

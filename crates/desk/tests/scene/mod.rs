@@ -32,7 +32,7 @@ pub use media::{ScriptedMedia, ScriptedRecordings};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often it looks meanwhile.
-const LOOK: Duration = Duration::from_millis(20);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// A small generator with a seed, so that a failing run can be repeated (SplitMix64).
 pub struct Dice(AtomicU64);

@@ -1,0 +1,8 @@
+//! What fails in the middle: a database that takes no writes, a commit without an answer, somebody who goes away while his
+//! wish is carried out, a step that cannot be stored.
+
+#![cfg(test)]
+
+mod scene;
+#[path = "failing/steps.rs"]
+mod steps;
