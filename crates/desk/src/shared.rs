@@ -172,6 +172,16 @@ impl Core {
     }
 }
 
+/// Runs `work` to its end even when whoever asked for it goes away: what is committed and what follows from it belong
+/// together. `part` stands in the log when it falls.
+pub(crate) async fn to_the_end<T, R>(part: &'static str, work: R) -> Result<T, Refused>
+where
+    T: Send + 'static,
+    R: Future<Output = Result<T, Refused>> + Send + 'static,
+{
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(broken(part)))
+}
+
 /// Queues in which something changed since the router last looked.
 #[derive(Default)]
 pub(crate) struct Wakes {

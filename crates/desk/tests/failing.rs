@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "failing/grants.rs"]
+mod grants;
 mod scene;
 #[path = "failing/steps.rs"]
 mod steps;

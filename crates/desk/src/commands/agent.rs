@@ -16,7 +16,7 @@ use crate::after::After;
 use crate::caller::Caller;
 use crate::queries;
 use crate::refusal::{Code, Refused};
-use crate::shared::Core;
+use crate::shared::{Core, to_the_end};
 use crate::store::{calls, offers, staff};
 use crate::tx::Tx;
 use crate::views::{self, Reader, presence_word};
@@ -30,8 +30,13 @@ pub const AWAY_REASON_CHARS_MAX: usize = 64;
 /// Takes the call of an offer. Accepted before by the same agent: a fresh right for his leg.
 pub(crate) async fn accept_offer(core: &Arc<Core>, caller: &Caller, id: OfferId) -> Result<OfferAccepted, Refused> {
     let (agent, _) = caller.staff()?;
-    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     let id = Uuid::from_u128(id.0);
+    to_the_end("accept", accepted(Arc::clone(core), caller.clone(), agent, id)).await
+}
+
+/// The decision and what media must hear of it, in one.
+async fn accepted(core: Arc<Core>, caller: Caller, agent: StaffId, id: Uuid) -> Result<OfferAccepted, Refused> {
+    let (core_in, caller_in) = (Arc::clone(&core), caller.clone());
     let done = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
@@ -55,10 +60,10 @@ pub(crate) async fn accept_offer(core: &Arc<Core>, caller: &Caller, id: OfferId)
         .await;
     let (call, granted) = match done {
         Ok(done) => done,
-        Err(refused) if refused.code == Code::OfferLost => return Err(with_winner(core, id, refused).await),
+        Err(refused) if refused.code == Code::OfferLost => return Err(with_winner(&core, id, refused).await),
         Err(refused) => return Err(refused),
     };
-    let leg = contact::hand_out(core, granted).await?;
+    let leg = contact::hand_out(&core, granted).await?;
     Ok(OfferAccepted { call, leg })
 }
 

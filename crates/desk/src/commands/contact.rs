@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::settings::Settings;
-use crate::shared::Core;
+use crate::shared::{Core, to_the_end};
 use crate::store::calls::{self, CallRow};
 use crate::store::offers::PRIMARY;
 use crate::store::queues::QueueRow;
@@ -135,7 +135,12 @@ pub(crate) async fn grant_leg(
     call: CallId,
     part: Option<Part>,
 ) -> Result<LegGrant, Refused> {
-    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    to_the_end("grant", leg_granted(Arc::clone(core), caller.clone(), call, part)).await
+}
+
+/// The rows and what media must hear of them, in one.
+async fn leg_granted(core: Arc<Core>, caller: Caller, call: CallId, part: Option<Part>) -> Result<LegGrant, Refused> {
+    let (core_in, caller_in) = (Arc::clone(&core), caller.clone());
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
@@ -148,7 +153,7 @@ pub(crate) async fn grant_leg(
             })
         })
         .await?;
-    hand_out(core, granted).await
+    hand_out(&core, granted).await
 }
 
 /// Which leg the caller may attach; with a consulted colleague, who he is.

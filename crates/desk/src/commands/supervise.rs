@@ -25,7 +25,7 @@ use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
 use crate::settings::Settings;
-use crate::shared::Core;
+use crate::shared::{Core, to_the_end};
 use crate::store::events::{self, Audit};
 use crate::store::legs::{self, LegRow};
 use crate::store::{calls, offers};
@@ -60,7 +60,23 @@ pub(crate) async fn begin(
     if !permissions::may(role, permission(mode)) {
         return Err(Refused::new(Code::Forbidden));
     }
-    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    to_the_end(
+        "supervise",
+        begun(Arc::clone(core), caller.clone(), staff, call, mode, word),
+    )
+    .await
+}
+
+/// The decision and what media must hear of it, in one.
+async fn begun(
+    core: Arc<Core>,
+    caller: Caller,
+    staff: StaffId,
+    call: CallId,
+    mode: SuperviseMode,
+    word: Option<String>,
+) -> Result<LegGrant, Refused> {
+    let (core_in, caller_in) = (Arc::clone(&core), caller.clone());
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
@@ -86,7 +102,7 @@ pub(crate) async fn begin(
             })
         })
         .await?;
-    contact::hand_out(core, granted).await
+    contact::hand_out(&core, granted).await
 }
 
 /// The supervisor's leg in this mode: the one he has, or another one in its place.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use call_model::consult::Why;
-use call_model::{CallId, OfferId, Span, call, offer};
+use call_model::{CallId, OfferId, Span, StaffId, call, offer};
 use ports::{Cause, Part};
 use serde_json::json;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use super::{consult, offer_step, rows, supervise, tell};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
-use crate::shared::Core;
+use crate::shared::{Core, to_the_end};
 use crate::store::offers::{self, OfferRow};
 use crate::store::{legs, routing, staff};
 use crate::tx::Tx;
@@ -38,7 +38,18 @@ pub(crate) async fn take(
         return Err(Refused::new(Code::Forbidden));
     }
     let word = word(reason)?;
-    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
+    to_the_end("takeover", taken(Arc::clone(core), caller.clone(), me, call, word)).await
+}
+
+/// The decision and what media must hear of it, in one: without the second the customer would be alone.
+async fn taken(
+    core: Arc<Core>,
+    caller: Caller,
+    me: StaffId,
+    call: CallId,
+    word: Option<String>,
+) -> Result<LegGrant, Refused> {
+    let (core_in, caller_in) = (Arc::clone(&core), caller.clone());
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
@@ -58,7 +69,7 @@ pub(crate) async fn take(
             })
         })
         .await?;
-    contact::hand_out(core, granted).await
+    contact::hand_out(&core, granted).await
 }
 
 async fn become_agent(core: &Core, tx: &mut Tx, work: &mut Work, me: Uuid, act: &Act) -> Result<(), Refused> {
@@ -83,14 +94,7 @@ async fn become_agent(core: &Core, tx: &mut Tx, work: &mut Work, me: Uuid, act: 
     };
     owner::change(core, tx, work, owner, act).await?;
     accept(tx, work, id, me, slot, act).await?;
-    apply::leg(
-        core,
-        tx,
-        &work.row,
-        Part::Agent,
-        Some(call_model::StaffId(me.as_u128())),
-    )
-    .await?;
+    apply::leg(core, tx, &work.row, Part::Agent, Some(StaffId(me.as_u128()))).await?;
     apply::replan(tx, work).await?;
     let mut data = json!({ "from": before, "to": name_of(tx, Some(me)).await? });
     if let Some(reason) = &act.word {
@@ -132,7 +136,7 @@ async fn accept(tx: &mut Tx, work: &mut Work, id: Uuid, me: Uuid, slot: i32, act
         ));
     }
     work.offers.push(offer);
-    let by = call_model::StaffId(me.as_u128());
+    let by = StaffId(me.as_u128());
     offer_step::by_id(tx, work, OfferId(id.as_u128()), offer::Input::Accept { by }, act).await
 }
 

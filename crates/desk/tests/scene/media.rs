@@ -4,8 +4,8 @@
 //! reported is decided by the test.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use call_model::{CallId, LegId, RecordingId};
 use ports::{
@@ -24,6 +24,25 @@ struct Room {
     events: Vec<(u64, Instant, EventKind)>,
 }
 
+/// Where legs wait that are to be admitted.
+#[derive(Default)]
+pub struct Gate {
+    came: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Waits until a leg stands before it.
+    pub async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    /// Lets it in.
+    pub fn open(&self) {
+        self.open.notify_one();
+    }
+}
+
 /// The media plane of one start of a node.
 pub struct ScriptedMedia {
     /// Of the node's start; a test that plays a ghost of an earlier one sets it back.
@@ -36,6 +55,8 @@ pub struct ScriptedMedia {
     pub recorded: Mutex<Vec<(CallId, RecordCommand)>>,
     /// Reports that were delivered and acknowledged.
     pub acknowledged: AtomicU64,
+    /// When set, a leg that is to be admitted waits here.
+    gate: Mutex<Option<Arc<Gate>>>,
     /// What it was told last.
     pub thresholds: Mutex<Option<ports::Thresholds>>,
 }
@@ -50,8 +71,21 @@ impl ScriptedMedia {
             closed: Mutex::default(),
             recorded: Mutex::default(),
             acknowledged: AtomicU64::new(0),
+            gate: Mutex::default(),
             thresholds: Mutex::default(),
         }
+    }
+
+    /// The next leg that is to be admitted waits at the gate.
+    pub fn gate(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        *self.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Whether pressed keys are kept from everybody by the last plan.
+    pub fn shield(&self, call: CallId) -> Option<ports::Shield> {
+        self.plans.lock().unwrap().get(&call).map(|plan| plan.shield)
     }
 
     /// Something happens now.
@@ -145,10 +179,17 @@ fn push(room: &mut Room, at: Instant, kind: EventKind) {
 
 impl ports::Media for ScriptedMedia {
     fn admit(&self, grant: LegGrant) -> Later<'_, Result<(), Refusal>> {
-        let mut rooms = self.rooms.lock().unwrap();
-        let room = rooms.entry(grant.room).or_default();
-        room.legs.entry(grant.leg).or_insert((grant.part, false));
-        Box::pin(async { Ok(()) })
+        let gate = self.gate.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.came.notify_one();
+                gate.open.notified().await;
+            }
+            let mut rooms = self.rooms.lock().unwrap();
+            let room = rooms.entry(grant.room).or_default();
+            room.legs.entry(grant.leg).or_insert((grant.part, false));
+            Ok(())
+        })
     }
 
     fn offer(&self, _: Secret, _: Sdp) -> Later<'_, Result<Answer, Refusal>> {
