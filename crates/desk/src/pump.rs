@@ -34,8 +34,8 @@ const ROOMS_AT_ONCE: usize = 8;
 const POLL: Duration = Duration::from_secs(1);
 /// Pause after a failure of the database.
 const BACK_OFF: Duration = Duration::from_millis(250);
-/// Tries of one report that the database takes ill for another reason than its absence. After that the report is set
-/// aside: a defect of one report must not hold back the rest of the call.
+/// Tries of one report that the database takes ill for another reason than its absence, [`BACK_OFF`] apart. After that the
+/// report is set aside: a defect of one report must not hold back the rest of the call.
 const TRIES_MAX: u32 = 3;
 
 /// What became of one report.
@@ -122,7 +122,10 @@ async fn apply_report(core: &Arc<Core>, event: MediaEvent, pulled: Instant) -> R
                 );
                 return report::set_aside(core, event).await;
             }
-            Err(_) => tries += 1,
+            Err(_) => {
+                tries += 1;
+                tokio::time::sleep(BACK_OFF).await;
+            }
             done => return done,
         }
     }

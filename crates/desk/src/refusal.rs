@@ -184,22 +184,42 @@ pub(crate) fn note(part: &'static str, refused: &Refused) {
     }
 }
 
+/// Whether a SQLSTATE says that the database as a whole cannot work now, whatever the statement was: no connection (08),
+/// read-only (25006), no entry (28), out of disk, memory or places (53), stopped or starting (57P), its disk or files
+/// fail (58), a defect inside (XX).
+///
+/// Source: PostgreSQL, appendix A, "Error Codes".
+fn is_away(state: &str) -> bool {
+    state == "25006"
+        || ["08", "28", "53", "57P", "58", "XX"]
+            .iter()
+            .any(|class| state.starts_with(class))
+}
+
 impl From<sqlx::Error> for Refused {
     /// The client hears that the database failed; the cause goes to the log, without the row's values.
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::RowNotFound => return Refused::new(Code::NotFound),
             sqlx::Error::Database(cause) => {
+                let code = cause.code();
+                if let Some(state) = code.as_deref().filter(|state| is_away(state)) {
+                    // `Store` tells of it once; a line for each statement would drown it.
+                    tracing::debug!(
+                        sqlstate = state,
+                        cause = cause.message(),
+                        "the database is not fit for work"
+                    );
+                    let detail = format!("the database is not fit for work now (SQLSTATE {state})");
+                    return Refused::because(Code::Database, detail).retry_after(1);
+                }
                 // The message of PostgreSQL names constraint and relation; values stand only in its detail.
                 tracing::error!(
-                    sqlstate = cause.code().as_deref(),
+                    sqlstate = code.as_deref(),
                     cause = cause.message(),
                     "a statement failed"
                 );
-                if cause
-                    .code()
-                    .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "57014" | "57P01"))
-                {
+                if code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "57014")) {
                     return Refused::new(Code::Database).retry_after(1);
                 }
                 return Refused::new(Code::Internal);
@@ -265,5 +285,18 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_database_is_told_apart_from_what_is_wrong_with_a_statement() {
+        for state in [
+            "08006", "25006", "28P01", "53100", "53200", "53300", "57P01", "57P03", "58030", "XX001",
+        ] {
+            assert!(is_away(state), "{state}");
+        }
+        // Data, constraints, the state of this transaction, privileges, cancelled by its time limit.
+        for state in ["22001", "23505", "23514", "25P02", "42501", "57014"] {
+            assert!(!is_away(state), "{state}");
+        }
     }
 }

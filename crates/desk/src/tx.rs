@@ -41,6 +41,8 @@ const ENTER: &str = "select set_config('role', $1, true), set_config('app.user_i
     set_config('app.staff_id', $3, true), set_config('app.role', $4, true), set_config('app.team_ids', $5, true)";
 const BECOME_DESK: &str = "select set_config('role', 'app_desk', true)";
 const NOW: &str = "select clock_timestamp()";
+/// A transaction that has written has an id; one that has only read has none.
+const HAS_WRITTEN: &str = "select pg_current_xact_id_if_assigned() is not null";
 /// True only inside a transaction that somebody forgot.
 const IS_LEAKED: &str = "select now() <> statement_timestamp()";
 
@@ -195,26 +197,37 @@ impl Store {
     where
         F: for<'a> FnOnce(&'a mut Tx) -> InTx<'a, T>,
     {
-        let inner = self.0.pool.begin().await.inspect_err(|_| self.failed())?;
+        let inner = self.0.pool.begin().await.map_err(|error| self.lost(error))?;
         let mut tx = Tx {
             inner,
             now: Timestamp(0),
             after: Vec::new(),
         };
         enter(&mut tx, &ctx).await.inspect_err(|refused| self.note(refused))?;
-        self.answered(tx.now);
+        self.greeted(tx.now);
         let value = work(&mut tx).await.inspect_err(|refused| self.note(refused))?;
-        tx.inner.commit().await.inspect_err(|_| self.failed())?;
-        Ok((value, tx.after))
+        // A database that lets itself be read and refuses to be written to is away all the same: only a decision that it
+        // has kept ends an outage.
+        let proves = !self.is_away() || has_written(&mut tx).await.inspect_err(|refused| self.note(refused))?;
+        let Tx { inner, after, .. } = tx;
+        if let Err(error) = inner.commit().await {
+            let refused = Refused::from(error);
+            self.note(&refused);
+            return Err(refused);
+        }
+        if proves {
+            self.answered();
+        }
+        Ok((value, after))
     }
 
     /// A connection of its own beside the pool, for a lock that lasts as long as the connection does.
     pub(crate) async fn dedicated(&self) -> Result<PgConnection, Refused> {
         let options = self.0.pool.connect_options();
-        Ok(options.connect().await.inspect_err(|_| self.failed())?)
+        options.connect().await.map_err(|error| self.lost(error))
     }
 
-    /// How long the database has answered without a break; zero while it does not.
+    /// How long the database has answered without a break; zero while it does not, or takes no writes.
     pub fn unbroken_for(&self) -> Duration {
         match self.0.unbroken_since.load(Ordering::Acquire) {
             0 => Duration::ZERO,
@@ -222,7 +235,7 @@ impl Store {
         }
     }
 
-    /// Time since the database last answered.
+    /// Time since the database last answered as it should.
     pub fn silent_for(&self) -> Duration {
         Duration::from_millis(self.age_ms().saturating_sub(self.0.last_answer.load(Ordering::Acquire)))
     }
@@ -248,10 +261,22 @@ impl Store {
         at_start.plus(Span::millis(i64::try_from(self.age_ms()).unwrap_or(i64::MAX)))
     }
 
-    fn answered(&self, clock: Timestamp) {
+    fn is_away(&self) -> bool {
+        self.0.unbroken_since.load(Ordering::Acquire) == 0
+    }
+
+    /// A transaction has begun, and the database has said what time it is.
+    fn greeted(&self, clock: Timestamp) {
         let now = self.age_ms();
         let at_start = clock.minus(Span::millis(i64::try_from(now).unwrap_or(i64::MAX)));
         self.0.clock_at_start.store(at_start.0, Ordering::Relaxed);
+        if !self.is_away() {
+            self.0.last_answer.store(now, Ordering::Release);
+        }
+    }
+
+    fn answered(&self) {
+        let now = self.age_ms();
         self.0.last_answer.store(now, Ordering::Release);
         // Only the first answer after a failure starts the count anew.
         let since = &self.0.unbroken_since;
@@ -263,15 +288,26 @@ impl Store {
         }
     }
 
-    fn failed(&self) {
+    fn failed(&self, refused: &Refused) {
         if self.0.unbroken_since.swap(0, Ordering::AcqRel) != 0 {
-            tracing::warn!("the database does not answer; live calls and their recordings go on");
+            let cause = refused.detail.as_deref();
+            tracing::warn!(
+                cause,
+                "the database does not answer; live calls and their recordings go on"
+            );
         }
+    }
+
+    /// There is no connection.
+    fn lost(&self, error: sqlx::Error) -> Refused {
+        let refused = Refused::from(error);
+        self.failed(&refused);
+        refused
     }
 
     fn note(&self, refused: &Refused) {
         if refused.code == Code::Database {
-            self.failed();
+            self.failed(refused);
         }
     }
 }
@@ -280,6 +316,11 @@ impl Store {
 pub(crate) fn broken(part: &'static str) -> Refused {
     tracing::error!(part, "a decision broke off");
     Refused::new(Code::Internal)
+}
+
+/// Whether the transaction has changed anything, or locked a row.
+async fn has_written(tx: &mut Tx) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(HAS_WRITTEN).fetch_one(tx.conn()).await?)
 }
 
 /// Sets role and identity for this transaction only.

@@ -8,3 +8,5 @@ mod grants;
 mod scene;
 #[path = "failing/steps.rs"]
 mod steps;
+#[path = "failing/writes.rs"]
+mod writes;
