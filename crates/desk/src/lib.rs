@@ -36,6 +36,7 @@ mod store;
 mod timers;
 mod tx;
 mod types;
+mod unsure;
 mod views;
 
 pub use caller::{Caller, Created, CustomerVia};

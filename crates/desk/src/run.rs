@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::facade::Desk;
 use crate::shared::Core;
-use crate::{gauges, hub, nodes, outbox, pump, queue_views, router, settings, timers};
+use crate::{gauges, hub, nodes, outbox, pump, queue_views, router, settings, timers, unsure};
 
 /// First pause before a fallen loop is begun again.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -38,6 +38,7 @@ impl Desk {
             stop.clone(),
             pump::run_steps,
         ));
+        tasks.spawn(supervise("unsure", Arc::clone(&core), stop.clone(), unsure::run));
         tasks.spawn(supervise("router", Arc::clone(&core), stop.clone(), router::run));
         tasks.spawn(supervise("timers", Arc::clone(&core), stop.clone(), timers::run));
         tasks.spawn(supervise("outbox", Arc::clone(&core), stop.clone(), outbox::run));

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::migrations;
 use crate::refusal::{Code, Refused};
 use crate::types::At;
+use crate::unsure::Unsure;
 
 /// Connections of one process: a decision takes about a millisecond, so 16 carry thousands a second, and eight nodes
 /// still fit into PostgreSQL's default of 100.
@@ -126,6 +127,7 @@ struct Inner {
     /// The database clock at `started`, in microseconds, as the last answer showed it.
     clock_at_start: AtomicI64,
     leaked: Arc<AtomicU64>,
+    unsure: Unsure,
 }
 
 impl Store {
@@ -174,6 +176,7 @@ impl Store {
             last_answer: AtomicU64::new(0),
             clock_at_start: AtomicI64::new(now.0),
             leaked,
+            unsure: Unsure::default(),
         };
         Ok(Store(Arc::new(inner)))
     }
@@ -213,6 +216,10 @@ impl Store {
         if let Err(error) = inner.commit().await {
             let refused = Refused::from(error);
             self.note(&refused);
+            // Whether it is committed is not known, and what was to be done afterwards must not be forgotten.
+            if refused.code == Code::Database {
+                self.0.unsure.add(&after);
+            }
             return Err(refused);
         }
         if proves {
@@ -259,6 +266,11 @@ impl Store {
     pub fn clock(&self) -> Timestamp {
         let at_start = Timestamp(self.0.clock_at_start.load(Ordering::Relaxed));
         at_start.plus(Span::millis(i64::try_from(self.age_ms()).unwrap_or(i64::MAX)))
+    }
+
+    /// What may have been decided without its consequences.
+    pub(crate) fn unsure(&self) -> &Unsure {
+        &self.0.unsure
     }
 
     fn is_away(&self) -> bool {

@@ -3,6 +3,10 @@
 
 #![cfg(test)]
 
+#[path = "failing/commits.rs"]
+mod commits;
+#[path = "failing/cut.rs"]
+mod cut;
 #[path = "failing/grants.rs"]
 mod grants;
 mod scene;

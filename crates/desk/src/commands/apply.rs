@@ -463,13 +463,18 @@ async fn close_agent_leg(tx: &mut Tx, work: &mut Work, act: &Act) -> Result<(), 
     Ok(())
 }
 
-/// Everything about the call's sound is over.
-async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
-    let cause = match work.row.end_reason.as_deref() {
+/// Why the room of an ended call is closed.
+pub(super) fn cause_of(row: &CallRow) -> Cause {
+    match row.end_reason.as_deref() {
         Some("drain" | "node_lost") => Cause::Drain,
         Some("media_lost" | "media_failed" | "customer_lost") => Cause::Lost,
         _ => Cause::HangUp,
-    };
+    }
+}
+
+/// Everything about the call's sound is over.
+async fn close_room(tx: &mut Tx, work: &Work) -> Result<(), Refused> {
+    let cause = cause_of(&work.row);
     for leg in legs::all_down(tx.conn(), work.row.id, work.at, cause.word()).await? {
         tx.after.push(After::FreeRelay(call_model::LegId(leg.as_u128())));
     }

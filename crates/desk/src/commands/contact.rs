@@ -11,7 +11,7 @@ use wire::call::CallView;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, CUSTOMER_LEASE, call_input};
-use super::{consult, modes, recorder, rows};
+use super::{again, consult, modes, recorder, rows};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -90,6 +90,9 @@ pub(crate) async fn hang_up(
                 }
             };
             let done = call_input(&core_in, tx, row.id, call::Input::HangUp(who), &act).await?;
+            if !done.changed {
+                again::close(tx, &done.call);
+            }
             views::call(tx.conn(), &done.call, reader(&caller_in)).await
         })
     })

@@ -11,7 +11,7 @@ use wire::call::CallView;
 
 use super::apply::{self, Act, Actor, HOLD, Work};
 use super::contact::{find, reader, word};
-use super::{modes, rows, tell};
+use super::{again, modes, rows, tell};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::Refused;
@@ -52,6 +52,8 @@ pub(crate) async fn set(
             rows::call_of(&work.row, &work.offers, None)?.sound_may_change(who(&caller_in, &work.row))?;
             if modes::of(tx, row.id).await?.held != (wanted == Hold::On) {
                 change(tx, &mut work, wanted, &caller_in, &act).await?;
+            } else {
+                again::plan(tx, &work).await?;
             }
             views::call(tx.conn(), &work.row, reader(&caller_in)).await
         })

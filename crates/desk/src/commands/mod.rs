@@ -4,6 +4,7 @@
 
 pub(crate) mod absent;
 pub(crate) mod accounts;
+pub(crate) mod again;
 pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod consult;

@@ -17,7 +17,7 @@ use wire::staff::StaffRole;
 
 use super::apply::{self, Act, Actor, MUTE, SELF_MUTE, Work};
 use super::contact::{find, reader, word};
-use super::{rows, tell};
+use super::{again, rows, tell};
 use crate::caller::Caller;
 use crate::permissions;
 use crate::refusal::{Code, Refused};
@@ -193,7 +193,7 @@ async fn change(
     open.retain(|open| open.leg_id == Some(leg));
     let (kind, step) = decide(wanted, own, Right::of(&act.actor), &open)?;
     if step == Step::Nothing {
-        return Ok(());
+        return again::plan(tx, work).await;
     }
     if matches!(step, Step::Close | Step::Raise) {
         legs::close_intervals(tx.conn(), work.row.id, Some(kind), Some(leg), work.change()).await?;

@@ -15,7 +15,7 @@ use wire::call::CallView;
 
 use super::apply::{self, Act, Actor, SHIELD, Work};
 use super::contact::{find, reader, word};
-use super::{hold, modes, rows, tell};
+use super::{again, hold, modes, rows, tell};
 use crate::caller::Caller;
 use crate::refusal::{Code, Refused};
 use crate::shared::{Core, Shielding};
@@ -57,6 +57,8 @@ pub(crate) async fn set(
             rows::call_of(&work.row, &work.offers, None)?.sound_may_change(who)?;
             if modes::of(tx, row.id).await?.shield != wanted {
                 change(tx, &mut work, wanted, &caller_in, &act).await?;
+            } else {
+                again::plan(tx, &work).await?;
             }
             views::call(tx.conn(), &work.row, reader(&caller_in)).await
         })

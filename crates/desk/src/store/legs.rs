@@ -24,6 +24,7 @@ const LIVE: &str = "select id, call_id, part, staff_id, node_epoch, state, grant
     where call_id = $1 and state <> 'down' order by granted_at, id";
 const GET: &str = "select id, call_id, part, staff_id, node_epoch, state, granted_at from call_legs
     where id = $1 and call_id = $2";
+const STANDING: &str = "select part, state from call_legs where id = $1";
 const INSERT: &str = "insert into call_legs (id, call_id, part, staff_id, node_id, node_epoch, granted_at)
     values ($1, $2, $3, $4, $5, $6, $7)";
 /// The agent's own leg keeps its time: whoever takes a call over and asks again and again must not keep the customer.
@@ -82,6 +83,11 @@ pub(crate) async fn live(conn: &mut PgConnection, call: Uuid) -> Result<Vec<LegR
 /// One leg of one call.
 pub(crate) async fn get(conn: &mut PgConnection, id: Uuid, call: Uuid) -> Result<Option<LegRow>, Refused> {
     Ok(sqlx::query_as(GET).bind(id).bind(call).fetch_optional(conn).await?)
+}
+
+/// Part and state of a leg, whosever it is.
+pub(crate) async fn standing(conn: &mut PgConnection, id: Uuid) -> Result<Option<(String, String)>, Refused> {
+    Ok(sqlx::query_as(STANDING).bind(id).fetch_optional(conn).await?)
 }
 
 /// A leg that may be attached.
