@@ -28,6 +28,11 @@ pub const CONNECTIONS_MAX: u32 = 16;
 /// How long a caller waits for a free connection before he is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How far the database's clock may run ahead of ours between two transactions before every lease may have run out by that
+/// alone, and an outage is reckoned with. Higher: the shortest lease, of 8 s, has less left. Lower: what a busy machine
+/// takes between the clock's answer and our look at it counts as a jump.
+const CLOCK_STEP_MAX: Span = Span::seconds(2);
+
 /// Settings of every session: a stuck statement, a forgotten lock or an abandoned transaction ends by itself.
 const SESSION: [(&str, &str); 5] = [
     ("search_path", "helpline,public"),
@@ -281,9 +286,18 @@ impl Store {
     fn greeted(&self, clock: Timestamp) {
         let now = self.age_ms();
         let at_start = clock.minus(Span::millis(i64::try_from(now).unwrap_or(i64::MAX)));
-        self.0.clock_at_start.store(at_start.0, Ordering::Relaxed);
-        if !self.is_away() {
-            self.0.last_answer.store(now, Ordering::Release);
+        let before = self.0.clock_at_start.swap(at_start.0, Ordering::Relaxed);
+        if self.is_away() {
+            return;
+        }
+        self.0.last_answer.store(now, Ordering::Release);
+        let step = at_start.since(Timestamp(before));
+        if step > CLOCK_STEP_MAX {
+            self.0.unbroken_since.store(now + 1, Ordering::Release);
+            tracing::warn!(
+                seconds = step.as_seconds(),
+                "the database's clock has jumped; leases count as after an outage"
+            );
         }
     }
 
@@ -377,6 +391,26 @@ mod tests {
             .await
             .unwrap(),
         )
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_ahead_counts_as_an_outage_that_is_over() {
+        let Some(store) = store().await else { return };
+        let long = Duration::from_secs(60);
+        tokio::time::pause();
+        tokio::time::advance(long).await;
+        let clock = store.clock();
+        // Virtual time has run on without the database's: as if its clock had been set back, which ends nobody's lease.
+        store.greeted(clock.minus(Span::seconds(60)));
+        assert!(store.unbroken_for() >= long);
+        let clock = store.clock();
+        store.greeted(clock.plus(CLOCK_STEP_MAX));
+        assert!(store.unbroken_for() >= long, "what a busy machine takes is no jump");
+        let clock = store.clock();
+        store.greeted(clock.plus(CLOCK_STEP_MAX).plus(Span::millis(1)));
+        assert!(store.unbroken_for() < Duration::from_secs(1));
+        tokio::time::advance(long).await;
+        assert!(store.unbroken_for() >= long, "it counts anew from there");
     }
 
     /// Every place of the pool is free only when every connection has come back and was looked at.

@@ -50,7 +50,7 @@ const TRY_ADVISE: &str = "select pg_try_advisory_xact_lock(hashtextextended('hel
 const OPEN: &str = "insert into call_queue (id, call_id, queue, priority, enqueued_at, rank_at, lease_until)
     values ($1, $2, $3, $4, $5, $6, $7)";
 const CLOSE: &str = "update call_queue set left_at = $2, left_reason = $3 where call_id = $1 and left_at is null";
-const EXTEND: &str = "update call_queue q set lease_until = greatest(q.lease_until, $2)
+const EXTEND: &str = "update call_queue q set lease_until = $2
     from voice_calls c where c.id = q.call_id and c.user_id = $1 and q.left_at is null
     returning q.call_id";
 const POSITION: &str = "select count(*) + 1 from call_queue mine

@@ -47,15 +47,17 @@ const SET_STATUS: &str = "update staff set status = $2, away_reason = $3 where i
 const SET_PRESENCE: &str = "insert into staff_presence (staff_id, lease_until, last_seen_at, media_checked_at,
         online_since) values ($1, $2, $3, $4, $5)
     on conflict (staff_id) do update set
-        lease_until = greatest(staff_presence.lease_until, excluded.lease_until), last_seen_at = excluded.last_seen_at,
+        lease_until = excluded.lease_until, last_seen_at = excluded.last_seen_at,
         media_checked_at = coalesce(excluded.media_checked_at, staff_presence.media_checked_at),
         online_since = coalesce(excluded.online_since, staff_presence.online_since), strikes = 0";
-/// Written at most every five seconds, or heartbeats would be most of the traffic.
+/// Written at most every five seconds, or heartbeats would be most of the traffic. A lease beyond the one that is given now
+/// is of a clock that has been set back since: kept, it would ring consoles that are gone.
 const ALIVE: &str = "insert into staff_presence (staff_id, lease_until, last_seen_at, rtt_ms)
     values ($1, $2, $3, $4)
     on conflict (staff_id) do update set lease_until = excluded.lease_until, last_seen_at = excluded.last_seen_at,
         rtt_ms = coalesce(excluded.rtt_ms, staff_presence.rtt_ms)
-    where staff_presence.lease_until < excluded.lease_until - interval '5 seconds'";
+    where staff_presence.lease_until not between excluded.lease_until - interval '5 seconds'
+        and excluded.lease_until + interval '5 seconds'";
 const GONE: &str = "update staff_presence set lease_until = least(lease_until, $2) where staff_id = $1";
 /// Nobody has vouched for this person's microphone once the last console is gone.
 const UNCHECK: &str = "update staff_presence set media_checked_at = null where staff_id = $1 and lease_until <= $2";

@@ -114,3 +114,29 @@ async fn a_report_waits_for_room_on_the_disk_and_is_not_set_aside() {
     );
     node.stop().await;
 }
+
+/// Of a clock that was set back since, or the lease would outlast whoever has it.
+#[tokio::test]
+async fn a_lease_never_lasts_longer_than_the_one_that_is_given_now() {
+    let Some(db) = database().await else { return };
+    let mut eye = Eye::of(&db.superuser_url).await;
+    let node = Node::start(&db.app_url, "n").await;
+    let agent = node.agent("amina", 1).await;
+    node.online(&agent).await;
+    node.call("u1").await;
+    let ahead = "update staff_presence set lease_until = lease_until + interval '1 hour';
+        update call_queue set lease_until = lease_until + interval '1 hour'";
+    let long = "select (select count(*) from staff_presence where lease_until > clock_timestamp() + interval '30 s')
+        + (select count(*) from call_queue where lease_until > clock_timestamp() + interval '20 s')";
+    eye.run(ahead).await;
+    assert_eq!(eye.count(long).await, 2);
+    let staff = crate::scene::staff_id(&agent);
+    node.desk.staff_alive(staff, None).await.unwrap();
+    assert_eq!(eye.count(long).await, 1, "his console has shown itself");
+    let user = call_model::UserId::new("u1").unwrap();
+    node.desk.customer_alive(&user).await.unwrap();
+    assert_eq!(eye.count(long).await, 0, "and the customer's page");
+    eye.run(ahead).await;
+    node.online(&agent).await;
+    assert_eq!(eye.count(long).await, 1, "he has chosen anew");
+}
