@@ -1,10 +1,9 @@
 //! The feed of what browsers must hear: committed events, each once, none lost, to every hub of this process.
 //!
 //! Event numbers are drawn before the commit, so a reader that only remembered the highest number would miss a late
-//! committer. The cursor is a transaction: rows of transactions below the oldest running one are complete; rows above
-//! are delivered at once and remembered until the cursor has passed them.
+//! committer. The cursor is a snapshot: each look delivers what is visible now and was not then, and a transaction that
+//! stays open for hours anywhere in the cluster makes no look longer.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use uuid::Uuid;
 
 use crate::refusal::Refused;
 use crate::shared::Core;
-use crate::store::events;
+use crate::store::hub as store;
 use crate::tx::Ctx;
 
 /// Events that a slow subscriber may lag behind before it must draw its page anew: a busy minute of a whole site.
@@ -114,12 +113,12 @@ impl Hub {
 }
 
 /// Where the reader stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 struct Cursor {
-    /// Transactions below this one are read completely.
-    floor: String,
-    /// Delivered rows of transactions from `floor` on.
-    seen: HashSet<i64>,
+    /// Everything that is visible in this snapshot is delivered.
+    done: String,
+    /// The snapshot up to which it is reading, and the last row of that; `None` when that is done.
+    page: Option<(String, i64)>,
 }
 
 /// Reads committed events and delivers them until `stop`.
@@ -141,28 +140,34 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
 
 /// One look: delivers what is new and moves the cursor. The first look only finds the place to start at.
 async fn read(core: &Arc<Core>, cursor: Option<Cursor>) -> Result<Cursor, (Option<Cursor>, Refused)> {
-    let from = cursor
-        .as_ref()
-        .map(|cursor| (cursor.floor.clone(), cursor.seen.iter().copied().collect::<Vec<_>>()));
+    let from = cursor.clone();
     let found = core
         .store
         .with_ctx(Ctx::System("hub"), move |tx| {
             Box::pin(async move {
-                // Before the rows: whatever lies below this floor is visible to the later read.
-                let floor = events::hub_floor(tx.conn()).await?;
-                let Some((from, mut seen)) = from else {
-                    return Ok((floor, Vec::new(), Vec::new()));
+                let Some(Cursor { done, page }) = from else {
+                    let done = store::snapshot(tx.conn()).await?;
+                    return Ok((Cursor { done, page: None }, Vec::new()));
                 };
-                let rows = events::hub_read(tx.conn(), &from, &seen, READ_ROWS_MAX).await?;
-                seen.extend(rows.iter().map(|row| row.id));
+                // Before the rows: whatever is visible in this snapshot is visible to the later read.
+                let (to, after) = match page {
+                    Some(page) => page,
+                    None => (store::snapshot(tx.conn()).await?, 0),
+                };
+                let rows = store::between(tx.conn(), &done, &to, after, READ_ROWS_MAX).await?;
                 let is_complete = i64::try_from(rows.len()).unwrap_or(i64::MAX) < READ_ROWS_MAX;
-                let floor = if is_complete { floor } else { from };
-                let seen = events::hub_still_seen(tx.conn(), &seen, &floor).await?;
-                Ok((floor, rows, seen))
+                let next = match rows.last() {
+                    Some(last) if !is_complete => Cursor {
+                        done,
+                        page: Some((to, last.id)),
+                    },
+                    _ => Cursor { done: to, page: None },
+                };
+                Ok((next, rows))
             })
         })
         .await;
-    let (floor, rows, seen) = match found {
+    let (next, rows) = match found {
         Ok(found) => found,
         Err(refused) => return Err((cursor, refused)),
     };
@@ -184,8 +189,5 @@ async fn read(core: &Arc<Core>, cursor: Option<Cursor>) -> Result<Cursor, (Optio
             });
         }
     }
-    Ok(Cursor {
-        floor,
-        seen: seen.into_iter().collect(),
-    })
+    Ok(next)
 }

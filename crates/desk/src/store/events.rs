@@ -8,16 +8,6 @@ use uuid::Uuid;
 use crate::refusal::Refused;
 use crate::types::At;
 
-/// One row of `hub_events` as the feed reads it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct HubRow {
-    pub(crate) id: i64,
-    pub(crate) audience: String,
-    pub(crate) audience_id: Option<String>,
-    pub(crate) kind: String,
-    pub(crate) data: Value,
-}
-
 /// One row of `outbox` that is due.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct OutboxRow {
@@ -37,11 +27,6 @@ const RECENT_AUDIT: &str =
     "select exists (select from support_activity_logs where subject_type = $1 and subject_id = $2
     and action = $3 and actor_id = $4 and created_at > clock_timestamp() - make_interval(secs => $5))";
 const HUB_EVENT: &str = "insert into hub_events (audience, audience_id, kind, data) values ($1, $2, $3, $4)";
-const HUB_FLOOR: &str = "select pg_snapshot_xmin(pg_current_snapshot())::text";
-/// Ids ascend in the order in which a call's decisions were taken; the floor is what later reads may skip.
-const HUB_READ: &str = "select id, audience, audience_id, kind, data
-    from hub_events where xid >= $1::text::xid8 and not (id = any ($2)) order by id limit $3";
-const HUB_SEEN: &str = "select id from hub_events where id = any ($1) and xid >= $2::text::xid8";
 const FORGET_HUB: &str = "delete from hub_events where at < clock_timestamp() - interval '48 hours'";
 const OUTBOX_ADD: &str = "insert into outbox (kind, dedup_key, payload) values ($1, $2, $3) on conflict do nothing";
 const OUTBOX_HAS: &str = "select exists (select from outbox where dedup_key = $1)";
@@ -151,35 +136,6 @@ pub(crate) async fn hub(
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// The oldest transaction that may still add rows, as text.
-pub(crate) async fn hub_floor(conn: &mut PgConnection) -> Result<String, Refused> {
-    Ok(sqlx::query_scalar(HUB_FLOOR).fetch_one(conn).await?)
-}
-
-/// Rows of transactions from `floor` on that are not among `seen`.
-pub(crate) async fn hub_read(
-    conn: &mut PgConnection,
-    floor: &str,
-    seen: &[i64],
-    limit: i64,
-) -> Result<Vec<HubRow>, Refused> {
-    Ok(sqlx::query_as(HUB_READ)
-        .bind(floor)
-        .bind(seen)
-        .bind(limit)
-        .fetch_all(conn)
-        .await?)
-}
-
-/// Those of `seen` that a read from `floor` would still return.
-pub(crate) async fn hub_still_seen(conn: &mut PgConnection, seen: &[i64], floor: &str) -> Result<Vec<i64>, Refused> {
-    Ok(sqlx::query_scalar(HUB_SEEN)
-        .bind(seen)
-        .bind(floor)
-        .fetch_all(conn)
-        .await?)
 }
 
 /// Drops what no hub needs any more.

@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod due;
 pub(crate) mod events;
 pub(crate) mod heard;
+pub(crate) mod hub;
 pub(crate) mod idempotency;
 pub(crate) mod legs;
 pub(crate) mod nodes;
