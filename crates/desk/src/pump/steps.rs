@@ -119,7 +119,7 @@ async fn pull(core: &Arc<Core>, tried: &mut Tried, stop: &CancellationToken) -> 
 async fn apply(core: &Arc<Core>, told: RecordingStep, pulled: Instant) -> Result<(), Refused> {
     let (recording, word) = key(&told);
     match step::apply(core, told, pulled).await {
-        Ok(()) => core.recordings.acknowledge_step(recording, word),
+        Ok(()) => acknowledge(core, recording, word).await,
         Err(refused) if is_absence(&refused) => return Err(refused),
         Err(refused) => tracing::error!(
             recording.id = %Uuid::from_u128(recording.0), step = word, code = refused.code.word(),
@@ -127,6 +127,16 @@ async fn apply(core: &Arc<Core>, told: RecordingStep, pulled: Instant) -> Result
         ),
     }
     Ok(())
+}
+
+/// The recorder notes it in a journal and waits for the disk: on a thread that nobody else needs meanwhile. Should that
+/// fall, the step comes again.
+async fn acknowledge(core: &Arc<Core>, recording: RecordingId, word: &'static str) {
+    let held = Arc::clone(core);
+    let noted = tokio::task::spawn_blocking(move || held.recordings.acknowledge_step(recording, word));
+    if noted.await.is_err() {
+        tracing::error!("the recorder fell over an acknowledgement");
+    }
 }
 
 #[cfg(test)]
