@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,10 +12,12 @@ use media_core::dtls::Certificate;
 
 use crate::peer::{Numbers, Peer};
 
-/// One Opus frame.
-const FRAME: Duration = Duration::from_millis(20);
-/// Its samples at 48 kHz.
-const FRAME_SAMPLES: u32 = 960;
+/// Milliseconds of one Opus frame, unless [`Voice::frames_of`] says otherwise.
+const FRAME_MS: u32 = 20;
+/// Samples of a millisecond.
+const SAMPLES_PER_MS: u32 = 48;
+/// Samples of one Opus frame.
+const FRAME_SAMPLES: u32 = FRAME_MS * SAMPLES_PER_MS;
 /// Longest wait for a datagram.
 const TICK: Duration = Duration::from_millis(2);
 const DATAGRAM_BYTES: usize = 1_600;
@@ -63,6 +65,8 @@ pub struct Voice {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    /// Milliseconds of a frame; 0 for [`FRAME_MS`].
+    frame_ms: AtomicU32,
     sent: AtomicU64,
     heard: AtomicU64,
     log: Mutex<Log>,
@@ -163,6 +167,11 @@ impl Voice {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Speaks in frames of so many milliseconds from now on: load, not sound.
+    pub fn frames_of(&self, ms: u32) {
+        self.shared.frame_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Presses a key: 0 to 9, 10 for the star, 11 for the hash. Its packets take the place of the next ones of the voice; they
     /// are heard by a peer that offered with keys, and in no log of what was sent.
     pub fn press(&self, digit: u8) {
@@ -209,7 +218,8 @@ fn talk(mut peer: Peer, mut source: Source, socket: &UdpSocket, shared: &Shared)
             refused(socket.send_to(&datagram, to))?;
         }
         if peer.is_up() && !silent && due.is_none_or(|due| due <= at) {
-            due = Some(due.unwrap_or(at) + FRAME);
+            let frame_ms = shared.frame_ms();
+            due = Some(due.unwrap_or(at) + Duration::from_millis(u64::from(frame_ms)));
             let key = shared.keys.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             if let Some((event, samples)) = key {
                 if let Some(len) = peer.press(&mut buffer, event, samples) {
@@ -220,7 +230,7 @@ fn talk(mut peer: Peer, mut source: Source, socket: &UdpSocket, shared: &Shared)
             match source(next) {
                 Some(payload) => {
                     next += 1;
-                    if let Some(len) = peer.speak(&mut buffer, &payload, FRAME_SAMPLES, LEVEL, true) {
+                    if let Some(len) = peer.speak(&mut buffer, &payload, frame_ms * SAMPLES_PER_MS, LEVEL, true) {
                         refused(socket.send_to(&buffer[..len], to))?;
                         shared.note(|log| log.sent.push(Sent { at, payload }));
                         shared.sent.fetch_add(1, Ordering::Relaxed);
@@ -246,6 +256,13 @@ fn talk(mut peer: Peer, mut source: Source, socket: &UdpSocket, shared: &Shared)
 }
 
 impl Shared {
+    fn frame_ms(&self) -> u32 {
+        match self.frame_ms.load(Ordering::Relaxed) {
+            0 => FRAME_MS,
+            ms => ms,
+        }
+    }
+
     fn note(&self, write: impl FnOnce(&mut Log)) {
         write(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
     }
