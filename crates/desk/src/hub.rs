@@ -76,6 +76,9 @@ impl HubFeed {
 pub(crate) struct Hub {
     sender: broadcast::Sender<Arc<HubEvent>>,
     bell: Notify,
+    /// Where the reader stands. It outlives a reader that falls, or whatever was committed until the next one begins would
+    /// reach nobody.
+    place: tokio::sync::Mutex<Option<Cursor>>,
 }
 
 impl Hub {
@@ -83,6 +86,7 @@ impl Hub {
         Hub {
             sender: broadcast::Sender::new(LAG_EVENTS_MAX),
             bell: Notify::new(),
+            place: tokio::sync::Mutex::default(),
         }
     }
 
@@ -123,12 +127,13 @@ struct Cursor {
 
 /// Reads committed events and delivers them until `stop`.
 pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
-    let mut cursor = None;
+    let mut place = core.hub.place.lock().await;
     loop {
-        match read(&core, cursor.take()).await {
-            Ok(next) => cursor = Some(next),
+        // A copy, so that a fall within the look leaves the place that it began at: better heard twice than never.
+        match read(&core, place.clone()).await {
+            Ok(next) => *place = Some(next),
             // The database is away. What was committed meanwhile by others is read from the old place on.
-            Err((kept, _)) => cursor = kept,
+            Err((kept, _)) => *place = kept,
         }
         tokio::select! {
             () = core.hub.bell.notified() => {}
