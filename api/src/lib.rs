@@ -29,7 +29,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use desk::Desk;
+use desk::{Desk, auth::ClientAddress, limits::TooMany};
 use governor::clock::DefaultClock;
 use tower::ServiceExt as _;
 
@@ -142,15 +142,37 @@ async fn upgrade(State((app, signaling)): State<(App, Router)>, request: Request
     if !wants || !matches!(request.uri().path(), "/" | "/ws") {
         return next.run(request).await;
     }
-    let (parts, body) = request.into_parts();
+    match admit(&app, request) {
+        // A router cannot fail; it answers.
+        Ok(request) => signaling.oneshot(request).await.into_response(),
+        Err(wait) => problem::Failure::rate_limited(wait.0).into_response(),
+    }
+}
+
+/// The WebSocket endpoint by itself, for a port of its own: an address has no more handshakes by two doors than by one.
+pub fn sockets(app: App, signaling: Router) -> Router {
+    signaling
+        .layer(middleware::from_fn_with_state(app, knock))
+        .layer(middleware::from_fn(problem::finish))
+}
+
+/// Whatever comes to a port where nothing but handshakes is served.
+async fn knock(State(app): State<App>, request: Request, next: Next) -> Response {
+    match admit(&app, request) {
+        Ok(request) => next.run(request).await,
+        Err(wait) => problem::Failure::rate_limited(wait.0).into_response(),
+    }
+}
+
+/// Takes one handshake of its address, and notes that address for the part that speaks WebSocket, which knows no proxies.
+fn admit(app: &App, request: Request) -> Result<Request, TooMany> {
+    let (mut parts, body) = request.into_parts();
+    let address = caller::address_of(&parts, app);
     // The load generator of a demo opens thousands from this machine.
     let unlimited = app.options().demo && caller::is_visitor(&parts);
-    if !unlimited && let Err(wait) = app.limits().handshake(caller::address_of(&parts, &app)) {
-        return problem::Failure::rate_limited(wait.0).into_response();
+    if !unlimited {
+        app.limits().handshake(address)?;
     }
-    // A router cannot fail; it answers.
-    signaling
-        .oneshot(Request::from_parts(parts, body))
-        .await
-        .into_response()
+    parts.extensions.insert(ClientAddress(address));
+    Ok(Request::from_parts(parts, body))
 }

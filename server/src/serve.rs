@@ -258,10 +258,11 @@ fn open_doors(
         ui_dir: settings.http.ui_dir.clone(),
     };
     let app = api::App::new(desk.clone(), options).map_err(Fault::other)?;
-    let http = listeners::serve(ports.http, api::router(app, signaling.clone()), closing.clone());
+    let sockets = api::sockets(app.clone(), signaling.clone());
+    let http = listeners::serve(ports.http, api::router(app, signaling), closing.clone());
     let compat = ports
         .compat
-        .map(|listener| listeners::serve(listener, signaling, closing.clone()));
+        .map(|listener| listeners::serve(listener, sockets, closing.clone()));
     let metrics = listeners::serve(ports.metrics, api::metrics_router(registry.clone()), closing.clone());
     let served = [
         Some(tokio::spawn(http)),

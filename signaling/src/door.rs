@@ -9,7 +9,10 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
-use desk::auth::demo::{Visitor, is_local, same_origin};
+use desk::auth::{
+    ClientAddress,
+    demo::{Visitor, is_local, same_origin},
+};
 
 use crate::Options;
 
@@ -36,6 +39,8 @@ pub(crate) struct Door {
     pub(crate) allowed: bool,
     /// True for somebody at this machine while the demo runs.
     pub(crate) visitor: bool,
+    /// Where it comes from; `None` when nobody knows.
+    pub(crate) address: Option<IpAddr>,
     /// The console's session.
     pub(crate) staff: Option<String>,
     /// The pass of a customer's call.
@@ -61,6 +66,10 @@ impl Door {
         Door {
             allowed,
             visitor: options.demo && is_local(visitor),
+            address: match parts.extensions.get::<ClientAddress>() {
+                Some(ClientAddress(client)) => Some(*client),
+                None => peer.map(|ConnectInfo(peer)| peer.ip()),
+            },
             staff: cookie(&parts.headers, STAFF),
             pass: cookie(&parts.headers, CALL),
         }
@@ -122,6 +131,18 @@ mod tests {
         ] {
             assert!(!door(&[("origin", foreign)], false).allowed, "{foreign}");
         }
+    }
+
+    #[test]
+    fn the_address_that_somebody_found_out_counts_before_the_one_of_the_connection() {
+        let mut parts = axum::http::Request::builder().body(()).unwrap().into_parts().0;
+        let address = |parts: &Parts| Door::of(parts, &Options::default()).address;
+        assert_eq!(address(&parts), None);
+        let [proxy, client] = ["127.0.0.1", "192.0.2.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        parts.extensions.insert(ConnectInfo(SocketAddr::from((proxy, 9))));
+        assert_eq!(address(&parts), Some(proxy));
+        parts.extensions.insert(ClientAddress(client));
+        assert_eq!(address(&parts), Some(client));
     }
 
     #[test]

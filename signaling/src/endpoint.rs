@@ -11,17 +11,11 @@ use axum::{
 };
 use desk::Desk;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Options,
-    door::Door,
-    hub,
-    limits::{FRAME_BYTES_MAX, SILENT_SOCKETS_MAX},
-    metrics::Metrics,
-    registry::Sessions,
-    session, socket,
+    Options, door::Door, hub, limits::FRAME_BYTES_MAX, metrics::Metrics, registry::Sessions, session, silent::Silent,
+    socket,
 };
 
 /// What all sessions share.
@@ -29,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     pub(crate) metrics: Metrics,
     /// Sockets whose first message has not come yet.
-    pub(crate) silent: Semaphore,
+    pub(crate) silent: Silent,
     pub(crate) closing: CancellationToken,
     options: Options,
     sessions: Mutex<Sessions>,
@@ -58,7 +52,7 @@ pub fn router(
 ) -> Result<Router, prometheus::Error> {
     let endpoint = Arc::new(Shared {
         metrics: Metrics::new(registry)?,
-        silent: Semaphore::new(SILENT_SOCKETS_MAX),
+        silent: Silent::default(),
         closing,
         options,
         sessions: Mutex::default(),

@@ -17,6 +17,7 @@ mod metrics;
 mod protocol;
 mod registry;
 mod session;
+mod silent;
 mod socket;
 
 pub use endpoint::router;

@@ -23,6 +23,9 @@ pub const COMMANDS_MAX: usize = 8;
 pub const COMMAND_WITHIN: Duration = Duration::from_secs(10);
 /// Sockets that have not said their first word, of the whole node: more come only from somebody who wants to do harm.
 pub const SILENT_SOCKETS_MAX: usize = 1_000;
+/// Of those, sockets of one IPv4 address or IPv6 /56: what the API's limit of handshakes (10 at once, 10 a second) lets in
+/// from one address within [`HELLO_WITHIN`]. Higher: fewer networks can keep everybody else out.
+pub const SILENT_PER_NETWORK_MAX: usize = 60;
 /// Heartbeats between two looks whether a member of staff is still signed in: a minute.
 pub const SIGNED_IN_EVERY: u32 = 12;
 /// Sessions of one person that are connected at the same time; one more closes the oldest.

@@ -14,3 +14,7 @@ pub mod token;
 
 pub(crate) use sessions::refused as password_refused;
 pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX};
+
+/// Where a request really comes from. Whoever knows the proxies before us finds it out and lets it travel with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub std::net::IpAddr);
