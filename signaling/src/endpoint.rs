@@ -59,8 +59,16 @@ pub fn router(
         desk,
     });
     // Before the first session, or an event between its snapshot and the feed would be lost.
-    let feed = endpoint.desk.subscribe();
-    tokio::spawn(hub::run(Arc::clone(&endpoint), feed));
+    let mut first = Some(endpoint.desk.subscribe());
+    let held = Arc::clone(&endpoint);
+    tokio::spawn(hub::keep(endpoint.closing.clone(), move |again| {
+        let feed = first.take().unwrap_or_else(|| held.desk.subscribe());
+        if again {
+            // Whatever was told between the fall and this subscription.
+            held.sessions().all_missed();
+        }
+        hub::run(Arc::clone(&held), feed)
+    }));
     Ok(Router::new()
         .route("/", get(upgrade))
         .route("/ws", get(upgrade))

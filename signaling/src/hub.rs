@@ -5,10 +5,46 @@
 use std::sync::Arc;
 
 use desk::{Code, HubFeed};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use wire::signal::LegGranted;
 
-use crate::{clock, endpoint::Endpoint, limits::HEARTBEAT, protocol::Note, registry::GrantDue};
+use crate::{
+    clock,
+    endpoint::Endpoint,
+    limits::{FEED_FORGIVEN, FEED_PAUSE_FIRST, FEED_PAUSE_MAX, HEARTBEAT},
+    protocol::Note,
+    registry::GrantDue,
+};
+
+/// Keeps a feed running until `closing`. One that falls is begun again after a pause that grows; `begin` is told whether it
+/// is another one, for what was told between the two has reached nobody.
+pub(crate) async fn keep<F, R>(closing: CancellationToken, mut begin: F)
+where
+    F: FnMut(bool) -> R,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let mut pause = FEED_PAUSE_FIRST;
+    let mut again = false;
+    loop {
+        let began = Instant::now();
+        // A task of its own, so that a panic stays in it.
+        let done = AbortOnDropHandle::new(tokio::spawn(begin(again))).await;
+        if closing.is_cancelled() {
+            return;
+        }
+        tracing::error!(panicked = done.is_err(), "the browsers' feed ended and is begun again");
+        again = true;
+        if began.elapsed() >= FEED_FORGIVEN {
+            pause = FEED_PAUSE_FIRST;
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(FEED_PAUSE_MAX),
+            () = closing.cancelled() => return,
+        }
+    }
+}
 
 /// Runs until the endpoint closes.
 pub(crate) async fn run(endpoint: Endpoint, mut feed: HubFeed) {
@@ -49,4 +85,46 @@ async fn grant(endpoint: Endpoint, due: GrantDue) {
         Err(refused) => Note::refused(None, &refused),
     };
     endpoint.sessions().send(due.key, note.text(0, clock::now()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_that_falls_is_begun_again_and_knows_that_it_has_missed_something() {
+        let closing = CancellationToken::new();
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let (start, until, told) = (Instant::now(), closing.clone(), Arc::clone(&begun));
+        let running = tokio::spawn(keep(closing, move |again| {
+            told.lock().unwrap().push((again, start.elapsed()));
+            let (n, until) = (told.lock().unwrap().len(), until.clone());
+            async move {
+                match n {
+                    1 => panic!("the first one falls"),
+                    2 => {}
+                    3 => {
+                        sleep(FEED_FORGIVEN).await;
+                        panic!("after a while");
+                    }
+                    _ => until.cancel(),
+                }
+            }
+        }));
+        running.await.unwrap();
+        let third = FEED_PAUSE_FIRST + FEED_PAUSE_FIRST * 2;
+        let begun: Vec<(bool, Duration)> = begun.lock().unwrap().clone();
+        assert_eq!(
+            begun,
+            [
+                (false, Duration::ZERO),
+                (true, FEED_PAUSE_FIRST),
+                (true, third),
+                (true, third + FEED_FORGIVEN + FEED_PAUSE_FIRST),
+            ]
+        );
+    }
 }

@@ -26,6 +26,12 @@ pub const SILENT_SOCKETS_MAX: usize = 1_000;
 /// Of those, sockets of one IPv4 address or IPv6 /56: what the API's limit of handshakes (10 at once, 10 a second) lets in
 /// from one address within [`HELLO_WITHIN`]. Higher: fewer networks can keep everybody else out.
 pub const SILENT_PER_NETWORK_MAX: usize = 60;
+/// First pause before a fallen feed is begun again.
+pub(crate) const FEED_PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// Longest such pause.
+pub(crate) const FEED_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A feed that ran this long begins anew with the first pause.
+pub(crate) const FEED_FORGIVEN: Duration = Duration::from_secs(60);
 /// Heartbeats between two looks whether a member of staff is still signed in: a minute.
 pub const SIGNED_IN_EVERY: u32 = 12;
 /// Sessions of one person that are connected at the same time; one more closes the oldest.
