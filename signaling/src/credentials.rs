@@ -1,7 +1,8 @@
 //! Who opened a socket, and where his session stands: the answer to `hello`, and the one to the guide's `join`.
 
 use call_model::CallId;
-use desk::{Caller, Code, Refused, auth::token::sha256};
+use desk::auth::{Seen, token::sha256};
+use desk::{Caller, Code, Refused};
 use tokio::time::Instant;
 use uuid::Uuid;
 use wire::signal::{Hello, Snapshot, Welcome};
@@ -86,8 +87,10 @@ pub(crate) async fn hello(
             .sessions()
             .resume(sha256(resume.session.as_bytes()), resume.last_seq);
         if let Some(found) = found {
-            if let Err(refused) = still_signed_in(endpoint, &found.caller).await {
-                endpoint.sessions().remove(found.key);
+            if let Err(refused) = endpoint.desk.auth().still(&found.caller, Seen::Use).await {
+                if refused.code == Code::Unauthenticated {
+                    endpoint.sessions().remove(found.key);
+                }
                 return Err(refused);
             }
             endpoint.metrics.resumed.inc();
@@ -181,28 +184,13 @@ pub(crate) async fn join(endpoint: &Endpoint, door: &Door, peer: &str, token: Op
     })
 }
 
-/// Whether a member of staff is still signed in; everybody else is who he was.
-///
-/// # Errors
-/// `unauthenticated` when the session has ended, `database`.
-pub(crate) async fn still_signed_in(endpoint: &Endpoint, caller: &Caller) -> Result<(), Refused> {
-    match caller {
-        Caller::Staff { .. } => endpoint.desk.me(caller).await.map(|_| ()),
-        Caller::Customer { .. } | Caller::Service { .. } | Caller::Demo => Ok(()),
-    }
-}
-
-/// A page is there: an agent may be rung, a waiting customer keeps his place. Says whether the caller may stay.
+/// A page is there: an agent may be rung, a waiting customer keeps his place.
 pub(crate) async fn alive(
     endpoint: Endpoint,
     caller: Caller,
     is_waiting: bool,
     rtt_ms: Option<u32>,
-    look: bool,
 ) -> Result<(), Refused> {
-    if look {
-        still_signed_in(&endpoint, &caller).await?;
-    }
     match &caller {
         Caller::Staff { staff, .. } => endpoint.desk.staff_alive(*staff, rtt_ms).await,
         Caller::Customer { user_id, .. } if is_waiting => endpoint.desk.customer_alive(user_id).await,

@@ -1,10 +1,13 @@
 //! The desk's feed on its way to the sessions, and the sweep of those that nobody comes back for.
 //!
-//! One task that never waits for a client: sending is trying. Grants that an event makes due are asked for beside it.
+//! One task that never waits for a client: sending is trying. Grants that an event makes due are asked for beside it, and
+//! so is whether a member of staff may stay.
 
 use std::sync::Arc;
 
-use desk::{Code, HubFeed};
+use call_model::StaffId;
+use desk::auth::{STAFF_CHANGED, Seen};
+use desk::{Audience, Code, HubFeed};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,7 +18,7 @@ use crate::{
     endpoint::Endpoint,
     limits::{FEED_FORGIVEN, FEED_PAUSE_FIRST, FEED_PAUSE_MAX, HEARTBEAT},
     protocol::Note,
-    registry::GrantDue,
+    registry::{GrantDue, Person},
 };
 
 /// Keeps a feed running until `closing`. One that falls is begun again after a pause that grows; `begin` is told whether it
@@ -53,6 +56,11 @@ pub(crate) async fn run(endpoint: Endpoint, mut feed: HubFeed) {
     loop {
         tokio::select! {
             event = feed.next() => match event {
+                Ok(event) if event.kind == STAFF_CHANGED => {
+                    if let Audience::Staff(staff) = event.audience {
+                        tokio::spawn(look(Arc::clone(&endpoint), staff));
+                    }
+                }
                 Ok(event) => {
                     let due = endpoint.sessions().tell(&event, clock::now(), Instant::now());
                     for due in due {
@@ -85,6 +93,18 @@ async fn grant(endpoint: Endpoint, due: GrantDue) {
         Err(refused) => Note::refused(None, &refused),
     };
     endpoint.sessions().send(due.key, note.text(0, clock::now()));
+}
+
+/// Something about a member of staff has changed: of his sessions, oldest first, those end that may not go on. Where the
+/// database does not say, the session's own look will.
+async fn look(endpoint: Endpoint, staff: StaffId) {
+    let held = endpoint.sessions().of(&Person::Staff(staff));
+    for (key, caller) in held {
+        let refused = endpoint.desk.auth().still(&caller, Seen::Nothing).await.err();
+        if refused.is_some_and(|refused| refused.code == Code::Unauthenticated) {
+            endpoint.sessions().sign_out(key);
+        }
+    }
 }
 
 #[cfg(test)]

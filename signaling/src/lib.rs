@@ -15,6 +15,7 @@ mod hub;
 mod limits;
 mod metrics;
 mod protocol;
+mod pulse;
 mod registry;
 mod session;
 mod silent;

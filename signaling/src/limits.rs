@@ -32,7 +32,8 @@ pub(crate) const FEED_PAUSE_FIRST: Duration = Duration::from_millis(100);
 pub(crate) const FEED_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A feed that ran this long begins anew with the first pause.
 pub(crate) const FEED_FORGIVEN: Duration = Duration::from_secs(60);
-/// Heartbeats between two looks whether a member of staff is still signed in: a minute.
+/// Heartbeats between two looks whether a member of staff is still signed in, and in the same role: a minute. A change is
+/// told at once; this finds what was not told.
 pub const SIGNED_IN_EVERY: u32 = 12;
 /// Sessions of one person that are connected at the same time; one more closes the oldest.
 pub const SOCKETS_PER_PERSON_MAX: usize = 5;

@@ -334,6 +334,23 @@ impl Sessions {
         }
     }
 
+    /// Ends a session whose owner may not go on in it.
+    pub(crate) fn sign_out(&mut self, key: Key) {
+        if self.entries.get(&key).is_some_and(|entry| entry.line.is_some()) {
+            // Its connection takes leave as usual; whoever resumes it is looked at.
+            self.hang_up(key, Close::Unauthenticated);
+        } else {
+            self.remove(key);
+        }
+    }
+
+    /// The sessions of a person, oldest first.
+    pub(crate) fn of(&self, person: &Person) -> Vec<(Key, Caller)> {
+        let keys = self.keys_of(person).into_iter();
+        keys.filter_map(|key| Some((key, self.entries.get(&key)?.caller.clone())))
+            .collect()
+    }
+
     /// Gives a session a name in the guide's protocol. The same person may take his own name again.
     pub(crate) fn join(&mut self, key: Key, peer: &str) -> Result<(), NoEntry> {
         let Some(me) = self.entries.get(&key) else {

@@ -139,6 +139,25 @@ async fn a_session_waits_for_its_page_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_not_go_on_is_told_so_and_a_session_nobody_is_connected_to_is_gone() {
+    let now = Instant::now();
+    let mut sessions = Sessions::default();
+    let (there, away) = (opened(&mut sessions, 1, now), opened(&mut sessions, 2, now));
+    let (_, mut ends) = sessions.connect(there, 0).unwrap();
+    let keys = |sessions: &Sessions| -> Vec<Key> {
+        let held = sessions.of(&Person::Customer(user("u")));
+        held.into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(keys(&sessions), [there, away]);
+    for key in [there, away] {
+        sessions.sign_out(key);
+    }
+    assert_eq!(ends.close.try_recv(), Ok(Close::Unauthenticated));
+    assert_eq!(keys(&sessions), [there], "its connection takes leave first");
+    assert!(sessions.resume([2; 32], 0).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_node_has_room_for_so_many_sessions_and_not_one_more() {
     let now = Instant::now();
     let mut sessions = Sessions::default();

@@ -3,12 +3,14 @@
 //! Decides nothing about the business. The task writes one frame at a time and never waits for a command while it could
 //! hear the client; commands are carried out one after another, in the order they came.
 //!
-//! Invariant: whatever ends the task, the registry hears that this connection is gone.
+//! Invariant: whatever ends the task, the registry hears that this connection is gone. Whoever may not stay does nothing
+//! more: what he has asked for and what has not begun is dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use call_model::CallId;
+use desk::auth::Seen;
 use desk::{Caller, Code, Refused};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, future::BoxFuture};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
@@ -21,11 +23,9 @@ use crate::{
     credentials::{self, Opened},
     door::Door,
     endpoint::Endpoint,
-    limits::{
-        COMMANDS_MAX, HEARTBEAT, HELLO_WITHIN, MESSAGE_BYTES_MAX, MISSED_HEARTBEATS_MAX, Pace, QUALITY,
-        SIGNED_IN_EVERY, WRITE_WITHIN,
-    },
+    limits::{COMMANDS_MAX, HEARTBEAT, HELLO_WITHIN, MESSAGE_BYTES_MAX, Pace, QUALITY, WRITE_WITHIN},
     protocol::{self, Asked, Command, Note},
+    pulse::{Dead, Pulse},
     registry::{CallNow, Ends, Key},
     socket::{Close, Frame, Gone},
 };
@@ -180,6 +180,7 @@ async fn converse(
         waiting: VecDeque::new(),
         running: None,
         living: None,
+        looking: None,
         pace: Pace::new(Instant::now()),
         pulse: Pulse::default(),
     };
@@ -211,25 +212,10 @@ struct Talk {
     waiting: VecDeque<Job>,
     running: Option<BoxFuture<'static, Option<String>>>,
     living: Option<BoxFuture<'static, Result<(), Refused>>>,
+    /// Whether the owner may stay.
+    looking: Option<BoxFuture<'static, Result<(), Refused>>>,
     pace: Pace,
     pulse: Pulse,
-}
-
-/// Signs of life.
-#[derive(Default)]
-struct Pulse {
-    beats: u32,
-    missed: u32,
-    /// The probe that is out, and since when.
-    probe: Option<(String, Instant)>,
-}
-
-impl Pulse {
-    /// The page answered; milliseconds it took, when it is the probe that is out.
-    fn answered(&mut self, nonce: &str) -> Option<u32> {
-        let (_, at) = self.probe.take_if(|(out, _)| out == nonce)?;
-        u32::try_from(at.elapsed().as_millis()).ok()
-    }
 }
 
 /// The outcome of a future that may not be there; then it never comes.
@@ -282,9 +268,16 @@ impl Talk {
                     Some(text) => self.tell(sink, text).await,
                     None => Ok(()),
                 },
-                alive = outcome(&mut self.living) => match alive {
+                // What could not be noted is noted with the next sign of life.
+                _ = outcome(&mut self.living) => Ok(()),
+                stays = outcome(&mut self.looking) => match stays {
                     Err(refused) if refused.code == Code::Unauthenticated => Err(Close::Unauthenticated),
-                    Ok(()) | Err(_) => Ok(()),
+                    // The next beat asks again.
+                    Err(_) => Ok(()),
+                    Ok(()) => {
+                        self.pulse.looked();
+                        Ok(())
+                    }
                 },
                 frame = stream.next(), if self.waiting.len() < COMMANDS_MAX => match self.hear(frame, &ends) {
                     Ok(Some(text)) => self.tell(sink, text).await,
@@ -298,15 +291,22 @@ impl Talk {
                 },
             };
             if let Err(close) = done {
-                self.finish(&ends).await;
+                self.finish(close, &mut ends).await;
                 return close;
             }
         }
     }
 
     /// Carries out what was heard already: a page that says "hang up" and leaves means it. Each command has a limit.
-    async fn finish(&mut self, ends: &Ends) {
+    /// Of somebody who may not stay nothing more is begun, also when that turns out only now.
+    async fn finish(&mut self, close: Close, ends: &mut Ends) {
+        let mut decided = Some(close);
         loop {
+            while let Some(close) = decided.take().or_else(|| ends.close.try_recv().ok()) {
+                if close == Close::Unauthenticated {
+                    self.waiting.clear();
+                }
+            }
             self.start_next(ends);
             if self.running.is_none() {
                 return;
@@ -326,9 +326,9 @@ impl Talk {
         write(sink, Frame::Text(text)).await
     }
 
-    /// Begins the next command when none is running.
+    /// Begins the next command when none is running; none while the end is decided and its reason is still to be read.
     fn start_next(&mut self, ends: &Ends) {
-        if self.running.is_some() {
+        if self.running.is_some() || !ends.close.is_empty() {
             return;
         }
         let (endpoint, caller) = (Arc::clone(&self.endpoint), self.caller.clone());
@@ -351,7 +351,7 @@ impl Talk {
             None | Some(Frame::Close(_)) => return Err(Close::Left),
             Some(Frame::Binary) => return Err(Close::Bad),
             Some(Frame::Ping) => {
-                self.pulse.missed = 0;
+                self.pulse.heard();
                 // The guide's clients have no script that could answer a probe.
                 if matches!(self.tongue, Tongue::Guide(_)) {
                     self.live(ends, None);
@@ -361,7 +361,7 @@ impl Talk {
             Some(Frame::Text(text)) => text,
         };
         self.endpoint.metrics.received.inc();
-        self.pulse.missed = 0;
+        self.pulse.heard();
         if text.len() > MESSAGE_BYTES_MAX || !self.pace.take(Instant::now()) {
             return Err(Close::Bad);
         }
@@ -369,6 +369,7 @@ impl Talk {
             Tongue::Ours => Ok(self.hear_ours(&text, ends)),
             Tongue::Guide(peer) => match compat::parse(&text) {
                 Ok(said) => {
+                    self.pulse.see(Seen::Use);
                     self.waiting.push_back(Job::Guide(peer.clone(), said));
                     Ok(None)
                 }
@@ -384,11 +385,12 @@ impl Talk {
                 command: Command::Pong(probe),
                 ..
             }) => {
-                let rtt_ms = self.pulse.answered(&probe.nonce);
+                let rtt_ms = self.pulse.answered(&probe.nonce, Instant::now());
                 self.live(ends, rtt_ms);
                 None
             }
             Ok(asked) => {
+                self.pulse.see(Seen::Use);
                 self.waiting.push_back(Job::Ours(asked));
                 None
             }
@@ -397,31 +399,36 @@ impl Talk {
 
     /// The page itself is there: not only its connection, which answers pings for a frozen page too.
     fn live(&mut self, ends: &Ends, rtt_ms: Option<u32>) {
+        self.pulse.see(Seen::Page);
         if self.living.is_some() {
             return;
         }
         let waiting = [CallStatus::Initiated, CallStatus::Queued, CallStatus::Ringing];
         let is_waiting = call_of(ends).is_some_and(|(_, status)| waiting.contains(&status));
-        let look = self.pulse.beats.is_multiple_of(SIGNED_IN_EVERY);
         let (endpoint, caller) = (Arc::clone(&self.endpoint), self.caller.clone());
-        self.living = Some(Box::pin(credentials::alive(endpoint, caller, is_waiting, rtt_ms, look)));
+        self.living = Some(Box::pin(credentials::alive(endpoint, caller, is_waiting, rtt_ms)));
+    }
+
+    /// Asks whether the owner may stay when it is time to.
+    fn look(&mut self) {
+        if self.looking.is_some() {
+            return;
+        }
+        if let Some(seen) = self.pulse.look_due() {
+            let (endpoint, caller) = (Arc::clone(&self.endpoint), self.caller.clone());
+            self.looking = Some(Box::pin(async move { endpoint.desk.auth().still(&caller, seen).await }));
+        }
     }
 
     async fn beat(&mut self, sink: &mut (impl Sink<Frame, Error = Gone> + Unpin + Send)) -> Result<(), Close> {
-        // A client that is not listened to cannot show that it lives.
-        if self.waiting.len() < COMMANDS_MAX {
-            if self.pulse.missed >= MISSED_HEARTBEATS_MAX {
-                return Err(Close::Dead);
-            }
-            self.pulse.missed += 1;
-        }
-        self.pulse.beats = self.pulse.beats.wrapping_add(1);
+        let listened_to = self.waiting.len() < COMMANDS_MAX;
+        self.pulse.beat(listened_to).map_err(|Dead| Close::Dead)?;
+        self.look();
         write(sink, Frame::Ping).await?;
         if matches!(self.tongue, Tongue::Guide(_)) {
             return Ok(());
         }
-        let nonce = self.pulse.beats.to_string();
-        self.pulse.probe = Some((nonce.clone(), Instant::now()));
+        let nonce = self.pulse.probe(Instant::now());
         self.tell(sink, Note::of("probe.ping", &Probe { nonce }).text(0, clock::now()))
             .await
     }

@@ -444,8 +444,10 @@ pub(crate) async fn me_in(tx: &mut Tx, caller: &Caller) -> Result<Me, Refused> {
         return Err(Refused::new(Code::Forbidden));
     };
     tx.become_desk().await?;
+    // A connection may be older than the role that its owner has by now.
     let session = sessions::find(tx, *session, SESSION_IDLE)
         .await?
+        .filter(|found| views::staff_role(&found.role) == *role)
         .ok_or(Refused::new(Code::Unauthenticated))?;
     let row = staff::get(tx.conn(), Uuid::from_u128(id.0))
         .await?

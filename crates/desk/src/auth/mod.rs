@@ -13,7 +13,8 @@ pub mod tickets;
 pub mod token;
 
 pub(crate) use sessions::refused as password_refused;
-pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX};
+pub(crate) use sessions::staff_changed;
+pub use sessions::{Auth, AuthConfig, SESSION_IDLE, SESSION_LIFE, SESSIONS_KEPT_MAX, STAFF_CHANGED, Seen};
 
 /// Where a request really comes from. Whoever knows the proxies before us finds it out and lets it travel with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use super::passwords::{PasswordFault, Passwords};
 use super::service_keys::ServiceKeys;
 use super::tickets::{Bearer, Tickets};
 use super::token::{Kind, Token};
+use crate::after::After;
 use crate::caller::{Caller, CustomerVia};
 use crate::commands::agent::signed_in;
 use crate::commands::once::{self, Once};
@@ -20,6 +21,7 @@ use crate::refusal::{Code, Refused};
 use crate::shared::Random;
 use crate::store::events::{self, Audit};
 use crate::store::sessions;
+use crate::store::staff as staff_rows;
 use crate::tx::{Ctx, InTx, Store, Tx};
 use crate::views::staff_role;
 
@@ -31,6 +33,9 @@ pub const SESSION_IDLE: Span = Span::minutes(60);
 pub const SESSIONS_KEPT_MAX: i64 = 10;
 /// The use of a session is noted at most this often, or every request would write.
 const TOUCH_EVERY: Span = Span::seconds(60);
+/// Kind of the event after which every open connection of a member of staff asks anew whether he may stay. It concerns
+/// those who hold connections, and no browser.
+pub const STAFF_CHANGED: &str = "staff.changed";
 /// How a session was opened by its owner's own password.
 const BY_PASSWORD: &str = "password";
 /// Seconds after which a sign-in that found no free core may be tried again.
@@ -53,6 +58,18 @@ pub struct Auth {
     service_keys: ServiceKeys,
     passwords: Passwords,
     tickets: Tickets,
+}
+
+/// What was seen of a member of staff since the last look at his session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// His page answered, which it does by itself: enough for who is at work, and not for a console that was left open.
+    Page,
+    /// Something was asked for.
+    Use,
 }
 
 /// A new session of staff.
@@ -158,6 +175,41 @@ impl Auth {
         }
     }
 
+    /// Whether a caller may go on as who he was: a member of staff as long as he is signed in, and in the same role.
+    /// Notes that the session is used, judged by what was `seen`.
+    ///
+    /// # Errors
+    /// `unauthenticated` when the session has ended or the role is another one by now; `database`.
+    pub async fn still(&self, caller: &Caller, seen: Seen) -> Result<(), Refused> {
+        let Caller::Staff { staff, role, session } = caller else {
+            return Ok(());
+        };
+        let (staff, role, digest) = (*staff, *role, *session);
+        let same = self
+            .tx(move |tx| {
+                Box::pin(async move {
+                    let Some(found) = sessions::find(tx, digest, SESSION_IDLE).await? else {
+                        return Ok(false);
+                    };
+                    let used = match seen {
+                        Seen::Nothing => false,
+                        Seen::Page => at_work(tx, staff).await?,
+                        Seen::Use => true,
+                    };
+                    if used {
+                        note_use(tx, digest, &found).await?;
+                    }
+                    Ok(staff_role(&found.role) == role)
+                })
+            })
+            .await?;
+        if same {
+            Ok(())
+        } else {
+            Err(Refused::new(Code::Unauthenticated))
+        }
+    }
+
     /// Uses up a ticket: the customer, and the call it was made for.
     ///
     /// # Errors
@@ -227,12 +279,17 @@ impl Auth {
     /// # Errors
     /// `database`.
     pub async fn sign_out(&self, caller: &Caller) -> Result<(), Refused> {
-        let Caller::Staff { session, .. } = caller else {
+        let Caller::Staff { staff, session, .. } = caller else {
             return Ok(());
         };
-        let digest = *session;
-        self.tx(move |tx| Box::pin(async move { sessions::revoke(tx, digest).await }))
-            .await
+        let (staff, digest) = (*staff, *session);
+        self.tx(move |tx| {
+            Box::pin(async move {
+                sessions::revoke(tx, digest).await?;
+                staff_changed(tx, staff).await
+            })
+        })
+        .await
     }
 
     /// Opens a session for an active member of staff. The one that an earlier request with the same key has opened ends.
@@ -303,11 +360,8 @@ impl Auth {
             .tx(move |tx| {
                 Box::pin(async move {
                     let found = sessions::find(tx, digest, SESSION_IDLE).await?;
-                    if found
-                        .as_ref()
-                        .is_some_and(|found| tx.now.since(found.last_seen_at) >= TOUCH_EVERY)
-                    {
-                        sessions::touch(tx, digest).await?;
+                    if let Some(found) = &found {
+                        note_use(tx, digest, found).await?;
                     }
                     Ok(found)
                 })
@@ -334,6 +388,28 @@ impl Auth {
         self.random.fill(&mut bytes);
         Token::new(kind, bytes)
     }
+}
+
+/// A session is used now.
+async fn note_use(tx: &mut Tx, digest: [u8; 32], found: &sessions::Session) -> Result<(), Refused> {
+    if tx.now.since(found.last_seen_at) >= TOUCH_EVERY {
+        sessions::touch(tx, digest).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody takes calls, or is in one: then his page speaks for him.
+async fn at_work(tx: &mut Tx, staff: StaffId) -> Result<bool, Refused> {
+    let row = staff_rows::get(tx.conn(), uuid::Uuid::from_u128(staff.0)).await?;
+    Ok(row.is_some_and(|row| row.status == "online" || row.current_call_count > 0))
+}
+
+/// Sessions or the role of a member of staff have changed: whoever holds connections of his looks again.
+pub(crate) async fn staff_changed(tx: &mut Tx, staff: StaffId) -> Result<(), Refused> {
+    let id = uuid::Uuid::from_u128(staff.0).to_string();
+    events::hub(tx.conn(), "staff", Some(&id), STAFF_CHANGED, &json!({})).await?;
+    tx.after.push(After::WakeHub);
+    Ok(())
 }
 
 /// A customer known by his call's credential.

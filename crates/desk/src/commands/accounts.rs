@@ -98,6 +98,7 @@ pub async fn reset_password(
             let row_id = Uuid::from_u128(id.0);
             sessions::set_password(tx, id, &hash).await?;
             staff::revoke_sessions(tx.conn(), row_id).await?;
+            crate::auth::staff_changed(tx, id).await?;
             audit(tx, ACTOR, ACTOR_ROLE, "staff.password_reset", row_id).await?;
             row(tx, row_id).await
         })

@@ -10,7 +10,7 @@ use wire::Time;
 use wire::staff::{Staff, StaffCreate, StaffRole, StaffSession, StaffUpdate};
 
 use super::once::{self, IdempotencyKey, Once};
-use crate::auth::Auth;
+use crate::auth::{Auth, staff_changed};
 use crate::caller::Caller;
 use crate::permissions::{self, ROLE_GRANT, STAFF_WRITE};
 use crate::refusal::{Code, Refused};
@@ -172,7 +172,8 @@ pub(crate) async fn join(tx: &mut Tx, id: Uuid, names: Vec<String>) -> Result<()
     Ok(())
 }
 
-/// Changes a member of staff; absent fields stay. Whoever is made inactive is signed out everywhere.
+/// Changes a member of staff; absent fields stay. Whoever is made inactive is signed out everywhere, and nobody goes on in
+/// a role that he had before.
 pub(crate) async fn staff_update(
     core: &Arc<Core>,
     caller: &Caller,
@@ -198,6 +199,10 @@ pub(crate) async fn staff_update(
             if body.is_active == Some(false) {
                 staff::revoke_sessions(tx.conn(), id).await?;
                 staff::set_status(tx.conn(), id, "offline", None).await?;
+            }
+            let role_differs = body.role.is_some_and(|role| role_word(role) != before.role);
+            if role_differs || body.is_active == Some(false) {
+                staff_changed(tx, StaffId(id.as_u128())).await?;
             }
             audit(tx, &actor, actor_role, "staff.updated", id).await?;
             row(tx, id).await
