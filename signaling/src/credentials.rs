@@ -12,7 +12,7 @@ use crate::{
     door::Door,
     endpoint::Endpoint,
     protocol::{Note, bits},
-    registry::{CallNow, Ends, Key, NoEntry, Person},
+    registry::{CallNow, Digest, Ends, Key, NoEntry, Person},
 };
 
 /// A session with its connection.
@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     pub(crate) caller: Caller,
     pub(crate) generation: u64,
     pub(crate) ends: Ends,
+    /// The ticket that opened it, until the page is heard.
+    pub(crate) ticket: Option<String>,
     /// What the client is told first.
     pub(crate) first: String,
 }
@@ -34,12 +36,49 @@ fn person(caller: &Caller) -> Result<Person, Refused> {
     }
 }
 
+/// Somebody whose credential was good.
+struct Known {
+    caller: Caller,
+    ticket: Option<String>,
+}
+
+impl Known {
+    fn without_ticket(caller: Caller) -> Self {
+        Known { caller, ticket: None }
+    }
+
+    /// Opens a session for him.
+    fn open(&self, endpoint: &Endpoint, person: Person, secret: Option<Digest>) -> Result<Key, Refused> {
+        let now = Instant::now();
+        let mut sessions = endpoint.sessions();
+        let Some(ticket) = &self.ticket else {
+            return sessions
+                .open(person, self.caller.clone(), secret, now)
+                .map_err(no_entry);
+        };
+        // Once more while nobody else can open one: of two who show a ticket the first that is heard has it.
+        endpoint.desk.auth().ticket_of(ticket)?;
+        sessions
+            .open_by_ticket(sha256(ticket.as_bytes()), person, self.caller.clone(), secret, now)
+            .map_err(no_entry)
+    }
+}
+
 /// Who it is: the token counts before the cookie of the console, and that one before the pass of a call.
-async fn identify(endpoint: &Endpoint, door: &Door, token: Option<&str>) -> Result<Caller, Refused> {
+async fn identify(endpoint: &Endpoint, door: &Door, token: Option<&str>) -> Result<Known, Refused> {
     let auth = endpoint.desk.auth();
     if let Some(token) = token {
-        return auth.hello(token).await.map(|(caller, _)| caller);
+        let (caller, call) = auth.hello(token).await?;
+        // Only a ticket speaks for a call.
+        let ticket = call.map(|_| token.to_owned());
+        return Ok(Known { caller, ticket });
     }
+    by_cookie(endpoint, door).await.map(Known::without_ticket)
+}
+
+/// Who the cookies say it is.
+async fn by_cookie(endpoint: &Endpoint, door: &Door) -> Result<Caller, Refused> {
+    let auth = endpoint.desk.auth();
     if let Some(cookie) = &door.staff {
         match auth.staff_session(cookie).await {
             // A session that has run out is as good as none.
@@ -98,15 +137,16 @@ pub(crate) async fn hello(
             return connect(endpoint, found.key, found.caller, session, found.from, reference).await;
         }
     }
-    let caller = identify(endpoint, door, hello.token.as_deref()).await?;
-    let person = person(&caller)?;
+    let known = identify(endpoint, door, hello.token.as_deref()).await?;
     let secret = fresh_secret();
-    let digest = sha256(secret.as_bytes());
-    let key = endpoint
-        .sessions()
-        .open(person, caller.clone(), Some(digest), Instant::now())
-        .map_err(no_entry)?;
-    connect(endpoint, key, caller, secret, None, reference).await
+    let key = known.open(endpoint, person(&known.caller)?, Some(sha256(secret.as_bytes())))?;
+    let opened = connect(endpoint, key, known.caller, secret, None, reference).await;
+    // Nobody could ever come back for a session that nobody was told of.
+    let opened = opened.inspect_err(|_| endpoint.sessions().remove(key))?;
+    Ok(Opened {
+        ticket: known.ticket,
+        ..opened
+    })
 }
 
 /// Connects a session. `from`: the client's last number, when nothing is missing since.
@@ -143,6 +183,7 @@ async fn connect(
         caller,
         generation,
         ends,
+        ticket: None,
         first,
     })
 }
@@ -152,22 +193,19 @@ async fn connect(
 /// # Errors
 /// `unauthenticated`, `validation` for a name that is somebody else's, `draining` without room, `database`.
 pub(crate) async fn join(endpoint: &Endpoint, door: &Door, peer: &str, token: Option<&str>) -> Result<Opened, Refused> {
-    let (caller, person) = match identify(endpoint, door, token).await {
-        Ok(caller) => {
-            let person = person(&caller)?;
-            (caller, person)
+    let (known, person) = match identify(endpoint, door, token).await {
+        Ok(known) => {
+            let person = person(&known.caller)?;
+            (known, person)
         }
         Err(refused) if refused.code == Code::Unauthenticated && token.is_none() && door.visitor => {
-            (Caller::Demo, Person::Visitor)
+            (Known::without_ticket(Caller::Demo), Person::Visitor)
         }
         Err(refused) => return Err(refused),
     };
-    let key = endpoint
-        .sessions()
-        .open(person, caller.clone(), None, Instant::now())
-        .map_err(no_entry)?;
+    let key = known.open(endpoint, person, None)?;
     let named = async {
-        let snapshot = endpoint.desk.snapshot(&caller).await?;
+        let snapshot = endpoint.desk.snapshot(&known.caller).await?;
         let mut sessions = endpoint.sessions();
         sessions.set_call(key, call_of(&snapshot), Instant::now());
         sessions.join(key, peer).map_err(no_entry)?;
@@ -177,9 +215,10 @@ pub(crate) async fn join(endpoint: &Endpoint, door: &Door, peer: &str, token: Op
     let (generation, ends) = named.inspect_err(|_| endpoint.sessions().remove(key))?;
     Ok(Opened {
         key,
-        caller,
+        caller: known.caller,
         generation,
         ends,
+        ticket: known.ticket,
         first: serde_json::json!({ "type": "joined", "peerId": peer }).to_string(),
     })
 }

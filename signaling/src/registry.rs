@@ -58,6 +58,8 @@ struct Entry {
     person: Person,
     caller: Caller,
     secret: Option<Digest>,
+    /// The ticket that opened it.
+    ticket: Option<Digest>,
     /// Name in the guide's protocol; such a session hears that protocol's form.
     peer: Option<String>,
     seq: u64,
@@ -125,6 +127,7 @@ impl Sessions {
             person: person.clone(),
             caller,
             secret,
+            ticket: None,
             peer: None,
             seq: 0,
             kept: VecDeque::new(),
@@ -142,19 +145,43 @@ impl Sessions {
         Ok(key)
     }
 
-    /// Closes the oldest of a person's sessions when there is one too many. Visitors of a demo are many people.
+    /// The same by a ticket. An earlier session of that ticket ends: its page has said nothing, or the ticket would be
+    /// used up, so it may never have heard that it has one.
+    pub(crate) fn open_by_ticket(
+        &mut self,
+        ticket: Digest,
+        person: Person,
+        caller: Caller,
+        secret: Option<Digest>,
+        now: Instant,
+    ) -> Result<Key, NoEntry> {
+        let by_it = |key: &Key| self.entries.get(key).is_some_and(|entry| entry.ticket == Some(ticket));
+        if let Some(earlier) = self.keys_of(&person).into_iter().find(by_it) {
+            self.hang_up(earlier, Close::Replaced);
+            self.remove(earlier);
+        }
+        let key = self.open(person, caller, secret, now)?;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.ticket = Some(ticket);
+        }
+        Ok(key)
+    }
+
+    /// Makes room when a person has one session too many: the oldest goes of those whose page has left, and only without
+    /// such the oldest of all. Visitors of a demo are many people.
     fn make_room(&mut self, person: &Person) {
         if *person == Person::Visitor {
             return;
         }
-        while let Some(oldest) = self
+        while let Some(keys) = self
             .by_person
             .get(person)
             .filter(|keys| keys.len() >= SOCKETS_PER_PERSON_MAX)
-            .map(|keys| keys[0])
         {
-            self.hang_up(oldest, Close::Replaced);
-            self.remove(oldest);
+            let left = |key: &&Key| self.entries.get(key).is_some_and(Entry::has_left);
+            let goes = *keys.iter().find(left).unwrap_or(&keys[0]);
+            self.hang_up(goes, Close::Replaced);
+            self.remove(goes);
         }
     }
 
@@ -400,6 +427,11 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Whether its page was there once and is not any more; a session that is being opened has not left.
+    fn has_left(&self) -> bool {
+        self.generation > 0 && self.detached_at.is_some()
+    }
+
     /// Whether the call of an event is the person's own: an agent is told once more of a call that another one has by
     /// now, and a colleague of one in which his part is over. Then nothing of its sound concerns him.
     fn takes_part(&self, event: &HubEvent) -> bool {

@@ -139,6 +139,54 @@ async fn a_session_waits_for_its_page_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whose_page_has_left_makes_room_before_anybody_who_is_there() {
+    let now = Instant::now();
+    let mut sessions = Sessions::default();
+    let keys: Vec<Key> = (0..5).map(|n| opened(&mut sessions, n, now)).collect();
+    assert_eq!(keys.len(), SOCKETS_PER_PERSON_MAX);
+    // The first four are there, the last is being opened.
+    let mut ends: Vec<(u64, Ends)> = keys[..4].iter().map(|key| sessions.connect(*key, 0).unwrap()).collect();
+    let (generation, _) = ends[2];
+    sessions.detach(keys[2], generation, now);
+    opened(&mut sessions, 5, now);
+    assert!(sessions.resume([2; 32], 0).is_none(), "the one that has left goes");
+    assert!(ends[0].1.close.try_recv().is_err());
+    assert!(
+        sessions.connect(keys[4], 0).is_some(),
+        "what is being opened has not left"
+    );
+
+    opened(&mut sessions, 6, now);
+    assert_eq!(
+        ends[0].1.close.try_recv(),
+        Ok(Close::Replaced),
+        "without such the oldest"
+    );
+    assert!(ends[1].1.close.try_recv().is_err());
+    assert!(sessions.resume([0; 32], 0).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_holds_one_session_of_its_person() {
+    let now = Instant::now();
+    let mut sessions = Sessions::default();
+    let open = |sessions: &mut Sessions, ticket: u8, secret: u8| {
+        let person = Person::Customer(user("u"));
+        let opened = sessions.open_by_ticket([ticket; 32], person, caller("u"), Some([secret; 32]), now);
+        opened.unwrap()
+    };
+    let first = open(&mut sessions, 1, 1);
+    let (_, mut ends) = sessions.connect(first, 0).unwrap();
+    open(&mut sessions, 2, 2);
+    assert!(ends.close.try_recv().is_err(), "another ticket");
+    open(&mut sessions, 1, 3);
+    assert_eq!(ends.close.try_recv(), Ok(Close::Replaced));
+    assert!(sessions.connect(first, 0).is_none());
+    assert!(sessions.resume([1; 32], 0).is_none());
+    assert!(sessions.resume([2; 32], 0).is_some() && sessions.resume([3; 32], 0).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_not_go_on_is_told_so_and_a_session_nobody_is_connected_to_is_gone() {
     let now = Instant::now();
     let mut sessions = Sessions::default();

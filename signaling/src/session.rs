@@ -167,6 +167,7 @@ async fn converse(
         caller,
         generation,
         mut ends,
+        ticket,
         first,
     } = opened;
     let first = std::iter::once(first)
@@ -181,6 +182,7 @@ async fn converse(
         running: None,
         living: None,
         looking: None,
+        ticket,
         pace: Pace::new(Instant::now()),
         pulse: Pulse::default(),
     };
@@ -214,6 +216,8 @@ struct Talk {
     living: Option<BoxFuture<'static, Result<(), Refused>>>,
     /// Whether the owner may stay.
     looking: Option<BoxFuture<'static, Result<(), Refused>>>,
+    /// The ticket that opened the session, until the page is heard.
+    ticket: Option<String>,
     pace: Pace,
     pulse: Pulse,
 }
@@ -351,7 +355,7 @@ impl Talk {
             None | Some(Frame::Close(_)) => return Err(Close::Left),
             Some(Frame::Binary) => return Err(Close::Bad),
             Some(Frame::Ping) => {
-                self.pulse.heard();
+                self.heard();
                 // The guide's clients have no script that could answer a probe.
                 if matches!(self.tongue, Tongue::Guide(_)) {
                     self.live(ends, None);
@@ -361,7 +365,7 @@ impl Talk {
             Some(Frame::Text(text)) => text,
         };
         self.endpoint.metrics.received.inc();
-        self.pulse.heard();
+        self.heard();
         if text.len() > MESSAGE_BYTES_MAX || !self.pace.take(Instant::now()) {
             return Err(Close::Bad);
         }
@@ -394,6 +398,15 @@ impl Talk {
                 self.waiting.push_back(Job::Ours(asked));
                 None
             }
+        }
+    }
+
+    /// The other end lives. It answers what came after the welcome, so it has the welcome, and the ticket has done its work.
+    fn heard(&mut self) {
+        self.pulse.heard();
+        if let Some(ticket) = self.ticket.take() {
+            // One that has run out is as good as used.
+            let _ = self.endpoint.desk.auth().ticket(&ticket);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Who may stay: roles and sessions that end under an open socket.
+//! Who may stay and who may try again: roles and sessions that end under an open socket, and a first word whose answer is
+//! lost.
 
 #![cfg(test)]
 
@@ -7,9 +8,10 @@ mod common;
 use std::time::Duration;
 
 use call_model::StaffId;
-use common::world::{PATIENCE, World, service};
-use common::{Line, Server};
+use common::world::{PATIENCE, World, jwt, service};
+use common::{Came, Line, Server};
 use serde_json::{Value, json};
+use signaling::SOCKETS_PER_PERSON_MAX;
 use tokio::time::{sleep, timeout};
 use wire::staff::{StaffRole, StaffUpdate};
 
@@ -150,4 +152,63 @@ async fn nothing_is_carried_out_that_had_not_begun_when_its_owner_was_dismissed(
     let (customer, id) = (common::world::customer("second"), second.call_id.as_u128());
     let view = server.world.desk.call(&customer, call_model::CallId(id)).await.unwrap();
     assert_eq!(view.ended_at, None, "{:?}", view.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_is_used_up_when_its_page_was_heard_and_not_before() {
+    let server = server!();
+    let started = server.world.call("u1").await;
+    let hello = json!({ "token": started.token });
+    // The page is gone before it could say anything, as if the answer had never come.
+    let mut lost = server.hello(hello.clone()).await;
+    let Came::Message(welcome) = lost.came().await else {
+        panic!("no welcome");
+    };
+    assert_eq!(welcome["type"], "welcome");
+
+    let mut line = server.hello(hello.clone()).await;
+    let welcome = line.expect("welcome").await;
+    let call = &welcome["data"]["snapshot"]["call"];
+    assert_eq!(call["callId"], started.call_id.to_string());
+    // One ticket never holds two sessions.
+    assert_eq!(ended(&mut lost).await, 4409);
+    assert_eq!(line.ask("snapshot", Value::Null).await["type"], "snapshot");
+
+    let mut thief = server.hello(hello).await;
+    assert_eq!(thief.error().await, "unauthenticated");
+    assert_eq!(thief.closed().await, 4401);
+    assert_eq!(line.ask("snapshot", Value::Null).await["type"], "snapshot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_word_that_fails_uses_nothing_up_and_closes_nobody() {
+    let mut server = server!();
+    let (mut line, ..) = server.customer("u1").await;
+    line.ask("snapshot", Value::Null).await;
+    let waiting = server.world.call("u2").await;
+    // The database answers, but not this.
+    server
+        .world
+        .run("alter table public.voice_calls rename to voice_calls_away")
+        .await;
+    let mine = json!({ "token": jwt("u1", |_| {}) });
+    let ticket = json!({ "token": waiting.token });
+    for hello in std::iter::repeat_n(&mine, SOCKETS_PER_PERSON_MAX).chain([&ticket]) {
+        let mut failed = server.hello(hello.clone()).await;
+        failed.error().await;
+        assert_eq!(failed.closed().await, 4503);
+    }
+    server
+        .world
+        .run("alter table public.voice_calls_away rename to voice_calls")
+        .await;
+    assert_eq!(
+        line.ask("snapshot", Value::Null).await["type"],
+        "snapshot",
+        "no failed hello took its place"
+    );
+    let mut other = server.hello(ticket).await;
+    let welcome = other.expect("welcome").await;
+    let call = &welcome["data"]["snapshot"]["call"];
+    assert_eq!(call["callId"], waiting.call_id.to_string());
 }

@@ -210,6 +210,18 @@ impl Auth {
         }
     }
 
+    /// The customer whose ticket this is, and the call it was made for; the ticket is not used up by that.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub fn ticket_of(&self, text: &str) -> Result<(Caller, CallId), Refused> {
+        let token = Token::parse(text).filter(|token| token.kind() == Kind::Ticket);
+        match token.and_then(|token| self.tickets.ticket(token.digest(), self.store.clock())) {
+            Some(bearer) => Ok((customer(bearer.user), bearer.call)),
+            None => Err(Refused::new(Code::Unauthenticated)),
+        }
+    }
+
     /// Uses up a ticket: the customer, and the call it was made for.
     ///
     /// # Errors
@@ -222,13 +234,14 @@ impl Auth {
         }
     }
 
-    /// Whatever the first message of a WebSocket carries: a ticket, or what [`Auth::bearer`] takes.
+    /// Whatever the first message of a WebSocket carries: a ticket, which has a call, or what [`Auth::bearer`] takes.
+    /// A ticket is used up only by [`Auth::ticket`].
     ///
     /// # Errors
     /// `unauthenticated`, `database`.
     pub async fn hello(&self, text: &str) -> Result<(Caller, Option<CallId>), Refused> {
         match Token::parse(text).map(|token| token.kind()) {
-            Some(Kind::Ticket) => self.ticket(text).map(|(caller, call)| (caller, Some(call))),
+            Some(Kind::Ticket) => self.ticket_of(text).map(|(caller, call)| (caller, Some(call))),
             _ => self.bearer(text).await.map(|caller| (caller, None)),
         }
     }

@@ -1,6 +1,7 @@
 //! Short-lived credentials of a customer's call, kept in this node's memory as digests.
 //!
-//! A *ticket* opens one WebSocket and dies with its use or after a minute. A *pass* is what the cookie of a call holds:
+//! A *ticket* opens one WebSocket and dies with its use or after a minute; it is used once the page behind that socket was
+//! heard, so that an answer that was lost on its way costs nobody his call. A *pass* is what the cookie of a call holds:
 //! it may be shown many times, speaks for that one call only, and dies with the longest call. Both end with the process.
 //! The number of both is bounded; at the bound the oldest goes.
 
@@ -63,6 +64,13 @@ impl Tickets {
         lock(&self.tickets).put(token.digest(), bearer, now, TICKET_LIFE, KEPT_MAX);
     }
 
+    /// Looks a ticket up and leaves it where it is.
+    pub fn ticket(&self, digest: Digest, now: Timestamp) -> Option<Bearer> {
+        let tickets = lock(&self.tickets);
+        let (bearer, until) = tickets.by_digest.get(&digest)?;
+        (now < *until).then(|| bearer.clone())
+    }
+
     /// Takes the ticket out: the second try finds nothing.
     pub fn take_ticket(&self, digest: Digest, now: Timestamp) -> Option<Bearer> {
         let (bearer, until) = lock(&self.tickets).by_digest.remove(&digest)?;
@@ -110,8 +118,13 @@ mod tests {
         tickets.put_ticket(&token(1), bearer(1), now);
         tickets.put_ticket(&token(2), bearer(2), now);
         let late = now.plus(TICKET_LIFE);
+        for _ in 0..2 {
+            assert_eq!(tickets.ticket(token(1).digest(), now), Some(bearer(1)), "it waits");
+        }
+        assert_eq!(tickets.ticket(token(1).digest(), late), None);
         assert_eq!(tickets.take_ticket(token(1).digest(), now), Some(bearer(1)));
         assert_eq!(tickets.take_ticket(token(1).digest(), now), None);
+        assert_eq!(tickets.ticket(token(1).digest(), now), None);
         assert_eq!(tickets.take_ticket(token(2).digest(), late), None);
     }
 
