@@ -135,7 +135,9 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
             // The database is away. What was committed meanwhile by others is read from the old place on.
             Err((kept, _)) => *place = kept,
         }
+        let has_more = place.as_ref().is_some_and(|cursor| cursor.page.is_some());
         tokio::select! {
+            () = std::future::ready(()), if has_more => {}
             () = core.hub.bell.notified() => {}
             () = tokio::time::sleep(POLL) => {}
             () = stop.cancelled() => return,
