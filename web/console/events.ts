@@ -110,8 +110,8 @@ const FACTS = {
     "drain", "dtls_failed", "dtls_timeout", "fingerprint", "ice_timeout", "kicked", "limit", "lost", "panic", "replaced",
   ], // prettier-ignore
   reason: [
-    "agent_lost", "call_ended", "cancelled", "customer_left", "never_came", "partner_left", "partner_lost", "rejected", "taken_over",
-    "timeout", "won_by_other",
+    "agent_lost", "call_ended", "cancelled", "customer_left", "never_came", "partner_left", "partner_lost", "rejected",
+    "role_withdrawn", "taken_over", "timeout", "won_by_other",
   ], // prettier-ignore
   mode: ["barge", "monitor", "whisper"],
   path: ["direct", "turn-tcp", "turn-tls", "turn-udp"],

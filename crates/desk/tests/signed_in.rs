@@ -3,12 +3,18 @@
 #![cfg(test)]
 
 mod common;
+#[path = "scene/talk.rs"]
+mod talk;
 
-use call_model::Span;
-use common::{World, customer};
+use call_model::{LegId, Span, StaffId};
+use common::{Told, World, customer, staff_id};
 use desk::auth::{SESSION_IDLE, Seen};
 use desk::{Caller, Code};
-use wire::staff::{PresenceSet, PresenceStatus, StaffRole};
+use ports::Cause;
+use talk::{plan, talking};
+use uuid::Uuid;
+use wire::call::{Supervise, SuperviseMode};
+use wire::staff::{PresenceSet, PresenceStatus, StaffRole, StaffUpdate};
 
 /// Nobody has used a session for an hour, but for a minute.
 const ALMOST_IDLE: &str = "update helpline.staff_sessions set last_seen_at = clock_timestamp() - interval '59 minutes'";
@@ -92,4 +98,57 @@ async fn another_role_is_another_caller() {
 
     world.run("update helpline.staff set is_active = false").await;
     assert_eq!(code(&world, &after, Seen::Nothing).await, Some(Code::Unauthenticated));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_role_does_not_allow_it_any_more_supervises_no_longer() {
+    let Some(mut world) = World::new().await else { return };
+    let agent = world.staff("amina", StaffRole::Agent).await;
+    let mut above = Vec::new();
+    for (name, role) in [("chief", "super_admin"), ("sue", "admin"), ("ben", "admin")] {
+        let hired = world.staff(name, StaffRole::Supervisor).await;
+        above.push(world.promote(&hired, role).await);
+    }
+    let [chief, sue, ben] = above.try_into().unwrap();
+    let call = talking(&mut world, "u1", &agent).await;
+    let mut legs = Vec::new();
+    for (who, mode) in [(&sue, SuperviseMode::Barge), (&ben, SuperviseMode::Monitor)] {
+        let how = Supervise { mode, reason: None };
+        legs.push(world.desk.supervise(who, call, how).await.unwrap().leg_id);
+    }
+    let [joins, listens] = legs.try_into().unwrap();
+    let is_heard = |world: &World, leg: Uuid| plan(world).stances.iter().any(|(one, _)| one.0 == leg.as_u128());
+    let is_closed = |world: &World, leg: Uuid| {
+        let leg = LegId(leg.as_u128());
+        world.media.heard().contains(&Told::CloseLeg(leg, Cause::HangUp))
+    };
+
+    for who in [&sue, &ben] {
+        change(&world, &chief, who, |body| body.role = Some(StaffRole::TeamLead)).await;
+    }
+    assert!(
+        is_closed(&world, joins) && !is_heard(&world, joins),
+        "a team lead joins no call"
+    );
+    assert!(
+        !is_closed(&world, listens) && is_heard(&world, listens),
+        "he may listen"
+    );
+    change(&world, &chief, &ben, |body| body.is_active = Some(false)).await;
+    assert!(is_closed(&world, listens) && !is_heard(&world, listens));
+    let ended = "select actor_role || ' ' || reason from public.support_activity_logs
+        where action = 'call.supervision_ended'";
+    assert_eq!(world.texts(ended).await, ["super_admin role_withdrawn"; 2]);
+}
+
+async fn change(world: &World, by: &Caller, who: &Caller, how: impl FnOnce(&mut StaffUpdate)) {
+    let mut body = StaffUpdate {
+        staff_name: None,
+        role: None,
+        is_active: None,
+        max_concurrent_calls: None,
+    };
+    how(&mut body);
+    let id = StaffId(staff_id(who).as_u128());
+    world.desk.staff_update(by, id, body).await.unwrap();
 }

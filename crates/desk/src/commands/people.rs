@@ -10,6 +10,7 @@ use wire::Time;
 use wire::staff::{Staff, StaffCreate, StaffRole, StaffSession, StaffUpdate};
 
 use super::once::{self, IdempotencyKey, Once};
+use super::supervise;
 use crate::auth::{Auth, staff_changed};
 use crate::caller::Caller;
 use crate::permissions::{self, ROLE_GRANT, STAFF_WRITE};
@@ -188,7 +189,8 @@ pub(crate) async fn staff_update(
     let calls = check_calls(body.max_concurrent_calls)?;
     let caller_in = caller.clone();
     let (actor, actor_role) = caller.audit_name();
-    core.run(caller.ctx(), move |tx| {
+    let (staff, touches_rights) = (id, body.role.is_some() || body.is_active == Some(false));
+    let changed = core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
             let id = Uuid::from_u128(id.0);
             let before = staff::get(tx.conn(), id).await?.ok_or(Refused::new(Code::NotFound))?;
@@ -207,8 +209,14 @@ pub(crate) async fn staff_update(
             audit(tx, &actor, actor_role, "staff.updated", id).await?;
             row(tx, id).await
         })
-    })
-    .await
+    });
+    let changed = changed.await?;
+    if touches_rights {
+        // Also when nothing differs: whoever repeats a request that failed halfway gets the rest done.
+        let role = changed.is_active.then_some(changed.role);
+        supervise::withdrawn(core, caller, staff, role).await?;
+    }
+    Ok(changed)
 }
 
 pub(crate) async fn row(tx: &mut Tx, id: Uuid) -> Result<Staff, Refused> {

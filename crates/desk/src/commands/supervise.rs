@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::call::SuperviseMode;
 use wire::leg::LegGrant;
+use wire::staff::StaffRole;
 
 use super::absent::NEVER_CAME;
 use super::apply::{self, Act, Actor, SUPERVISE, Work};
@@ -34,6 +35,9 @@ use crate::types::At;
 
 /// Supervisors of one call at a time: legs beside customer, agent and partner that a room is sure to have a place for.
 pub(crate) const SUPERVISORS_PER_CALL_MAX: usize = 2;
+
+/// Why a supervision ends whose supervisor may not go on.
+const WITHDRAWN: &str = "role_withdrawn";
 
 const fn permission(mode: SuperviseMode) -> &'static str {
     match mode {
@@ -180,7 +184,40 @@ pub(crate) async fn end(
     reason: Option<String>,
 ) -> Result<(), Refused> {
     let (staff, _) = caller.staff()?;
-    let word = word(reason)?;
+    end_of(core, caller, staff, call, word(reason)?, |_| true).await
+}
+
+/// Ends what somebody's role does not allow any more of his supervisions; `None`: he works here no longer. In the name of
+/// whoever has changed that.
+pub(crate) async fn withdrawn(
+    core: &Arc<Core>,
+    caller: &Caller,
+    staff: StaffId,
+    role: Option<StaffRole>,
+) -> Result<(), Refused> {
+    let id = Uuid::from_u128(staff.0);
+    let calls = core
+        .write("api", move |tx| {
+            Box::pin(async move { legs::supervised_calls(tx.conn(), id).await })
+        })
+        .await?;
+    for call in calls {
+        let forbidden = move |mode| !role.is_some_and(|role| permissions::may(role, permission(mode)));
+        let word = Some(WITHDRAWN.to_owned());
+        end_of(core, caller, staff, CallId(call.as_u128()), word, forbidden).await?;
+    }
+    Ok(())
+}
+
+/// Ends the supervision of `staff`, in the name of the caller, when `ends` says so of its mode.
+async fn end_of(
+    core: &Arc<Core>,
+    caller: &Caller,
+    staff: StaffId,
+    call: CallId,
+    word: Option<String>,
+    ends: impl Fn(SuperviseMode) -> bool + Send + 'static,
+) -> Result<(), Refused> {
     let caller_in = caller.clone();
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
@@ -197,6 +234,10 @@ pub(crate) async fn end(
                 .iter()
                 .filter(|leg| leg.part == "supervisor" && leg.staff_id == Some(id));
             let Some(own) = own.next() else { return Ok(()) };
+            let mode = legs::supervision(tx.conn(), own.id).await?;
+            if !ends(modes::mode_of(mode.as_deref())) {
+                return Ok(());
+            }
             ended(tx, &work, own, act.word.as_deref()).await?;
             leave(tx, &work, own, Cause::HangUp).await?;
             apply::replan(tx, &mut work).await?;

@@ -72,6 +72,9 @@ const SUPERVISION: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' and ended_at is null";
 const SUPERVISED: &str = "select data ->> 'mode' from call_intervals
     where leg_id = $1 and kind = 'supervise' order by id desc limit 1";
+/// Calls that somebody supervises; the live ones are few, so they come first.
+const SUPERVISED_CALLS: &str = "select distinct l.call_id from voice_calls c join call_legs l on l.call_id = c.id
+    where c.ended_at is null and l.part = 'supervisor' and l.state <> 'down' and l.staff_id = $1";
 const CLOSE_INTERVALS: &str = "update call_intervals set ended_at = greatest($4, started_at), ended_actor = $5,
     ended_reason = $6 where call_id = $1 and ended_at is null and ($2::text is null or kind = $2) and ($3::uuid is null or leg_id = $3)";
 
@@ -344,6 +347,11 @@ pub(crate) async fn supervision(conn: &mut PgConnection, leg: Uuid) -> Result<Op
 /// How the supervisor of this leg takes part or took part last.
 pub(crate) async fn supervised(conn: &mut PgConnection, leg: Uuid) -> Result<Option<String>, Refused> {
     Ok(sqlx::query_scalar(SUPERVISED).bind(leg).fetch_optional(conn).await?)
+}
+
+/// The live calls that a member of staff supervises.
+pub(crate) async fn supervised_calls(conn: &mut PgConnection, staff: Uuid) -> Result<Vec<Uuid>, Refused> {
+    Ok(sqlx::query_scalar(SUPERVISED_CALLS).bind(staff).fetch_all(conn).await?)
 }
 
 /// Ends the open spans of a call: of one kind, of one leg, or all.
