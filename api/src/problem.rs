@@ -100,6 +100,7 @@ pub(crate) const fn status_of(code: Code) -> (StatusCode, &'static str) {
         Code::TooSoon => (StatusCode::CONFLICT, "It was done a moment ago"),
         Code::Draining => (StatusCode::SERVICE_UNAVAILABLE, "This server takes no new calls"),
         Code::MediaFull => (StatusCode::SERVICE_UNAVAILABLE, "All lines are busy"),
+        Code::OtherNode => (StatusCode::CONFLICT, "The call lives at another node"),
         Code::MediaUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The sound is not available"),
         Code::UnknownGrant => (StatusCode::UNAUTHORIZED, "The grant is unknown or over"),
         Code::BadOffer => (StatusCode::BAD_REQUEST, "The session description was refused"),

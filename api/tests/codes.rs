@@ -186,6 +186,37 @@ async fn media(server: &Server, met: &mut Met) {
     load(0, false);
 }
 
+/// A call that another node has.
+async fn nodes(server: &mut Server, met: &mut Met) {
+    let start = || body("far");
+    assert!(
+        server
+            .serve("POST", START)
+            .json(&start())
+            .send()
+            .await
+            .status
+            .is_success()
+    );
+    server
+        .world
+        .run(
+            "insert into helpline.media_nodes (id, epoch, ws_url, udp_addr, lease_until, started_at)
+                values ('far', 1, 'wss://far.bank.test/ws', '', clock_timestamp() + interval '1 hour', clock_timestamp());
+            update public.voice_calls set node_id = 'far', node_epoch = 1 where user_id = 'far'",
+        )
+        .await;
+    met.meets(409, "other_node", server.serve("POST", START).json(&start()))
+        .await;
+    server
+        .world
+        .run("update public.voice_calls set node_id = (select id from helpline.media_nodes where id <> 'far') where user_id = 'far'")
+        .await;
+    let call = server.serve("POST", START).json(&start()).send().await.json()["callId"].clone();
+    let path = format!("/api/support/call/{}/hangup", call.as_str().unwrap());
+    assert!(server.serve("POST", path).send().await.status.is_success());
+}
+
 /// A recorder that promises nothing, and a queue that asks for one.
 async fn recorder(server: &mut Server, met: &mut Met) {
     server
@@ -349,6 +380,7 @@ async fn every_code_is_met_over_http() {
     malformed(&server, &mut met).await;
     media(&server, &mut met).await;
     recorder(&mut server, &mut met).await;
+    nodes(&mut server, &mut met).await;
     voices(&mut server, &mut met).await;
     offers(&mut server, &mut met).await;
     database(&mut server, &mut met).await;

@@ -37,6 +37,8 @@ pub enum Code {
     Draining,
     /// Media is full.
     MediaFull,
+    /// The call lives at another node, and only its media can do this; the detail ends with the WebSocket address there.
+    OtherNode,
     /// Media does not answer.
     MediaUnavailable,
     /// The leg grant is unknown or over.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
@@ -73,6 +75,7 @@ impl Code {
         Code::TooSoon,
         Code::Draining,
         Code::MediaFull,
+        Code::OtherNode,
         Code::MediaUnavailable,
         Code::UnknownGrant,
         Code::BadOffer,
@@ -101,6 +104,7 @@ impl Code {
             Code::TooSoon => "too_soon",
             Code::Draining => "draining",
             Code::MediaFull => "media_full",
+            Code::OtherNode => "other_node",
             Code::MediaUnavailable => "media_unavailable",
             Code::UnknownGrant => "unknown_grant",
             Code::BadOffer => "bad_offer",

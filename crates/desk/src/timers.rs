@@ -1,8 +1,8 @@
 //! Ends what time has overtaken: offers, wrap-ups, waits, leases, calls without end; and forgets what nobody reads.
 //!
-//! One process of all does it (a lock that lives as long as its own connection), yet every single end is decided anew
-//! under the lock of its call, so two reapers are slow and not wrong. Legs that are to be closed and never came are the
-//! affair of their own node: nobody else's media knows them.
+//! What concerns a call's sound is the affair of its own node: nobody else's media knows it. The rest, and the calls of
+//! nodes that are gone, one process of all does (a lock that lives as long as its own connection). Every single end is
+//! decided anew under the lock of its call, so two reapers are slow and not wrong.
 //!
 //! Amnesty: what proves life by writing to the database is believed dead only by a process whose own connection has
 //! been unbroken for twice the lease. An outage of the database is nobody's fault.
@@ -82,10 +82,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        // Reports that say otherwise may still be on their way.
-        if has_amnesty_ended(&core, ATTACH_LIMIT) {
-            heed("unattached", withdraw_unattached(&core).await);
-        }
+        end_own(&core).await;
         lead = keep_lead(&core, lead).await;
         if lead.is_none() {
             continue;
@@ -110,10 +107,13 @@ async fn keep_lead(core: &Core, lead: Option<PgConnection>) -> Option<PgConnecti
     due::try_lead(&mut conn).await.ok()?.then_some(conn)
 }
 
-/// One look at every deadline. A rule that fails does not keep the others from being followed.
-async fn reap(core: &Arc<Core>) {
+/// One look at every deadline of this node's calls. A rule that fails does not keep the others from being followed.
+async fn end_own(core: &Arc<Core>) {
+    // Reports that say otherwise may still be on their way.
+    if has_amnesty_ended(core, ATTACH_LIMIT) {
+        heed("unattached", withdraw_unattached(core).await);
+    }
     heed("offers", expire_offers(core).await);
-    heed("wrap_ups", end_wrap_ups(core).await);
     if has_amnesty_ended(core, PRESENCE_LEASE) {
         heed("presence", withdraw_from_absent(core).await);
     }
@@ -122,6 +122,11 @@ async fn reap(core: &Arc<Core>) {
             heed("calls", end_calls(core, deadline).await);
         }
     }
+}
+
+/// One look at what one process does for all.
+async fn reap(core: &Arc<Core>) {
+    heed("wrap_ups", end_wrap_ups(core).await);
     heed("alerts", alerts::tell(core).await);
     if has_amnesty_ended(core, NODE_LEASE) {
         heed("nodes", nodes::close_dead(core).await.map(|_| ()));
@@ -151,8 +156,9 @@ where
 }
 
 async fn expire_offers(core: &Arc<Core>) -> Result<(), Refused> {
-    let due = look(core, |tx| {
-        Box::pin(async move { due::offers(tx.conn(), DUE_MAX).await })
+    let me = core.node.node_id.clone();
+    let due = look(core, move |tx| {
+        Box::pin(async move { due::offers(tx.conn(), &me, DUE_MAX).await })
     })
     .await?;
     each_offer(core, due, offer::Input::Expire).await
@@ -182,8 +188,9 @@ async fn each_offer(core: &Arc<Core>, due: Vec<DueOffer>, input: offer::Input) -
 
 /// Calls that ring at a console which is not there go back to their place.
 async fn withdraw_from_absent(core: &Arc<Core>) -> Result<(), Refused> {
-    let due = look(core, |tx| {
-        Box::pin(async move { due::absent(tx.conn(), DUE_MAX).await })
+    let me = core.node.node_id.clone();
+    let due = look(core, move |tx| {
+        Box::pin(async move { due::absent(tx.conn(), &me, DUE_MAX).await })
     })
     .await?;
     for AbsentOffer { id, call_id, kind } in due {
@@ -226,19 +233,20 @@ async fn withdraw_unattached(core: &Arc<Core>) -> Result<(), Refused> {
 }
 
 async fn end_calls(core: &Arc<Core>, deadline: Deadline) -> Result<(), Refused> {
+    let me = core.node.node_id.clone();
     let due: Vec<DueCall> = look(core, move |tx| {
         Box::pin(async move {
             let conn = tx.conn();
             match deadline {
-                Deadline::Initiated => due::initiated(conn, INITIATED_LIMIT.as_seconds(), DUE_MAX).await,
-                Deadline::Connecting => due::connecting(conn, CONNECTING_LIMIT.as_seconds(), DUE_MAX).await,
-                Deadline::TooLong => due::too_long(conn, CALL_LIMIT.as_seconds(), DUE_MAX).await,
+                Deadline::Initiated => due::initiated(conn, &me, INITIATED_LIMIT.as_seconds(), DUE_MAX).await,
+                Deadline::Connecting => due::connecting(conn, &me, CONNECTING_LIMIT.as_seconds(), DUE_MAX).await,
+                Deadline::TooLong => due::too_long(conn, &me, CALL_LIMIT.as_seconds(), DUE_MAX).await,
                 Deadline::Waited => {
                     let seconds = Settings::read(conn).await?.queue_timeout_s;
-                    due::waited(conn, i32::try_from(seconds).unwrap_or(i32::MAX), DUE_MAX).await
+                    due::waited(conn, &me, i32::try_from(seconds).unwrap_or(i32::MAX), DUE_MAX).await
                 }
-                Deadline::Unseen => due::unseen(conn, DUE_MAX).await,
-                Deadline::AgentAway => due::agent_away(conn, AGENT_AWAY_LIMIT.as_seconds(), DUE_MAX).await,
+                Deadline::Unseen => due::unseen(conn, &me, DUE_MAX).await,
+                Deadline::AgentAway => due::agent_away(conn, &me, AGENT_AWAY_LIMIT.as_seconds(), DUE_MAX).await,
             }
         })
     })

@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::queries;
 use crate::refusal::{Code, Refused};
 use crate::shared::{Core, to_the_end};
+use crate::store::offers::OfferRow;
 use crate::store::{calls, offers, staff};
 use crate::tx::Tx;
 use crate::views::{self, Reader, presence_word};
@@ -40,7 +41,8 @@ async fn accepted(core: Arc<Core>, caller: Caller, agent: StaffId, id: Uuid) -> 
     let done = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
-                own_offer(tx, id).await?;
+                let offer = own_offer(tx, id).await?;
+                call_is_here(&core_in, tx, &offer).await?;
                 let act = Act::now(Actor::of(tx, &caller_in).await?);
                 let done = offer_input(&core_in, tx, id, offer::Input::Accept { by: agent }, &act).await?;
                 let mut row = done.call;
@@ -109,7 +111,11 @@ pub(crate) async fn reject_offer(
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
             let id = Uuid::from_u128(id.0);
-            own_offer(tx, id).await?;
+            let offer = own_offer(tx, id).await?;
+            // Who was asked for help changes with his no what the customer hears; a call that rings has no sound.
+            if offer.kind != offers::PRIMARY {
+                call_is_here(&core_in, tx, &offer).await?;
+            }
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,
@@ -122,11 +128,17 @@ pub(crate) async fn reject_offer(
     .await
 }
 
-/// The offer is there and visible; the transaction goes on as the desk.
-async fn own_offer(tx: &mut Tx, id: Uuid) -> Result<(), Refused> {
+/// The offer, if it is there and visible; the transaction goes on as the desk.
+async fn own_offer(tx: &mut Tx, id: Uuid) -> Result<OfferRow, Refused> {
     let seen = offers::get(tx.conn(), id).await?;
     tx.become_desk().await?;
-    seen.map(|_| ()).ok_or(Refused::new(Code::NotFound))
+    seen.ok_or(Refused::new(Code::NotFound))
+}
+
+/// The call of an offer lives at this node, whose media is to be asked.
+async fn call_is_here(core: &Core, tx: &mut Tx, offer: &OfferRow) -> Result<(), Refused> {
+    let row = calls::get(tx.conn(), offer.call_id).await?;
+    contact::is_here(core, tx, &row.ok_or(Refused::new(Code::NotFound))?).await
 }
 
 /// The agent has finished writing up; twice is once.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use wire::call::CallView;
 
 use super::apply::{self, Act, Actor, CONFERENCE, CONSULT, HOLD, Work};
-use super::contact::{find, reader, word};
+use super::contact::{find_here, reader, word};
 use super::hold::who;
 use super::owner::{self, Owner};
 use super::takeover::name_of;
@@ -87,7 +87,7 @@ pub(crate) async fn begin(
     let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,
@@ -160,7 +160,7 @@ pub(crate) async fn go_on(
     let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,

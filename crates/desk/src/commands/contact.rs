@@ -20,7 +20,7 @@ use crate::shared::{Core, to_the_end};
 use crate::store::calls::{self, CallRow};
 use crate::store::offers::PRIMARY;
 use crate::store::queues::QueueRow;
-use crate::store::{legs, offers, queues, recordings};
+use crate::store::{legs, nodes, offers, queues, recordings};
 use crate::tx::Tx;
 use crate::views::{self, Reader};
 
@@ -54,6 +54,26 @@ pub(crate) async fn find(tx: &mut Tx, call: CallId) -> Result<CallRow, Refused> 
     row.ok_or(Refused::new(Code::NotFound))
 }
 
+/// The same, for what only the media of the call's own node can do.
+pub(crate) async fn find_here(core: &Core, tx: &mut Tx, call: CallId) -> Result<CallRow, Refused> {
+    let row = find(tx, call).await?;
+    is_here(core, tx, &row).await?;
+    Ok(row)
+}
+
+/// Refuses what concerns the sound of a call that lives at another node: it would be written and shown, and not be so.
+///
+/// # Errors
+/// `other_node`, with the WebSocket address of that node.
+pub(crate) async fn is_here(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<(), Refused> {
+    if row.node_id == core.node.node_id || row.ended_at.is_some() {
+        return Ok(());
+    }
+    let address = nodes::ws_url(tx.conn(), &row.node_id).await?.unwrap_or_default();
+    let detail = format!("the call lives at another node, whose signalling is at {address}");
+    Err(Refused::because(Code::OtherNode, detail))
+}
+
 /// Ends a call; twice is once.
 pub(crate) async fn hang_up(
     core: &Arc<Core>,
@@ -65,7 +85,7 @@ pub(crate) async fn hang_up(
     let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,
@@ -147,7 +167,7 @@ async fn leg_granted(core: Arc<Core>, caller: Caller, call: CallId, part: Option
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
-                let seen = find(tx, call).await?;
+                let seen = find_here(&core_in, tx, call).await?;
                 let mut row = calls::lock(tx.conn(), seen.id)
                     .await?
                     .ok_or(Refused::new(Code::NotFound))?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::call::CallView;
 
 use super::apply::{self, Act, Actor, HOLD, Work};
-use super::contact::{find, reader, word};
+use super::contact::{find_here, reader, word};
 use super::{again, modes, rows, tell};
 use crate::caller::Caller;
 use crate::permissions;
@@ -39,10 +39,10 @@ pub(crate) async fn set(
     reason: Option<String>,
 ) -> Result<CallView, Refused> {
     let word = word(reason)?;
-    let caller_in = caller.clone();
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,

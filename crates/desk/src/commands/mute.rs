@@ -16,7 +16,7 @@ use wire::leg::Part;
 use wire::staff::StaffRole;
 
 use super::apply::{self, Act, Actor, MUTE, SELF_MUTE, Work};
-use super::contact::{find, reader, word};
+use super::contact::{find_here, reader, word};
 use super::{again, rows, tell};
 use crate::caller::Caller;
 use crate::permissions;
@@ -98,10 +98,10 @@ pub(crate) async fn set(
     reason: Option<String>,
 ) -> Result<CallView, Refused> {
     let (word, part) = (word(reason)?, party(part)?);
-    let caller_in = caller.clone();
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,

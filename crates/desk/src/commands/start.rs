@@ -9,6 +9,7 @@ use wire::Time;
 use wire::call::{CallStart, CallStarted, CallView};
 
 use super::apply::{Act, Actor, call_input};
+use super::contact;
 use super::once::{self, IdempotencyKey, Once};
 use super::recorder;
 use super::shield;
@@ -141,7 +142,11 @@ async fn attempt(core: &Arc<Core>, caller: &Caller, wanted: Wanted, once: Option
     core.write("api", move |tx| {
         Box::pin(async move {
             let (created, row) = match once::begin(tx, once.as_ref()).await? {
-                Some(outcome) => earlier(tx, &outcome).await?,
+                Some(outcome) => {
+                    let earlier = earlier(tx, &outcome).await?;
+                    contact::is_here(&core_in, tx, &earlier.1).await?;
+                    earlier
+                }
                 None => {
                     let found = find_or_insert(&core_in, tx, &caller, wanted).await?;
                     let outcome = json!({ "callId": found.1.id, "created": found.0 == Created::New });
@@ -189,7 +194,10 @@ async fn find_or_insert(
     match calls::live_of_user(tx.conn(), wanted.user.as_str()).await? {
         Some(id) => {
             let row = calls::get(tx.conn(), id).await?;
-            Ok((Created::Existing, row.ok_or(Refused::new(Code::Internal))?))
+            let row = row.ok_or(Refused::new(Code::Internal))?;
+            // A ticket of ours opens nothing there.
+            contact::is_here(core, tx, &row).await?;
+            Ok((Created::Existing, row))
         }
         None => Ok((Created::New, insert(core, tx, caller, wanted).await?)),
     }

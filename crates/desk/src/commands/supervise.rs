@@ -18,7 +18,7 @@ use wire::staff::StaffRole;
 
 use super::absent::NEVER_CAME;
 use super::apply::{self, Act, Actor, SUPERVISE, Work};
-use super::contact::{self, find, word};
+use super::contact::{self, find_here, word};
 use super::modes::{self, mode_word};
 use super::{rows, takeover};
 use crate::after::After;
@@ -84,7 +84,7 @@ async fn begun(
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
-                let row = find(tx, call).await?;
+                let row = find_here(&core_in, tx, call).await?;
                 let act = Act {
                     actor: Actor::of(tx, &caller_in).await?,
                     at: None,
@@ -204,7 +204,12 @@ pub(crate) async fn withdrawn(
     for call in calls {
         let forbidden = move |mode| !role.is_some_and(|role| permissions::may(role, permission(mode)));
         let word = Some(WITHDRAWN.to_owned());
-        end_of(core, caller, staff, CallId(call.as_u128()), word, forbidden).await?;
+        match end_of(core, caller, staff, CallId(call.as_u128()), word, forbidden).await {
+            Err(refused) if refused.code == Code::OtherNode => {
+                tracing::warn!(call.id = %call, "a supervision at another node goes on without the right to it");
+            }
+            done => done?,
+        }
     }
     Ok(())
 }
@@ -218,10 +223,10 @@ async fn end_of(
     word: Option<String>,
     ends: impl Fn(SuperviseMode) -> bool + Send + 'static,
 ) -> Result<(), Refused> {
-    let caller_in = caller.clone();
+    let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find(tx, call).await?;
+            let row = find_here(&core_in, tx, call).await?;
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wire::leg::LegGrant;
 
 use super::apply::{self, Act, Actor, Work};
-use super::contact::{self, find, word};
+use super::contact::{self, find_here, word};
 use super::owner::{self, Owner};
 use super::{consult, offer_step, rows, supervise, tell};
 use crate::caller::Caller;
@@ -53,7 +53,7 @@ async fn taken(
     let granted = core
         .run(caller.ctx(), move |tx| {
             Box::pin(async move {
-                let row = find(tx, call).await?;
+                let row = find_here(&core_in, tx, call).await?;
                 let act = Act {
                     actor: Actor::of(tx, &caller_in).await?,
                     at: None,

@@ -1,5 +1,7 @@
 //! What time has overtaken: a statement per deadline, each judged by the database's clock.
 //!
+//! What ends a call's sound or changes it is looked for by the call's own node: nobody else's media knows it.
+//!
 //! These only find candidates. Whoever acts on one locks it and looks again, so two who find the same do it once.
 
 use sqlx::PgConnection;
@@ -47,33 +49,33 @@ pub(crate) struct LostCall {
     pub(crate) last_seen: At,
 }
 
-const OFFERS: &str = "select id, call_id from offers
-    where state = 'pending' and call_id is not null and expires_at <= clock_timestamp()
-    order by expires_at, id limit $1";
+const OFFERS: &str = "select o.id, o.call_id from offers o join voice_calls c on c.id = o.call_id and c.node_id = $1
+    where o.state = 'pending' and o.expires_at <= clock_timestamp()
+    order by o.expires_at, o.id limit $2";
 const WRAP_UPS: &str = "select id, call_id from offers
     where state = 'wrapping' and call_id is not null and expires_at <= clock_timestamp()
     order by expires_at, id limit $1";
 /// Offers that ring at somebody who is not there any more.
 const ABSENT: &str =
-    "select o.id, o.call_id, o.kind from offers o left join staff_presence p on p.staff_id = o.staff_id
-    where o.state = 'pending' and o.call_id is not null
-        and coalesce(p.lease_until, '-infinity') <= clock_timestamp()
-    order by o.created_at, o.id limit $1";
+    "select o.id, o.call_id, o.kind from offers o join voice_calls c on c.id = o.call_id and c.node_id = $1
+    left join staff_presence p on p.staff_id = o.staff_id
+    where o.state = 'pending' and coalesce(p.lease_until, '-infinity') <= clock_timestamp()
+    order by o.created_at, o.id limit $2";
 const IS_ABSENT: &str = "select exists (select from offers o left join staff_presence p on p.staff_id = o.staff_id
     where o.id = $1 and o.state = 'pending' and coalesce(p.lease_until, '-infinity') <= clock_timestamp())";
 const INITIATED: &str = "select id, node_id from voice_calls
-    where status = 'initiated' and created_at <= clock_timestamp() - make_interval(secs => $1)
+    where status = 'initiated' and created_at <= clock_timestamp() - make_interval(secs => $1) and node_id = $3
     order by created_at, id limit $2";
 const CONNECTING: &str = "select id, node_id from voice_calls
-    where status = 'connecting' and connecting_at <= clock_timestamp() - make_interval(secs => $1)
+    where status = 'connecting' and connecting_at <= clock_timestamp() - make_interval(secs => $1) and node_id = $3
     order by connecting_at, id limit $2";
 const TOO_LONG: &str = "select id, node_id from voice_calls
-    where status = 'answered' and answered_at <= clock_timestamp() - make_interval(secs => $1)
+    where status = 'answered' and answered_at <= clock_timestamp() - make_interval(secs => $1) and node_id = $3
     order by answered_at, id limit $2";
 /// A stay begins with the first entry, or with the end of the last conversation: who is given back after an hour of
 /// talk has not waited for an hour.
 const WAITED: &str = "select c.id, c.node_id from call_queue w
-    join voice_calls c on c.id = w.call_id and c.status = 'queued'
+    join voice_calls c on c.id = w.call_id and c.status = 'queued' and c.node_id = $3
     join queues q on q.name = w.queue
     where w.left_at is null and w.enqueued_at <= clock_timestamp() - make_interval(secs => 5)
         and greatest(w.enqueued_at, (select max(o.ended_at) from offers o
@@ -81,7 +83,7 @@ const WAITED: &str = "select c.id, c.node_id from call_queue w
             <= clock_timestamp() - make_interval(secs => coalesce(q.timeout_seconds, $1))
     order by w.enqueued_at, w.id limit $2";
 const UNSEEN: &str = "select c.id, c.node_id from call_queue w
-    join voice_calls c on c.id = w.call_id and c.status in ('queued', 'ringing')
+    join voice_calls c on c.id = w.call_id and c.status in ('queued', 'ringing') and c.node_id = $2
     where w.left_at is null and w.lease_until <= clock_timestamp()
     order by w.lease_until, w.id limit $1";
 const IS_UNSEEN: &str = "select exists (select from call_queue
@@ -89,6 +91,7 @@ const IS_UNSEEN: &str = "select exists (select from call_queue
 /// The agent's leg has been away since before the last good moment, or whoever took the call over never came.
 const AGENT_AWAY: &str = "select c.id, c.node_id from call_legs l
     join voice_calls c on c.id = l.call_id and c.status = 'answered' and c.assigned_staff_id = l.staff_id
+        and c.node_id = $3
     where l.part = 'agent' and l.state in ('away', 'granted')
         and case l.state when 'away' then l.away_at else l.granted_at end
             <= clock_timestamp() - make_interval(secs => $1)
@@ -133,9 +136,9 @@ const FORGET_SIGNALING: &str = "delete from webrtc_signaling where expires_at <=
 const TRY_LEAD: &str = "select pg_try_advisory_lock(hashtextextended('helpline.reaper', 0))";
 const STILL_THERE: &str = "select 1";
 
-/// Pending offers whose time is over.
-pub(crate) async fn offers(conn: &mut PgConnection, limit: i64) -> Result<Vec<DueOffer>, Refused> {
-    Ok(sqlx::query_as(OFFERS).bind(limit).fetch_all(conn).await?)
+/// Pending offers of calls of `node` whose time is over.
+pub(crate) async fn offers(conn: &mut PgConnection, node: &str, limit: i64) -> Result<Vec<DueOffer>, Refused> {
+    Ok(sqlx::query_as(OFFERS).bind(node).bind(limit).fetch_all(conn).await?)
 }
 
 /// Wrap-ups whose time is over.
@@ -143,9 +146,9 @@ pub(crate) async fn wrap_ups(conn: &mut PgConnection, limit: i64) -> Result<Vec<
     Ok(sqlx::query_as(WRAP_UPS).bind(limit).fetch_all(conn).await?)
 }
 
-/// Pending offers to agents whose console has not been seen in time.
-pub(crate) async fn absent(conn: &mut PgConnection, limit: i64) -> Result<Vec<AbsentOffer>, Refused> {
-    Ok(sqlx::query_as(ABSENT).bind(limit).fetch_all(conn).await?)
+/// Pending offers of calls of `node` to agents whose console has not been seen in time.
+pub(crate) async fn absent(conn: &mut PgConnection, node: &str, limit: i64) -> Result<Vec<AbsentOffer>, Refused> {
+    Ok(sqlx::query_as(ABSENT).bind(node).bind(limit).fetch_all(conn).await?)
 }
 
 /// Whether the offer still rings at somebody who is not there.
@@ -153,41 +156,69 @@ pub(crate) async fn is_absent(conn: &mut PgConnection, offer: Uuid) -> Result<bo
     Ok(sqlx::query_scalar(IS_ABSENT).bind(offer).fetch_one(conn).await?)
 }
 
-/// Calls that have been `initiated` for `seconds`.
-pub(crate) async fn initiated(conn: &mut PgConnection, seconds: f64, limit: i64) -> Result<Vec<DueCall>, Refused> {
+/// Calls of `node` that have been `initiated` for `seconds`.
+pub(crate) async fn initiated(
+    conn: &mut PgConnection,
+    node: &str,
+    seconds: f64,
+    limit: i64,
+) -> Result<Vec<DueCall>, Refused> {
     Ok(sqlx::query_as(INITIATED)
         .bind(seconds)
         .bind(limit)
+        .bind(node)
         .fetch_all(conn)
         .await?)
 }
 
-/// Calls that have been `connecting` for `seconds`.
-pub(crate) async fn connecting(conn: &mut PgConnection, seconds: f64, limit: i64) -> Result<Vec<DueCall>, Refused> {
+/// Calls of `node` that have been `connecting` for `seconds`.
+pub(crate) async fn connecting(
+    conn: &mut PgConnection,
+    node: &str,
+    seconds: f64,
+    limit: i64,
+) -> Result<Vec<DueCall>, Refused> {
     Ok(sqlx::query_as(CONNECTING)
         .bind(seconds)
         .bind(limit)
+        .bind(node)
         .fetch_all(conn)
         .await?)
 }
 
-/// Calls that have been `answered` for `seconds`.
-pub(crate) async fn too_long(conn: &mut PgConnection, seconds: f64, limit: i64) -> Result<Vec<DueCall>, Refused> {
+/// Calls of `node` that have been `answered` for `seconds`.
+pub(crate) async fn too_long(
+    conn: &mut PgConnection,
+    node: &str,
+    seconds: f64,
+    limit: i64,
+) -> Result<Vec<DueCall>, Refused> {
     Ok(sqlx::query_as(TOO_LONG)
         .bind(seconds)
         .bind(limit)
+        .bind(node)
         .fetch_all(conn)
         .await?)
 }
 
-/// Calls that have waited for their queue's time-out, or for `seconds` where it has none of its own.
-pub(crate) async fn waited(conn: &mut PgConnection, seconds: i32, limit: i64) -> Result<Vec<DueCall>, Refused> {
-    Ok(sqlx::query_as(WAITED).bind(seconds).bind(limit).fetch_all(conn).await?)
+/// Calls of `node` that have waited for their queue's time-out, or for `seconds` where it has none of its own.
+pub(crate) async fn waited(
+    conn: &mut PgConnection,
+    node: &str,
+    seconds: i32,
+    limit: i64,
+) -> Result<Vec<DueCall>, Refused> {
+    Ok(sqlx::query_as(WAITED)
+        .bind(seconds)
+        .bind(limit)
+        .bind(node)
+        .fetch_all(conn)
+        .await?)
 }
 
-/// Waiting calls whose customer has not shown himself in time.
-pub(crate) async fn unseen(conn: &mut PgConnection, limit: i64) -> Result<Vec<DueCall>, Refused> {
-    Ok(sqlx::query_as(UNSEEN).bind(limit).fetch_all(conn).await?)
+/// Waiting calls of `node` whose customer has not shown himself in time.
+pub(crate) async fn unseen(conn: &mut PgConnection, node: &str, limit: i64) -> Result<Vec<DueCall>, Refused> {
+    Ok(sqlx::query_as(UNSEEN).bind(limit).bind(node).fetch_all(conn).await?)
 }
 
 /// Whether the customer of a locked call has still not been seen.
@@ -204,11 +235,17 @@ pub(crate) async fn is_agent_away(conn: &mut PgConnection, call: Uuid, seconds: 
         .await?)
 }
 
-/// Answered calls whose agent's leg has been away for `seconds`.
-pub(crate) async fn agent_away(conn: &mut PgConnection, seconds: f64, limit: i64) -> Result<Vec<DueCall>, Refused> {
+/// Answered calls of `node` whose agent's leg has been away for `seconds`.
+pub(crate) async fn agent_away(
+    conn: &mut PgConnection,
+    node: &str,
+    seconds: f64,
+    limit: i64,
+) -> Result<Vec<DueCall>, Refused> {
     Ok(sqlx::query_as(AGENT_AWAY)
         .bind(seconds)
         .bind(limit)
+        .bind(node)
         .fetch_all(conn)
         .await?)
 }

@@ -34,6 +34,7 @@ const MIC: readonly string[] = ["mic_denied", "mic_missing", "mic_busy", "insecu
 function textOf({ key, code, name }: Notice): string {
   if (key === "mic") return t((MIC.includes(code) ? `mic.${code}` : "mic.mic_busy") as Key);
   if (code === "too_many_voices") return t("notice.too_many_voices");
+  if (code === "other_node") return t("notice.other_node");
   return t(`supervise.${key}`, { customer: name || t("unknown_customer") });
 }
 

@@ -17,6 +17,7 @@ function text(notice: Notice): string {
   if (notice.key === "presence_server")
     return t((PRESENCE.includes(notice.code) ? `presence_server.${notice.code}` : "presence_server.other") as Key);
   if (notice.code === "too_many_voices") return t("notice.too_many_voices");
+  if (notice.code === "other_node") return t("notice.other_node");
   const name = notice.name ?? "";
   return t(`notice.${notice.key}` as Key, { name: name || t("colleague") });
 }
