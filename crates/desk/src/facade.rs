@@ -50,7 +50,8 @@ pub enum StartFault {
     Passwords(#[from] crate::auth::passwords::PasswordFault),
 }
 
-/// The one writer of business state. Cheap to clone.
+/// The one writer of business state. Cheap to clone. What concerns the sound of a call that lives at another node is refused
+/// with `other_node` and the address there.
 #[derive(Clone)]
 pub struct Desk(Arc<Inner>);
 
