@@ -208,8 +208,9 @@ async fn twice_the_load_of_a_shard_is_refused_by_what_it_does_and_who_talks_lose
         (binary.ready().await.0 == 200).then_some(())
     })
     .await;
-    // Being online is a lease, which may have run out over all this.
+    // Being online and waiting are leases, which may have run out over all this.
     desk.go_online(&second).await.expect("online");
+    let waiting = desk.start("late").await.expect("his call, or another one").call_id;
     let served = desk.answer(&second).await.expect("he is rung once the load is gone");
     assert_eq!(served.call, waiting);
     binary.stop().await;
