@@ -127,7 +127,7 @@ mod tests {
                     1 => panic!("the first one falls"),
                     2 => {}
                     3 => {
-                        sleep(FEED_FORGIVEN).await;
+                        tokio::time::advance(FEED_FORGIVEN).await;
                         panic!("after a while");
                     }
                     _ => until.cancel(),
