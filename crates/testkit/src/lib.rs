@@ -21,3 +21,5 @@ pub mod peer;
 pub mod properties;
 #[cfg(feature = "sound")]
 pub mod sound;
+#[cfg(feature = "steps")]
+pub mod steps;
