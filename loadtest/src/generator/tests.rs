@@ -256,12 +256,11 @@ fn gap_and_run(lost: impl Fn(Place) -> bool + Copy + Send + 'static) -> (u64, u6
 
 #[test]
 fn who_hears_nothing_until_the_end_of_the_window_or_from_its_begin_on_has_a_gap() {
-    let (early, late) = (
-        |place| matches!(place, Place::Within(..10)),
-        |place| matches!(place, Place::Within(10..)),
-    );
-    let cases: [(&str, fn(Place) -> bool); 5] = [
-        ("silence until the window ends", late),
+    type Lost = fn(Place) -> bool;
+    let cases: [(&str, Lost); 5] = [
+        ("silence until the window ends", |place| {
+            matches!(place, Place::Within(10..))
+        }),
         ("silence for good", |place| {
             matches!(place, Place::Within(10..) | Place::Behind)
         }),
@@ -269,7 +268,9 @@ fn who_hears_nothing_until_the_end_of_the_window_or_from_its_begin_on_has_a_gap(
         ("the first of all within the window", |place| {
             matches!(place, Place::Before | Place::Within(..10))
         }),
-        ("silence from its begin on", early),
+        ("silence from its begin on", |place| {
+            matches!(place, Place::Within(..10))
+        }),
     ];
     for (what, lost) in cases {
         let (gap, run) = gap_and_run(lost);
