@@ -25,17 +25,13 @@ impl World {
         if !(since(state.planned_at, SETTLED) && since(state.disturbed_until, CALM)) {
             return;
         }
-        // As the shard has it: who has left, and whose leg has ended, is not in the room.
+        // With those whose legs have just ended: until a moment ago they took slots.
         let (_, parties) = &state.plans[state.epoch as usize];
-        let parties: Vec<Party> = parties
-            .iter()
-            .copied()
-            .filter(|party| self.judge.is_living(party.leg))
-            .collect();
         let seats: Vec<_> = parties.iter().map(|party| (party.part, party.stance)).collect();
         let is_well = |party: &Party| {
             let peer = &self.peers[party.peer];
-            peer.life == Life::Well && peer.is_up() && since(peer.up_at, SETTLED)
+            let up = peer.life == Life::Well && peer.is_up() && since(peer.up_at, SETTLED);
+            up && self.judge.is_living(party.leg)
         };
         let in_time = |at: u64, epoch: u64| at + HEARD_WITHIN >= self.now && epoch == state.epoch;
         let mut counts = Vec::new();
@@ -78,7 +74,7 @@ impl World {
 const HELD: &str = "had to be heard: music on hold";
 const QUEUED: &str = "had to be heard: music of the queue";
 
-/// What must be met in every run.
+/// What must be met in every run, the last in every long one.
 pub(crate) const EDGES: [&str; 8] = [
     HELD,
     QUEUED,
