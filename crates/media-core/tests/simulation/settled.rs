@@ -12,8 +12,8 @@ use crate::world::World;
 
 /// How long a plan is in force, and both are up, before a word must have got through.
 const SETTLED: u64 = 2 * SECOND;
-/// How long the last trouble of the call is over.
-const CALM: u64 = 6 * SECOND;
+/// How long the last trouble of the call is over: an address that another leg had is given up only after its silence.
+const CALM: u64 = 12 * SECOND;
 /// How long before the plan's end the last word came.
 const HEARD_WITHIN: u64 = 3 * SECOND;
 
