@@ -427,6 +427,8 @@ async fn one_process_reaps_and_another_takes_over_when_it_leaves() {
     eye.until(held, 1).await;
     one.stop().await;
     one.store.close().await;
+    // Only whoever has the lock counts its looks.
+    two.after_looks(1).await;
     let agent = two.agent("amina", 1).await;
     two.online(&agent).await;
     two.call("u1").await;
