@@ -351,6 +351,17 @@ async fn a_waiting_customer_is_kept_by_showing_himself() {
             .await,
         1
     );
+    world
+        .run("update call_queue set lease_until = clock_timestamp() - interval '1 second'")
+        .await;
+    world.call("u1").await;
+    assert_eq!(
+        world
+            .count("select count(*) from call_queue where lease_until > clock_timestamp() + interval '15 s'")
+            .await,
+        1,
+        "who asks for his call again is there"
+    );
     assert_eq!(
         world
             .count("select count(*) from helpline.outbox where kind = 'mail'")

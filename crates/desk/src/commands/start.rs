@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wire::Time;
 use wire::call::{CallStart, CallStarted, CallView};
 
-use super::apply::{Act, Actor, call_input};
+use super::apply::{Act, Actor, CUSTOMER_LEASE, call_input};
 use super::contact;
 use super::once::{self, IdempotencyKey, Once};
 use super::recorder;
@@ -160,6 +160,11 @@ async fn attempt(core: &Arc<Core>, caller: &Caller, wanted: Wanted, once: Option
                     found
                 }
             };
+            // Who asks again is there: his place must not run out before his page has its connection.
+            if row.ended_at.is_none() {
+                let until = tx.now.plus(CUSTOMER_LEASE);
+                queues::extend(tx.conn(), &row.user_id, until).await?;
+            }
             Ok(Made {
                 created,
                 view: views::call(tx.conn(), &row, Reader::Customer).await?,
