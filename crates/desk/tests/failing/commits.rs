@@ -3,11 +3,10 @@
 use call_model::{CallId, LegId};
 use desk::{Caller, Code, Refused};
 use ports::{Part, Shield, Stance};
-use tokio::time::{sleep, timeout};
 use wire::call::Mute;
 
 use crate::cut::Way;
-use crate::scene::{Eye, LOOK, Node, PATIENCE, database};
+use crate::scene::{Eye, Node, database, until};
 
 /// A live call, its agent and its customer's leg, at a node that does nothing by itself any more.
 async fn quiet() -> Option<(Way, Eye, Node, Caller, CallId, LegId)> {
@@ -72,15 +71,6 @@ async fn what_is_asked_for_again_is_told_to_media_again() {
     assert_eq!(*node.media.closed.lock().unwrap(), [call]);
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let looked = timeout(PATIENCE, async {
-        while !is_so() {
-            sleep(LOOK).await;
-        }
-    });
-    looked.await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 #[tokio::test]
 async fn what_nobody_asks_for_again_is_told_to_media_once_the_database_is_back() {
     let Some((way, _, mut node, agent, call, leg)) = quiet().await else {
@@ -89,7 +79,7 @@ async fn what_nobody_asks_for_again_is_told_to_media_once_the_database_is_back()
     way.swallow();
     unanswered(&way, node.desk.hold(&agent, call, None).await);
     node.run();
-    until("the hold is in force", || {
+    until("the hold is not in force", || {
         node.media.stance(call, leg) == Some(Stance::Held)
     })
     .await;
@@ -98,6 +88,6 @@ async fn what_nobody_asks_for_again_is_told_to_media_once_the_database_is_back()
     way.swallow();
     unanswered(&way, node.desk.hang_up(&agent, call, None).await);
     node.run();
-    until("the room is closed", || *node.media.closed.lock().unwrap() == [call]).await;
+    until("the room is open", || *node.media.closed.lock().unwrap() == [call]).await;
     node.stop().await;
 }

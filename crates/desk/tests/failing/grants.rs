@@ -1,10 +1,10 @@
 //! Somebody goes away while what he has wished is carried out.
 
 use ports::Part;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use wire::call::{Supervise, SuperviseMode};
 
-use crate::scene::{Eye, LOOK, Node, PATIENCE, database};
+use crate::scene::{Eye, Node, PATIENCE, database, until};
 
 #[tokio::test]
 async fn a_takeover_reaches_media_though_the_supervisor_has_gone_meanwhile() {
@@ -36,11 +36,7 @@ async fn a_takeover_reaches_media_though_the_supervisor_has_gone_meanwhile() {
     asked.abort();
     assert!(asked.await.unwrap_err().is_cancelled());
     gate.open();
-    let admitted = timeout(PATIENCE, async {
-        while node.media.leg(call, Part::Agent).is_none() || node.media.recorded.lock().unwrap().len() == before {
-            sleep(LOOK).await;
-        }
-    });
-    admitted.await.expect("his leg is known, and the recording goes on");
+    let is_here = || node.media.leg(call, Part::Agent).is_some() && node.media.recorded.lock().unwrap().len() > before;
+    until("media knows nothing of his leg and of the recording", is_here).await;
     node.stop().await;
 }

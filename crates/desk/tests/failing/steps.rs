@@ -2,9 +2,9 @@
 
 use call_model::{CallId, RecordingId};
 use ports::StepKind;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::scene::{LOOK, Node, PATIENCE, database};
+use crate::scene::{Node, PATIENCE, database, until};
 
 /// As many as one pull takes.
 const PULL: u128 = 1_024;
@@ -24,12 +24,10 @@ async fn steps_that_fail_keep_neither_those_behind_them_nor_the_end_waiting() {
     let whole = StepKind::QualityOnly { quality: Vec::new() };
     node.recordings.happens(RecordingId(0xbeef), CallId(0xbeef), whole);
     node.run();
-    let stored = timeout(PATIENCE, async {
-        while node.recordings.open() > PULL as usize {
-            sleep(LOOK).await;
-        }
-    });
-    stored.await.expect("the step behind them is stored");
+    until("the step behind them is not stored", || {
+        node.recordings.open() == PULL as usize
+    })
+    .await;
     timeout(PATIENCE, node.stop()).await.expect("the end comes");
     assert_eq!(node.recordings.open(), PULL as usize, "what was not stored is kept");
 }

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use desk::Store;
 use ports::{Cause, Part};
-use tokio::time::{sleep, timeout};
 
-use crate::scene::{Eye, Node, PATIENCE, database};
+use crate::scene::{Eye, Node, database, until};
 
 /// Longer than every amnesty: twice the presence lease of 30 s.
 const LONG_UNBROKEN: Duration = Duration::from_secs(61);
 /// Looks of the reaper, for what must not happen.
 const LOOKS: u64 = 3;
-/// More often than a report may be tried that has a defect of its own.
-const TRIES: i64 = 8;
 
 /// As on a standby, or where a provider has closed a full disk: transactions begin, the clock is read, no write passes.
 const READ_ONLY: &str = "create function refuse() returns trigger language plpgsql as $$
@@ -44,15 +41,14 @@ const DISK_FULL: &str = "create sequence tries;
     end $$;
     create trigger no_room before insert on call_events for each statement execute function no_room()";
 const ROOM: &str = "drop function no_room() cascade";
-const TRIED: &str = "select last_value from tries";
+/// Tried more often than a report that has a defect of its own.
+const TRIED: &str = "select (last_value >= 8)::int::bigint from tries";
 
 async fn until_away(store: &Store) {
-    let away = timeout(PATIENCE, async {
-        while !store.unbroken_for().is_zero() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    away.await.expect("a heartbeat that is refused is an outage");
+    until("a heartbeat that is refused is no outage", || {
+        store.unbroken_for().is_zero()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -97,12 +93,7 @@ async fn a_report_waits_for_room_on_the_disk_and_is_not_set_aside() {
     eye.run(DISK_FULL).await;
     let leg = node.media.leg(call, Part::Customer).unwrap();
     node.media.lose(call, leg, Cause::HangUp);
-    let tried = timeout(PATIENCE, async {
-        while eye.count(TRIED).await < TRIES {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    tried.await.expect("it is tried as long as the disk is full");
+    eye.until(TRIED, 1).await;
     assert_eq!(node.media.open_reports(), 1);
     eye.run(ROOM).await;
     node.until_applied().await;

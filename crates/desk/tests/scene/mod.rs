@@ -257,11 +257,16 @@ impl Node {
 
     /// Waits until media's reports are all applied.
     pub async fn until_applied(&self) {
-        let until = Instant::now() + PATIENCE;
-        while self.media.open_reports() > 0 {
-            assert!(Instant::now() < until, "{} reports wait", self.media.open_reports());
-            sleep(LOOK).await;
-        }
+        until("reports wait", || self.media.open_reports() == 0).await;
+    }
+}
+
+/// Waits until it is so; `otherwise` is what a test that waits in vain says.
+pub async fn until(otherwise: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "{otherwise}");
+        sleep(LOOK).await;
     }
 }
 
