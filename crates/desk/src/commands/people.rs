@@ -15,7 +15,7 @@ use crate::auth::{Auth, staff_changed};
 use crate::caller::Caller;
 use crate::permissions::{self, ROLE_GRANT, STAFF_WRITE};
 use crate::refusal::{Code, Refused};
-use crate::shared::Core;
+use crate::shared::{Core, to_the_end};
 use crate::store::events::{self, Audit};
 use crate::store::{queues, sessions, staff};
 use crate::tx::Tx;
@@ -190,33 +190,39 @@ pub(crate) async fn staff_update(
     let caller_in = caller.clone();
     let (actor, actor_role) = caller.audit_name();
     let (staff, touches_rights) = (id, body.role.is_some() || body.is_active == Some(false));
-    let changed = core.run(caller.ctx(), move |tx| {
-        Box::pin(async move {
-            let id = Uuid::from_u128(id.0);
-            let before = staff::get(tx.conn(), id).await?.ok_or(Refused::new(Code::NotFound))?;
-            may_write(&caller_in, views::staff_role(&before.role))?;
-            tx.become_desk().await?;
-            let name = body.staff_name.as_deref().map(str::trim);
-            staff::update(tx.conn(), id, name, body.role.map(role_word), body.is_active, calls).await?;
-            if body.is_active == Some(false) {
-                staff::revoke_sessions(tx.conn(), id).await?;
-                staff::set_status(tx.conn(), id, "offline", None).await?;
-            }
-            let role_differs = body.role.is_some_and(|role| role_word(role) != before.role);
-            if role_differs || body.is_active == Some(false) {
-                staff_changed(tx, StaffId(id.as_u128())).await?;
-            }
-            audit(tx, &actor, actor_role, "staff.updated", id).await?;
-            row(tx, id).await
-        })
-    });
-    let changed = changed.await?;
-    if touches_rights {
-        // Also when nothing differs: whoever repeats a request that failed halfway gets the rest done.
-        let role = changed.is_active.then_some(changed.role);
-        supervise::withdrawn(core, caller, staff, role).await?;
-    }
-    Ok(changed)
+    let (core, caller) = (Arc::clone(core), caller.clone());
+    // In one: who asked for it may go away, and what was withdrawn must not go on for that.
+    to_the_end("staff", async move {
+        let changed = core
+            .run(caller.ctx(), move |tx| {
+                Box::pin(async move {
+                    let id = Uuid::from_u128(id.0);
+                    let before = staff::get(tx.conn(), id).await?.ok_or(Refused::new(Code::NotFound))?;
+                    may_write(&caller_in, views::staff_role(&before.role))?;
+                    tx.become_desk().await?;
+                    let name = body.staff_name.as_deref().map(str::trim);
+                    staff::update(tx.conn(), id, name, body.role.map(role_word), body.is_active, calls).await?;
+                    if body.is_active == Some(false) {
+                        staff::revoke_sessions(tx.conn(), id).await?;
+                        staff::set_status(tx.conn(), id, "offline", None).await?;
+                    }
+                    let role_differs = body.role.is_some_and(|role| role_word(role) != before.role);
+                    if role_differs || body.is_active == Some(false) {
+                        staff_changed(tx, StaffId(id.as_u128())).await?;
+                    }
+                    audit(tx, &actor, actor_role, "staff.updated", id).await?;
+                    row(tx, id).await
+                })
+            })
+            .await?;
+        if touches_rights {
+            // Also when nothing differs: whoever repeats a request that failed halfway gets the rest done.
+            let role = changed.is_active.then_some(changed.role);
+            supervise::withdrawn(&core, &caller, staff, role).await?;
+        }
+        Ok(changed)
+    })
+    .await
 }
 
 pub(crate) async fn row(tx: &mut Tx, id: Uuid) -> Result<Staff, Refused> {

@@ -29,9 +29,10 @@ use crate::settings::Settings;
 use crate::shared::{Core, to_the_end};
 use crate::store::events::{self, Audit};
 use crate::store::legs::{self, LegRow};
-use crate::store::{calls, offers};
+use crate::store::{calls, offers, staff};
 use crate::tx::Tx;
 use crate::types::At;
+use crate::views;
 
 /// Supervisors of one call at a time: legs beside customer, agent and partner that a room is sure to have a place for.
 pub(crate) const SUPERVISORS_PER_CALL_MAX: usize = 2;
@@ -71,6 +72,18 @@ pub(crate) async fn begin(
     .await
 }
 
+/// Whether somebody's role, by his row, still allows it. The row is locked: whoever withdraws a right comes before this and is
+/// heeded, or after it and finds what was begun.
+pub(super) async fn still_may(tx: &mut Tx, staff: Uuid, permission: &str) -> Result<(), Refused> {
+    let row = staff::get(tx.conn(), staff).await?;
+    let may = row.is_some_and(|row| row.is_active && permissions::may(views::staff_role(&row.role), permission));
+    if may {
+        Ok(())
+    } else {
+        Err(Refused::new(Code::Forbidden))
+    }
+}
+
 /// The decision and what media must hear of it, in one.
 async fn begun(
     core: Arc<Core>,
@@ -90,7 +103,9 @@ async fn begun(
                     at: None,
                     word,
                 };
-                let mut work = apply::load(tx, row.id, &act).await?;
+                let id = Uuid::from_u128(staff.0);
+                let mut work = apply::load_with(tx, row.id, &[id], &act).await?;
+                still_may(tx, id, permission(mode)).await?;
                 rows::call_of(&work.row, &work.offers, None)?.sound_may_change(call::Who::Staff)?;
                 if work.row.assigned_staff_id == Some(Uuid::from_u128(staff.0)) {
                     return Err(Refused::because(Code::Forbidden, "the call is your own"));
@@ -201,6 +216,7 @@ pub(crate) async fn withdrawn(
             Box::pin(async move { legs::supervised_calls(tx.conn(), id).await })
         })
         .await?;
+    let mut result = Ok(());
     for call in calls {
         let forbidden = move |mode| !role.is_some_and(|role| permissions::may(role, permission(mode)));
         let word = Some(WITHDRAWN.to_owned());
@@ -208,10 +224,11 @@ pub(crate) async fn withdrawn(
             Err(refused) if refused.code == Code::OtherNode => {
                 tracing::warn!(call.id = %call, "a supervision at another node goes on without the right to it");
             }
-            done => done?,
+            // The others end all the same.
+            done => result = result.and(done),
         }
     }
-    Ok(())
+    result
 }
 
 /// Ends the supervision of `staff`, in the name of the caller, when `ends` says so of its mode.

@@ -61,6 +61,7 @@ async fn taken(
                 };
                 let me = Uuid::from_u128(me.0);
                 let mut work = apply::load_with(tx, row.id, &[me], &act).await?;
+                supervise::still_may(tx, me, permissions::CALL_TAKEOVER).await?;
                 rows::call_of(&work.row, &work.offers, None)?.sound_may_change(call::Who::Staff)?;
                 if work.row.assigned_staff_id != Some(me) {
                     become_agent(&core_in, tx, &mut work, me, &act).await?;
