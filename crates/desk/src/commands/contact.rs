@@ -47,6 +47,9 @@ pub(crate) fn reader(caller: &Caller) -> Reader {
     }
 }
 
+/// Seconds after which a call of a node that is gone has been ended by another one, usually.
+const GONE_RETRY_S: u32 = 5;
+
 /// The call, if the caller may see it; the transaction goes on as the desk.
 pub(crate) async fn find(tx: &mut Tx, call: CallId) -> Result<CallRow, Refused> {
     let row = calls::get(tx.conn(), Uuid::from_u128(call.0)).await?;
@@ -64,10 +67,14 @@ pub(crate) async fn find_here(core: &Core, tx: &mut Tx, call: CallId) -> Result<
 /// Refuses what concerns the sound of a call that lives at another node: it would be written and shown, and not be so.
 ///
 /// # Errors
-/// `other_node`, with the WebSocket address of that node.
+/// `other_node`, with the WebSocket address of that node; `media_unavailable` when that one has not been seen for its lease,
+/// so that its calls are ended soon.
 pub(crate) async fn is_here(core: &Core, tx: &mut Tx, row: &CallRow) -> Result<(), Refused> {
     if row.node_id == core.node.node_id || row.ended_at.is_some() {
         return Ok(());
+    }
+    if !nodes::lives(tx.conn(), &row.node_id).await? {
+        return Err(Refused::new(Code::MediaUnavailable).retry_after(GONE_RETRY_S));
     }
     let address = nodes::ws_url(tx.conn(), &row.node_id).await?.unwrap_or_default();
     let detail = format!("the call lives at another node, whose signalling is at {address}");
@@ -85,7 +92,11 @@ pub(crate) async fn hang_up(
     let (core_in, caller_in) = (Arc::clone(core), caller.clone());
     core.run(caller.ctx(), move |tx| {
         Box::pin(async move {
-            let row = find_here(&core_in, tx, call).await?;
+            let row = find(tx, call).await?;
+            // Who only waits has no sound that could go on: his place ends wherever he says so.
+            if matches!(row.status.as_str(), "connecting" | "answered") {
+                is_here(&core_in, tx, &row).await?;
+            }
             let act = Act {
                 actor: Actor::of(tx, &caller_in).await?,
                 at: None,

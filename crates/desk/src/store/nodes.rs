@@ -25,6 +25,7 @@ const HEARTBEAT: &str = "update media_nodes set lease_until = clock_timestamp() 
     capacity_legs = $4, load_legs = $5, busy = $6, state = $7 where id = $1 and epoch = $2";
 const LEAVE: &str =
     "update media_nodes set state = 'down', lease_until = clock_timestamp() where id = $1 and epoch = $2";
+const LIVES: &str = "select exists (select from media_nodes where id = $1 and lease_until > clock_timestamp())";
 const WS_URL: &str = "select ws_url from media_nodes where id = $1";
 const ORPHANS: &str = "select id from voice_calls where node_id = $1 and node_epoch < $2
     and status in ('initiated', 'queued', 'callback', 'ringing', 'connecting', 'answered') order by created_at, id";
@@ -93,6 +94,11 @@ pub(crate) async fn live_calls(conn: &mut PgConnection, id: &str, epoch: i64) ->
     let (calls, waiting): (i64, i64) = sqlx::query_as(LIVE_CALLS).bind(id).bind(epoch).fetch_one(conn).await?;
     let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok((count(calls), count(waiting)))
+}
+
+/// Whether the node has shown itself within its lease.
+pub(crate) async fn lives(conn: &mut PgConnection, id: &str) -> Result<bool, Refused> {
+    Ok(sqlx::query_scalar(LIVES).bind(id).fetch_one(conn).await?)
 }
 
 /// Where clients of the node's calls connect.
