@@ -130,12 +130,18 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
     let mut place = core.hub.place.lock().await;
     loop {
         // A copy, so that a fall within the look leaves the place that it began at: better heard twice than never.
-        match read(&core, place.clone()).await {
-            Ok(next) => *place = Some(next),
+        let has_more = match read(&core, place.clone()).await {
+            Ok(next) => {
+                let has_more = next.page.is_some();
+                *place = Some(next);
+                has_more
+            }
             // The database is away. What was committed meanwhile by others is read from the old place on.
-            Err((kept, _)) => *place = kept,
-        }
-        let has_more = place.as_ref().is_some_and(|cursor| cursor.page.is_some());
+            Err((kept, _)) => {
+                *place = kept;
+                false
+            }
+        };
         tokio::select! {
             () = std::future::ready(()), if has_more => {}
             () = core.hub.bell.notified() => {}

@@ -64,9 +64,11 @@ pub(crate) async fn run_reports(core: Arc<Core>, stop: CancellationToken) {
         tokio::select! {
             () = changed, if !failed => {}
             () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         }
     }
+    // What media said at its end; what fails now is said again at the next start.
+    while matches!(pull_reports(&core).await, Ok(n) if n >= PULL_MAX) {}
 }
 
 /// One pull: all outstanding reports, rooms side by side, each room in order. Returns how many were looked at.

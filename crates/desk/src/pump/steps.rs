@@ -69,7 +69,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
     let mut tried = Tried::default();
     loop {
         let changed = core.recordings.steps_changed();
-        let pause = match pull(&core, &mut tried, &stop).await {
+        let pause = match pull(&core, &mut tried).await {
             Ok(More::Yes) if !stop.is_cancelled() => continue,
             Ok(_) => POLL,
             Err(refused) => {
@@ -81,9 +81,11 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
         tokio::select! {
             () = changed, if !failed => {}
             () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         }
     }
+    // Media has ended by now: how its last recordings ended is said here, or not before this node's next start.
+    while matches!(pull(&core, &mut tried).await, Ok(More::Yes)) {}
 }
 
 /// Whether another pull finds something to do at once.
@@ -94,7 +96,7 @@ enum More {
 }
 
 /// One pull: up to [`PULL_MAX`] steps that may be tried, past those that wait for their time.
-async fn pull(core: &Arc<Core>, tried: &mut Tried, stop: &CancellationToken) -> Result<More, Refused> {
+async fn pull(core: &Arc<Core>, tried: &mut Tried) -> Result<More, Refused> {
     let pulled = Instant::now();
     let wanted = PULL_MAX + tried.0.len();
     let steps = core.recordings.steps(wanted);
@@ -102,9 +104,6 @@ async fn pull(core: &Arc<Core>, tried: &mut Tried, stop: &CancellationToken) -> 
     let is_all = steps.len() < wanted;
     let mut done = 0;
     for told in steps {
-        if stop.is_cancelled() {
-            return Ok(More::No);
-        }
         let key = key(&told);
         if tried.may(key, pulled) {
             apply(core, told, pulled).await?;
