@@ -82,9 +82,15 @@ async fn the_guides_own_request_starts_a_call_and_its_ticket_opens_the_socket() 
         let hello = json!({ "v": 1, "type": "hello", "data": { "token": call["token"] } });
         socket.send(Message::text(hello.to_string())).await.unwrap();
         let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
-        // A ticket opens one socket.
+        // A ticket opens one socket, and is used up once its page is heard.
         let expected = if path == "/ws" { "welcome" } else { "error" };
         assert!(answer.contains(&format!(r#""type":"{expected}""#)), "{answer}");
+        if path == "/ws" {
+            let ask = json!({ "v": 1, "id": "1", "type": "snapshot", "data": {} });
+            socket.send(Message::text(ask.to_string())).await.unwrap();
+            let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+            assert!(answer.contains(r#""type":"snapshot""#), "{answer}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     door::Door,
     endpoint::Endpoint,
     protocol::{Note, bits},
-    registry::{CallNow, Digest, Ends, Key, NoEntry, Person},
+    registry::{CallNow, Digest, Ends, Key, NoEntry, Person, Ticket},
 };
 
 /// A session with its connection.
@@ -56,10 +56,14 @@ impl Known {
                 .open(person, self.caller.clone(), secret, now)
                 .map_err(no_entry);
         };
+        let shown = Ticket {
+            digest: sha256(ticket.as_bytes()),
+            text: ticket.clone(),
+        };
         // Once more while nobody else can open one: of two who show a ticket the first that is heard has it.
         endpoint.desk.auth().ticket_of(ticket)?;
         sessions
-            .open_by_ticket(sha256(ticket.as_bytes()), person, self.caller.clone(), secret, now)
+            .open_by_ticket(shown, person, self.caller.clone(), secret, now)
             .map_err(no_entry)
     }
 }
@@ -126,7 +130,11 @@ pub(crate) async fn hello(
             .sessions()
             .resume(sha256(resume.session.as_bytes()), resume.last_seq);
         if let Some(found) = found {
-            if let Err(refused) = endpoint.desk.auth().still(&found.caller, Seen::Use).await {
+            if let Some(ticket) = &found.ticket {
+                // Used up before, or run out: all the same.
+                let _ = endpoint.desk.auth().ticket(ticket);
+            }
+            if let Err(refused) = endpoint.desk.auth().still(&found.caller, Seen::Page).await {
                 if refused.code == Code::Unauthenticated {
                     endpoint.sessions().remove(found.key);
                 }

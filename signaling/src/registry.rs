@@ -58,8 +58,8 @@ struct Entry {
     person: Person,
     caller: Caller,
     secret: Option<Digest>,
-    /// The ticket that opened it.
-    ticket: Option<Digest>,
+    /// The ticket that opened it, until its page is known to have heard of the session.
+    ticket: Option<Ticket>,
     /// Name in the guide's protocol; such a session hears that protocol's form.
     peer: Option<String>,
     seq: u64,
@@ -76,8 +76,16 @@ struct Entry {
 pub(crate) struct Resumed {
     pub(crate) key: Key,
     pub(crate) caller: Caller,
+    /// A ticket that is to be used up now: whoever resumes has heard of the session that it opened.
+    pub(crate) ticket: Option<String>,
     /// The client's last number, when nothing is missing since; else it needs a snapshot.
     pub(crate) from: Option<u64>,
+}
+
+/// What opened a session once and must not open another. Not printable.
+pub(crate) struct Ticket {
+    pub(crate) digest: Digest,
+    pub(crate) text: String,
 }
 
 /// No room, or the name is somebody else's.
@@ -149,13 +157,16 @@ impl Sessions {
     /// used up, so it may never have heard that it has one.
     pub(crate) fn open_by_ticket(
         &mut self,
-        ticket: Digest,
+        ticket: Ticket,
         person: Person,
         caller: Caller,
         secret: Option<Digest>,
         now: Instant,
     ) -> Result<Key, NoEntry> {
-        let by_it = |key: &Key| self.entries.get(key).is_some_and(|entry| entry.ticket == Some(ticket));
+        let by_it = |key: &Key| {
+            let shown = self.entries.get(key).and_then(|entry| entry.ticket.as_ref());
+            shown.is_some_and(|shown| shown.digest == ticket.digest)
+        };
         if let Some(earlier) = self.keys_of(&person).into_iter().find(by_it) {
             self.hang_up(earlier, Close::Replaced);
             self.remove(earlier);
@@ -198,6 +209,7 @@ impl Sessions {
         Some(Resumed {
             key,
             caller: entry.caller.clone(),
+            ticket: entry.ticket.take().map(|ticket| ticket.text),
             from: whole.then_some(last_seq),
         })
     }

@@ -172,7 +172,11 @@ async fn a_ticket_holds_one_session_of_its_person() {
     let mut sessions = Sessions::default();
     let open = |sessions: &mut Sessions, ticket: u8, secret: u8| {
         let person = Person::Customer(user("u"));
-        let opened = sessions.open_by_ticket([ticket; 32], person, caller("u"), Some([secret; 32]), now);
+        let ticket = Ticket {
+            digest: [ticket; 32],
+            text: format!("ticket {ticket}"),
+        };
+        let opened = sessions.open_by_ticket(ticket, person, caller("u"), Some([secret; 32]), now);
         opened.unwrap()
     };
     let first = open(&mut sessions, 1, 1);
@@ -183,7 +187,13 @@ async fn a_ticket_holds_one_session_of_its_person() {
     assert_eq!(ends.close.try_recv(), Ok(Close::Replaced));
     assert!(sessions.connect(first, 0).is_none());
     assert!(sessions.resume([1; 32], 0).is_none());
-    assert!(sessions.resume([2; 32], 0).is_some() && sessions.resume([3; 32], 0).is_some());
+    assert!(sessions.resume([2; 32], 0).is_some());
+
+    // Who resumes has heard of his session: its ticket is to be used up, and ends no session any more.
+    let mut ticket = || sessions.resume([3; 32], 0).and_then(|resumed| resumed.ticket);
+    assert_eq!([ticket(), ticket()], [Some("ticket 1".to_owned()), None]);
+    open(&mut sessions, 1, 4);
+    assert!(sessions.resume([3; 32], 0).is_some());
 }
 
 #[tokio::test(start_paused = true)]
