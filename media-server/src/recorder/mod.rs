@@ -194,13 +194,16 @@ impl Drop for Running {
 }
 
 fn drain_thread(mut drain: Drain, told: &Handle, clock: &Clock, mut taps: Vec<Consumer>, batches: &Sender<Batch>) {
-    let _running = Running(told.clone());
+    let running = Running(told.clone());
     loop {
         let (messages, open) = told.take(DRAIN_EVERY);
         let batch = drain.step(clock.now_ns(), messages, &mut taps);
         if batch.is_some_and(|batch| batches.send(batch).is_err()) {
             tracing::error!("the spool writer is gone; what was recorded since is lost");
-            // Nothing is promised any more from here on, by the guard; who was promised before is told.
+            // First nothing more is promised or taken in; then everybody is known who was promised something.
+            drop(running);
+            let (last, _) = told.take(Duration::ZERO);
+            drain.step(clock.now_ns(), last, &mut taps);
             drain.lost();
             return;
         }
