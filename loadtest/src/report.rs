@@ -48,6 +48,13 @@ impl Report {
     }
 }
 
+/// The one in the middle, of an even number the mean of both; `None` of none. `sorted`: in ascending order.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let upper = sorted.get(sorted.len() / 2)?;
+    let lower = sorted.get((sorted.len() - 1) / 2)?;
+    Some(lower.midpoint(*upper))
+}
+
 fn quantiles(us: &Histogram<u64>) -> Value {
     json!({ "p50": us.value_at_quantile(0.5), "p99": us.value_at_quantile(0.99), "max": us.max() })
 }

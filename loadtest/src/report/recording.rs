@@ -13,7 +13,7 @@ pub(crate) fn recording(options: &Recording, rounds: &[Round], reseated: &Faults
         // A process that used less than a tick of its clock makes no ratio.
         let mut all: Vec<f64> = rounds.iter().map(figure).filter(|figure| figure.is_finite()).collect();
         all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied().map(round)
+        median(&all).map(round)
     };
     // What is more is the median of the rounds' own: the two ways of a round ran directly after each other.
     let more = |figure: &dyn Fn(&Side) -> f64| middle(&|one| figure(&one.recorded) / figure(&one.plain) - 1.0);

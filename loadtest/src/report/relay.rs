@@ -13,7 +13,7 @@ pub(crate) fn turn(options: &Turn, rounds: &[Round]) -> Report {
     let middle = |figure: &dyn Fn(&Round) -> Option<f64>| {
         let mut all: Vec<f64> = rounds.iter().filter_map(figure).collect();
         all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied()
+        median(&all)
     };
     let ours = middle(&|round| Some(round.ours.us));
     let other = middle(&|round| round.coturn.as_ref().map(|side| side.us));
