@@ -41,7 +41,7 @@ const CONFERENCE: Lanes = { ...TALK, colleague: "colleague" };
 /** The recording's own start is known to so much, milliseconds; that much of a step's ends is not judged. */
 const EDGE_MS = 500;
 /** How long everybody listens, milliseconds. */
-const LISTEN_MS = 4_000;
+const LISTEN_MS = 6_000;
 /** A change is heard once jitter buffers have played what was before it, milliseconds. */
 const SETTLE_MS = 3_000;
 

@@ -71,7 +71,11 @@ async fn at_work(binary: &Binary, folder: &Folder, more: &[&str]) -> AtWork {
     if begun.is_err() {
         panic!("no window began: {}", work.figures().await);
     }
-    assert_eq!(rooms(binary).await, PAIRS, "rooms while packets count");
+    // The gauge is a second old.
+    until("all rooms are told", DONE_LIMIT, async || {
+        (rooms(binary).await == PAIRS).then_some(())
+    })
+    .await;
     work
 }
 

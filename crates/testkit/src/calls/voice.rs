@@ -18,6 +18,8 @@ const FRAME_MS: u32 = 20;
 const SAMPLES_PER_MS: u32 = 48;
 /// Samples of one Opus frame.
 const FRAME_SAMPLES: u32 = FRAME_MS * SAMPLES_PER_MS;
+/// How far a voice with shorter frames catches up: a leg may say 200 packets a second, and as many at once.
+const CATCH_UP: Duration = Duration::from_millis(300);
 /// Longest wait for a datagram.
 const TICK: Duration = Duration::from_millis(2);
 const DATAGRAM_BYTES: usize = 1_600;
@@ -219,7 +221,14 @@ fn talk(mut peer: Peer, mut source: Source, socket: &UdpSocket, shared: &Shared)
         }
         if peer.is_up() && !silent && due.is_none_or(|due| due <= at) {
             let frame_ms = shared.frame_ms();
-            due = Some(due.unwrap_or(at) + Duration::from_millis(u64::from(frame_ms)));
+            let from = due.unwrap_or(at);
+            // Who is load says no more than its frames allow: what a stalled thread has missed is not said all at once.
+            let from = if frame_ms < FRAME_MS {
+                from.max(at.checked_sub(CATCH_UP).unwrap_or(at))
+            } else {
+                from
+            };
+            due = Some(from + Duration::from_millis(u64::from(frame_ms)));
             let key = shared.keys.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             if let Some((event, samples)) = key {
                 if let Some(len) = peer.press(&mut buffer, event, samples) {
