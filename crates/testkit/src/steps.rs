@@ -1,7 +1,8 @@
 //! How many instructions some work takes: a measure that is the same on a busy machine and on an idle one.
 //!
 //! The processor's trap flag makes every instruction of this thread end in a signal, and its handler counts; no debugger,
-//! no second process, nothing that waits. About a microsecond for each instruction, so inputs stay small.
+//! no second process, nothing that waits. One to fifteen microseconds for each instruction, the more under a hypervisor, so
+//! inputs stay small.
 //!
 //! Invariant: the handler does nothing but add one.
 

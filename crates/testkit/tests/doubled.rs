@@ -18,7 +18,6 @@ use stun::binding::KNOWN;
 use stun::{Class, Message, Writer, attribute, method};
 use testkit::steps::instructions;
 use turn_relay::core::framing::Cutter;
-use turn_relay::core::proxy::{Front, look};
 use wire::signal::ClientMessage;
 
 /// Most work for twice the input, in tenths: the design's bar. 40 and more would be a square.
@@ -214,19 +213,6 @@ fn channel_data(parts: usize) -> Vec<u8> {
     [0x40, 0, 0, 4, 1, 2, 3, 4].repeat(parts)
 }
 
-fn proxy(bytes: &[u8]) -> bool {
-    matches!(look(bytes), Front::Whole { len, .. } if len == bytes.len())
-}
-
-fn proxy_values(parts: usize) -> Vec<u8> {
-    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
-    bytes.extend(((12 + 4 * parts) as u16).to_be_bytes());
-    bytes.extend([198, 51, 100, 7, 192, 0, 2, 1, 0x10, 0x20, 0x01, 0xBB]);
-    // Values of a kind that nobody knows, one byte each.
-    bytes.extend([0xE0, 0, 1, 5].repeat(parts));
-    bytes
-}
-
 const FAMILIES: [Family; 15] = [
     Family {
         name: "STUN attributes",
@@ -324,13 +310,6 @@ const FAMILIES: [Family; 15] = [
         parses: stream,
         parts: 120,
         make: channel_data,
-        size: Size::Commit,
-    },
-    Family {
-        name: "proxy values",
-        parses: proxy,
-        parts: 60,
-        make: proxy_values,
         size: Size::Commit,
     },
 ];
