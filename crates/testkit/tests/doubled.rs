@@ -213,7 +213,7 @@ fn channel_data(parts: usize) -> Vec<u8> {
     [0x40, 0, 0, 4, 1, 2, 3, 4].repeat(parts)
 }
 
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 14] = [
     Family {
         name: "STUN attributes",
         parses: stun_message,

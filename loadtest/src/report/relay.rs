@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Report, generator, latency_chart, quantiles, round};
+use super::{Report, generator, latency_chart, median, quantiles, round};
 use crate::flood;
 use crate::generator::Window;
 use crate::options::Turn;
