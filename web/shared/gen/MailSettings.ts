@@ -2,7 +2,8 @@
 import type { StaffRole } from "./StaffRole";
 
 /**
- * Which mails are sent; the leaves of `NOTIFICATION_CONFIG` that have an effect today.
+ * Which mails are asked for; the leaves of `NOTIFICATION_CONFIG` that have an effect today. This version has no sender:
+ * a mail that is due is a line in the log.
  */
 export type MailSettings = { 
 /**

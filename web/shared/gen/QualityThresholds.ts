@@ -6,7 +6,7 @@
  */
 export type QualityThresholds = { 
 /**
- * Opinion score below which `low_mos` is raised, 1 to 4.5.
+ * Opinion score below which `low_mos` is raised, 1.5 to 4.4.
  */
 lowMos: number, 
 /**

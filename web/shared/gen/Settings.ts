@@ -12,7 +12,7 @@ export type Settings = {
  */
 quality: QualitySettings, 
 /**
- * Which mails are sent.
+ * Which mails are asked for.
  */
 mail: MailSettingsView, 
 /**
