@@ -67,7 +67,7 @@ pub(crate) async fn run_reports(core: Arc<Core>, stop: CancellationToken) {
             () = stop.cancelled() => break,
         }
     }
-    // What media said at its end; what fails now is said again at the next start.
+    // What media said at its end, once. What fails now is lost with this process; its next start closes what it left open.
     while matches!(pull_reports(&core).await, Ok(n) if n >= PULL_MAX) {}
 }
 
