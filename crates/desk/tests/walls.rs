@@ -285,19 +285,33 @@ async fn the_demo_has_its_people_and_their_new_passwords() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn consoles_are_shown_the_lines_of_their_own_queues() {
+async fn consoles_are_shown_the_lines_that_their_people_may_see() {
     let Some(mut world) = World::new().await else { return };
-    let amina = world.staff("amina", StaffRole::Agent).await;
-    let far = world.staff("far", StaffRole::Agent).await;
+    let mut people = Vec::new();
+    for name in ["amina", "far", "lead", "over", "boss", "none"] {
+        people.push((name, world.staff(name, StaffRole::Agent).await));
+    }
+    // Two teams with an agent and a queue each; over them a leader of one, a supervisor of one who looks after the other,
+    // an admin, and an agent of no queue.
     world
         .run(
             "insert into helpline.queues (name, title) values ('cards', 'Cards');
+            insert into helpline.teams (name) values ('Near'), ('Far');
             update helpline.queue_members m set queue = 'cards' from helpline.staff s
-                where s.id = m.staff_id and s.staff_name = 'far'",
+                where s.id = m.staff_id and s.staff_name = 'far';
+            delete from helpline.queue_members m using helpline.staff s
+                where s.id = m.staff_id and s.staff_name in ('lead', 'over', 'boss', 'none');
+            update helpline.staff s set
+                role = case staff_name when 'lead' then 'team_lead' when 'over' then 'supervisor'
+                    when 'boss' then 'admin' else role end,
+                team_id = (select t.id from helpline.teams t
+                    where t.name = case when s.staff_name in ('far', 'lead') then 'Far' else 'Near' end);
+            insert into helpline.staff_teams (staff_id, team_id)
+                select s.id, t.id from helpline.staff s, helpline.teams t where s.staff_name = 'over' and t.name = 'Far'",
         )
         .await;
     let id = |caller| call_model::StaffId(common::staff_id(caller).as_u128());
-    for caller in [&amina, &far] {
+    for (_, caller) in &people {
         world.desk.staff_alive(id(caller), None).await.unwrap();
     }
     let mut feed = world.desk.subscribe();
@@ -308,31 +322,36 @@ async fn consoles_are_shown_the_lines_of_their_own_queues() {
     let mut cards = start("u2");
     cards.queue = Some("cards".to_owned());
     world.desk.start_call(&customer("u2"), cards).await.unwrap();
-    let (mut own, mut foreign) = (BTreeSet::new(), 0);
+    let wanted = BTreeSet::from([
+        ("amina", "support"),
+        ("far", "cards"),
+        ("lead", "cards"),
+        ("over", "support"),
+        ("over", "cards"),
+        ("boss", "support"),
+        ("boss", "cards"),
+    ]);
+    let mut shown = BTreeSet::new();
     let look = async {
-        while own.len() < 2 {
+        while !wanted.is_subset(&shown) {
             let event = feed.next().await.unwrap();
             if event.kind != "queue.changed" {
                 continue;
             }
-            let wanted = if event.audience == Audience::Staff(id(&amina)) {
-                "support"
-            } else {
-                "cards"
-            };
+            let to = people
+                .iter()
+                .find(|(_, caller)| event.audience == Audience::Staff(id(caller)));
+            let (name, _) = to.expect("one of them");
             for call in event.data["waiting"].as_array().unwrap() {
-                if call["queue"] == wanted {
-                    own.insert(wanted);
-                } else {
-                    foreign += 1;
-                }
+                let queue = if call["queue"] == "support" { "support" } else { "cards" };
+                shown.insert((*name, queue));
             }
         }
     };
     tokio::time::timeout(Duration::from_secs(20), look)
         .await
-        .expect("both consoles are shown their line");
-    assert_eq!(foreign, 0, "nobody is shown another queue's customers");
+        .expect("every console is shown its lines");
+    assert_eq!(shown, wanted, "nobody is shown another queue's customers");
     stop.cancel();
     running.await.unwrap();
 }

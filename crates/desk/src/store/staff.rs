@@ -63,14 +63,21 @@ const GONE: &str = "update staff_presence set lease_until = least(lease_until, $
 const UNCHECK: &str = "update staff_presence set media_checked_at = null where staff_id = $1 and lease_until <= $2";
 const STRIKE: &str = "update staff_presence set strikes = strikes + 1 where staff_id = $1 returning strikes";
 const FORGIVE: &str = "update staff_presence set strikes = 0 where staff_id = $1 and strikes > 0";
-/// Whoever has a console open, and the queues he sees: as the row policies have it, null for all.
-const VIEWERS: &str = "select s.id, case when s.role in ('admin', 'super_admin') then null else array(
-        select distinct m.queue from queue_members m join staff o on o.id = m.staff_id
-        where o.id = s.id or s.role in ('team_lead', 'supervisor') and (o.team_id = s.team_id
-            or o.team_id in (select t.team_id from staff_teams t where t.staff_id = s.id))
-        order by m.queue) end as queues
-    from staff s join staff_presence p on p.staff_id = s.id and p.lease_until > clock_timestamp()
-    where s.is_active order by s.id";
+/// Whoever has a console open, and the queues he sees: as the row policies have it, null for all. The queues of a team are
+/// put together once: by member, a thousand consoles would be a million rows at every picture.
+const VIEWERS: &str = "with open as (
+        select s.id, s.team_id, s.role in ('admin', 'super_admin') as sees_all, s.role in ('team_lead', 'supervisor') as leads
+        from staff s join staff_presence p on p.staff_id = s.id and p.lease_until > clock_timestamp()
+        where s.is_active),
+    teams as (select distinct s.team_id, m.queue from staff s join queue_members m on m.staff_id = s.id
+        where s.team_id is not null),
+    seen as (
+        select o.id, m.queue from open o join queue_members m on m.staff_id = o.id where not o.sees_all
+        union select o.id, t.queue from open o join teams t on t.team_id = o.team_id where o.leads
+        union select o.id, t.queue from open o join staff_teams l on l.staff_id = o.id join teams t on t.team_id = l.team_id
+            where o.leads)
+    select o.id, case when o.sees_all then null else array_remove(array_agg(s.queue order by s.queue), null) end as queues
+    from open o left join seen s on s.id = o.id group by o.id, o.sees_all order by o.id";
 const QUEUES_OF: &str = "select queue from queue_members where staff_id = $1 order by queue";
 
 /// One member of staff, as far as the role sees him.
