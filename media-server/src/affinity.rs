@@ -17,12 +17,31 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Cores that the process must have before shards are pinned by themselves: below, the core that is left over has to
 /// carry recorder, handshakes, desk and database, and pinning only takes freedom from the kernel.
 pub const CORES_MIN: usize = 3;
-/// Nice value of a shard (setpriority(2)): before everything of ordinary priority, behind what the system itself
-/// puts first.
-pub const NICE: i32 = -10;
-/// That of the recorder's thread that empties the rings: behind the shards, before the database and everything else, for
-/// what it does not fetch in time is missing from a recording for ever. It has some eighth of a shard's work.
-pub const RECORDER_NICE: i32 = -5;
+/// Nice values, tried in this order (setpriority(2)).
+///
+/// The first: a shard beside sixteen processes of the database that all want its core keeps five sixths of it. With the
+/// second, which older units and containers allow, it keeps a third, and a shard that is late finds flaws in all its calls,
+/// each of which gives the database work.
+const LEVELS: [Nices; 2] = [
+    Nices {
+        shard: -20,
+        recorder: -10,
+    },
+    Nices {
+        shard: -10,
+        recorder: -5,
+    },
+];
+
+/// The nice values of media's threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nices {
+    /// Of a shard: before everything of ordinary priority, behind what has real-time priority.
+    pub shard: i32,
+    /// Of the recorder's thread that empties the rings: behind the shards, before the database and everything else, for
+    /// what it does not fetch in time is missing from a recording for ever. It has some eighth of a shard's work.
+    pub recorder: i32,
+}
 
 /// Which cores the shards get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,37 +149,38 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
 /// Never the recorder's alone: it would go before the shards that it is to stand behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Shards at [`NICE`], the recorder at [`RECORDER_NICE`].
-    Raised,
+    /// As said.
+    Raised(Nices),
     /// All threads alike.
     Equal,
 }
 
 impl Order {
-    /// What `pin` asks for and the kernel allows: whether a thread may go as far as [`NICE`] is tried with one that does
-    /// nothing else.
+    /// What `pin` asks for and the kernel allows: how far a thread may go is tried with one that does nothing else.
     pub(crate) fn of(pin: &Pin) -> Order {
         if *pin == Pin::Off {
             return Order::Equal;
         }
-        let tried = std::thread::spawn(|| raise(NICE)).join();
-        match tried.unwrap_or_else(|_| Err(io::Error::other("the thread that tries it broke"))) {
-            Ok(()) => {
-                tracing::info!(nice = NICE, recorder = RECORDER_NICE, "shards go before other threads");
-                Order::Raised
-            }
-            Err(fault) => {
-                tracing::info!(%fault, "shards have the priority of all threads");
-                Order::Equal
-            }
+        let allowed = |nices: &Nices| {
+            let shard = nices.shard;
+            let tried = std::thread::spawn(move || raise(shard)).join();
+            matches!(tried, Ok(Ok(())))
+        };
+        if let Some(nices) = LEVELS.into_iter().find(allowed) {
+            let Nices { shard, recorder } = nices;
+            tracing::info!(nice = shard, recorder, "shards go before other threads");
+            Order::Raised(nices)
+        } else {
+            tracing::info!("shards have the priority of all threads: a raised one is not allowed");
+            Order::Equal
         }
     }
 
-    /// Gives the calling thread `nice` ([`NICE`], [`RECORDER_NICE`]) if threads are raised at all.
-    pub(crate) fn settle(self, nice: i32) {
-        if self == Order::Raised
-            && let Err(fault) = raise(nice)
-        {
+    /// Gives the calling thread the nice value that `whose` picks, if threads are raised at all.
+    pub(crate) fn settle(self, whose: fn(Nices) -> i32) {
+        let Order::Raised(nices) = self else { return };
+        let nice = whose(nices);
+        if let Err(fault) = raise(nice) {
             tracing::warn!(nice, %fault, "a thread keeps the priority of all");
         }
     }
@@ -213,21 +233,27 @@ mod tests {
     #[test]
     fn off_raises_nobody_and_the_recorder_stays_behind_the_shards() {
         assert_eq!(Order::of(&Pin::Off), Order::Equal);
-        const { assert!(NICE < RECORDER_NICE && RECORDER_NICE < 0) };
-        let nice = |order: Order, nice: i32| {
+        for nices in LEVELS {
+            assert!(nices.shard < nices.recorder && nices.recorder < 0);
+        }
+        assert!(
+            LEVELS.is_sorted_by_key(|nices| nices.shard),
+            "the highest is tried first"
+        );
+        let nice = |order: Order, whose: fn(Nices) -> i32| {
             let settled = std::thread::spawn(move || {
-                order.settle(nice);
+                order.settle(whose);
                 rustix::process::getpriority_process(None).expect("the kernel tells")
             });
             settled.join().expect("no panic")
         };
         let plain = rustix::process::getpriority_process(None).expect("the kernel tells");
-        assert_eq!(nice(Order::Equal, NICE), plain);
+        assert_eq!(nice(Order::Equal, |nices| nices.shard), plain);
         let raised = Order::of(&Pin::Auto);
-        let (shard, recorder) = (nice(raised, NICE), nice(raised, RECORDER_NICE));
+        let both = (nice(raised, |nices| nices.shard), nice(raised, |nices| nices.recorder));
         match raised {
-            Order::Raised => assert_eq!((shard, recorder), (NICE, RECORDER_NICE)),
-            Order::Equal => assert_eq!((shard, recorder), (plain, plain)),
+            Order::Raised(nices) => assert_eq!(both, (nices.shard, nices.recorder)),
+            Order::Equal => assert_eq!(both, (plain, plain)),
         }
     }
 

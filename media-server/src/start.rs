@@ -443,7 +443,7 @@ fn settle(number: usize, core: Option<usize>, order: Order) {
     {
         tracing::warn!(shard = number, core, %fault, "the kernel places this shard");
     }
-    order.settle(affinity::NICE);
+    order.settle(|nices| nices.shard);
 }
 
 /// The helper may wait for its shard; the shard never waits for the helper.

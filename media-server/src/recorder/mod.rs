@@ -56,7 +56,7 @@ pub use stats::Figures;
 pub use watermark::{Level, REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
 pub use writer::SEGMENT_BYTES_MAX;
 
-use crate::affinity::{self, Order};
+use crate::affinity::Order;
 use crate::clock::Clock;
 use crate::tap::Consumer;
 use drain::Drain;
@@ -143,7 +143,7 @@ impl Recorder {
         let books = Arc::clone(&ledger);
         let threads = vec![
             spawn("recorder-drain", move || {
-                order.settle(affinity::RECORDER_NICE);
+                order.settle(|nices| nices.recorder);
                 drain_thread(drain, &told, &clock, taps, &batches)
             })?,
             spawn("recorder-write", move || writer_thread(writer, &clock, &to_write))?,
