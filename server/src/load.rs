@@ -1,5 +1,8 @@
 //! Reads the configuration in its order: command line, environment, file, default; then the log.
 
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+
 use confique::Config as _;
 use tracing_subscriber::EnvFilter;
 
@@ -58,6 +61,10 @@ fn log(log: &Log) -> Result<(), Fault> {
     let filter = filter(log)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(has_colours(
+            std::env::var_os("NO_COLOR").as_deref(),
+            std::io::stderr().is_terminal(),
+        ))
         .with_writer(std::io::stderr);
     let started = if log.json {
         builder.json().try_init()
@@ -67,12 +74,25 @@ fn log(log: &Log) -> Result<(), Fault> {
     started.map_err(Fault::other)
 }
 
+/// Colours are for people: a file or a journal keeps the marks as they are. `asked`: what `NO_COLOR` says, which asks for
+/// none unless it is empty (no-color.org).
+fn has_colours(asked: Option<&OsStr>, is_terminal: bool) -> bool {
+    is_terminal && asked.is_none_or(OsStr::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex, PoisonError};
 
     use super::*;
+
+    #[test]
+    fn a_log_has_colours_where_people_read_it_and_have_not_asked_for_none() {
+        let asked = |text| has_colours(Some(OsStr::new(text)), true);
+        assert!(has_colours(None, true) && asked("") && !asked("1") && !asked("0"));
+        assert!(!has_colours(None, false) && !has_colours(Some(OsStr::new("")), false));
+    }
 
     /// Everything that was written to a log.
     #[derive(Clone, Default)]
