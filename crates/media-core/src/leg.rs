@@ -63,10 +63,20 @@ pub(crate) struct Reference {
     pub(crate) at: u64,
 }
 
+/// Makes a taken place of the table known by its first bytes: the compiler tells a leg from a free place by the field that
+/// has most values to spare, and without this one that was far behind what a packet needs: a cache line more for every
+/// packet, at both ends.
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+enum Mark {
+    Leg,
+}
+
 /// See the top of this file.
 // In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
 #[repr(C)]
 pub(crate) struct Leg {
+    mark: Mark,
     /// The transport in use; before the first keys, the first one.
     pub(crate) transport: Option<u32>,
     /// The room's place in the shard.
@@ -138,6 +148,7 @@ impl Leg {
     pub(crate) fn new(add: &AddLeg, room: u32, seat: usize, now: u64) -> Leg {
         let slots = add.transport.media.slots;
         Leg {
+            mark: Mark::Leg,
             id: add.leg,
             room,
             seat,
