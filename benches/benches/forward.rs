@@ -3,9 +3,11 @@
 //!
 //! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every
 //! leg says 20 ms, and packets per second. `relayed`: the same with every leg behind the relay, without the relay itself
-//! and its rings.
+//! and its rings. `memory`: as many cache lines as a packet needs, fetched in the same way and each read once, and nothing
+//! else done: what no engine with as much to remember gets below.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -29,6 +31,77 @@ const CHECK_EVERY: usize = 125;
 const REPORT_EVERY: usize = 250;
 /// Rooms: one call, some, and as many as a core is to carry, which no cache of a processor holds.
 const ROOMS: [usize; 3] = [1, 100, 1_000];
+
+/// More than the caches of a core hold that it shares with nobody.
+const CACHES_BYTES: usize = 4 << 20;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Stretches of memory in which the lines of a packet lie: tables, keys, ciphers, at both ends.
+const STRETCHES: usize = 10;
+
+/// A prime, so that legs in steps of it all have their turn.
+const STRIDE: usize = 7_919;
+
+/// Lines that were asked for.
+static LINES: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts what is asked for instead of fetching it.
+fn count(at: *const u8, bytes: usize) {
+    let first = at.addr() % LINE;
+    LINES.fetch_add((first + bytes).div_ceil(LINE), Ordering::Relaxed);
+}
+
+/// Cache lines that a packet is fetched, in the mean over all legs.
+fn lines_of_a_packet(bed: &Bed, ways: &[Way]) -> usize {
+    LINES.store(0, Ordering::Relaxed);
+    for way in ways {
+        bed.shard.foresee(std::iter::once(way.key()), count);
+    }
+    LINES.load(Ordering::Relaxed) / ways.len()
+}
+
+/// As much memory as the legs of a shard take up, and nothing in it.
+struct Memory {
+    /// Every stretch of every leg, stretch by stretch.
+    lines: Vec<[u8; LINE]>,
+    legs: usize,
+    /// Lines of a stretch.
+    long: usize,
+}
+
+impl Memory {
+    fn new(legs: usize, lines_of_a_packet: usize) -> Memory {
+        let long = lines_of_a_packet.div_ceil(STRETCHES);
+        Memory {
+            lines: vec![[1; LINE]; legs * STRETCHES * long],
+            legs,
+            long,
+        }
+    }
+
+    /// Those of the leg that speaks as the `turn`-th: never its neighbour in memory after it, or the processor would guess.
+    fn stretches(&self, turn: usize) -> impl Iterator<Item = &[[u8; LINE]]> {
+        let leg = turn * STRIDE % self.legs;
+        (0..STRETCHES).map(move |stretch| {
+            let at = (stretch * self.legs + leg) * self.long;
+            &self.lines[at..at + self.long]
+        })
+    }
+
+    /// One packet of each leg, in the order in which they speak; returns how many lines were read.
+    fn touch(&self) -> usize {
+        let mut read = 0;
+        for first in (0..self.legs).step_by(FORESEEN_MAX) {
+            let window = first..self.legs.min(first + FORESEEN_MAX);
+            for stretch in window.clone().flat_map(|leg| self.stretches(leg)) {
+                udp::prefetch(stretch.as_ptr().cast(), std::mem::size_of_val(stretch));
+            }
+            let lines = window.flat_map(|leg| self.stretches(leg)).flatten();
+            read += lines.map(|line| usize::from(line[0])).sum::<usize>();
+        }
+        read
+    }
+}
 
 /// A datagram in the slot in which the kernel would have put it.
 struct Arrived {
@@ -187,9 +260,29 @@ fn benches(criterion: &mut Criterion) {
                 "every packet reached the other leg: {totals:?}"
             );
             // A room is live, and recorded, when its second leg has said something: one packet comes before that.
-            let tapped = if tap == Tap::On { said - count as u64 } else { 0 };
+            let tapped = if tap == Tap::On {
+                said.saturating_sub(count as u64)
+            } else {
+                0
+            };
             assert_eq!(recorded as u64, tapped, "and the recorder, where it is recorded");
         }
+    }
+    for count in ROOMS {
+        let (bed, crowd) = rooms(count, Tap::On, false);
+        let ways: Vec<_> = crowd.clients.iter().map(Way::of).collect();
+        let lines = lines_of_a_packet(&bed, &ways);
+        let memory = Memory::new(ways.len(), lines);
+        println!("forward/memory/{count}: {lines} lines a packet");
+        // What lies between two turns of a shard, as far as caches go: the kernel's work.
+        let mut other = vec![1u8; CACHES_BYTES];
+        group.throughput(Throughput::Elements(ways.len() as u64));
+        group.bench_function(BenchmarkId::new("memory", count), |bench| {
+            let pause = || {
+                other.iter_mut().step_by(LINE).for_each(|byte| *byte ^= 1);
+            };
+            bench.iter_batched(pause, |()| memory.touch(), BatchSize::PerIteration);
+        });
     }
     group.finish();
 }
