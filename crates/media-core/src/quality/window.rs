@@ -7,24 +7,28 @@ use super::emodel;
 /// Seconds in the worst minute.
 const MINUTE: usize = 60;
 
+/// Parts of a rating of 1 that are kept: finer than any score is shown, and sums of whole numbers stay exact.
+const PARTS: f64 = 100.0;
+
 /// The scores of one leg in one direction.
 #[derive(Clone, Debug)]
 pub struct Scores {
     /// Voiced seconds only: silence has no quality.
     voiced: u32,
-    rating_sum: f64,
-    minute: [f32; MINUTE],
-    minute_sum: f64,
-    worst_minute: Option<f64>,
+    /// Of all ratings, in [`PARTS`], as the others here.
+    sum: u64,
+    minute: [u16; MINUTE],
+    minute_sum: u32,
+    worst_minute: Option<u32>,
 }
 
 impl Default for Scores {
     fn default() -> Scores {
         Scores {
             voiced: 0,
-            rating_sum: 0.0,
-            minute: [0.0; MINUTE],
-            minute_sum: 0.0,
+            sum: 0,
+            minute: [0; MINUTE],
+            minute_sum: 0,
             worst_minute: None,
         }
     }
@@ -34,14 +38,15 @@ impl Scores {
     /// Adds a second with this rating (0 to 100) in which there was voice.
     pub fn add(&mut self, rating: f64) {
         let rating = if rating.is_nan() { 0.0 } else { rating.clamp(0.0, 100.0) };
-        let place = self.voiced as usize % MINUTE;
-        self.minute_sum += rating - f64::from(self.minute[place]);
-        self.minute[place] = rating as f32;
+        let rating = (rating * PARTS).round() as u16;
+        let place = &mut self.minute[self.voiced as usize % MINUTE];
+        self.minute_sum = self.minute_sum + u32::from(rating) - u32::from(*place);
+        *place = rating;
         self.voiced = self.voiced.saturating_add(1);
-        self.rating_sum += rating;
+        self.sum += u64::from(rating);
         if self.voiced as usize >= MINUTE {
-            let mean = self.minute_sum / MINUTE as f64;
-            self.worst_minute = Some(self.worst_minute.map_or(mean, |worst| worst.min(mean)));
+            let worst = self.worst_minute.unwrap_or(u32::MAX);
+            self.worst_minute = Some(worst.min(self.minute_sum));
         }
     }
 
@@ -54,13 +59,15 @@ impl Scores {
     /// Opinion score of the mean rating; `None` before the first second.
     #[must_use]
     pub fn mos(&self) -> Option<f64> {
-        (self.voiced > 0).then(|| emodel::mos(self.rating_sum / f64::from(self.voiced)))
+        (self.voiced > 0).then(|| emodel::mos(self.sum as f64 / PARTS / f64::from(self.voiced)))
     }
 
     /// Opinion score of the worst 60 voiced seconds in a row; of the whole call while it is shorter.
     #[must_use]
     pub fn mos_worst_minute(&self) -> Option<f64> {
-        self.worst_minute.map(emodel::mos).or_else(|| self.mos())
+        let worst = self.worst_minute;
+        let worst = worst.map(|sum| emodel::mos(f64::from(sum) / PARTS / MINUTE as f64));
+        worst.or_else(|| self.mos())
     }
 }
 
@@ -129,6 +136,18 @@ mod tests {
         assert_eq!(scores.seconds(), 600);
         assert!((scores.mos_worst_minute().unwrap() - emodel::mos(50.0)).abs() < 1e-6);
         assert!((scores.mos().unwrap() - emodel::mos(86.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_day_leaves_nothing_behind_in_the_sums() {
+        let mut scores = Scores::default();
+        let ratings = |second: u32| f64::from(second % 977) * 0.1 + 0.03;
+        for second in 0..86_400 {
+            scores.add(ratings(second));
+        }
+        let minutes = (0..=86_400 - 60).map(|from| (from..from + 60).map(ratings).sum::<f64>() / 60.0);
+        let worst = minutes.fold(f64::INFINITY, f64::min);
+        assert!((scores.mos_worst_minute().unwrap() - emodel::mos(worst)).abs() < 1e-9);
     }
 
     #[test]
