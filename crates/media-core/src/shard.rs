@@ -323,7 +323,7 @@ impl Shard {
 
     /// The next job for the handshake helper.
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.out.jobs.pop_front()
+        outbox::take(&mut self.out.jobs)
     }
 
     /// Jobs that wait to be taken.
@@ -334,17 +334,17 @@ impl Shard {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        outbox::take(&mut self.out.events)
     }
 
     /// The next transport that ended before its leg.
     pub fn poll_ended(&mut self) -> Option<Ended> {
-        self.out.ended.pop_front()
+        outbox::take(&mut self.out.ended)
     }
 
     /// The next row of counters.
     pub fn poll_second(&mut self) -> Option<Second> {
-        self.out.seconds.pop_front()
+        outbox::take(&mut self.out.seconds)
     }
 
     /// Totals since the start.
