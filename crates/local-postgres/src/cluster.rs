@@ -65,7 +65,7 @@ pub struct Cluster {
     socket: PathBuf,
     watchdog: Option<Watchdog>,
     /// Held for as long as we live; the kernel releases it whatever way we end.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What every step needs.
@@ -451,8 +451,21 @@ pub(crate) fn pause(length: Duration) {
     std::thread::park_timeout(length);
 }
 
+/// A folder that is this process's until this is dropped.
+///
+/// It is given back in so many words: a child that another thread is just starting has a copy of the descriptor until it
+/// runs its own program, and closing ours alone would leave the folder taken that long.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What fails here is given back with the last descriptor.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the folder for this process.
-fn take_lock(folder: &Path) -> Result<File, Error> {
+fn take_lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -461,7 +474,7 @@ fn take_lock(folder: &Path) -> Result<File, Error> {
         .open(&path)
         .map_err(Error::io(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs::TryLockError::WouldBlock) => Err(Error::InUse(folder.to_owned())),
         Err(fs::TryLockError::Error(source)) => Err(Error::Io { path, source }),
     }
@@ -526,6 +539,19 @@ fn percent_encoded(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_free_once_it_is_given_back_though_a_child_still_has_the_descriptor() {
+        let folder = std::env::temp_dir().join(format!("hl-lock-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let lock = take_lock(&folder).unwrap();
+        let of_a_child = lock.0.try_clone().unwrap();
+        assert!(matches!(take_lock(&folder), Err(Error::InUse(_))));
+        drop(lock);
+        assert!(take_lock(&folder).is_ok());
+        drop(of_a_child);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_socket_folder_is_taken_up_to_the_kernels_limit_and_not_beyond() {
