@@ -26,6 +26,10 @@ pub struct Batch {
     vectors: Vec<libc::iovec>,
     names: Vec<address::Storage>,
     controls: Vec<destination::Control>,
+    /// Headers below it may hold what the kernel has written.
+    written: usize,
+    /// Headers have a control message beside them.
+    controlled: bool,
     sender: Sender,
 }
 
@@ -43,14 +47,57 @@ impl Batch {
             iov_base: std::ptr::null_mut(),
             iov_len: 0,
         };
-        Batch {
+        let mut batch = Batch {
             size,
             buffers: vec![0; size * SLOT_BYTES],
             incoming: vec![header; size],
             vectors: vec![vector; size],
             names: vec![address::empty(); size],
             controls: vec![destination::empty(); size],
+            written: size,
+            controlled: false,
             sender: Sender::new(size),
+        };
+        batch.point();
+        batch
+    }
+
+    /// Lets every header point to what belongs to it.
+    fn point(&mut self) {
+        for index in 0..self.size {
+            let start = index * SLOT_BYTES + HEADROOM_BYTES;
+            let packet = &mut self.buffers[start..start + PACKET_BYTES];
+            self.vectors[index] = libc::iovec {
+                iov_base: packet.as_mut_ptr().cast(),
+                iov_len: PACKET_BYTES,
+            };
+            let header = &mut self.incoming[index].msg_hdr;
+            header.msg_iov = &raw mut self.vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_name = (&raw mut self.names[index]).cast();
+        }
+    }
+
+    /// Takes back what the kernel has written into the headers from `from` on. Only what was used is looked at: a thread
+    /// that takes a datagram at a time would else pay for the lists of 256.
+    fn prepare(&mut self, from: usize, controlled: bool) {
+        let written = if controlled == self.controlled {
+            self.written
+        } else {
+            self.controlled = controlled;
+            // Those below `from` belong to another socket's datagrams of this turn, and count as written in the next one.
+            self.size
+        };
+        for index in from..written {
+            let header = &mut self.incoming[index].msg_hdr;
+            header.msg_namelen = size_of::<address::Storage>() as libc::socklen_t;
+            (header.msg_control, header.msg_controllen) = if controlled {
+                let control = (&raw mut self.controls[index]).cast();
+                (control, size_of::<destination::Control>() as _)
+            } else {
+                (std::ptr::null_mut(), 0)
+            };
+            header.msg_flags = 0;
         }
     }
 
@@ -67,26 +114,7 @@ impl Batch {
     /// What the kernel says, except that nothing is waiting.
     pub fn receive(&mut self, socket: &Socket, from: usize) -> io::Result<usize> {
         let from = from.min(self.size);
-        for index in from..self.size {
-            let start = index * SLOT_BYTES + HEADROOM_BYTES;
-            let packet = &mut self.buffers[start..start + PACKET_BYTES];
-            self.vectors[index] = libc::iovec {
-                iov_base: packet.as_mut_ptr().cast(),
-                iov_len: PACKET_BYTES,
-            };
-            let header = &mut self.incoming[index].msg_hdr;
-            header.msg_iov = &raw mut self.vectors[index];
-            header.msg_iovlen = 1;
-            header.msg_name = (&raw mut self.names[index]).cast();
-            header.msg_namelen = size_of::<address::Storage>() as libc::socklen_t;
-            (header.msg_control, header.msg_controllen) = if socket.names_destinations() {
-                let control = (&raw mut self.controls[index]).cast();
-                (control, size_of::<destination::Control>() as _)
-            } else {
-                (std::ptr::null_mut(), 0)
-            };
-            header.msg_flags = 0;
-        }
+        self.prepare(from, socket.names_destinations());
         let list = &mut self.incoming[from..];
         if list.is_empty() {
             return Ok(0);
@@ -102,6 +130,8 @@ impl Batch {
                 std::ptr::null_mut(),
             )
         };
+        // One more: a call that failed may have begun to write.
+        self.written = self.size.min(from + count.max(0) as usize + 1);
         if count >= 0 {
             return Ok(count as usize);
         }
@@ -219,6 +249,59 @@ mod tests {
         assert_eq!(answers.slot(3)[HEADROOM_BYTES], 9);
         assert_eq!(batch.receive(&here, 0).unwrap(), 1);
         assert_eq!(batch.receive(&here, 0).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_a_turn_left_in_the_lists_is_not_seen_by_the_next() {
+        let local = |text: &str| Socket::bind(text.parse().unwrap()).unwrap();
+        let (mut named, plain) = (local("[::]:0"), local("127.0.0.1:0"));
+        named.name_destinations().unwrap();
+        let (sixth, fourth) = (local("[::1]:0"), local("127.0.0.1:0"));
+        let asked: IpAddr = "::1".parse().unwrap();
+        let mut batch = Batch::new(8);
+        // How many come for either in a turn; the named one goes first where it says so.
+        for (n, (names, plains, named_first)) in [
+            (3, 2, true),
+            (1, 5, false),
+            (0, 1, true),
+            (4, 0, false),
+            (2, 2, false),
+            (5, 3, true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for _ in 0..names {
+                sixth
+                    .send_to(&[n as u8; 40], (asked, named.local().port()).into())
+                    .unwrap();
+            }
+            for _ in 0..plains {
+                fourth.send_to(&[n as u8; 30], plain.local()).unwrap();
+            }
+            let order = if named_first {
+                [&named, &plain]
+            } else {
+                [&plain, &named]
+            };
+            let first = batch.receive(order[0], 0).unwrap();
+            let second = batch.receive(order[1], first).unwrap();
+            assert_eq!(first + second, names + plains, "turn {n}");
+            for index in 0..first + second {
+                let of_named = (index < first) == named_first;
+                let expected = if of_named {
+                    (sixth.local(), 40, Some(asked))
+                } else {
+                    (fourth.local(), 30, None)
+                };
+                let (from, len) = batch.received(index).unwrap();
+                assert_eq!(
+                    (from, len, batch.destination(index)),
+                    expected,
+                    "turn {n}, datagram {index}"
+                );
+            }
+        }
     }
 
     #[test]
