@@ -17,7 +17,7 @@ use media_core::command::Command;
 use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::origin::{Relayed, Via, Wire};
-use media_core::shard::{FORESEEN_MAX, Slot};
+use media_core::shard::{Foresight, Slot};
 use media_server::tap::{CELLS, Producer, ring};
 use testkit::bed::{Bed, Client, FRAME};
 
@@ -39,6 +39,8 @@ const LINE: usize = 64;
 /// Stretches of memory in which the lines of a packet lie: tables, keys, ciphers, at both ends.
 const STRETCHES: usize = 10;
 
+/// Packets whose lines are asked for together.
+const TOGETHER: usize = 16;
 /// A prime, so that legs in steps of it all have their turn.
 const STRIDE: usize = 7_919;
 
@@ -55,7 +57,8 @@ fn count(at: *const u8, bytes: usize) {
 fn lines_of_a_packet(bed: &Bed, ways: &[Way]) -> usize {
     LINES.store(0, Ordering::Relaxed);
     for way in ways {
-        bed.shard.foresee(std::iter::once(way.key()), count);
+        bed.shard
+            .foresee(&mut Foresight::default(), 0, 1, |_| Some(way.key()), count);
     }
     LINES.load(Ordering::Relaxed) / ways.len()
 }
@@ -91,8 +94,8 @@ impl Memory {
     /// One packet of each leg, in the order in which they speak; returns how many lines were read.
     fn touch(&self) -> usize {
         let mut read = 0;
-        for first in (0..self.legs).step_by(FORESEEN_MAX) {
-            let window = first..self.legs.min(first + FORESEEN_MAX);
+        for first in (0..self.legs).step_by(TOGETHER) {
+            let window = first..self.legs.min(first + TOGETHER);
             for stretch in window.clone().flat_map(|leg| self.stretches(leg)) {
                 udp::prefetch(stretch.as_ptr().cast(), std::mem::size_of_val(stretch));
             }
@@ -166,10 +169,11 @@ fn take(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, arrive
     bed.now += FRAME;
     let mut out = 0;
     for batch in arrived.chunks_mut(BATCH) {
+        let mut sight = Foresight::default();
         for index in 0..batch.len() {
-            if foreseen && index.is_multiple_of(FORESEEN_MAX) {
-                let senders = batch[index..].iter().map(|one| ways[one.leg].key());
-                bed.shard.foresee(senders, udp::prefetch);
+            if foreseen {
+                let sender = |n: usize| batch.get(n).map(|one| ways[one.leg].key());
+                bed.shard.foresee(&mut sight, index, batch.len(), sender, udp::prefetch);
             }
             let one = &mut batch[index];
             let slot = Slot {

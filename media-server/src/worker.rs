@@ -17,7 +17,7 @@ use media_core::command::{Command, Refused};
 use media_core::counters::{Second, Totals};
 use media_core::event::{Cause, Event, Kind, Summary};
 use media_core::origin::{Local, Wire};
-use media_core::shard::{Ended, FORESEEN_MAX, Job, Place, Shard, Slot};
+use media_core::shard::{Ended, Foresight, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use media_core::{LegId, RoomId};
 use udp::{Batch, Bell, Interest, Locals, Outgoing, Poller, Socket};
@@ -280,6 +280,7 @@ impl<T: TapSink> Worker<T> {
 
     fn take_datagrams(&mut self, now: u64, received: usize, gauges: &mut Gauges) {
         let mut next = 0;
+        let mut sight = Foresight::default();
         while next < received {
             let Worker {
                 shard,
@@ -294,10 +295,9 @@ impl<T: TapSink> Worker<T> {
                 while next < received {
                     let index = next;
                     next += 1;
-                    if received >= FORESEE_FROM && index.is_multiple_of(FORESEEN_MAX) {
-                        let window = index..received.min(index + FORESEEN_MAX);
-                        let senders = window.filter_map(|index| arrived(batch, locals, index));
-                        shard.foresee(senders.map(|(from, _)| from), udp::prefetch);
+                    if received >= FORESEE_FROM {
+                        let sender = |n| arrived(batch, locals, n).map(|(from, _)| from);
+                        shard.foresee(&mut sight, index, received, sender, udp::prefetch);
                     }
                     let Some((from, len)) = arrived(batch, locals, index) else {
                         continue;
@@ -324,6 +324,7 @@ impl<T: TapSink> Worker<T> {
         self.relay.receive(now);
         let received = self.relay.arrived().len();
         let mut next = 0;
+        let mut sight = Foresight::default();
         while next < received {
             let Worker {
                 shard,
@@ -338,9 +339,9 @@ impl<T: TapSink> Worker<T> {
                 while let Some(arrived) = relay.arrived().get(next).copied() {
                     let index = next;
                     next += 1;
-                    if received >= FORESEE_FROM && index.is_multiple_of(FORESEEN_MAX) {
-                        let senders = relay.arrived()[index..].iter();
-                        shard.foresee(senders.map(|arrived| arrived.from.path), udp::prefetch);
+                    if received >= FORESEE_FROM {
+                        let sender = |n: usize| relay.arrived().get(n).map(|arrived| arrived.from.path);
+                        shard.foresee(&mut sight, index, received, sender, udp::prefetch);
                     }
                     let slot = Slot {
                         index: (relay::FIRST_SLOT + index) as u16,

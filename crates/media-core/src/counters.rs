@@ -19,6 +19,7 @@ mod uplink;
 use reported::Reported;
 
 pub use reported::FEC_SHARE;
+pub(crate) use uplink::HOT_BYTES as UPLINK_HOT_BYTES;
 pub use uplink::{DTX_BYTES_MAX, Uplink};
 
 /// Totals of a shard since its start.
@@ -286,13 +287,28 @@ pub struct Reception {
     /// Jitter in timestamp units.
     pub jitter: u32,
 }
-/// Everything sent to one leg, and what it says about it.
+
+/// What was sent to one leg in its running second: apart from the rest, for every packet writes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sending {
+    packets: u32,
+    bytes: u32,
+}
+
+impl Sending {
+    /// Counts one packet sent.
+    #[inline]
+    pub fn count(&mut self, payload: usize) {
+        self.packets += 1;
+        self.bytes = self.bytes.saturating_add(payload as u32);
+    }
+}
+
+/// What was sent to one leg in all its seconds, and what it says about it.
 #[derive(Clone, Debug, Default)]
 pub struct Downlink {
-    /// Packets sent.
-    pub sent_total: u64,
-    sent: u32,
-    bytes: u32,
+    /// Packets sent before the running second.
+    sent_before: u64,
     /// Lost on the way to the leg, and not in a row yet.
     lost: u32,
     /// The same, of what its decoder rebuilds; and the part of a packet that is left over.
@@ -321,12 +337,10 @@ pub const REPORT_VALID: u64 = 15 * crate::limits::SECOND;
 const RTT_VALID: u64 = 15 * crate::limits::SECOND;
 
 impl Downlink {
-    /// Counts one packet sent.
-    #[inline]
-    pub fn count(&mut self, payload: usize) {
-        self.sent_total += 1;
-        self.sent += 1;
-        self.bytes = self.bytes.saturating_add(payload as u32);
+    /// Packets sent, those of the running second included.
+    #[must_use]
+    pub fn sent_total(&self, running: Sending) -> u64 {
+        self.sent_before + u64::from(running.packets)
     }
 
     /// Takes a report block of the leg about its slot number `slot`. Jitter in 48 kHz samples. `sent`: what that slot had
@@ -403,21 +417,23 @@ impl Downlink {
         (self.rtt_count > 0).then(|| self.rtt_sum_us / f64::from(self.rtt_count) / 1_000.0)
     }
 
-    /// Fills the figures of the second that ends now, and begins the next.
-    pub fn close_second(&mut self, second: &mut Second) {
-        let lost = self.lost.min(self.sent);
-        let mended = self.mended.min(self.sent - lost);
-        second.expected = self.sent;
+    /// Fills the figures of the second that ends now, `running`, and begins the next.
+    pub fn close_second(&mut self, running: &mut Sending, second: &mut Second) {
+        let Sending { packets: sent, bytes } = std::mem::take(running);
+        self.sent_before += u64::from(sent);
+        let lost = self.lost.min(sent);
+        let mended = self.mended.min(sent - lost);
+        second.expected = sent;
         second.lost = lost;
         second.repaired_fec = mended;
-        second.received = self.sent - lost - mended;
+        second.received = sent - lost - mended;
         second.burst_max = self.burst_max.min(lost + mended);
-        second.payload_bytes = self.bytes;
+        second.payload_bytes = bytes;
         let jitter = self.lately(second.at).map(|reported| reported.jitter).max();
         second.jitter_us = microseconds(jitter.unwrap_or(0));
         // A report covers up to 5 s: what does not fit into this second's packets is shown in the next ones, as long as there
         // are some. The first second after a hold had no part in it.
-        (self.lost, self.mended) = if self.sent == 0 {
+        (self.lost, self.mended) = if sent == 0 {
             (0, 0)
         } else {
             (self.lost - lost, self.mended - mended)
@@ -428,12 +444,10 @@ impl Downlink {
         } else {
             // A report about a pause has nothing new to tell.
             self.stuck |= self.said && self.unheard_s > 1;
-            self.unheard_s += u32::from(self.sent >= JUDGED_PACKETS_MIN);
+            self.unheard_s += u32::from(sent >= JUDGED_PACKETS_MIN);
         }
         self.said = false;
         self.advanced = false;
-        self.sent = 0;
-        self.bytes = 0;
         self.burst_max = 0;
     }
 }

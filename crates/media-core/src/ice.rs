@@ -39,7 +39,8 @@ pub(crate) fn addressed_to(message: &Message<'_>) -> Option<Ufrag> {
 
 /// One set of credentials, ready to judge checks.
 struct Credentials {
-    ufrag: Ufrag,
+    /// As bytes, which may stand anywhere: a number would have to begin at a sixteenth byte, and with it what packets need.
+    ufrag: [u8; size_of::<Ufrag>()],
     /// `ours:theirs`, as it must stand in USERNAME.
     username: Box<[u8]>,
     key: stun::Key,
@@ -51,10 +52,16 @@ impl Credentials {
             .into_bytes()
             .into_boxed_slice();
         Credentials {
-            ufrag: ufrag(ice.local_ufrag.as_bytes()).expect("the length of our fragment is checked on entry"),
+            ufrag: ufrag(ice.local_ufrag.as_bytes())
+                .expect("the length of our fragment is checked on entry")
+                .to_be_bytes(),
             username,
             key: stun::Key::new(ice.local_pwd.as_bytes()),
         }
+    }
+
+    fn ufrag(&self) -> Ufrag {
+        Ufrag::from_be_bytes(self.ufrag)
     }
 }
 
@@ -64,14 +71,6 @@ struct Known {
     address: Destination,
     /// When anything authenticated last came from it.
     heard_at: u64,
-}
-
-/// A move that may still be taken back.
-#[derive(Clone, Copy, Debug)]
-struct Moved {
-    /// Where sending went before; over several moves in a row, before the first of them.
-    from: usize,
-    at: u64,
 }
 
 /// What a request turned out to be.
@@ -108,9 +107,14 @@ pub(crate) struct Learnt {
 // In this order: see `Transport`.
 #[repr(C)]
 pub(crate) struct Agent {
-    selected: Option<usize>,
-    moved: Option<Moved>,
+    /// The place of the address in use.
+    selected: Option<u8>,
+    /// While a move may still be taken back: where sending went before; over several moves in a row, before the first of
+    /// them.
+    moved_from: Option<u8>,
     known: [Option<Known>; ADDRESSES_PER_TRANSPORT_MAX],
+    /// When the last move was.
+    moved_at: u64,
     current: Credentials,
     /// Credentials before the restart, and when they end.
     previous: Option<(Credentials, u64)>,
@@ -130,7 +134,8 @@ impl Agent {
             previous: None,
             known: [None; ADDRESSES_PER_TRANSPORT_MAX],
             selected: None,
-            moved: None,
+            moved_from: None,
+            moved_at: 0,
             checks: Gate::default(),
             moves: Gate::default(),
             checked_at: None,
@@ -139,7 +144,7 @@ impl Agent {
 
     /// All fragments under which checks for this transport come.
     pub(crate) fn ufrags(&self) -> impl Iterator<Item = Ufrag> {
-        std::iter::once(self.current.ufrag).chain(self.previous.as_ref().map(|(credentials, _)| credentials.ufrag))
+        std::iter::once(self.current.ufrag()).chain(self.previous.as_ref().map(|(credentials, _)| credentials.ufrag()))
     }
 
     /// All addresses in the table.
@@ -150,12 +155,12 @@ impl Agent {
     /// Where to send.
     #[inline]
     pub(crate) fn destination(&self) -> Option<Destination> {
-        self.known.get(self.selected?)?.map(|known| known.address)
+        self.known.get(usize::from(self.selected?))?.map(|known| known.address)
     }
 
     /// New credentials (RFC 8445 §9). Returns the fragment of a still older restart, which ends now.
     pub(crate) fn restart(&mut self, ice: &IceCredentials, now: u64) -> Option<Ufrag> {
-        let ended = self.previous.take().map(|(credentials, _)| credentials.ufrag);
+        let ended = self.previous.take().map(|(credentials, _)| credentials.ufrag());
         let before = std::mem::replace(&mut self.current, Credentials::new(ice));
         self.previous = Some((before, now + OLD_CREDENTIALS));
         ended
@@ -170,7 +175,7 @@ impl Agent {
     pub(crate) fn expire_previous(&mut self, now: u64) -> Option<Ufrag> {
         self.previous
             .take_if(|(_, until)| *until <= now)
-            .map(|(credentials, _)| credentials.ufrag)
+            .map(|(credentials, _)| credentials.ufrag())
     }
 
     /// Judges a Binding request that names one of our fragments and writes the reply, if one is due, into `reply`.
@@ -214,7 +219,7 @@ impl Agent {
         }
         let length = binding::success(reply, message.transaction(), from.seen_as, &mut credentials.key).unwrap_or(0);
         let retired = if by_current {
-            self.previous.take().map(|(credentials, _)| credentials.ufrag)
+            self.previous.take().map(|(credentials, _)| credentials.ufrag())
         } else {
             None
         };
@@ -231,12 +236,14 @@ impl Agent {
         if let Some(Some(known)) = self.known.get_mut(from) {
             known.heard_at = now;
         }
-        let Some(moved) = self.moved else { return false };
-        if now.saturating_sub(moved.at) >= REVERT_WINDOW || self.selected == Some(from) {
-            self.moved = None;
-        } else if newest && moved.from == from {
-            self.selected = Some(from);
-            self.moved = None;
+        let Some(moved_from) = self.moved_from else {
+            return false;
+        };
+        if now.saturating_sub(self.moved_at) >= REVERT_WINDOW || self.selected.map(usize::from) == Some(from) {
+            self.moved_from = None;
+        } else if newest && usize::from(moved_from) == from {
+            self.selected = Some(moved_from);
+            self.moved_from = None;
             return true;
         }
         false
@@ -252,8 +259,9 @@ impl Agent {
         if let Some(known) = self.known.get_mut(place) {
             *known = None;
         }
-        self.selected = self.selected.filter(|&selected| selected != place);
-        self.moved = self.moved.filter(|moved| moved.from != place);
+        let other = |it: &u8| usize::from(*it) != place;
+        self.selected = self.selected.filter(other);
+        self.moved_from = self.moved_from.filter(other);
     }
 
     fn learn(&mut self, now: u64, from: Destination, nominated: bool, silent_after: u64) -> Learnt {
@@ -267,12 +275,10 @@ impl Agent {
             let place = self.place_for_new();
             learnt.evicted = self.known.get(place).copied().flatten().map(|known| known.address);
             learnt.added = Some(place);
-            if self.moved.is_some_and(|moved| moved.from == place) {
-                self.moved = None;
-            }
+            self.moved_from = self.moved_from.filter(|&from| usize::from(from) != place);
             place
         });
-        let silent = match self.selected.and_then(|selected| self.heard_at(selected)) {
+        let silent = match self.selected.and_then(|selected| self.heard_at(selected.into())) {
             Some(heard_at) => now.saturating_sub(heard_at) >= silent_after,
             None => true,
         };
@@ -282,20 +288,19 @@ impl Agent {
                 heard_at: now,
             });
         }
+        let here = place as u8;
         match self.selected {
             None => {
-                self.selected = Some(place);
+                self.selected = Some(here);
                 learnt.begun = true;
             }
-            Some(selected) if selected != place && (nominated || silent) => {
+            Some(selected) if selected != here && (nominated || silent) => {
                 if self.moves.pass(now, 1, MOVES) {
                     // A second replayed check must not make the first one's address the one to go back to.
-                    let open = self
-                        .moved
-                        .filter(|it| now.saturating_sub(it.at) < REVERT_WINDOW && it.from != place);
-                    let from = open.map_or(selected, |moved| moved.from);
-                    self.selected = Some(place);
-                    self.moved = Some(Moved { from, at: now });
+                    let young = now.saturating_sub(self.moved_at) < REVERT_WINDOW;
+                    let open = self.moved_from.filter(|&from| young && from != here);
+                    self.selected = Some(here);
+                    (self.moved_from, self.moved_at) = (open.or(Some(selected)), now);
                     learnt.moved = true;
                 } else {
                     learnt.move_refused = true;
@@ -312,7 +317,7 @@ impl Agent {
             .known
             .iter()
             .enumerate()
-            .filter(|(place, _)| Some(*place) != self.selected);
+            .filter(|(place, _)| Some(*place) != self.selected.map(usize::from));
         let oldest = candidates.min_by_key(|(_, known)| known.map_or(0, |known| known.heard_at));
         oldest.map_or(0, |(place, _)| place)
     }
@@ -324,6 +329,7 @@ pub(crate) fn is_check(message: &Message<'_>) -> bool {
 }
 
 const _: () = assert!(REVERT_WINDOW > SECOND && ADDRESSES_PER_TRANSPORT_MAX >= 2);
+const _: () = assert!(ADDRESSES_PER_TRANSPORT_MAX <= u8::MAX as usize);
 // A path fits where a way over the wire does, and neither makes what every packet needs longer.
 const _: () = assert!(size_of::<Destination>() == size_of::<Wire>() && size_of::<Wire>() == 24);
 const _: () = assert!(size_of::<Option<Known>>() <= 32);

@@ -5,7 +5,7 @@
 //! Invariant: a leg that has reported `LegDown` is in no table of the shard.
 
 use crate::command::{AddLeg, SlotParams};
-use crate::counters::{Downlink, Uplink};
+use crate::counters::{Downlink, Sending, UPLINK_HOT_BYTES, Uplink};
 use crate::dtmf::Keys;
 use crate::judge::Judge;
 use crate::limits::{
@@ -18,6 +18,7 @@ use crate::music::Playhead;
 use crate::origin::Route;
 use crate::shard::Tone;
 use crate::slot::Slot;
+use crate::table::Mark;
 use crate::transport::Transport;
 use crate::{LegId, TapId};
 
@@ -63,18 +64,10 @@ pub(crate) struct Reference {
     pub(crate) at: u64,
 }
 
-/// Makes a taken place of the table known by its first bytes: the compiler tells a leg from a free place by the field that
-/// has most values to spare, and without this one that was far behind what a packet needs: a cache line more for every
-/// packet, at both ends.
-#[derive(Clone, Copy, Debug)]
-#[repr(u64)]
-enum Mark {
-    Leg,
-}
-
 /// See the top of this file.
-// In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
-#[repr(C)]
+// In this order, at the start of a cache line: the first line is what packets from the leg and to it need, the next two what
+// those from it need, then come the slots, two lines each, for those to it.
+#[repr(C, align(64))]
 pub(crate) struct Leg {
     mark: Mark,
     /// The transport in use; before the first keys, the first one.
@@ -82,8 +75,8 @@ pub(crate) struct Leg {
     /// The room's place in the shard.
     pub(crate) room: u32,
     pub(crate) tap: TapId,
-    /// The place in the room, 0 to 7.
-    pub(crate) seat: usize,
+    /// What was sent to it in this second.
+    pub(crate) sending: Sending,
     /// When its last audio packet came; 0 before the first.
     pub(crate) rtp_at: u64,
     /// What did not come of its uplink; made with the first gap.
@@ -97,11 +90,12 @@ pub(crate) struct Leg {
     /// What it sends is dropped unopened, by the plan.
     pub(crate) silenced: bool,
     pub(crate) state: State,
+    seat: u8,
+    pub(crate) up: Uplink,
+    pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
+    pub(crate) down: Downlink,
     /// The tap takes it now.
     pub(crate) tapped: bool,
-    pub(crate) up: Uplink,
-    pub(crate) down: Downlink,
-    pub(crate) slots: [Option<Slot>; SLOTS_PER_LEG_MAX],
     pub(crate) id: LegId,
     pub(crate) part: Part,
     /// Over what it goes, as was told last.
@@ -136,10 +130,12 @@ pub(crate) struct Leg {
 }
 
 /// Bytes at the start of a [`Leg`] that its own packets need.
-pub(crate) const SOURCE_BYTES: usize = std::mem::offset_of!(Leg, down);
-/// Where the part begins that packets to it need, and how long it is: most listen to one source.
-pub(crate) const SINK_AT: usize = std::mem::offset_of!(Leg, down);
-pub(crate) const SINK_BYTES: usize = std::mem::offset_of!(Leg, slots) + size_of::<Option<Slot>>() - SINK_AT;
+pub(crate) const SOURCE_BYTES: usize = std::mem::offset_of!(Leg, up) + UPLINK_HOT_BYTES;
+/// Where its first slot begins, which packets to it need besides the first line: most listen to one source.
+pub(crate) const SINK_AT: usize = std::mem::offset_of!(Leg, slots);
+pub(crate) const SINK_BYTES: usize = size_of::<Option<Slot>>();
+
+const _: () = assert!(std::mem::offset_of!(Leg, up) == 64 && SINK_AT.is_multiple_of(64));
 
 /// Where the leg's name stands, which a packet through the relay is compared with.
 pub(crate) const NAME_AT: usize = std::mem::offset_of!(Leg, id);
@@ -148,10 +144,10 @@ impl Leg {
     pub(crate) fn new(add: &AddLeg, room: u32, seat: usize, now: u64) -> Leg {
         let slots = add.transport.media.slots;
         Leg {
-            mark: Mark::Leg,
+            mark: Mark::Taken,
             id: add.leg,
             room,
-            seat,
+            seat: seat as u8,
             part: add.part,
             tap: add.tap,
             state: State::Joining,
@@ -160,6 +156,7 @@ impl Leg {
             slots: slots.map(|slot| slot.map(|slot| Slot::new(slot.ssrc, slot.sequence, slot.timestamp))),
             stream: 0,
             up: Uplink::default(),
+            sending: Sending::default(),
             down: Downlink::default(),
             rtp_at: 0,
             stalled: false,
@@ -185,11 +182,17 @@ impl Leg {
         }
     }
 
+    /// The place in the room, 0 to 7.
+    #[inline]
+    pub(crate) fn seat(&self) -> usize {
+        usize::from(self.seat)
+    }
+
     /// The slots of a transport that has just got its keys: numbers and time go on, nonces begin anew.
     pub(crate) fn adopt_slots(&mut self, transport: &Transport) {
         // Under new keys every number is new.
         self.parked = None;
-        for (slot, params) in self.slots.iter_mut().zip(transport.media.slots) {
+        for (slot, params) in self.slots.iter_mut().zip(transport.slots) {
             *slot = match (slot.take(), params) {
                 (Some(mut old), Some(params)) => {
                     old.rekey();

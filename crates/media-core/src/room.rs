@@ -5,13 +5,16 @@
 //! Invariant: a route exists exactly where an edge does and the listener has a slot for it; two sources never share
 //! a slot. An edge without a slot is told ([`Room::missing`]): nobody misses a voice without a word of it.
 
-use crate::limits::{LEGS_PER_ROOM_MAX, SLOTS_PER_LEG_MAX};
+use crate::limits::{LEGS_PER_ROOM_MAX, LEGS_PER_SHARD_MAX, SLOTS_PER_LEG_MAX};
 use crate::matrix::{self, Announce, Edges, Line, Part, Plan, Seat, Shield, Stance, Tap};
 use crate::quality::flags::DeadAir;
+use crate::table::Mark;
 use crate::{LegId, RoomId};
 
 /// No slot: there is no edge, or all slots are taken.
 pub(crate) const NO_SLOT: u8 = u8::MAX;
+/// No leg: the seat is free.
+const NOBODY: u16 = u16::MAX;
 
 /// One taken seat.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +38,13 @@ pub(crate) struct Released {
 }
 
 /// See the top of this file.
-// In this order: what every packet needs stands together at the start.
-#[repr(C)]
+// In this order, at the start of a cache line: one holds what a packet needs while no more than three take part.
+#[repr(C, align(64))]
 pub(crate) struct Room {
+    mark: Mark,
     pub(crate) edges: Edges,
+    /// By seat, the leg's place in the shard, or [`NOBODY`].
+    legs: [u16; LEGS_PER_ROOM_MAX],
     pub(crate) live: bool,
     /// Seats of parties whom somebody hears who is no supervisor.
     audible: u8,
@@ -50,9 +56,12 @@ pub(crate) struct Room {
     pub(crate) waits: u8,
     /// Seats whose packets are dropped unopened.
     pub(crate) silenced: u8,
-    pub(crate) plan: Option<Plan>,
+    /// The plan lets the tap take the room; the other says that it keeps pressed keys from everybody.
+    tap: bool,
+    shield: bool,
     /// `[source][sink]`: the slot of the sink that carries the source.
     pub(crate) routes: [[u8; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
+    pub(crate) plan: Option<Plan>,
     pub(crate) seats: [Option<Sitting>; LEGS_PER_ROOM_MAX],
     pub(crate) id: RoomId,
     /// Seats whom the plan lets somebody hear who is no supervisor.
@@ -73,14 +82,19 @@ pub(crate) struct Room {
     pub(crate) missing: [u8; LEGS_PER_ROOM_MAX],
 }
 
-/// Bytes at the start of a [`Room`] that a packet needs: most rooms have two seats taken.
-pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Room, seats) + 2 * size_of::<Option<Sitting>>();
+/// Bytes at the start of a [`Room`] that a packet needs.
+pub(crate) const HOT_BYTES: usize = 64;
+
+const _: () = assert!(std::mem::offset_of!(Room, routes) + 3 * LEGS_PER_ROOM_MAX == HOT_BYTES);
+const _: () = assert!(LEGS_PER_SHARD_MAX <= u16::MAX as usize, "no place is NOBODY");
 
 impl Room {
     pub(crate) fn new(id: RoomId) -> Room {
         Room {
+            mark: Mark::Taken,
             id,
             seats: [None; LEGS_PER_ROOM_MAX],
+            legs: [NOBODY; LEGS_PER_ROOM_MAX],
             edges: Edges::NONE,
             routes: [[NO_SLOT; LEGS_PER_ROOM_MAX]; LEGS_PER_ROOM_MAX],
             audible: 0,
@@ -89,6 +103,8 @@ impl Room {
             waits: 0,
             silenced: 0,
             heard: 0,
+            tap: false,
+            shield: false,
             plan: None,
             live: false,
             quiet: 0,
@@ -106,25 +122,39 @@ impl Room {
         self.seats.iter().position(Option::is_none)
     }
 
+    /// A leg takes its seat, or says anew what the room must know of it.
+    pub(crate) fn sit(&mut self, seat: usize, sitting: Sitting) {
+        if let (Some(place), Some(leg)) = (self.seats.get_mut(seat), self.legs.get_mut(seat)) {
+            (*place, *leg) = (Some(sitting), sitting.leg as u16);
+        }
+    }
+
+    /// The place in the shard of the leg that sits here.
+    #[inline]
+    pub(crate) fn leg_at(&self, seat: usize) -> Option<u32> {
+        let leg = self.legs.get(seat).copied();
+        leg.filter(|&leg| leg != NOBODY).map(u32::from)
+    }
+
     /// A leg is gone.
     pub(crate) fn leave(&mut self, seat: usize) {
         if let (Some(sitting), Some(tone)) = (self.seats.get_mut(seat), self.tones.get_mut(seat)) {
             (*sitting, *tone) = (None, NO_SLOT);
         }
-        if let Some(missing) = self.missing.get_mut(seat) {
-            *missing = 0;
+        if let (Some(missing), Some(leg)) = (self.missing.get_mut(seat), self.legs.get_mut(seat)) {
+            (*missing, *leg) = (0, NOBODY);
         }
     }
 
     /// True if packets of this seat go to the recorder now.
     #[inline]
     pub(crate) fn tapped(&self, seat: usize) -> bool {
-        self.live && self.taped >> seat & 1 == 1 && self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On)
+        self.live && self.tap && self.taped >> seat & 1 == 1
     }
 
     /// True if nobody gets the keys that are pressed in this room.
     pub(crate) fn shields(&self) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.shield == Shield::On)
+        self.shield
     }
 
     /// Seats of the parties that hear each other now; fewer than two converse with nobody.
@@ -136,6 +166,8 @@ impl Room {
     pub(crate) fn replan(&mut self) -> Vec<Released> {
         let seats = self.seats.map(|sitting| sitting.map(|sitting| self.seat(sitting)));
         self.edges = matrix::edges(&seats);
+        self.tap = self.plan.as_ref().is_some_and(|plan| plan.tap == Tap::On);
+        self.shield = self.plan.as_ref().is_some_and(|plan| plan.shield == Shield::On);
         let mut released = Vec::new();
         for sink in 0..LEGS_PER_ROOM_MAX {
             let slots = self.seats[sink].map_or(0, |sitting| sitting.slots.min(SLOTS_PER_LEG_MAX));
@@ -339,6 +371,7 @@ mod tests {
             tap: Tap::Paused,
             ..plan
         });
+        room.replan();
         assert!(!room.tapped(0));
     }
 }

@@ -40,7 +40,7 @@ use crate::{LegId, RoomId, TransportId, addr, demux};
 
 #[cfg(feature = "faults")]
 pub use fault::Stage;
-pub use foresee::{FORESEEN_MAX, Fetch};
+pub use foresee::{Fetch, Foresight};
 use outbox::Outbox;
 pub use outbox::{Ended, Job, Place, Transmission};
 pub(crate) use tone::Tone;

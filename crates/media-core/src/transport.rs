@@ -5,18 +5,19 @@
 //! Invariant: a transport is `Up` exactly while it has keys.
 
 use crate::TransportId;
-use crate::command::{MediaParams, NewTransport};
+use crate::command::{MediaParams, NewTransport, SlotParams};
 use crate::dtls::Certificate;
 use crate::event::Cause;
 use crate::gate::{Gate, Rate};
 use crate::ice::Agent;
 use crate::limits::{
     ADDRESS_SILENT, ADDRESS_SILENT_WITHOUT_AUDIO, DTLS_AFTER_PER_S_MAX, DTLS_BYTES_MAX, DTLS_DATAGRAMS_MAX,
-    DTLS_TIMEOUT, ICE_TIMEOUT, RESEND_BURST_BYTES_MAX, RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SSRC_SILENT,
-    UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX, UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
+    DTLS_TIMEOUT, ICE_TIMEOUT, RESEND_BURST_BYTES_MAX, RESEND_BYTES_PER_S_MAX, RTCP_PER_S_MAX, SLOTS_PER_LEG_MAX,
+    SSRC_SILENT, UPLINK_BURST_BYTES_MAX, UPLINK_BURST_PACKETS_MAX, UPLINK_BYTES_PER_S_MAX, UPLINK_PACKETS_PER_S_MAX,
 };
 use crate::origin::Destination;
-use crate::srtp::Keys;
+use crate::srtp::{Inbound, Keys, Outbound};
+use crate::table::Mark;
 
 const PACKETS: Rate = Rate::new(UPLINK_PACKETS_PER_S_MAX, UPLINK_BURST_PACKETS_MAX);
 const BYTES: Rate = Rate::new(UPLINK_BYTES_PER_S_MAX, UPLINK_BURST_BYTES_MAX);
@@ -59,21 +60,92 @@ pub(crate) enum Latch {
     Second,
 }
 
+/// What was agreed on about media, as far as packets need it; see [`MediaParams`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Media {
+    pub(crate) opus: u8,
+    red: u8,
+    dtmf: u8,
+    audio_level: u8,
+    pub(crate) nack: bool,
+    pub(crate) fec: bool,
+    pub(crate) uplink: bool,
+}
+
+/// No payload type and no extension id: both have seven bits at most.
+const NOTHING: u8 = u8::MAX;
+
+impl Media {
+    fn of(params: &MediaParams) -> Media {
+        Media {
+            opus: params.opus,
+            red: params.red.unwrap_or(NOTHING),
+            dtmf: params.dtmf.unwrap_or(NOTHING),
+            audio_level: params.audio_level.unwrap_or(NOTHING),
+            nack: params.nack,
+            fec: params.fec,
+            uplink: params.uplink,
+        }
+    }
+
+    /// Redundant audio, if it was accepted.
+    #[inline]
+    pub(crate) fn red(&self) -> Option<u8> {
+        Some(self.red).filter(|&it| it != NOTHING)
+    }
+
+    /// Telephone events, if they were accepted.
+    #[inline]
+    pub(crate) fn dtmf(&self) -> Option<u8> {
+        Some(self.dtmf).filter(|&it| it != NOTHING)
+    }
+
+    /// The extension id of the audio level, if it was accepted.
+    #[inline]
+    pub(crate) fn audio_level(&self) -> Option<u8> {
+        Some(self.audio_level).filter(|&it| it != NOTHING)
+    }
+
+    /// What a payload type of the uplink means; the three that were negotiated are looked at, in this order.
+    #[inline]
+    pub(crate) fn payload(&self, payload_type: u8) -> Payload {
+        if payload_type == self.opus {
+            Payload::Opus
+        } else if Some(payload_type) == self.red() {
+            Payload::Red
+        } else if Some(payload_type) == self.dtmf() {
+            Payload::Dtmf
+        } else {
+            Payload::Unknown
+        }
+    }
+}
+
 /// See the top of this file.
-// In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
-#[repr(C)]
+// In this order, at the start of a cache line: the first line is what packets from the leg need, the second what those to it
+// need as well.
+#[repr(C, align(64))]
 pub(crate) struct Transport {
-    pub(crate) keys: Option<Box<Keys>>,
-    /// The leg's place in the shard.
-    pub(crate) leg: u32,
     /// When anything authenticated last came.
     pub(crate) heard_at: u64,
-    /// The SSRC that speaks, and when it last did.
-    source: Option<(u32, u64)>,
+    /// The SSRC that speaks.
+    ssrc: Option<u32>,
+    /// When it last did.
+    spoke_at: u64,
     packets: Gate,
     bytes: Gate,
-    pub(crate) media: MediaParams,
+    rtcp: Gate,
+    resends: Gate,
+    /// The leg's place in the shard.
+    pub(crate) leg: u32,
+    mark: Mark,
+    pub(crate) media: Media,
     pub(crate) ice: Agent,
+    /// The keys: what opens the leg's packets, and what seals those to it. Both or neither.
+    pub(crate) inbound: Option<Inbound>,
+    pub(crate) outbound: Option<Outbound>,
+    /// The streams that were announced.
+    pub(crate) slots: [Option<SlotParams>; SLOTS_PER_LEG_MAX],
     pub(crate) state: State,
     pub(crate) born: u64,
     pub(crate) id: TransportId,
@@ -82,15 +154,24 @@ pub(crate) struct Transport {
     pub(crate) fingerprint: [u8; 32],
     /// What the handshake shows; kept with the transport, for it may begin the handshake again.
     pub(crate) certificate: Certificate,
-    rtcp: Gate,
-    resends: Gate,
     dtls: Gate,
     dtls_datagrams: u32,
     dtls_bytes: u32,
 }
 
-/// Bytes at the start of a [`Transport`] that a packet needs, coming and going.
-pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Transport, ice) + crate::ice::HOT_BYTES;
+/// Bytes at the start of a [`Transport`] that a packet from its leg needs.
+pub(crate) const SOURCE_BYTES: usize = std::mem::offset_of!(Transport, ice) + crate::ice::HOT_BYTES;
+/// Where the part begins that a packet to its leg needs, and how long it is.
+pub(crate) const SINK_AT: usize = std::mem::offset_of!(Transport, mark);
+pub(crate) const SINK_BYTES: usize = SOURCE_BYTES - SINK_AT;
+/// Where the keys for either begin.
+pub(crate) const INBOUND_AT: usize = std::mem::offset_of!(Transport, inbound);
+pub(crate) const OUTBOUND_AT: usize = std::mem::offset_of!(Transport, outbound);
+
+const _: () = assert!(
+    SINK_AT == 64 && SOURCE_BYTES <= 128,
+    "two cache lines, of which sending needs one"
+);
 
 impl Transport {
     pub(crate) fn new(new: &NewTransport, leg: u32, now: u64) -> Transport {
@@ -102,11 +183,15 @@ impl Transport {
             ice: Agent::new(&new.ice),
             fingerprint: new.fingerprint,
             certificate: new.certificate.clone(),
-            media: new.media,
-            keys: None,
+            media: Media::of(&new.media),
+            slots: new.media.slots,
+            mark: Mark::Taken,
+            inbound: None,
+            outbound: None,
             heard_at: now,
             helper: false,
-            source: None,
+            ssrc: None,
+            spoke_at: 0,
             packets: Gate::default(),
             bytes: Gate::default(),
             rtcp: Gate::default(),
@@ -115,6 +200,12 @@ impl Transport {
             dtls_datagrams: 0,
             dtls_bytes: 0,
         }
+    }
+
+    /// Takes the keys of its handshake.
+    pub(crate) fn take_keys(&mut self, keys: Keys) {
+        (self.inbound, self.outbound) = (Some(keys.inbound), Some(keys.outbound));
+        self.state = State::Up;
     }
 
     /// Where to send, once a check was valid.
@@ -126,26 +217,17 @@ impl Transport {
     /// Silence of the address in use after which a check from another one moves sending: short while audio would tell
     /// that it lives, longer than checks are apart otherwise.
     pub(crate) fn silent_after(&self, now: u64) -> u64 {
-        let spoke = |(_, at): (u32, u64)| now.saturating_sub(at) < ADDRESS_SILENT_WITHOUT_AUDIO;
-        if self.source.is_some_and(spoke) {
+        let speaks = self.ssrc.is_some() && now.saturating_sub(self.spoke_at) < ADDRESS_SILENT_WITHOUT_AUDIO;
+        if speaks {
             ADDRESS_SILENT
         } else {
             ADDRESS_SILENT_WITHOUT_AUDIO
         }
     }
 
-    /// What a payload type of the uplink means; the three that were negotiated are looked at, in this order.
-    #[inline]
-    pub(crate) fn payload(&self, payload_type: u8) -> Payload {
-        if payload_type == self.media.opus {
-            Payload::Opus
-        } else if Some(payload_type) == self.media.red {
-            Payload::Red
-        } else if Some(payload_type) == self.media.dtmf {
-            Payload::Dtmf
-        } else {
-            Payload::Unknown
-        }
+    /// Another agreement takes the place of the one before.
+    pub(crate) fn agree(&mut self, params: &MediaParams) {
+        (self.media, self.slots) = (Media::of(params), params.slots);
     }
 
     /// True if one more media packet of `bytes` is within the uplink's rate.
@@ -177,18 +259,18 @@ impl Transport {
     /// Judges the SSRC of an authenticated audio packet.
     #[inline]
     pub(crate) fn latch(&mut self, now: u64, ssrc: u32) -> Latch {
-        let latch = match self.source {
-            Some((known, _)) if known == ssrc => Latch::Same,
-            Some((_, spoke_at)) if now.saturating_sub(spoke_at) < SSRC_SILENT => return Latch::Second,
+        let latch = match self.ssrc {
+            Some(known) if known == ssrc => Latch::Same,
+            Some(_) if now.saturating_sub(self.spoke_at) < SSRC_SILENT => return Latch::Second,
             Some(_) | None => Latch::New,
         };
-        self.source = Some((ssrc, now));
+        (self.ssrc, self.spoke_at) = (Some(ssrc), now);
         latch
     }
 
     /// The SSRC that speaks.
     pub(crate) fn ssrc(&self) -> Option<u32> {
-        self.source.map(|(ssrc, _)| ssrc)
+        self.ssrc
     }
 
     /// When this transport ends if nothing more comes, and of what. `consent`: nanoseconds.

@@ -7,10 +7,29 @@ use crate::quality::flags::{CLIPPED_LEVEL_MIN, LOUD_LEVEL_MIN};
 use crate::slot::samples;
 use crate::tap::LEVEL_UNKNOWN;
 
-/// Sums of the running second.
+/// Sums of the running second that every packet adds to. A leg may send [`crate::limits::UPLINK_PACKETS_PER_S_MAX`], so that
+/// 16 bits count more than five minutes of a second that nobody closes.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 struct Running {
+    delay_sum: u32,
+    delay_min: u32,
+    delay_max: u32,
     received: u32,
+    payload_bytes: u32,
+    level_sum: u32,
+    levels: u16,
+    delays: u16,
+    voiced: u16,
+    dtx: u16,
+    loud: u16,
+    clipped: u16,
+    level_max: u8,
+}
+
+/// Sums of the running second that few packets add to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seldom {
     late: u32,
     duplicate: u32,
     rtx: u32,
@@ -18,31 +37,37 @@ struct Running {
     red: u32,
     fec: u32,
     burst_max: u32,
-    payload_bytes: u32,
-    voiced: u32,
-    dtx: u32,
-    loud: u32,
-    clipped: u32,
-    levels: u32,
-    level_sum: u32,
-    level_max: u8,
-    delays: u32,
-    delay_sum: u64,
-    delay_min: u32,
-    delay_max: u32,
 }
 
 /// Everything received from one leg.
+// In this order: what every packet needs stands together at the start, in as few cache lines as there can be.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Uplink {
-    /// Packets of all streams.
-    pub received_total: u64,
-    /// Packets of all streams that never came.
-    lost_before: u64,
-    started: bool,
-    base: u64,
+    /// Bit n: the packet `highest - n` came, or its audio did.
+    came: u128,
+    /// Bit n: that one came and mends the one before it.
+    mends: u128,
     highest: u64,
     received: u64,
+    envelope_since: u64,
+    /// Least transit times of the present half, and of the one before it.
+    envelope: [u32; 2],
+    /// Timestamp of the newest packet.
+    newest_timestamp: u32,
+    /// Jitter of RFC 3550, times 16, in samples.
+    jitter16: u32,
+    last_transit: u32,
+    last_timestamp: u32,
+    running: Running,
+    started: bool,
+    /// How many of the envelope's halves there are.
+    halves: u8,
+    seldom: Seldom,
+    base: u64,
+    /// Packets of all streams before this one; the same of those that never came.
+    received_before: u64,
+    lost_before: u64,
     reported_expected: u64,
     reported_received: u64,
     second_expected: u64,
@@ -53,30 +78,21 @@ pub struct Uplink {
     red: u64,
     /// Packets of this stream that did not come, nor their audio inside a later one, and that the next one mends.
     fec: u64,
-    /// Bit n: the packet `highest - n` came, or its audio did.
-    came: u128,
-    /// Bit n: that one came and mends the one before it.
-    mends: u128,
     /// Packets of all streams that were repaired, one way or the other.
     repaired_total: u64,
     /// Of this stream's lost packets, how many stand in rows already. The same for those that were rebuilt and mended.
     second_lost: u64,
     second_red: u64,
     second_fec: u64,
-    /// Timestamp of the newest packet.
-    newest_timestamp: u32,
-    /// Jitter of RFC 3550, times 16, in samples.
-    jitter16: u32,
-    last_transit: u32,
-    last_timestamp: u32,
-    envelope: [Option<u32>; 2],
-    envelope_since: u64,
-    running: Running,
     jitter_sum_us: f64,
     jitter_seconds: u32,
     /// Loudest level of all streams.
     loudest: u8,
 }
+
+/// Bytes at the start of an [`Uplink`] that every packet needs.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Uplink, seldom);
+const _: () = assert!(HOT_BYTES <= 128, "two cache lines");
 
 /// How long one half of the lower envelope lasts, nanoseconds.
 const ENVELOPE: u64 = 10 * crate::limits::SECOND;
@@ -96,13 +112,14 @@ impl Uplink {
     /// A new stream: numbers and time begin anew, totals go on.
     pub fn restart(&mut self) {
         self.lost_before = self.lost_total();
-        self.running.red += self.red.saturating_sub(self.second_red) as u32;
-        self.running.fec += self.fec.saturating_sub(self.second_fec) as u32;
+        self.seldom.red += self.red.saturating_sub(self.second_red) as u32;
+        self.seldom.fec += self.fec.saturating_sub(self.second_fec) as u32;
         *self = Uplink {
-            received_total: self.received_total,
+            received_before: self.received_total(),
             repaired_total: self.repaired_total,
             lost_before: self.lost_before,
             running: self.running,
+            seldom: self.seldom,
             jitter_sum_us: self.jitter_sum_us,
             jitter_seconds: self.jitter_seconds,
             loudest: self.loudest,
@@ -114,14 +131,13 @@ impl Uplink {
     #[inline]
     pub fn count(&mut self, arrival: Arrival) {
         let transit = samples(arrival.now).wrapping_sub(arrival.timestamp);
-        self.received_total += 1;
         self.received += 1;
         self.running.received += 1;
         self.running.payload_bytes = self.running.payload_bytes.saturating_add(arrival.payload as u32);
         self.count_index(arrival.index, arrival.timestamp, arrival.mends);
         if arrival.repaired {
             self.rtx += 1;
-            self.running.rtx += 1;
+            self.seldom.rtx += 1;
             self.repaired_total += 1;
         }
         if arrival.audio {
@@ -156,7 +172,9 @@ impl Uplink {
         } else if index > self.highest {
             let step = index - self.highest;
             let missing = (step - 1).min(u64::from(u32::MAX)) as u32;
-            self.running.burst_max = self.running.burst_max.max(missing);
+            if missing > self.seldom.burst_max {
+                self.seldom.burst_max = missing;
+            }
             let move_on = |bits: u128| if step < WINDOW { bits << step } else { 0 };
             (self.came, self.mends) = (move_on(self.came) | 1, move_on(self.mends) | u128::from(mends));
             self.highest = index;
@@ -165,7 +183,7 @@ impl Uplink {
                 self.count_mended();
             }
         } else {
-            self.running.late += 1;
+            self.seldom.late += 1;
             if index < self.base {
                 self.begin_earlier(index);
             } else {
@@ -227,7 +245,13 @@ impl Uplink {
 
     /// Counts a packet that came before.
     pub fn count_duplicate(&mut self) {
-        self.running.duplicate += 1;
+        self.seldom.duplicate += 1;
+    }
+
+    /// Packets of all streams that came.
+    #[must_use]
+    pub fn received_total(&self) -> u64 {
+        self.received_before + self.received
     }
 
     /// Packets of all streams that never came and can be rebuilt from no other one: the loss that is left after repair.
@@ -312,6 +336,7 @@ impl Uplink {
     /// Fills the figures of the second that ends now, and begins the next.
     pub fn close_second(&mut self, second: &mut Second) {
         let run = std::mem::take(&mut self.running);
+        let seldom = std::mem::take(&mut self.seldom);
         let expected = self.expected();
         second.expected = expected.saturating_sub(self.second_expected) as u32;
         self.second_expected = expected;
@@ -324,26 +349,26 @@ impl Uplink {
             fresh as u32
         };
         second.lost = fresh(self.lost(), &mut self.second_lost);
-        second.repaired_rtx = run.rtx;
-        second.repaired_red = run.red + fresh(self.red, &mut self.second_red);
-        second.repaired_fec = run.fec + fresh(self.fec, &mut self.second_fec);
-        second.late = run.late;
-        second.duplicate = run.duplicate;
-        second.burst_max = run.burst_max;
+        second.repaired_rtx = seldom.rtx;
+        second.repaired_red = seldom.red + fresh(self.red, &mut self.second_red);
+        second.repaired_fec = seldom.fec + fresh(self.fec, &mut self.second_fec);
+        second.late = seldom.late;
+        second.duplicate = seldom.duplicate;
+        second.burst_max = seldom.burst_max;
         second.jitter_us = self.jitter_us();
         second.payload_bytes = run.payload_bytes;
-        second.voiced = run.voiced;
-        second.dtx = run.dtx;
-        second.loud = run.loud;
-        second.clipped = run.clipped;
-        if let Some(mean) = run.level_sum.checked_div(run.levels) {
+        second.voiced = u32::from(run.voiced);
+        second.dtx = u32::from(run.dtx);
+        second.loud = u32::from(run.loud);
+        second.clipped = u32::from(run.clipped);
+        if let Some(mean) = run.level_sum.checked_div(u32::from(run.levels)) {
             second.level_mean = mean as u8;
             second.level_max = run.level_max;
             self.loudest = self.loudest.max(run.level_max);
         }
-        if let Some(mean) = run.delay_sum.checked_div(u64::from(run.delays)) {
+        if let Some(mean) = run.delay_sum.checked_div(u32::from(run.delays)) {
             second.delay_us_min = microseconds(run.delay_min);
-            second.delay_us_mean = microseconds(mean as u32);
+            second.delay_us_mean = microseconds(mean);
             second.delay_us_max = microseconds(run.delay_max);
         }
         if run.received > 0 {
@@ -363,26 +388,29 @@ impl Uplink {
     /// Jitter and delay (RFC 3550 §6.4.1), but only between neighbours in time that came in order.
     fn count_time(&mut self, arrival: Arrival, transit: u32) {
         let now = arrival.now;
-        if self.envelope[0].is_some() {
+        if self.halves > 0 {
             let step = arrival.timestamp.wrapping_sub(self.last_timestamp);
             if step <= JITTER_STEP_MAX {
                 let difference = (transit.wrapping_sub(self.last_transit) as i32).unsigned_abs();
                 let settled = self.jitter16 - ((self.jitter16 + 8) >> 4);
                 self.jitter16 = settled.saturating_add(difference);
             }
-        } else {
-            self.envelope_since = now;
         }
         self.last_transit = transit;
         self.last_timestamp = arrival.timestamp;
-        if now.saturating_sub(self.envelope_since) >= ENVELOPE {
-            self.envelope = [None, self.envelope[0]];
-            self.envelope_since = now;
-        }
         let lower = |a: u32, b: u32| if (a.wrapping_sub(b) as i32) < 0 { a } else { b };
-        let here = self.envelope[0].map_or(transit, |least| lower(least, transit));
-        self.envelope[0] = Some(here);
-        let floor = self.envelope[1].map_or(here, |least| lower(least, here));
+        let [here, before] = self.envelope;
+        if self.halves == 0 {
+            (self.halves, self.envelope_since) = (1, now);
+            self.envelope = [transit; 2];
+        } else if now.saturating_sub(self.envelope_since) >= ENVELOPE {
+            (self.halves, self.envelope_since) = (2, now);
+            self.envelope = [transit, here];
+        } else {
+            self.envelope = [lower(here, transit), before];
+        }
+        let [here, before] = self.envelope;
+        let floor = if self.halves == 2 { lower(before, here) } else { here };
         let delay = transit.wrapping_sub(floor);
         let run = &mut self.running;
         run.delay_min = if run.delays == 0 {
@@ -391,21 +419,22 @@ impl Uplink {
             run.delay_min.min(delay)
         };
         run.delay_max = run.delay_max.max(delay);
-        run.delay_sum += u64::from(delay);
-        run.delays += 1;
+        run.delay_sum = run.delay_sum.saturating_add(delay);
+        run.delays = run.delays.saturating_add(1);
     }
 
     fn count_sound(&mut self, arrival: Arrival) {
         let run = &mut self.running;
         let dtx = arrival.payload <= DTX_BYTES_MAX;
-        run.dtx += u32::from(dtx);
+        let count = |sum: &mut u16, counts: bool| *sum = sum.saturating_add(u16::from(counts));
+        count(&mut run.dtx, dtx);
         if arrival.level == LEVEL_UNKNOWN {
-            run.voiced += u32::from(!dtx);
+            count(&mut run.voiced, !dtx);
         } else {
-            run.voiced += u32::from(arrival.voice);
-            run.loud += u32::from(arrival.level >= LOUD_LEVEL_MIN);
-            run.clipped += u32::from(arrival.level >= CLIPPED_LEVEL_MIN);
-            run.levels += 1;
+            count(&mut run.voiced, arrival.voice);
+            count(&mut run.loud, arrival.level >= LOUD_LEVEL_MIN);
+            count(&mut run.clipped, arrival.level >= CLIPPED_LEVEL_MIN);
+            count(&mut run.levels, true);
             run.level_sum += u32::from(arrival.level);
             run.level_max = run.level_max.max(arrival.level);
         }

@@ -60,7 +60,7 @@ impl Shard {
         let Some(packet) = judge(now, transport, leg, &mut self.out.totals, &mut slot, opened) else {
             return;
         };
-        let (seat, room, place, state) = (leg.seat, leg.room, transport.leg, leg.state);
+        let (seat, room, place, state) = (leg.seat(), leg.room, transport.leg, leg.state);
         let first = leg.rtp_at == 0;
         leg.rtp_at = now;
         let resumed = std::mem::take(&mut leg.stalled);
@@ -148,7 +148,7 @@ impl Shard {
     #[cold]
     fn withhold(&mut self, from: u32, packet: &Packet) {
         self.out.totals.drop_shielded += 1;
-        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
+        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat(), leg.room)) else {
             return;
         };
         let Some(room) = self.rooms.get(room) else { return };
@@ -163,7 +163,7 @@ impl Shard {
 
     /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
     fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
-        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat, leg.room)) else {
+        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat(), leg.room)) else {
             return;
         };
         let Some(room) = self.rooms.get(room) else { return };
@@ -182,7 +182,7 @@ impl Shard {
                 self.out.totals.drop_no_slot += 1;
                 continue;
             }
-            let leg = room.seats[sink].map(|sitting| sitting.leg);
+            let leg = room.leg_at(sink);
             let transport = leg.and_then(|leg| self.legs.get(leg)).and_then(|leg| leg.transport);
             if let (Some(leg), Some(transport)) = (leg, transport) {
                 ready[count] = (leg, transport, route);
@@ -226,7 +226,7 @@ fn open(
         totals.uplink_denied += 1;
         return None;
     }
-    if transport.keys.is_none() {
+    if transport.inbound.is_none() {
         totals.drop_no_keys += 1;
         return None;
     }
@@ -234,7 +234,7 @@ fn open(
         totals.drop_rate += 1;
         return None;
     }
-    let opened = transport.keys.as_mut()?.inbound.open_rtp(slot.packet());
+    let opened = transport.inbound.as_mut()?.open_rtp(slot.packet());
     match opened {
         Ok(opened) => {
             totals.rtp_opened += 1;
@@ -265,7 +265,7 @@ fn judge(
     opened: Opened,
 ) -> Option<Packet> {
     let header = opened.header;
-    let payload = transport.payload(header.payload_type);
+    let payload = transport.media.payload(header.payload_type);
     if payload == Payload::Unknown {
         totals.drop_payload_type += 1;
         return None;
@@ -310,7 +310,7 @@ fn judge(
             leg: transport.leg,
             stream: leg.stream,
         },
-        audio_level: transport.media.audio_level,
+        audio_level: transport.media.audio_level(),
         mends,
     })
 }
@@ -369,11 +369,11 @@ fn deliver(
     route: u8,
     totals: &mut Totals,
 ) -> Option<(Destination, usize)> {
-    let keys = transport.keys.as_mut()?;
+    let keys = transport.outbound.as_mut()?;
     let to = transport.ice.destination()?;
     let slot = leg.slots.get_mut(usize::from(route))?.as_mut()?;
     let media = &transport.media;
-    if packet.payload == Payload::Dtmf && media.dtmf.is_none() {
+    if packet.payload == Payload::Dtmf && media.dtmf().is_none() {
         totals.drop_dtmf += 1;
         slot.pass_over(packet.source, packet.opened.index);
         return None;
@@ -385,9 +385,9 @@ fn deliver(
     };
     // Blocks from before the switch are of a time that this listener was not to hear.
     let whole = |primary: Primary| primary.reach <= stamp.since_switch;
-    let red = media.red.filter(|_| packet.primary.is_some_and(whole));
+    let red = media.red().filter(|_| packet.primary.is_some_and(whole));
     let other = if packet.payload == Payload::Dtmf {
-        media.dtmf
+        media.dtmf()
     } else {
         red
     };
@@ -400,7 +400,7 @@ fn deliver(
     };
     rtp::rewrite(body, &rewrite);
     let mut ids = [0u8; EXTENSION_IDS];
-    let known_to_both = packet.audio_level.zip(media.audio_level);
+    let known_to_both = packet.audio_level.zip(media.audio_level());
     if let Some((place, to)) = known_to_both.and_then(|(from, to)| Some((ids.get_mut(usize::from(from))?, to))) {
         *place = to;
     }
@@ -422,7 +422,7 @@ fn deliver(
             sound -= primary.at;
         }
     }
-    match keys.outbound.seal_rtp(body, len, stamp.index) {
+    match keys.seal_rtp(body, len, stamp.index) {
         Ok(sealed) => {
             // Events are sent several times over anyway (RFC 4733 §2.6), and those from before a shield are sent no more.
             if media.nack && packet.payload != Payload::Dtmf {
@@ -432,7 +432,7 @@ fn deliver(
             slot.packets += 1;
             slot.octets += sound as u64;
             slot.mending += u64::from(packet.mends && media.fec);
-            leg.down.count(sound);
+            leg.sending.count(sound);
             totals.rtp_forwarded += 1;
             Some((to, sealed))
         }

@@ -169,7 +169,8 @@ impl Shard {
         let Some(transport) = self.transports.get_mut(place) else {
             return;
         };
-        let spoke = std::mem::replace(&mut transport.media, *media).uplink;
+        let spoke = transport.media.uplink;
+        transport.agree(media);
         let leg_place = transport.leg;
         let Some(leg) = self.legs.get_mut(leg_place).filter(|leg| leg.transport == Some(place)) else {
             return;
@@ -183,7 +184,7 @@ impl Shard {
             missing.agree(media.nack);
             missing.due()
         });
-        let (room, seat) = (leg.room, leg.seat);
+        let (room, seat) = (leg.room, leg.seat());
         if let Some(due) = missing_due {
             self.arm_missing(leg_place, due);
         }
@@ -219,7 +220,7 @@ impl Shard {
         let place = self.by_leg.get(&leg).copied().ok_or(Refused::UnknownLeg)?;
         let leg = self.legs.get_mut(place).ok_or(Refused::UnknownLeg)?;
         leg.part = part;
-        let (room, seat) = (leg.room, leg.seat);
+        let (room, seat) = (leg.room, leg.seat());
         self.sit(now, room, seat, place);
         self.check_live(now, room);
         Ok(())
@@ -278,8 +279,7 @@ impl Shard {
         if transport.state == transport::State::Up {
             return;
         }
-        transport.keys = Some(keys);
-        transport.state = transport::State::Up;
+        transport.take_keys(*keys);
         let leg_place = transport.leg;
         let Some(leg) = self.legs.get_mut(leg_place) else {
             return;
@@ -294,7 +294,7 @@ impl Shard {
         leg.down.restart();
         leg.sender_report = None;
         leg.reference = None;
-        let (room, seat, id, before) = (leg.room, leg.seat, leg.id, leg.state);
+        let (room, seat, id, before) = (leg.room, leg.seat(), leg.id, leg.state);
         leg.state = State::Up;
         leg.up_at = leg.up_at.or(Some(now));
         leg.here_at = now;
@@ -357,8 +357,8 @@ impl Shard {
             line: leg.state.line(),
             slots: leg.slots.iter().take_while(|slot| slot.is_some()).count(),
         };
-        if let Some(place) = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(seat)) {
-            *place = Some(sitting);
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.sit(seat, sitting);
         }
         self.replan(now, room);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::outbox::Outbox;
 use super::{Place, Shard};
-use crate::counters::Downlink;
+use crate::counters::Sending;
 use crate::limits::{HEADROOM_BYTES, LEGS_PER_ROOM_MAX, MUSIC_FRAME_BYTES_MAX, PACKET_BYTES};
 use crate::music::{Music, Programme, Tune};
 use crate::rtp::{self, FIXED_BYTES};
@@ -85,7 +85,7 @@ impl Shard {
     fn play(&mut self, now: u64, place: u32, instant: u64) -> Option<()> {
         let leg = self.legs.get_mut(place)?;
         let transport = self.transports.get_mut(leg.transport?)?;
-        transport.keys.as_ref().and(transport.ice.destination())?;
+        transport.outbound.as_ref().and(transport.ice.destination())?;
         if leg.tone.is_some_and(|tone| tone.slot == 0) {
             return None;
         }
@@ -112,7 +112,7 @@ impl Shard {
             marker: playhead.paused,
         };
         let slot = leg.slots.first_mut()?.as_mut()?;
-        send(now, slot, &mut leg.down, transport, &mut self.out, &frame)?;
+        send(now, slot, &mut leg.sending, transport, &mut self.out, &frame)?;
         playhead.sent += 1;
         playhead.paused = false;
         Some(())
@@ -133,12 +133,12 @@ pub(super) struct Frame<'a> {
 pub(super) fn send(
     now: u64,
     slot: &mut Slot,
-    down: &mut Downlink,
+    sending: &mut Sending,
     transport: &mut Transport,
     out: &mut Outbox,
     frame: &Frame<'_>,
 ) -> Option<()> {
-    let keys = transport.keys.as_mut()?;
+    let keys = transport.outbound.as_mut()?;
     let to = transport.ice.destination()?;
     let payload = frame.payload;
     let (number, buffer, totals) = out.scratch_and_totals()?;
@@ -158,11 +158,11 @@ pub(super) fn send(
     body[0] = 0x80;
     rtp::rewrite(body, &fixed);
     body[FIXED_BYTES..FIXED_BYTES + payload.len()].copy_from_slice(payload);
-    match keys.outbound.seal_rtp(body, FIXED_BYTES + payload.len(), stamp.index) {
+    match keys.seal_rtp(body, FIXED_BYTES + payload.len(), stamp.index) {
         Ok(sealed) => {
             slot.packets += 1;
             slot.octets += payload.len() as u64;
-            down.count(payload.len());
+            sending.count(payload.len());
             totals.music_sent += 1;
             out.send(to, Place::Arena(number), sealed);
         }

@@ -189,7 +189,7 @@ impl Shard {
     fn seat_line(&mut self, now: u64, place: u32, line: Line) {
         let Some(leg) = self.legs.get(place) else { return };
         let room = leg.room;
-        let seat = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(leg.seat));
+        let seat = self.rooms.get_mut(room).and_then(|room| room.seats.get_mut(leg.seat()));
         if let Some(Some(sitting)) = seat {
             sitting.line = line;
         }
@@ -207,7 +207,7 @@ impl Shard {
             self.close_transport(transport);
         }
         if let Some(room) = self.rooms.get_mut(leg.room) {
-            room.leave(leg.seat);
+            room.leave(leg.seat());
         }
         let tone = leg.tone.map(|tone| tone.head);
         for playhead in leg.music.into_iter().chain(tone) {
@@ -238,7 +238,7 @@ impl Shard {
         let row = |direction| Second::empty(leg.id, room, leg.tap, leg.part, direction, now);
         let (mut up, mut down) = (row(Direction::Up), row(Direction::Down));
         leg.up.close_second(&mut up);
-        leg.down.close_second(&mut down);
+        leg.down.close_second(&mut leg.sending, &mut down);
         for second in [&mut up, &mut down] {
             second.up = leg.state == State::Up;
             second.rtt_us = leg.down.rtt_us(now);
@@ -282,10 +282,10 @@ impl Shard {
 
 fn summary(leg: &Leg, now: u64) -> Summary {
     Summary {
-        packets_received: leg.up.received_total,
+        packets_received: leg.up.received_total(),
         packets_lost: leg.up.lost_total(),
         packets_repaired: leg.up.repaired_total(),
-        packets_sent: leg.down.sent_total,
+        packets_sent: leg.down.sent_total(leg.sending),
         rtt_ms_mean: leg.down.rtt_ms_mean(),
         jitter_ms_mean: leg.up.jitter_ms_mean(),
         mos_up: leg.judge.mos_up(),

@@ -6,7 +6,6 @@
 //! Invariant: what is sent again is what was sent before, bit for bit, and only while its listener may hear its source.
 
 use super::{Place, Shard};
-use crate::command::MediaParams;
 use crate::counters::Totals;
 use crate::leg::Leg;
 use crate::limits::{HEADROOM_BYTES, MISSING_MAX};
@@ -16,6 +15,7 @@ use crate::ring::Refused;
 use crate::rtcp::{self, Nack};
 use crate::rtp::{FIXED_BYTES, Header};
 use crate::tap::{Flags, LEVEL_UNKNOWN, Record, TapSink};
+use crate::transport::Media;
 
 /// The padding bit of an RTP header's first byte.
 const PADDED: u8 = 0x20;
@@ -40,7 +40,7 @@ pub(super) struct Bundle<'p> {
 pub(super) fn notice(
     now: u64,
     leg: &mut Leg,
-    media: &MediaParams,
+    media: &Media,
     index: u64,
     timestamp: u32,
 ) -> (Option<Late>, Option<u64>) {
@@ -55,7 +55,7 @@ pub(super) fn notice(
         return (Some(late), None);
     }
     // A leap within one stream is a new numbering of its sender: nothing between was ever sent.
-    if index == highest + 1 || !(media.nack || media.red.is_some()) || leg.up.leaps(timestamp) {
+    if index == highest + 1 || !(media.nack || media.red().is_some()) || leg.up.leaps(timestamp) {
         return (None, None);
     }
     let wait = Missing::wait(leg.down.rtt_us(now));
@@ -134,12 +134,12 @@ impl Shard {
         let (Some(to), Some(media)) = (transport.destination(), transport.ssrc()) else {
             return;
         };
-        let (Some(keys), Some((number, buffer))) = (transport.keys.as_mut(), self.out.scratch()) else {
+        let (Some(keys), Some((number, buffer))) = (transport.outbound.as_mut(), self.out.scratch()) else {
             return;
         };
         let body = &mut buffer[HEADROOM_BYTES..];
         if let Some(len) = super::reports::write_nack(leg, body, media, numbers)
-            && let Ok(len) = keys.outbound.seal_rtcp(body, len)
+            && let Ok(len) = keys.seal_rtcp(body, len)
         {
             self.out.send(to, Place::Arena(number), len);
             self.out.totals.rtcp_sent += 1;

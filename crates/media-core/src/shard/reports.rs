@@ -23,7 +23,7 @@ impl Shard {
             return;
         };
         self.current = Some(transport.leg);
-        if transport.keys.is_none() {
+        if transport.inbound.is_none() {
             totals.drop_no_keys += 1;
             return;
         }
@@ -31,8 +31,8 @@ impl Shard {
             totals.drop_rate += 1;
             return;
         }
-        let Some(keys) = transport.keys.as_mut() else { return };
-        let len = match keys.inbound.open_rtcp(slot.packet()) {
+        let Some(keys) = transport.inbound.as_mut() else { return };
+        let len = match keys.open_rtcp(slot.packet()) {
             Ok(len) => len,
             Err(refused) => {
                 match refused {
@@ -83,12 +83,14 @@ impl Shard {
                 .zip(transport.ssrc())
                 .map(|(reception, ssrc)| block(leg, reception, ssrc, said, now));
             let ntp = self.config.ntp(now);
-            if let (Some(to), Some(keys), Some((number, buffer))) =
-                (transport.ice.destination(), transport.keys.as_mut(), self.out.scratch())
-            {
+            if let (Some(to), Some(keys), Some((number, buffer))) = (
+                transport.ice.destination(),
+                transport.outbound.as_mut(),
+                self.out.scratch(),
+            ) {
                 let body = &mut buffer[HEADROOM_BYTES..];
                 let len = write(leg, body, block.as_slice(), now, ntp);
-                if let Some(len) = len.and_then(|len| keys.outbound.seal_rtcp(body, len).ok()) {
+                if let Some(len) = len.and_then(|len| keys.seal_rtcp(body, len).ok()) {
                     self.out.send(to, Place::Arena(number), len);
                     self.out.totals.rtcp_sent += 1;
                     leg.reference = None;
@@ -103,7 +105,7 @@ impl Shard {
     fn worst_downlink_of_listeners(&self, now: u64, place: u32) -> u8 {
         let Some(leg) = self.legs.get(place) else { return 0 };
         let Some(room) = self.rooms.get(leg.room) else { return 0 };
-        let sinks = room.edges.sinks(leg.seat);
+        let sinks = room.edges.sinks(leg.seat());
         let listeners = room.seats.iter().enumerate().filter(|(seat, _)| sinks >> seat & 1 == 1);
         let legs = listeners.filter_map(|(_, sitting)| self.legs.get(sitting.as_ref()?.leg));
         legs.map(|leg| leg.down.fraction_lost(now)).max().unwrap_or(0)

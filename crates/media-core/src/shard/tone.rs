@@ -124,7 +124,7 @@ impl Shard {
         tone.head.at += 1;
         let transport = self.transports.get_mut(leg.transport?)?;
         let slot = leg.slots.get_mut(tone.slot)?.as_mut()?;
-        send(now, slot, &mut leg.down, transport, &mut self.out, &frame)
+        send(now, slot, &mut leg.sending, transport, &mut self.out, &frame)
     }
 
     /// A frame after the last one: whoever was interrupted speaks on.
@@ -133,7 +133,7 @@ impl Shard {
         let Some(tone) = leg.tone.take() else { return };
         self.playheads.remove(place, tone.head);
         leg.release(tone.slot);
-        let (room, seat) = (leg.room, leg.seat);
+        let (room, seat) = (leg.room, leg.seat());
         let lent = self.rooms.get_mut(room).and_then(|room| room.tones.get_mut(seat));
         if let Some(lent) = lent {
             *lent = NO_SLOT;

@@ -18,7 +18,7 @@ impl Shard {
         let limits = &self.thresholds;
         let facts = facts(leg, now, uplink, limits);
         let verdict = leg.judge.second(up, down, facts, limits);
-        let (id, room, seat) = (leg.id, leg.room, leg.seat);
+        let (id, room, seat) = (leg.id, leg.room, leg.seat());
         let totals = &mut self.out.totals;
         totals.one_way_legs += u64::from(verdict.first_one_way);
         totals.clipping_seconds += u64::from(verdict.clipping);

@@ -5,7 +5,7 @@
 use super::replay::{Age, Window};
 use super::{Cipher, Profile, RTCP_INDEX_END, Refused, STREAMS_MAX, Traffic, WrongKeys, rtcp};
 use crate::rtp;
-use crate::shard::Fetch;
+use crate::table::Mark;
 
 /// A packet that was opened; it now lies in plain at the start of the same buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,26 +21,36 @@ pub struct Opened {
 }
 
 /// One stream of the other side.
+#[derive(Default)]
 struct Stream {
     ssrc: u32,
     window: Window,
 }
 
-/// Place for streams that is made at once: a browser sends one, and a second after it has changed its source.
-const STREAMS_FIRST: usize = 2;
-
 /// Up to [`STREAMS_MAX`] streams, in the order in which they came.
-struct Streams(Vec<Stream>);
+///
+/// The first stands here, as long as its window is empty it has not come: a browser sends one, and a second only after it has
+/// changed its source.
+#[derive(Default)]
+#[repr(C)]
+struct Streams {
+    first: Stream,
+    others: Vec<Stream>,
+}
 
 impl Streams {
-    fn new() -> Streams {
-        Streams(Vec::with_capacity(STREAMS_FIRST))
+    fn len(&self) -> usize {
+        usize::from(self.first.window.newest().is_some()) + self.others.len()
     }
 
     #[inline]
     fn find(&self, ssrc: u32) -> Result<Option<&Stream>, Refused> {
-        let found = self.0.iter().find(|stream| stream.ssrc == ssrc);
-        if found.is_none() && self.0.len() >= STREAMS_MAX {
+        if self.first.ssrc == ssrc {
+            // An empty window says of every index what no stream at all does.
+            return Ok(Some(&self.first));
+        }
+        let found = self.others.iter().find(|stream| stream.ssrc == ssrc);
+        if found.is_none() && self.len() >= STREAMS_MAX {
             return Err(Refused::TooManyStreams);
         }
         Ok(found)
@@ -49,31 +59,47 @@ impl Streams {
     /// Marks an authenticated index; true if its stream is new.
     #[inline]
     fn take(&mut self, ssrc: u32, index: u64) -> bool {
-        if let Some(stream) = self.0.iter_mut().find(|stream| stream.ssrc == ssrc) {
+        let came = self.first.window.newest().is_some();
+        if !came || self.first.ssrc == ssrc {
+            self.first.ssrc = ssrc;
+            self.first.window.take(index);
+            return !came;
+        }
+        if let Some(stream) = self.others.iter_mut().find(|stream| stream.ssrc == ssrc) {
             stream.window.take(index);
             return false;
         }
         let mut window = Window::default();
         window.take(index);
-        self.0.push(Stream { ssrc, window });
+        self.others.push(Stream { ssrc, window });
         true
     }
 }
 
 /// See the top of this file.
-// In this order: what every packet needs stands together at the start.
-#[repr(C)]
+// In this order, at the start of a cache line: ten of them hold what every packet needs.
+#[repr(C, align(64))]
 pub struct Inbound {
     rtp: Cipher,
+    mark: Mark,
+    tag: u8,
     rtp_streams: Streams,
-    tag: usize,
-    rtcp: Cipher,
-    rtcp_streams: Streams,
+    rtcp: Box<Reports>,
+}
+
+/// Bytes at the start of an [`Inbound`] that every packet needs.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Inbound, rtp_streams) + size_of::<Stream>();
+const _: () = assert!(HOT_BYTES <= 10 * 64);
+
+/// What opens the other side's reports: apart, for few packets need it.
+struct Reports {
+    cipher: Cipher,
+    streams: Streams,
 }
 
 impl std::fmt::Debug for Inbound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inbound({} streams)", self.rtp_streams.0.len())
+        write!(f, "Inbound({} streams)", self.rtp_streams.len())
     }
 }
 
@@ -88,10 +114,13 @@ impl Inbound {
         }
         Ok(Inbound {
             rtp: Cipher::new(profile, Traffic::Rtp, key, salt)?,
-            rtcp: Cipher::new(profile, Traffic::Rtcp, key, salt)?,
-            tag: profile.tag_len(),
-            rtp_streams: Streams::new(),
-            rtcp_streams: Streams::new(),
+            mark: Mark::Taken,
+            tag: profile.tag_len() as u8,
+            rtp_streams: Streams::default(),
+            rtcp: Box::new(Reports {
+                cipher: Cipher::new(profile, Traffic::Rtcp, key, salt)?,
+                streams: Streams::default(),
+            }),
         })
     }
 
@@ -104,7 +133,10 @@ impl Inbound {
     #[inline]
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<Opened, Refused> {
         let header = rtp::Header::parse(packet).map_err(|_| Refused::Malformed)?;
-        let end = packet.len().checked_sub(self.tag).ok_or(Refused::Malformed)?;
+        let end = packet
+            .len()
+            .checked_sub(usize::from(self.tag))
+            .ok_or(Refused::Malformed)?;
         if end < header.len {
             return Err(Refused::Malformed);
         }
@@ -140,41 +172,29 @@ impl Inbound {
         })
     }
 
-    /// Fetches what opening a packet needs first.
-    #[inline]
-    pub(crate) fn fetch_head(&self, fetch: Fetch) {
-        fetch(std::ptr::from_ref(self).cast(), std::mem::offset_of!(Inbound, rtcp));
-    }
-
-    /// Fetches what opening a packet needs then: known only from the head.
-    #[inline]
-    pub(crate) fn fetch_body(&self, fetch: Fetch) {
-        self.rtp.fetch(fetch);
-        fetch(self.rtp_streams.0.as_ptr().cast(), size_of::<Stream>());
-    }
-
     /// Opens one SRTCP packet in place; returns the bytes of the plain compound packet.
     ///
     /// # Errors
     /// As [`Inbound::open_rtp`]; also [`Refused::NotEncrypted`].
     pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, Refused> {
-        let trailer = rtcp::Trailer::of(&self.rtcp, packet)?;
-        let stream = self.rtcp_streams.find(trailer.ssrc)?;
+        let Reports { cipher, streams } = &mut *self.rtcp;
+        let trailer = rtcp::Trailer::of(cipher, packet)?;
+        let stream = streams.find(trailer.ssrc)?;
         match stream.map_or(Age::New, |stream| stream.window.age(u64::from(trailer.index))) {
             Age::New => {}
             Age::Replayed => return Err(Refused::Replayed),
             Age::TooOld => return Err(Refused::TooOld),
         }
-        let len = rtcp::open(&mut self.rtcp, packet, &trailer)?;
+        let len = rtcp::open(cipher, packet, &trailer)?;
         debug_assert!(trailer.index < RTCP_INDEX_END);
-        self.rtcp_streams.take(trailer.ssrc, u64::from(trailer.index));
+        streams.take(trailer.ssrc, u64::from(trailer.index));
         Ok(len)
     }
 
     /// For vectors that begin at session keys.
     #[cfg(test)]
     pub(super) fn replace_ciphers(&mut self, rtp: Cipher, rtcp: Cipher) {
-        (self.rtp, self.rtcp) = (rtp, rtcp);
+        (self.rtp, self.rtcp.cipher) = (rtp, rtcp);
     }
 }
 

@@ -15,10 +15,11 @@ mod outbound;
 mod replay;
 mod rtcp;
 
-use crate::shard::Fetch;
 use rtc_crypto::{CryptoError, RTCCrypto, default_provider};
 
+pub(crate) use inbound::HOT_BYTES as INBOUND_HOT_BYTES;
 pub use inbound::{Inbound, Opened};
+pub(crate) use outbound::HOT_BYTES as OUTBOUND_HOT_BYTES;
 pub use outbound::Outbound;
 pub use replay::{Age, WINDOW, Window};
 
@@ -172,6 +173,10 @@ impl Keys {
 }
 
 /// One keyed direction of RTP or RTCP.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "what every packet needs stands where its transport stands"
+)]
 enum Cipher {
     Gcm(gcm::Gcm),
     Cm(cm::Cm),
@@ -194,16 +199,6 @@ impl Cipher {
             }
             Profile::AesCm128Sha1 => Cipher::Cm(cm::Cm::new(crypto, traffic, key, salt)?),
         })
-    }
-
-    /// Fetches the keyed state.
-    #[inline]
-    fn fetch(&self, fetch: Fetch) {
-        match self {
-            Cipher::Gcm(gcm) => gcm.fetch(fetch),
-            // Its two halves are boxed behind the provider; the profile is for the few clients without GCM.
-            Cipher::Cm(_) => {}
-        }
     }
 }
 

@@ -5,18 +5,24 @@
 
 use super::{Cipher, Profile, RTCP_INDEX_END, RTCP_OVERHEAD_MAX, RTP_INDEX_END, Refused, Traffic, WrongKeys, rtcp};
 use crate::rtp;
-use crate::shard::Fetch;
+use crate::table::Mark;
 
 /// See the top of this file.
-// In this order: what every packet needs stands together at the start.
-#[repr(C)]
+// In this order, at the start of a cache line: nine of them hold what every packet needs.
+#[repr(C, align(64))]
 pub struct Outbound {
     rtp: Cipher,
-    tag: usize,
-    rtcp: Cipher,
+    mark: Mark,
+    tag: u8,
+    /// Apart, for few packets need it.
+    rtcp: Box<Cipher>,
     /// One count for all our SSRCs: every (SSRC, index) is then used once at most.
     rtcp_index: u32,
 }
+
+/// Bytes at the start of an [`Outbound`] that every packet needs.
+pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Outbound, rtcp);
+const _: () = assert!(HOT_BYTES <= 9 * 64);
 
 impl std::fmt::Debug for Outbound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,8 +41,9 @@ impl Outbound {
         }
         Ok(Outbound {
             rtp: Cipher::new(profile, Traffic::Rtp, key, salt)?,
-            rtcp: Cipher::new(profile, Traffic::Rtcp, key, salt)?,
-            tag: profile.tag_len(),
+            rtcp: Box::new(Cipher::new(profile, Traffic::Rtcp, key, salt)?),
+            mark: Mark::Taken,
+            tag: profile.tag_len() as u8,
             rtcp_index: 0,
         })
     }
@@ -54,7 +61,7 @@ impl Outbound {
         if index >= RTP_INDEX_END || index as u16 != header.sequence {
             return Err(Refused::Index);
         }
-        let end = len + self.tag;
+        let end = len + usize::from(self.tag);
         let whole = buffer.get_mut(..end).ok_or(Refused::NoRoom)?;
         let (plain, tag) = whole.split_at_mut(len);
         match &mut self.rtp {
@@ -69,18 +76,6 @@ impl Outbound {
             }
         }
         Ok(end)
-    }
-
-    /// Fetches what sealing a packet needs first.
-    #[inline]
-    pub(crate) fn fetch_head(&self, fetch: Fetch) {
-        fetch(std::ptr::from_ref(self).cast(), std::mem::offset_of!(Outbound, rtcp));
-    }
-
-    /// Fetches what sealing a packet needs then: known only from the head.
-    #[inline]
-    pub(crate) fn fetch_body(&self, fetch: Fetch) {
-        self.rtp.fetch(fetch);
     }
 
     /// Seals the plain compound packet in `buffer[..len]`; returns the bytes to send. `buffer` needs
@@ -109,6 +104,6 @@ impl Outbound {
     /// For vectors that begin at session keys.
     #[cfg(test)]
     pub(super) fn replace_ciphers(&mut self, rtp: Cipher, rtcp: Cipher) {
-        (self.rtp, self.rtcp) = (rtp, rtcp);
+        (self.rtp, *self.rtcp) = (rtp, rtcp);
     }
 }

@@ -1,7 +1,7 @@
 //! Whole packets of the standards, both ways: RFC 7714 §16 and §17 (from session keys), and known packets of the
 //! same master keys as RFC 3711 appendix B.3 for the chain from master key to packet.
 
-use rtc_crypto::{AeadAlgorithm, default_provider};
+use ring::aead::{AES_128_GCM, AES_256_GCM};
 
 use super::gcm::Gcm;
 use super::*;
@@ -53,16 +53,9 @@ fn rtcp_both_ways(inbound: &mut Inbound, outbound: &mut Outbound, plain: &str, s
 
 /// RFC 7714 §16, §17: keys 00 01 02 …, salt "Quid pro quo".
 fn rfc_7714(key_len: usize) -> (Inbound, Outbound) {
-    let algorithm = if key_len == 32 {
-        AeadAlgorithm::Aes256Gcm
-    } else {
-        AeadAlgorithm::Aes128Gcm
-    };
+    let algorithm = if key_len == 32 { &AES_256_GCM } else { &AES_128_GCM };
     let key: Vec<u8> = (0..key_len as u8).collect();
-    let cipher = || {
-        let provider = default_provider().unwrap();
-        Cipher::Gcm(Gcm::with_session_keys(provider.crypto(), algorithm, &key, *b"Quid pro quo").unwrap())
-    };
+    let cipher = || Cipher::Gcm(Gcm::with_session_keys(algorithm, &key, *b"Quid pro quo").unwrap());
     pair(cipher, 16)
 }
 

@@ -8,6 +8,7 @@ mod audio;
 mod faults;
 mod fec;
 mod flags;
+mod foresight;
 mod hold;
 mod hops;
 mod ice;
