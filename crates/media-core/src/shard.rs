@@ -347,6 +347,18 @@ impl Shard {
         outbox::take(&mut self.out.seconds)
     }
 
+    /// How many rows wait to be polled.
+    #[must_use]
+    pub fn seconds_waiting(&self) -> usize {
+        self.out.seconds.len()
+    }
+
+    /// True while events, or ends of transports, wait to be polled.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.out.events.is_empty() || !self.out.ended.is_empty()
+    }
+
     /// Totals since the start.
     #[must_use]
     pub fn totals(&self) -> &Totals {

@@ -105,6 +105,71 @@ fn a_report_that_finds_the_queue_full_is_kept_and_goes_out_when_there_is_room() 
 }
 
 #[test]
+fn rows_are_gathered_until_their_time_has_come_or_there_is_an_event() {
+    let Rig {
+        mut worker,
+        link,
+        reports,
+    } = rig();
+    let client = Client::new(1, Part::Customer);
+    let add = AddLeg {
+        room: RoomId(5),
+        leg: client.leg,
+        part: Part::Customer,
+        tap: client.tap,
+        transport: client.transport(),
+    };
+    let up = Command::Handshake {
+        transport: client.transport,
+        report: media_core::command::Report::Established(Box::new(client.server_keys())),
+    };
+    assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+    assert!(link.hand(up).is_ok());
+    worker.take_commands(9, &mut Gauges::default());
+    let mut held = Held {
+        totals_at: u64::MAX,
+        ..Held::default()
+    };
+    // What has gone out: events and rows.
+    let said = || {
+        let (mut events, mut rows) = (0, 0);
+        for (_, report) in reports.try_iter() {
+            match report {
+                Report::Event(_) => events += 1,
+                Report::Second(_) => rows += 1,
+                Report::Ended(_) | Report::Totals(..) => {}
+            }
+        }
+        (events, rows)
+    };
+    let second = 2 * TOTALS_EVERY;
+    worker.hand_on(second - 1, &mut held);
+    assert_eq!(said(), (1, 0), "the leg is up");
+    worker.tick(second, &mut Gauges::default());
+    worker.hand_on(second, &mut held);
+    assert_eq!((said(), worker.shard.seconds_waiting()), ((0, 0), 2));
+    assert_eq!(
+        worker.park(second, &held),
+        (ROWS_EVERY / 1_000_000) as i32,
+        "they are not slept over"
+    );
+    worker.hand_on(second - 1 + ROWS_EVERY, &mut held);
+    assert_eq!(said(), (0, 2));
+    // The same a second later, but that something happens.
+    let second = second + TOTALS_EVERY;
+    worker.hand_on(second - 1, &mut held);
+    worker.tick(second, &mut Gauges::default());
+    let remove = Command::RemoveLeg {
+        leg: client.leg,
+        cause: Cause::HangUp,
+    };
+    assert!(link.hand(remove).is_ok());
+    worker.take_commands(second, &mut Gauges::default());
+    worker.hand_on(second, &mut held);
+    assert_eq!(said(), (1, 2));
+}
+
+#[test]
 fn a_leg_that_the_engine_refuses_is_told_down_and_one_that_it_has_already_is_not() {
     let Rig {
         mut worker,
