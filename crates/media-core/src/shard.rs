@@ -125,7 +125,7 @@ pub struct Shard {
     by_leg: FxHashMap<LegId, u32>,
     by_room: FxHashMap<RoomId, u32>,
     by_transport: FxHashMap<TransportId, u32>,
-    by_address: FxHashMap<addr::Key, Owner>,
+    by_address: addr::Ways<Owner>,
     by_ufrag: FxHashMap<Ufrag, u32>,
     wheel: Wheel,
     music: Arc<Music>,
@@ -155,7 +155,7 @@ impl Shard {
             by_leg: FxHashMap::default(),
             by_room: FxHashMap::default(),
             by_transport: FxHashMap::default(),
-            by_address: FxHashMap::default(),
+            by_address: addr::Ways::default(),
             by_ufrag: FxHashMap::default(),
             wheel: Wheel::new(now),
             music: Arc::default(),
@@ -404,7 +404,7 @@ impl Shard {
         let place = self.current.take()?;
         let id = self.legs.get(place)?.id;
         self.by_address
-            .retain(|_, owner| self.transports.get(owner.transport).is_some_and(|t| t.leg != place));
+            .retain(|owner| self.transports.get(owner.transport).is_some_and(|t| t.leg != place));
         self.remove_leg(now, place, Cause::Panic);
         Some(id)
     }

@@ -60,6 +60,24 @@ pub(crate) enum Latch {
     Second,
 }
 
+/// Where the last packet went, by places in the shard's tables: the next one most likely goes there too, and what it needs on
+/// its way can be fetched without looking at any of it. Only a guess: nothing is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) room: u32,
+    /// The first leg that heard it, and the transport of that one.
+    pub(crate) sink: u32,
+    pub(crate) way_out: u32,
+}
+
+impl Default for Ahead {
+    fn default() -> Ahead {
+        // Where no table has anything.
+        let (room, sink, way_out) = (u32::MAX, u32::MAX, u32::MAX);
+        Ahead { room, sink, way_out }
+    }
+}
+
 /// What was agreed on about media, as far as packets need it; see [`MediaParams`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Media {
@@ -135,9 +153,9 @@ pub(crate) struct Transport {
     packets: Gate,
     bytes: Gate,
     rtcp: Gate,
-    resends: Gate,
     /// The leg's place in the shard.
     pub(crate) leg: u32,
+    pub(crate) ahead: Ahead,
     mark: Mark,
     pub(crate) media: Media,
     pub(crate) ice: Agent,
@@ -154,6 +172,7 @@ pub(crate) struct Transport {
     pub(crate) fingerprint: [u8; 32],
     /// What the handshake shows; kept with the transport, for it may begin the handshake again.
     pub(crate) certificate: Certificate,
+    resends: Gate,
     dtls: Gate,
     dtls_datagrams: u32,
     dtls_bytes: u32,
@@ -192,6 +211,7 @@ impl Transport {
             helper: false,
             ssrc: None,
             spoke_at: 0,
+            ahead: Ahead::default(),
             packets: Gate::default(),
             bytes: Gate::default(),
             rtcp: Gate::default(),

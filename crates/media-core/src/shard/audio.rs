@@ -20,7 +20,7 @@ use crate::rtp::{self, EXTENSION_IDS};
 use crate::slot::Source;
 use crate::srtp::{Opened, Refused};
 use crate::tap::{Flags, LEVEL_UNKNOWN, Record, TapSink};
-use crate::transport::{Latch, Payload, Transport};
+use crate::transport::{Ahead, Latch, Payload, Transport};
 
 /// One opened packet, as far as forwarding needs it. The bytes stay in the slot buffer.
 struct Packet {
@@ -109,7 +109,7 @@ impl Shard {
         } else if too_late {
             self.out.totals.repaired_late += 1;
         } else {
-            self.forward(now, place, &packet, slot);
+            self.forward(now, owner.transport, place, &packet, slot);
         }
     }
 
@@ -162,11 +162,11 @@ impl Shard {
     }
 
     /// Sends the packet to everybody who hears its leg: copies for all but the last, who gets the slot buffer itself.
-    fn forward(&mut self, now: u64, from: u32, packet: &Packet, mut slot: Slot<'_>) {
-        let Some((seat, room)) = self.legs.get(from).map(|leg| (leg.seat(), leg.room)) else {
+    fn forward(&mut self, now: u64, way_in: u32, from: u32, packet: &Packet, mut slot: Slot<'_>) {
+        let Some((seat, place)) = self.legs.get(from).map(|leg| (leg.seat(), leg.room)) else {
             return;
         };
-        let Some(room) = self.rooms.get(room) else { return };
+        let Some(room) = self.rooms.get(place) else { return };
         let mut sinks = room.edges.sinks(seat);
         if sinks == 0 {
             self.out.totals.rtp_unheard += 1;
@@ -188,6 +188,13 @@ impl Shard {
                 ready[count] = (leg, transport, route);
                 count += 1;
             }
+        }
+        if let ([(sink, way_out, _), ..], Some(transport)) = (&ready[..count], self.transports.get_mut(way_in)) {
+            transport.ahead = Ahead {
+                room: place,
+                sink: *sink,
+                way_out: *way_out,
+            };
         }
         for (turn, &(leg, transport, route)) in ready[..count].iter().enumerate() {
             let (Some(leg), Some(transport)) = (self.legs.get_mut(leg), self.transports.get_mut(transport)) else {

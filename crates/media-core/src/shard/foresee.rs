@@ -1,58 +1,45 @@
 //! Looking ahead: what the next datagrams of a batch will need is fetched while those before them are worked on.
 //!
 //! A shard holds more than the processor's caches, and between two packets of a leg the kernel has used them for itself.
-//! One packet follows a chain of places, each known only from the one before it, and alone it waits at each of them. Here
-//! every datagram goes that way one step at a time, beginning [`STEPS`] datagrams before its turn: what a step has asked for
-//! has come when the next one looks at it, and the processor works meanwhile. Only the first ones of a batch wait, once a step
-//! and all together.
+//! One packet goes from place to place, each known only from the one before it, and alone it would wait at each of them. Here
+//! a datagram takes two steps some datagrams before its turn: its transport is asked for, and, when that has come, all that
+//! the last packet of this transport needed on its way ([`Ahead`]). The processor works meanwhile; only the first ones of a
+//! batch wait, and all together.
 //!
 //! Invariant: nothing is changed and nothing decided here; without it the engine does the same, more slowly.
 
 use super::Shard;
 use crate::leg::{self, NAME_AT};
-use crate::{LegId, addr, room, srtp, transport};
+use crate::transport::{self, Ahead};
+use crate::{LegId, addr, room, srtp};
 
 /// Asks the processor to fetch `bytes` from an address; reads nothing. The engine has no unsafe code, so it is handed in.
 pub type Fetch = fn(at: *const u8, bytes: usize);
 
-/// Steps of the way, and with it how many datagrams ahead a datagram begins it.
-const STEPS: usize = 5;
-/// Senders that are looked up together: this first step waits for its own table, which cannot be asked ahead, and the
-/// processor can wait for several at once.
+/// How many datagrams ahead each of the two steps is taken. Higher: more of a batch waits at its beginning. Lower: what was
+/// asked for has not come when it is needed.
+const FIRST_AHEAD: usize = 4;
+const SECOND_AHEAD: usize = 2;
+/// Senders that are looked up together: this waits for a table of its own, which cannot be asked ahead, and the processor
+/// can wait for several at once.
 const TOGETHER: usize = 4;
 /// Datagrams that are on their way at once.
 const COMING: usize = 16;
 
-const _: () = assert!(STEPS + TOGETHER <= COMING && COMING.is_power_of_two());
+const _: () = assert!(SECOND_AHEAD < FIRST_AHEAD && FIRST_AHEAD + TOGETHER < COMING && COMING.is_power_of_two());
 
-/// Where no table has anything.
-const NOWHERE: u32 = u32::MAX;
-
-/// How far one datagram has come, by places in the shard's tables.
+/// A datagram on its way to its turn.
 #[derive(Clone, Copy, Debug)]
 struct Coming {
+    /// Its transport's place in the shard.
     transport: u32,
-    leg: u32,
-    room: u32,
-    /// The first leg that hears it.
-    sink: u32,
     relayed: bool,
-}
-
-impl Coming {
-    const UNKNOWN: Coming = Coming {
-        transport: NOWHERE,
-        leg: NOWHERE,
-        room: NOWHERE,
-        sink: NOWHERE,
-        relayed: false,
-    };
 }
 
 /// The datagrams of one batch that are on their way to their turn.
 #[derive(Clone, Debug)]
 pub struct Foresight {
-    coming: [Coming; COMING],
+    coming: [Option<Coming>; COMING],
     /// How many of the batch have been looked up.
     begun: usize,
 }
@@ -60,16 +47,9 @@ pub struct Foresight {
 impl Default for Foresight {
     fn default() -> Foresight {
         Foresight {
-            coming: [Coming::UNKNOWN; COMING],
+            coming: [None; COMING],
             begun: 0,
         }
-    }
-}
-
-impl Foresight {
-    #[inline]
-    fn at(&mut self, datagram: usize) -> &mut Coming {
-        &mut self.coming[datagram % COMING]
     }
 }
 
@@ -87,22 +67,18 @@ impl Shard {
     ) {
         if index == 0 {
             sight.begun = 0;
-            let first = count.min(STEPS);
-            self.begin(sight, first, &mut sender);
-            for step in 0..STEPS {
-                for datagram in 0..first.min(STEPS - step) {
-                    self.step(step, sight.at(datagram), fetch);
-                }
-            }
+            self.begin(sight, count.min(FIRST_AHEAD), &mut sender);
+            (0..count.min(FIRST_AHEAD)).for_each(|datagram| self.first_step(sight, datagram, fetch));
+            (0..count.min(SECOND_AHEAD)).for_each(|datagram| self.second_step(sight, datagram, fetch));
         }
         if index.is_multiple_of(TOGETHER) {
-            self.begin(sight, count.min(index + STEPS + TOGETHER), &mut sender);
+            self.begin(sight, count.min(index + FIRST_AHEAD + TOGETHER), &mut sender);
         }
-        for step in 0..STEPS {
-            let datagram = index + STEPS - step;
-            if datagram < count {
-                self.step(step, sight.at(datagram), fetch);
-            }
+        if index + FIRST_AHEAD < count {
+            self.first_step(sight, index + FIRST_AHEAD, fetch);
+        }
+        if index + SECOND_AHEAD < count {
+            self.second_step(sight, index + SECOND_AHEAD, fetch);
         }
     }
 
@@ -116,52 +92,36 @@ impl Shard {
     ) {
         for datagram in sight.begun..end {
             let key = sender(datagram).map(Into::into);
-            let owner = key.and_then(|key| self.by_address.get(&key));
-            *sight.at(datagram) = Coming {
-                transport: owner.map_or(NOWHERE, |owner| owner.transport),
-                relayed: key.is_some_and(|key| key.is_path()),
-                ..Coming::UNKNOWN
-            };
+            sight.coming[datagram % COMING] = key.and_then(|key: addr::Key| {
+                let owner = self.by_address.get(&key)?;
+                Some(Coming {
+                    transport: owner.transport,
+                    relayed: key.is_path(),
+                })
+            });
         }
         sight.begun = sight.begun.max(end);
     }
 
-    /// Goes a step further: looks at what the step before has asked for, and asks for what is known from it.
+    /// Asks for the transport and its keys.
     #[inline]
-    fn step(&self, step: usize, coming: &mut Coming, fetch: Fetch) {
-        match step {
-            0 => {
-                if let Some(at) = self.transports.address(coming.transport) {
-                    fetch(at, transport::SOURCE_BYTES);
-                    fetch(at.wrapping_add(transport::INBOUND_AT), srtp::INBOUND_HOT_BYTES);
-                }
-            }
-            1 => self.ask_for_leg(coming, fetch),
-            2 => {
-                if let Some(leg) = self.legs.get(coming.leg) {
-                    coming.room = leg.room;
-                    if let Some(at) = self.rooms.address(leg.room) {
-                        fetch(at, room::HOT_BYTES);
-                    }
-                }
-            }
-            3 => self.ask_for_listener(coming, fetch),
-            _ => {
-                let way_out = self.legs.get(coming.sink).and_then(|sink| sink.transport);
-                if let Some(at) = way_out.and_then(|place| self.transports.address(place)) {
-                    fetch(at.wrapping_add(transport::SINK_AT), transport::SINK_BYTES);
-                    fetch(at.wrapping_add(transport::OUTBOUND_AT), srtp::OUTBOUND_HOT_BYTES);
-                }
-            }
+    fn first_step(&self, sight: &Foresight, datagram: usize, fetch: Fetch) {
+        let coming = &sight.coming[datagram % COMING];
+        if let Some(at) = coming.and_then(|coming| self.transports.address(coming.transport)) {
+            fetch(at, transport::SOURCE_BYTES);
+            fetch(at.wrapping_add(transport::INBOUND_AT), srtp::INBOUND_HOT_BYTES);
         }
     }
 
+    /// Asks for the leg and its room, and for the listener with his transport and keys.
     #[inline]
-    fn ask_for_leg(&self, coming: &mut Coming, fetch: Fetch) {
+    fn second_step(&self, sight: &Foresight, datagram: usize, fetch: Fetch) {
+        let Some(coming) = sight.coming[datagram % COMING] else {
+            return;
+        };
         let Some(transport) = self.transports.get(coming.transport) else {
             return;
         };
-        coming.leg = transport.leg;
         if let Some(at) = self.legs.address(transport.leg) {
             fetch(at, leg::SOURCE_BYTES);
             // Whose leg is asked for its name, too.
@@ -169,21 +129,17 @@ impl Shard {
                 fetch(at.wrapping_add(NAME_AT), size_of::<LegId>());
             }
         }
-    }
-
-    #[inline]
-    fn ask_for_listener(&self, coming: &mut Coming, fetch: Fetch) {
-        let (Some(leg), Some(room)) = (self.legs.get(coming.leg), self.rooms.get(coming.room)) else {
-            return;
-        };
-        let heard_by = room.edges.sinks(leg.seat());
-        let Some(sink) = room.leg_at(heard_by.trailing_zeros() as usize) else {
-            return;
-        };
-        coming.sink = sink;
+        let Ahead { room, sink, way_out } = transport.ahead;
+        if let Some(at) = self.rooms.address(room) {
+            fetch(at, room::HOT_BYTES);
+        }
         if let Some(at) = self.legs.address(sink) {
             fetch(at, 1);
             fetch(at.wrapping_add(leg::SINK_AT), leg::SINK_BYTES);
+        }
+        if let Some(at) = self.transports.address(way_out) {
+            fetch(at.wrapping_add(transport::SINK_AT), transport::SINK_BYTES);
+            fetch(at.wrapping_add(transport::OUTBOUND_AT), srtp::OUTBOUND_HOT_BYTES);
         }
     }
 }
