@@ -121,7 +121,7 @@ pub(crate) fn run(run: &Run, server: &Server, core: usize) -> Result<report::Rep
     system::pin(None, core)?;
     for step in &mut measured.steps {
         eprintln!("the floor under {} calls, {} s", step.pairs, step.seconds);
-        match floor::measure(step.pairs, run.time, run.pace) {
+        match floor::measure(step.pairs, run.time, run.pace, false) {
             Ok(floor) => step.floor = Some(floor),
             Err(fault) => measured.trouble.note(&format!("no floor: {fault}")),
         }

@@ -1,7 +1,11 @@
 //! The kernel floor: a bare reflector that pays for the same wake-ups and system calls as a shard, and for nothing else.
 //!
-//! One thread, one socket, batches as the shard has them, no cryptography. A leg registers with [`hello`]; every other
-//! datagram goes to the leg's partner unchanged.
+//! One thread, one socket, batches as the shard has them. A leg registers with [`hello`]; every other datagram goes to the
+//! leg's partner unchanged.
+//!
+//! No cryptography, or, sealed, as much of it as SRTP needs: under keys of its speaker and then of its listener, which are the
+//! same bytes in two places, so that the second pass undoes what the first has done. Nothing is counted, judged, rewritten or
+//! recorded: what a server costs beyond that is its own.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,12 +17,17 @@ use std::time::{Duration, Instant};
 
 use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
 
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
 use crate::generator::{Generator, Leg, Seat, Window};
 use crate::pace::Pace;
 use crate::{WARM, clock, system};
 
+/// Bytes of an RTP header as the legs of `calls` send it, and of the tag.
+const HEADER_BYTES: usize = 20;
+const TAG_BYTES: usize = 16;
 /// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
-const SEAL_BYTES: usize = 20 + 16;
+const SEAL_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
 /// What the floor showed.
 #[derive(Debug)]
@@ -50,7 +59,7 @@ struct Reflector {
 
 impl Reflector {
     /// Starts it on a port of the loopback, kept on `core`.
-    fn start(core: usize) -> io::Result<Reflector> {
+    fn start(core: usize, sealed: bool) -> io::Result<Reflector> {
         let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.whole()?;
         let address = socket.local();
         let bell = Arc::new(Bell::new()?);
@@ -58,7 +67,7 @@ impl Reflector {
         let (heard, flag) = (Arc::clone(&bell), Arc::clone(&stop));
         let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             system::pin(None, core)?;
-            reflect(&socket, &heard, &flag)
+            reflect(&socket, &heard, &flag, sealed)
         })?;
         Ok(Reflector {
             address,
@@ -86,11 +95,63 @@ impl Drop for Reflector {
     }
 }
 
-fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool) -> io::Result<()> {
+/// Keys for either end of a way. The same for all: what matters is that each stands where nothing else does.
+fn keys() -> [LessSafeKey; 2] {
+    let key = || UnboundKey::new(&AES_128_GCM, &[7; 16]).map(LessSafeKey::new);
+    [(); 2].map(|()| key().expect("a key of the length that the algorithm has"))
+}
+
+/// Both passes over what stands for header, payload and tag. `number`: another one for each datagram.
+fn pass(keys: &[LessSafeKey; 2], number: u64, datagram: &mut [u8]) {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&number.to_be_bytes());
+    let end = datagram.len().saturating_sub(TAG_BYTES);
+    let (clear, rest) = datagram.split_at_mut(HEADER_BYTES.min(end));
+    let body = &mut rest[..end.saturating_sub(HEADER_BYTES)];
+    for key in keys {
+        cover(key, nonce, clear, body);
+    }
+}
+
+/// Covers `body` with a key's stream, or uncovers it. The tag is made and goes nowhere: there is nobody who would look at it.
+fn cover(key: &LessSafeKey, nonce: [u8; 12], clear: &[u8], body: &mut [u8]) {
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let _ = key.seal_in_place_separate_tag(nonce, Aad::from(clear), body);
+}
+
+/// Where the datagrams of each leg go.
+#[derive(Default)]
+struct Ways {
+    alone: HashMap<u32, SocketAddr>,
+    /// By sender: where to, and which of the keys.
+    partners: HashMap<SocketAddr, (SocketAddr, usize)>,
+    /// None unless sealed.
+    keys: Vec<[LessSafeKey; 2]>,
+}
+
+impl Ways {
+    fn pair(&mut self, call: u32, from: SocketAddr, sealed: bool) {
+        match self.alone.insert(call, from) {
+            Some(other) if other != from => {
+                for (from, to) in [(from, other), (other, from)] {
+                    let fresh = self.keys.len();
+                    let way = self.partners.entry(from).or_insert((to, fresh));
+                    way.0 = to;
+                    if sealed && way.1 == fresh {
+                        self.keys.push(keys());
+                    }
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, sealed: bool) -> io::Result<()> {
     let mut batch = Batch::new(BATCH_MAX);
-    let mut alone: HashMap<u32, SocketAddr> = HashMap::new();
-    let mut partners: HashMap<SocketAddr, SocketAddr> = HashMap::new();
-    let mut targets: Vec<Option<(SocketAddr, usize)>> = Vec::with_capacity(BATCH_MAX);
+    let mut ways = Ways::default();
+    let mut targets: Vec<Option<(SocketAddr, usize, usize)>> = Vec::with_capacity(BATCH_MAX);
+    let mut passed = 0;
     while !stop.load(Ordering::Relaxed) {
         if !wait(&[socket], bell, -1)? {
             continue;
@@ -106,34 +167,33 @@ fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool) -> io::Result<()> {
             if let [b'P', b'A', b'I', b'R', number @ ..] = datagram
                 && let Ok(number) = <[u8; 4]>::try_from(number)
             {
-                pair(&mut alone, &mut partners, u32::from_be_bytes(number), from);
+                ways.pair(u32::from_be_bytes(number), from, sealed);
                 targets.push(None);
             } else {
-                targets.push(partners.get(&from).map(|to| (*to, len)));
+                let target = ways.partners.get(&from);
+                targets.push(target.map(|(to, way)| (*to, *way, len)));
+                // As a server does that knows its caches: all of a batch are asked for before the first is needed.
+                if let Some(keys) = target.and_then(|(_, way)| ways.keys.get(*way)) {
+                    udp::prefetch(std::ptr::from_ref(keys).cast(), std::mem::size_of_val(keys));
+                }
+            }
+        }
+        for (index, target) in targets.iter().enumerate() {
+            if let Some((_, way, len)) = target
+                && let Some(keys) = ways.keys.get(*way)
+            {
+                passed += 1;
+                let datagram = &mut batch.slot_mut(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
+                pass(keys, passed, datagram);
             }
         }
         batch.send(socket, count, |index, slots| {
-            let (to, len) = targets[index]?;
+            let (to, _, len) = targets[index]?;
             let bytes = &slots.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
             Some(Outgoing { bytes, to })
         });
     }
     Ok(())
-}
-
-fn pair(
-    alone: &mut HashMap<u32, SocketAddr>,
-    partners: &mut HashMap<SocketAddr, SocketAddr>,
-    call: u32,
-    from: SocketAddr,
-) {
-    match alone.insert(call, from) {
-        Some(other) if other != from => {
-            partners.insert(from, other);
-            partners.insert(other, from);
-        }
-        Some(_) | None => {}
-    }
 }
 
 /// A leg without cryptography.
@@ -177,8 +237,9 @@ impl Leg for Plain {
 }
 
 /// Runs the floor on core 0 under the calling thread's generator, which speaks at the pace of what it is compared with.
-pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace) -> io::Result<Floor> {
-    let reflector = Reflector::start(0)?;
+/// `sealed`: with cryptography.
+pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace, sealed: bool) -> io::Result<Floor> {
+    let reflector = Reflector::start(0, sealed)?;
     let to = reflector.address();
     let mut generator = Generator::new(pace)?;
     generator.come_first();
@@ -202,4 +263,42 @@ pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace) -> io::Result<Floo
         user_us_per_packet: per_packet(used.user_us as f64),
         window,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_pass_covers_the_other_uncovers() {
+        let said: Vec<u8> = (0..124).collect();
+        let both = keys();
+        for len in [124, 37, 36, 20, 1, 0] {
+            let mut datagram = said[..len].to_vec();
+            pass(&both, len as u64, &mut datagram);
+            assert_eq!(datagram, said[..len]);
+        }
+        let [first, second] = &both;
+        let mut body = said.clone();
+        cover(first, [1; 12], &[], &mut body);
+        assert_ne!(body, said);
+        cover(second, [1; 12], &[], &mut body);
+        assert_eq!(body, said);
+    }
+
+    #[test]
+    fn both_ends_of_a_call_have_keys_of_their_own_and_keep_them_when_they_say_hello_again() {
+        let [one, other, moved] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        for (sealed, keys) in [(false, 0), (true, 2)] {
+            let mut ways = Ways::default();
+            for from in [one, other, one, other] {
+                ways.pair(7, from, sealed);
+            }
+            assert_eq!((ways.partners[&one].0, ways.partners[&other].0), (other, one));
+            assert_eq!((ways.partners.len(), ways.keys.len()), (2, keys));
+            assert!(!sealed || ways.partners[&one].1 != ways.partners[&other].1);
+            ways.pair(7, moved, sealed);
+            assert_eq!(ways.partners[&moved].0, other);
+        }
+    }
 }

@@ -138,8 +138,8 @@ fn measure(arguments: &Arguments, watch: Watch) -> Result<Option<report::Report>
         Command::Floor(options) => {
             let pace = options.pace.pace();
             system::pin(None, core)?;
-            let floor = floor::measure(options.pairs, options.span.time(), pace)?;
-            report::floor(options.pairs, options.span.seconds, &floor)
+            let floor = floor::measure(options.pairs, options.span.time(), pace, options.sealed)?;
+            report::floor(options, &floor)
         }
         Command::Joins(options) => joins::run(options, core)?,
         Command::Fanout(options) => fanout::run(options, core)?,

@@ -210,6 +210,10 @@ pub(crate) struct Floor {
     /// Calls of two legs.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=PAIRS_MAX))]
     pub(crate) pairs: u32,
+    /// Each datagram passes AES-GCM twice, under keys of its speaker and of its listener: what no server for SRTP can do
+    /// without.
+    #[arg(long)]
+    pub(crate) sealed: bool,
     #[command(flatten)]
     pub(crate) pace: Speech,
     #[command(flatten)]

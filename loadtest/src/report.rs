@@ -13,6 +13,7 @@ use crate::fanout;
 use crate::floor::Floor;
 use crate::generator::Window;
 use crate::joins;
+use crate::options;
 use crate::sampler::{self, Sample, slope};
 use crate::soak;
 
@@ -98,10 +99,11 @@ fn generator(window: &Window) -> Value {
 }
 
 /// The floor alone.
-pub(crate) fn floor(pairs: u32, seconds: u64, floor: &Floor) -> Report {
+pub(crate) fn floor(options: &options::Floor, floor: &Floor) -> Report {
     let figures = json!({
-        "pairs": pairs,
-        "seconds": seconds,
+        "pairs": options.pairs,
+        "seconds": options.span.seconds,
+        "sealed": options.sealed,
         "sent": floor.window.sent,
         "delivered_ratio": floor.window.delivered_ratio(),
         "duplicates": floor.window.duplicates,
