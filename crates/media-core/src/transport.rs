@@ -90,7 +90,7 @@ pub(crate) struct Media {
     pub(crate) uplink: bool,
 }
 
-/// No payload type and no extension id: both have seven bits at most.
+/// No payload type and no extension id: those have seven bits, these end at 14 (RFC 8285 §4.2).
 const NOTHING: u8 = u8::MAX;
 
 impl Media {

@@ -57,6 +57,17 @@ fn rig() -> Rig {
     Rig { worker, link, reports }
 }
 
+/// A client's leg comes into the one room of these tests.
+fn coming(client: &Client) -> Command {
+    Command::AddLeg(Box::new(AddLeg {
+        room: RoomId(5),
+        leg: client.leg,
+        part: client.part,
+        tap: client.tap,
+        transport: client.transport(),
+    }))
+}
+
 fn command() -> Command {
     Command::CloseRoom {
         room: media_core::RoomId(1),
@@ -112,18 +123,11 @@ fn rows_are_gathered_until_their_time_has_come_or_there_is_an_event() {
         reports,
     } = rig();
     let client = Client::new(1, Part::Customer);
-    let add = AddLeg {
-        room: RoomId(5),
-        leg: client.leg,
-        part: Part::Customer,
-        tap: client.tap,
-        transport: client.transport(),
-    };
     let up = Command::Handshake {
         transport: client.transport,
         report: media_core::command::Report::Established(Box::new(client.server_keys())),
     };
-    assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+    assert!(link.hand(coming(&client)).is_ok());
     assert!(link.hand(up).is_ok());
     worker.take_commands(9, &mut Gauges::default());
     let mut held = Held {
@@ -220,14 +224,7 @@ fn a_transport_that_the_engine_refuses_or_replaces_is_told_ended_and_those_of_a_
         leg,
         transport: Box::new(client.transport()),
     };
-    let add = AddLeg {
-        room: RoomId(5),
-        leg: client.leg,
-        part: Part::Customer,
-        tap: client.tap,
-        transport: client.transport(),
-    };
-    assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+    assert!(link.hand(coming(&client)).is_ok());
     let mut offers = Vec::new();
     for leg in [client.leg, client.leg, LegId(77)] {
         client.reload();
@@ -263,14 +260,7 @@ fn a_leg_that_breaks_as_it_comes_is_told_down_once_wherever_it_broke() {
         let (struck, other) = (Client::new(1, Part::Customer), Client::new(2, Part::Agent));
         worker.shard.break_at(stage, struck.leg);
         for client in [&struck, &other] {
-            let add = AddLeg {
-                room: RoomId(5),
-                leg: client.leg,
-                part: client.part,
-                tap: client.tap,
-                transport: client.transport(),
-            };
-            assert!(link.hand(Command::AddLeg(Box::new(add))).is_ok());
+            assert!(link.hand(coming(client)).is_ok());
         }
         worker.take_commands(9, &mut Gauges::default());
         worker.hand_on(9, &mut Held::default());
