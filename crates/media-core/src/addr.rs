@@ -7,8 +7,6 @@
 
 use std::net::IpAddr;
 
-use rustc_hash::FxHashMap;
-
 use crate::origin::{Destination, Path, Via, Wire};
 
 /// A way over the wire or a path in 24 bytes without padding.
@@ -29,66 +27,14 @@ impl Key {
         self.port_and_family >> 16 & 0xFF >= PATHS
     }
 
-    /// All of a way over IPv4; `None` for any other.
+    /// All of a way over IPv4, and never 0; `None` for any other.
     #[inline]
-    const fn v4(&self) -> Option<u64> {
+    pub(crate) const fn v4(&self) -> Option<u64> {
         if self.port_and_family >> 16 & 0xFF == 4 {
             Some(self.low << 32 | self.port_and_family)
         } else {
             None
         }
-    }
-}
-
-/// The ways that are known, and what each leads to.
-///
-/// Those of IPv4 stand apart, under keys of 8 bytes: every packet looks for its own, and of four in a cache line more stay in
-/// the caches than of two.
-#[derive(Debug)]
-pub(crate) struct Ways<T> {
-    v4: FxHashMap<u64, T>,
-    others: FxHashMap<Key, T>,
-}
-
-impl<T> Default for Ways<T> {
-    fn default() -> Ways<T> {
-        Ways {
-            v4: FxHashMap::default(),
-            others: FxHashMap::default(),
-        }
-    }
-}
-
-impl<T> Ways<T> {
-    #[inline]
-    pub(crate) fn get(&self, key: &Key) -> Option<&T> {
-        match key.v4() {
-            Some(key) => self.v4.get(&key),
-            None => self.others.get(key),
-        }
-    }
-
-    pub(crate) fn insert(&mut self, key: Key, thing: T) {
-        match key.v4() {
-            Some(key) => self.v4.insert(key, thing),
-            None => self.others.insert(key, thing),
-        };
-    }
-
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
-        match key.v4() {
-            Some(key) => self.v4.remove(&key),
-            None => self.others.remove(key),
-        }
-    }
-
-    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.v4.retain(|_, thing| keep(thing));
-        self.others.retain(|_, thing| keep(thing));
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.v4.len() + self.others.len()
     }
 }
 
@@ -186,20 +132,7 @@ mod tests {
         assert_eq!(short.len(), 3 * remotes.len());
         let others = [key("[::102:304]:5", 0), key("[4::4]:4", 4), Key::from(path)];
         assert!(others.iter().all(|key| key.v4().is_none()));
-        let mut ways = Ways::default();
-        for (n, key) in v4.clone().chain(others).enumerate() {
-            ways.insert(key, n);
-        }
-        assert_eq!(ways.len(), 18);
-        for (n, key) in v4.chain(others).enumerate() {
-            assert_eq!(ways.get(&key), Some(&n));
-        }
-        ways.retain(|n| n % 2 == 0);
-        assert_eq!(
-            (ways.len(), ways.remove(&others[0]), ways.remove(&others[1])),
-            (9, None, Some(16))
-        );
-        assert_eq!((ways.get(&others[1]), ways.len()), (None, 8));
+        assert!(v4.clone().all(|key| key.v4() != Some(0)));
     }
 
     #[test]

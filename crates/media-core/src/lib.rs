@@ -83,6 +83,7 @@ mod table;
 pub mod tap;
 pub mod timer;
 mod transport;
+mod ways;
 
 use std::fmt;
 

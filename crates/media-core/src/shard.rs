@@ -36,6 +36,7 @@ use crate::table::Table;
 use crate::tap::TapSink;
 use crate::timer::Wheel;
 use crate::transport::Transport;
+use crate::ways::Ways;
 use crate::{LegId, RoomId, TransportId, addr, demux};
 
 #[cfg(feature = "faults")]
@@ -102,7 +103,7 @@ pub struct Tables {
 }
 
 /// Whose an address or path is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Owner {
     transport: u32,
     /// The place in the transport's own address table; in four bytes, for every packet looks one up among thousands.
@@ -125,7 +126,7 @@ pub struct Shard {
     by_leg: FxHashMap<LegId, u32>,
     by_room: FxHashMap<RoomId, u32>,
     by_transport: FxHashMap<TransportId, u32>,
-    by_address: addr::Ways<Owner>,
+    by_address: Ways<Owner>,
     by_ufrag: FxHashMap<Ufrag, u32>,
     wheel: Wheel,
     music: Arc<Music>,
@@ -155,7 +156,7 @@ impl Shard {
             by_leg: FxHashMap::default(),
             by_room: FxHashMap::default(),
             by_transport: FxHashMap::default(),
-            by_address: addr::Ways::default(),
+            by_address: Ways::default(),
             by_ufrag: FxHashMap::default(),
             wheel: Wheel::new(now),
             music: Arc::default(),

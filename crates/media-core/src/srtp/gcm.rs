@@ -14,6 +14,13 @@ pub(super) const TAG: usize = 16;
 /// Bytes of salt and nonce.
 const NONCE: usize = 12;
 
+/// What a packet of up to 127 bytes reads of the provider's key for AES-128 on a processor with VAES, in bytes from its start
+/// on: the powers of its hash key, and its round keys. What lies between them is for longer packets and longer keys, and comes
+/// when it is touched, as anything does that stands elsewhere on other processors.
+pub(super) const HOT: [(usize, usize); 2] = [(0, 192), (256, 192)];
+/// From here on every packet needs all: the number of rounds, and what follows the key.
+pub(super) const HOT_FROM: usize = 512;
+
 /// One keyed direction.
 #[repr(C)]
 pub(super) struct Gcm {

@@ -17,9 +17,9 @@ mod rtcp;
 
 use rtc_crypto::{CryptoError, RTCCrypto, default_provider};
 
-pub(crate) use inbound::HOT_BYTES as INBOUND_HOT_BYTES;
+pub(crate) use inbound::HOT as INBOUND_HOT;
 pub use inbound::{Inbound, Opened};
-pub(crate) use outbound::HOT_BYTES as OUTBOUND_HOT_BYTES;
+pub(crate) use outbound::HOT as OUTBOUND_HOT;
 pub use outbound::Outbound;
 pub use replay::{Age, WINDOW, Window};
 

@@ -3,12 +3,13 @@
 //! Never two plaintexts under one (key, SSRC, index): a repeated GCM nonce gives the authentication key away. For
 //! RTP the caller's slot guarantees it; the RTCP index is counted here.
 
+use super::gcm;
 use super::{Cipher, Profile, RTCP_INDEX_END, RTCP_OVERHEAD_MAX, RTP_INDEX_END, Refused, Traffic, WrongKeys, rtcp};
 use crate::rtp;
 use crate::table::Mark;
 
 /// See the top of this file.
-// In this order, at the start of a cache line: nine of them hold what every packet needs.
+// In this order, at the start of a cache line: seven of nine hold what every packet needs.
 #[repr(C, align(64))]
 pub struct Outbound {
     rtp: Cipher,
@@ -20,9 +21,12 @@ pub struct Outbound {
     rtcp_index: u32,
 }
 
-/// Bytes at the start of an [`Outbound`] that every packet needs.
-pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Outbound, rtcp);
-const _: () = assert!(HOT_BYTES <= 9 * 64);
+/// Where the bytes of an [`Outbound`] begin that every packet needs, and how many they are.
+pub(crate) const HOT: [(usize, usize); gcm::HOT.len() + 1] = {
+    let end = std::mem::offset_of!(Outbound, rtcp);
+    let [table, schedule] = gcm::HOT;
+    [table, schedule, (gcm::HOT_FROM, end - gcm::HOT_FROM)]
+};
 
 impl std::fmt::Debug for Outbound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
