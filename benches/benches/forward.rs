@@ -3,13 +3,16 @@
 //!
 //! Two legs a room, both talking and recorded, but in `untapped`. Criterion shows the time of one turn, in which every
 //! leg says 20 ms, and packets per second. `relayed`: the same with every leg behind the relay, without the relay itself
-//! and its rings. `memory`: as many cache lines as a packet needs, fetched in the same way and each read once, and nothing
+//! and its rings. `crowded`: as a server finds it, where the kernel has used the caches for itself before each batch and no
+//! speaker lies in memory next to the one before. `memory`: as many cache lines as a packet needs, fetched in the same way and each read once, and nothing
 //! else done: what no engine with as much to remember gets below.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use criterion::measurement::{Measurement, WallTime};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use media_core::RoomId;
 use media_core::addr::Key;
@@ -39,6 +42,10 @@ const LINE: usize = 64;
 /// Stretches of memory in which the lines of a packet lie: tables, keys, ciphers, at both ends.
 const STRETCHES: usize = 10;
 
+/// Cache lines that the kernel and the recorder touch for a datagram, in `crowded`.
+const KERNEL_LINES: usize = 100;
+/// What those lie in: more than any cache holds.
+const KERNEL_BYTES: usize = 64 << 20;
 /// Packets whose lines are asked for together.
 const TOGETHER: usize = 16;
 /// A prime, so that legs in steps of it all have their turn.
@@ -164,35 +171,114 @@ impl Crowd {
     }
 }
 
-/// Takes a turn's datagrams as the server's thread does; how many datagrams go out.
-fn take(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, arrived: &mut [Arrived]) -> usize {
-    bed.now += FRAME;
-    let mut out = 0;
-    for batch in arrived.chunks_mut(BATCH) {
-        let mut sight = Foresight::default();
-        for index in 0..batch.len() {
-            if foreseen {
-                let sender = |n: usize| batch.get(n).map(|one| ways[one.leg].key());
-                bed.shard.foresee(&mut sight, index, batch.len(), sender, udp::prefetch);
-            }
-            let one = &mut batch[index];
-            let slot = Slot {
-                index: index as u16,
-                buffer: &mut one.buffer,
-                len: one.len,
-            };
-            match ways[one.leg] {
-                Way::Wire(from) => bed.shard.datagram(bed.now, from.into(), slot, ring),
-                Way::Relay(from) => bed.shard.relayed(bed.now, from, slot, ring),
-            }
+/// Takes a batch as the server's thread does; how many datagrams go out.
+fn take_batch(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, batch: &mut [Arrived]) -> usize {
+    let mut sight = Foresight::default();
+    for index in 0..batch.len() {
+        if foreseen {
+            let sender = |n: usize| batch.get(n).map(|one| ways[one.leg].key());
+            bed.shard.foresee(&mut sight, index, batch.len(), sender, udp::prefetch);
         }
-        bed.shard.tick(bed.now);
-        out += bed.shard.transmissions().len();
-        bed.shard.flushed();
+        let one = &mut batch[index];
+        let slot = Slot {
+            index: index as u16,
+            buffer: &mut one.buffer,
+            len: one.len,
+        };
+        match ways[one.leg] {
+            Way::Wire(from) => bed.shard.datagram(bed.now, from.into(), slot, ring),
+            Way::Relay(from) => bed.shard.relayed(bed.now, from, slot, ring),
+        }
     }
+    bed.shard.tick(bed.now);
+    let out = bed.shard.transmissions().len();
+    bed.shard.flushed();
+    out
+}
+
+fn forget_news(bed: &mut Bed) {
     while bed.shard.poll_event().is_some() {}
     while bed.shard.poll_second().is_some() {}
+}
+
+/// Takes a turn's datagrams, batch after batch; how many go out.
+fn take(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, arrived: &mut [Arrived]) -> usize {
+    bed.now += FRAME;
+    let batches = arrived.chunks_mut(BATCH);
+    let out = batches.map(|batch| take_batch(bed, ring, ways, foreseen, batch)).sum();
+    forget_news(bed);
     out
+}
+
+/// What lies between two batches of a server, as far as its caches go.
+struct Kernel {
+    lines: Vec<[u8; LINE]>,
+    at: usize,
+}
+
+impl Kernel {
+    fn new() -> Kernel {
+        Kernel {
+            lines: vec![[1; LINE]; KERNEL_BYTES / LINE],
+            at: 0,
+        }
+    }
+
+    /// Its part of so many datagrams.
+    fn work(&mut self, datagrams: usize) {
+        for _ in 0..datagrams * KERNEL_LINES {
+            self.at = (self.at + STRIDE) % self.lines.len();
+            self.lines[self.at][0] ^= 1;
+        }
+    }
+}
+
+/// What a crowded server has beside its shard.
+struct Beside {
+    kernel: Kernel,
+    /// As many buffers as a batch has, used again and again.
+    slots: Vec<Arrived>,
+}
+
+impl Beside {
+    fn new() -> Beside {
+        let slot = |_| Arrived {
+            leg: 0,
+            buffer: vec![0; SLOT_BYTES].into_boxed_slice(),
+            len: 0,
+        };
+        Beside {
+            kernel: Kernel::new(),
+            slots: (0..BATCH).map(slot).collect(),
+        }
+    }
+
+    /// Reads a batch, as the kernel would.
+    fn read(&mut self, arrived: &[Arrived], turns: &[usize]) -> &mut [Arrived] {
+        self.kernel.work(turns.len());
+        for (slot, turn) in self.slots.iter_mut().zip(turns) {
+            let Arrived { leg, buffer, len } = &arrived[*turn];
+            (slot.leg, slot.len) = (*leg, *len);
+            let bytes = HEADROOM_BYTES + len;
+            slot.buffer[..bytes].copy_from_slice(&buffer[..bytes]);
+        }
+        &mut self.slots[..turns.len()]
+    }
+
+    /// A turn's datagrams; how long the shard took for them.
+    fn turn(&mut self, bed: &mut Bed, ring: &mut Producer, ways: &[Way], arrived: &[Arrived]) -> Duration {
+        bed.now += FRAME;
+        let turns: Vec<usize> = (0..arrived.len()).map(|n| n * STRIDE % arrived.len()).collect();
+        let mut time = Duration::ZERO;
+        for turns in turns.chunks(BATCH) {
+            let batch = self.read(arrived, turns);
+            let begin = WallTime.start();
+            black_box(take_batch(bed, ring, ways, true, batch));
+            time += WallTime.end(begin);
+        }
+        forget_news(bed);
+        time
+    }
 }
 
 /// A shard with `rooms` rooms in which both talk, recorded or not, straight or behind the relay.
@@ -271,6 +357,29 @@ fn benches(criterion: &mut Criterion) {
             };
             assert_eq!(recorded as u64, tapped, "and the recorder, where it is recorded");
         }
+    }
+    for count in ROOMS {
+        let (mut bed, mut crowd) = rooms(count, Tap::On, false);
+        let ways: Vec<_> = crowd.clients.iter().map(Way::of).collect();
+        let (mut ring, mut recorder) = ring(CELLS);
+        let mut beside = Beside::new();
+        group.throughput(Throughput::Elements(ways.len() as u64));
+        group.bench_function(BenchmarkId::new("crowded", count), |bench| {
+            bench.iter_custom(|turns| {
+                let turn = |_| {
+                    recorder.drain(|_| ());
+                    let arrived = crowd.speak();
+                    beside.turn(&mut bed, &mut ring, &ways, &arrived)
+                };
+                (0..turns).map(turn).sum()
+            });
+        });
+        let said = crowd.turn as u64 * ways.len() as u64;
+        assert_eq!(
+            bed.shard.totals().rtp_forwarded,
+            said,
+            "every packet reached the other leg"
+        );
     }
     for count in ROOMS {
         let (mut bed, mut crowd) = rooms(count, Tap::Off, false);
