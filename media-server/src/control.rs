@@ -129,7 +129,7 @@ impl Control {
         if let Some(beat) = self.shared.beats.get(shard) {
             beat.store(now, Ordering::Relaxed);
         }
-        self.metrics.shard_delay(shard, gauges.delay_ns as f64 / 1e9);
+        self.metrics.shard_delay(shard, gauges.delay_ns, gauges.gather_ns);
         if let Some(budget) = lock(&self.shared.budgets).get_mut(shard) {
             budget.look(now, self.look(shard, totals, gauges));
         }

@@ -84,6 +84,7 @@ pub struct Metrics {
     offers_refused: IntCounter,
     oldest_event: Gauge,
     delay: GaugeVec,
+    gather: GaugeVec,
     rooms_refused: IntCounterVec,
     draining: IntGauge,
     certificate_age: Gauge,
@@ -212,6 +213,13 @@ impl Metrics {
                 ),
                 &["shard"],
             )?,
+            gather: GaugeVec::new(
+                Opts::new(
+                    "helpline_shard_gather_seconds",
+                    "What a busy shard lets pass between two reads at least, so that datagrams gather",
+                ),
+                &["shard"],
+            )?,
             rooms_refused: counters(
                 "helpline_media_rooms_refused_total",
                 "New rooms refused because no shard took them",
@@ -277,6 +285,7 @@ impl Metrics {
         registry.register(Box::new(self.busy.clone()))?;
         registry.register(Box::new(self.strangers.clone()))?;
         registry.register(Box::new(self.delay.clone()))?;
+        registry.register(Box::new(self.gather.clone()))?;
         registry.register(Box::new(self.draining.clone()))?;
         registry.register(Box::new(self.certificate_age.clone()))?;
         registry.register(Box::new(self.events_waiting.clone()))?;
@@ -454,9 +463,11 @@ impl Metrics {
         self.counted.events_dropped(total);
     }
 
-    /// Longest wait of a datagram in the last second.
-    pub(crate) fn shard_delay(&self, shard: usize, seconds: f64) {
-        self.delay.with_label_values(&[&shard.to_string()]).set(seconds);
+    /// Longest wait of a datagram in the last second, and how long the shard lets them gather.
+    pub(crate) fn shard_delay(&self, shard: usize, longest_ns: u64, gather_ns: u64) {
+        let shard = shard.to_string();
+        self.delay.with_label_values(&[&shard]).set(longest_ns as f64 / 1e9);
+        self.gather.with_label_values(&[&shard]).set(gather_ns as f64 / 1e9);
     }
 
     /// Rooms refused so far.

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a panic while a datagram is worked on ends one leg; the batch goes on behind it.
 
+mod gathering;
 pub mod latency;
 
 use std::collections::VecDeque;
@@ -20,10 +21,11 @@ use media_core::origin::{Local, Wire};
 use media_core::shard::{Ended, Foresight, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use media_core::{LegId, RoomId};
-use udp::{Batch, Bell, Interest, Locals, Outgoing, Poller, Socket};
+use udp::{Batch, Bell, Interest, Locals, Outgoing, Pause, Poller, Socket};
 
 use crate::clock::Clock;
 use crate::relay;
+use gathering::Gathering;
 use latency::Latency;
 
 /// Commands waiting for a shard: a second of joins at full rate.
@@ -79,6 +81,8 @@ pub struct Gauges {
     pub sent: u64,
     /// Longest time since the last copy that a datagram may have waited to be worked on, nanoseconds.
     pub delay_ns: u64,
+    /// What lay between two reads at least, because the thread has much to do, nanoseconds.
+    pub gather_ns: u64,
     /// How long forwarded packets were on their way.
     pub latency: Latency,
     /// What came and went through the relay.
@@ -155,6 +159,8 @@ impl<T: TapSink> Worker<T> {
     /// Works until told to stop.
     pub fn run(mut self) {
         let mut held = Held::default();
+        let mut gathering = Gathering::default();
+        let pause = Pause::of_this_thread();
         let mut first = 0;
         // Since when what comes may have been waiting in the socket; `None` while the thread was waiting itself.
         let mut emptied = None;
@@ -166,6 +172,7 @@ impl<T: TapSink> Worker<T> {
             let waited = pause_ms > 0;
             if waited {
                 emptied = None;
+                ended = self.clock.now_ns();
             }
             let sent = held.gauges.sent;
             let received = self.receive(first, ready, &mut held.gauges);
@@ -183,8 +190,9 @@ impl<T: TapSink> Worker<T> {
             let done = self.clock.now_ns();
             let own = received > 0 || more || !self.relay.arrived().is_empty() || held.gauges.sent > sent;
             // A turn begins where the one before has ended, but for the time that the thread slept.
-            let turn_ns = done.saturating_sub(if waited { now } else { ended });
-            self.relay.spent(guest, (!own).then_some(turn_ns));
+            self.relay.spent(guest, (!own).then_some(done.saturating_sub(ended)));
+            gathering.turn(ended, done);
+            held.gauges.gather_ns = gathering.wait_ns();
             ended = done;
             let before = std::mem::replace(&mut forwarded, self.shard.totals().rtp_forwarded);
             held.gauges.latency.add(forwarded - before, done.saturating_sub(now));
@@ -194,11 +202,18 @@ impl<T: TapSink> Worker<T> {
             if drained {
                 emptied = Some(now);
             }
-            pause_ms = if drained && !more && !self.relay.may_have_more() {
-                self.park(done, &held)
-            } else {
-                0
-            };
+            pause_ms = 0;
+            if !drained || more || self.relay.may_have_more() {
+                continue;
+            }
+            match gathering.left(now, done).filter(|_| own) {
+                // Not parked: whoever has something for the thread need not ring, it comes back in a moment.
+                Some(left) => {
+                    pause.wait(left);
+                    ended = self.clock.now_ns();
+                }
+                None => pause_ms = self.park(done, &held),
+            }
         }
     }
 
