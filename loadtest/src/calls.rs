@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::faults::Faults;
-use crate::floor::{self, Floor};
+use crate::floor::{self, Floor, Manner};
 use crate::generator::Window;
 use crate::making::{Call, Maker};
 use crate::pace::{FRAMES_5_MS, FRAMES_20_MS, Pace};
@@ -70,8 +70,12 @@ pub(crate) struct Step {
     pub(crate) grown_bytes: u64,
     /// What the recorder holds for the disk, by its own gauge.
     pub(crate) buffers_bytes: u64,
+    /// What its shards let pass between two reads at least, at the end of the window.
+    pub(crate) gather: Duration,
     /// The kernel's part, under the same legs at the same pace.
     pub(crate) floor: Option<Floor>,
+    /// The same with a reflector that gathers as the shards did, if they did.
+    pub(crate) gathering_floor: Option<Floor>,
 }
 
 /// What followed a hold.
@@ -120,10 +124,25 @@ pub(crate) fn run(run: &Run, server: &Server, core: usize) -> Result<report::Rep
     drop(runtime);
     system::pin(None, core)?;
     for step in &mut measured.steps {
-        eprintln!("the floor under {} calls, {} s", step.pairs, step.seconds);
-        match floor::measure(step.pairs, run.time, run.pace, false) {
-            Ok(floor) => step.floor = Some(floor),
-            Err(fault) => measured.trouble.note(&format!("no floor: {fault}")),
+        let (pairs, seconds) = (step.pairs, step.seconds);
+        let mut floor = |manner| {
+            let floor = floor::measure(pairs, run.time, run.pace, manner);
+            floor
+                .inspect_err(|fault| measured.trouble.note(&format!("no floor: {fault}")))
+                .ok()
+        };
+        eprintln!("the floor under {pairs} calls, {seconds} s");
+        step.floor = floor(Manner::default());
+        if !step.gather.is_zero() {
+            eprintln!(
+                "the same, gathering for {} us as the shard did",
+                step.gather.as_micros()
+            );
+            let gather = step.gather;
+            step.gathering_floor = floor(Manner {
+                gather,
+                ..Manner::default()
+            });
         }
     }
     Ok(report::calls(&measured))
@@ -292,6 +311,7 @@ async fn step(
     };
     let (window, [before, after]) = speaking.measure_beside(run.time, look).await?;
     let (used, relay) = (after.0.since(before.0), after.1.since(before.1));
+    let gather = server.largest("helpline_shard_gather_seconds").await?;
     reached.steps.push(Step {
         asked: pairs,
         pairs: reached.calls.len() as u32,
@@ -303,7 +323,9 @@ async fn step(
         relay,
         grown_bytes,
         buffers_bytes,
+        gather: Duration::from_secs_f64(gather),
         floor: None,
+        gathering_floor: None,
     });
     Ok(())
 }

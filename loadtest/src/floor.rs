@@ -6,6 +6,8 @@
 //! No cryptography, or, sealed, as much of it as SRTP needs: under keys of its speaker and then of its listener, which are the
 //! same bytes in two places, so that the second pass undoes what the first has done. Nothing is counted, judged, rewritten or
 //! recorded: what a server costs beyond that is its own.
+//!
+//! It reads as soon as something comes. Gathering, it lets as much time pass between two reads as a busy shard does.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Socket, wait};
+use udp::{BATCH_MAX, Batch, Bell, HEADROOM_BYTES, Outgoing, Pause, Socket, wait};
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
@@ -28,6 +30,15 @@ const HEADER_BYTES: usize = 20;
 const TAG_BYTES: usize = 16;
 /// Bytes that SRTP adds, so that the floor moves datagrams of the same size.
 const SEAL_BYTES: usize = HEADER_BYTES + TAG_BYTES;
+
+/// What the reflector does beside reflecting.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// As much cryptography as SRTP needs.
+    pub(crate) sealed: bool,
+    /// What lies between two reads at least.
+    pub(crate) gather: Duration,
+}
 
 /// What the floor showed.
 #[derive(Debug)]
@@ -59,7 +70,7 @@ struct Reflector {
 
 impl Reflector {
     /// Starts it on a port of the loopback, kept on `core`.
-    fn start(core: usize, sealed: bool) -> io::Result<Reflector> {
+    fn start(core: usize, manner: Manner) -> io::Result<Reflector> {
         let socket = Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.whole()?;
         let address = socket.local();
         let bell = Arc::new(Bell::new()?);
@@ -67,7 +78,7 @@ impl Reflector {
         let (heard, flag) = (Arc::clone(&bell), Arc::clone(&stop));
         let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             system::pin(None, core)?;
-            reflect(&socket, &heard, &flag, sealed)
+            reflect(&socket, &heard, &flag, manner)
         })?;
         Ok(Reflector {
             address,
@@ -147,7 +158,8 @@ impl Ways {
     }
 }
 
-fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, sealed: bool) -> io::Result<()> {
+fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, manner: Manner) -> io::Result<()> {
+    let pause = Pause::of_this_thread();
     let mut batch = Batch::new(BATCH_MAX);
     let mut ways = Ways::default();
     let mut targets: Vec<Option<(SocketAddr, usize, usize)>> = Vec::with_capacity(BATCH_MAX);
@@ -156,6 +168,7 @@ fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, sealed: bool) -> io:
         if !wait(&[socket], bell, -1)? {
             continue;
         }
+        let read_at = clock::now();
         let count = batch.receive(socket, 0)?;
         targets.clear();
         for index in 0..count {
@@ -167,7 +180,7 @@ fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, sealed: bool) -> io:
             if let [b'P', b'A', b'I', b'R', number @ ..] = datagram
                 && let Ok(number) = <[u8; 4]>::try_from(number)
             {
-                ways.pair(u32::from_be_bytes(number), from, sealed);
+                ways.pair(u32::from_be_bytes(number), from, manner.sealed);
                 targets.push(None);
             } else {
                 let target = ways.partners.get(&from);
@@ -192,6 +205,10 @@ fn reflect(socket: &Socket, bell: &Bell, stop: &AtomicBool, sealed: bool) -> io:
             let bytes = &slots.slot(index)[HEADROOM_BYTES..HEADROOM_BYTES + len];
             Some(Outgoing { bytes, to })
         });
+        if count < BATCH_MAX && !manner.gather.is_zero() {
+            let left = manner.gather.saturating_sub(clock::now().duration_since(read_at));
+            pause.wait(left.as_nanos() as u64);
+        }
     }
     Ok(())
 }
@@ -237,9 +254,8 @@ impl Leg for Plain {
 }
 
 /// Runs the floor on core 0 under the calling thread's generator, which speaks at the pace of what it is compared with.
-/// `sealed`: with cryptography.
-pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace, sealed: bool) -> io::Result<Floor> {
-    let reflector = Reflector::start(0, sealed)?;
+pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace, manner: Manner) -> io::Result<Floor> {
+    let reflector = Reflector::start(0, manner)?;
     let to = reflector.address();
     let mut generator = Generator::new(pace)?;
     generator.come_first();
@@ -267,6 +283,8 @@ pub(crate) fn measure(pairs: u32, time: Duration, pace: Pace, sealed: bool) -> i
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     #[test]
@@ -299,6 +317,29 @@ mod tests {
             assert!(!sealed || ways.partners[&one].1 != ways.partners[&other].1);
             ways.pair(7, moved, sealed);
             assert_eq!(ways.partners[&moved].0, other);
+        }
+    }
+
+    #[test]
+    fn what_gathers_goes_on_all_the_same() {
+        let manner = Manner {
+            gather: Duration::from_millis(1),
+            ..Manner::default()
+        };
+        let reflector = Reflector::start(0, manner).unwrap();
+        let ends = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        for end in &ends {
+            end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            end.send_to(&hello(1), reflector.address()).unwrap();
+        }
+        let [speaker, listener] = &ends;
+        for n in 0..100 {
+            speaker.send_to(&[n; 40], reflector.address()).unwrap();
+        }
+        let mut heard = [0; 64];
+        for n in 0..100 {
+            assert_eq!(listener.recv(&mut heard).unwrap(), 40);
+            assert_eq!(heard[..40], [n; 40]);
         }
     }
 }

@@ -32,6 +32,10 @@ const WORDS: &[(&str, &str)] = &[
         "cpu_us_per_packet divided by floor_us_per_packet: the figure to compare between machines",
     ),
     (
+        "ratio_to_gathering_floor",
+        "the same by a reflector that lets datagrams gather for as long as the shard did, so that both pay for the same wake-ups",
+    ),
+    (
         "added_latency_us",
         "time under way less that through the floor; below zero, the run was noisier than the server is slow",
     ),
@@ -139,6 +143,7 @@ fn summary(figures: &Value) -> String {
     part("delivered_ratio", "{} delivered");
     part("recorded_ratio", "{} recorded as sent");
     part("ratio_to_floor", "{} times the floor");
+    part("ratio_to_gathering_floor", "{} times one that gathers as well");
     parts.join(" · ")
 }
 

@@ -90,7 +90,12 @@ pub(crate) fn run(options: &Joins, core: usize) -> Result<report::Report, Fault>
     let measured = runtime.block_on(measure(options, core))?;
     drop(runtime);
     system::pin(None, core)?;
-    let floor: Floor = floor::measure(options.pairs, options.span.time(), Pace::steady(1), false)?;
+    let floor: Floor = floor::measure(
+        options.pairs,
+        options.span.time(),
+        Pace::steady(1),
+        floor::Manner::default(),
+    )?;
     Ok(report::joins(&measured, &floor))
 }
 

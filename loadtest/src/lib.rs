@@ -138,7 +138,7 @@ fn measure(arguments: &Arguments, watch: Watch) -> Result<Option<report::Report>
         Command::Floor(options) => {
             let pace = options.pace.pace();
             system::pin(None, core)?;
-            let floor = floor::measure(options.pairs, options.span.time(), pace, options.sealed)?;
+            let floor = floor::measure(options.pairs, options.span.time(), pace, options.manner())?;
             report::floor(options, &floor)
         }
         Command::Joins(options) => joins::run(options, core)?,

@@ -8,12 +8,15 @@ use testkit::bad_line::Profile;
 
 use crate::Fault;
 use crate::calls::Run;
+use crate::floor::Manner;
 use crate::pace::Pace;
 use crate::road::Ways;
 use crate::watch::Watch;
 
 /// Pairs of one run: sockets are two per pair, and a loopback address has about 28,000 ports to give.
 const PAIRS_MAX: i64 = 5_000;
+/// Microseconds: a frame's time; nobody would hear the voices as they are behind more.
+const GATHER_US_MAX: i64 = 20_000;
 /// Steps of one run: each has a floor of its own, and nobody waits for more.
 const STEPS_MAX: usize = 20;
 /// Joins per second, and legs of a storm: ten times the target of a core.
@@ -214,12 +217,24 @@ pub(crate) struct Floor {
     /// without.
     #[arg(long)]
     pub(crate) sealed: bool,
+    /// Microseconds that lie between two reads at least, as in a busy shard; it has 500.
+    #[arg(long, default_value_t = 0, value_name = "US", value_parser = clap::value_parser!(u32).range(..=GATHER_US_MAX))]
+    pub(crate) gather: u32,
     #[command(flatten)]
     pub(crate) pace: Speech,
     #[command(flatten)]
     pub(crate) span: Span,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+impl Floor {
+    pub(crate) fn manner(&self) -> Manner {
+        Manner {
+            sealed: self.sealed,
+            gather: Duration::from_micros(u64::from(self.gather)),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -104,6 +104,7 @@ pub(crate) fn floor(options: &options::Floor, floor: &Floor) -> Report {
         "pairs": options.pairs,
         "seconds": options.span.seconds,
         "sealed": options.sealed,
+        "gather_us": options.gather,
         "sent": floor.window.sent,
         "delivered_ratio": floor.window.delivered_ratio(),
         "duplicates": floor.window.duplicates,
@@ -168,6 +169,16 @@ fn step(step: &Step) -> Value {
             ("floor_generator", generator(&floor.window)),
             ("added_latency_us", added(|window| &window.latency_us)),
             ("added_latency_read_us", added(|window| &window.latency_read_us)),
+        ];
+        all.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    if let (Some(floor), Some(all)) = (&step.gathering_floor, figures.as_object_mut()) {
+        let more = [
+            ("gather_us", json!(step.gather.as_micros())),
+            ("gathering_floor_us_per_packet", json!(round(floor.us_per_packet))),
+            ("gathering_floor_delivered_ratio", json!(floor.window.delivered_ratio())),
+            ("ratio_to_gathering_floor", json!(round(cpu / floor.us_per_packet))),
+            ("gathering_floor_latency_us", quantiles(&floor.window.latency_us)),
         ];
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }

@@ -89,6 +89,15 @@ impl Server {
         Ok(value as u64)
     }
 
+    /// The largest value of a gauge of several shards; 0 if none has it.
+    pub(crate) async fn largest(&self, name: &str) -> Result<f64, Fault> {
+        let text = reqwest::get(format!("http://{}/metrics", self.metrics))
+            .await?
+            .text()
+            .await?;
+        Ok(largest(&text, name))
+    }
+
     async fn wait_for(
         &self,
         name: &str,
@@ -130,6 +139,14 @@ impl Server {
         self.wait_for(name, STORED_LIMIT, UNFINISHED, |queued| queued == 0)
             .await
     }
+}
+
+fn largest(metrics: &str, name: &str) -> f64 {
+    let labelled = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    let values = labelled.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok());
+    values.fold(0.0, f64::max)
 }
 
 /// Counts recordings that are finished.
@@ -181,5 +198,17 @@ impl Used {
             finaliser: self.finaliser.since(earlier.finaliser),
             process_us: self.process_us.saturating_sub(earlier.process_us),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_shards_the_largest_value_counts() {
+        let metrics = "# HELP a b\na{shard=\"0\"} 0.0005\na{shard=\"1\"} 0\nab{shard=\"2\"} 7\na 9\n";
+        assert_eq!(largest(metrics, "a"), 0.0005);
+        assert_eq!(largest(metrics, "c"), 0.0);
     }
 }
