@@ -91,7 +91,7 @@ impl From<Destination> for Key {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::SocketAddr;
 
     use rustc_hash::FxHashSet;
@@ -111,13 +111,8 @@ mod tests {
         assert_ne!(key("[1::2]:5", 0), key("[2::1]:5", 0));
     }
 
-    #[test]
-    fn of_ipv4_eight_bytes_say_as_much_as_the_whole_key() {
-        let path = Path {
-            allocation: [1, 2],
-            end: 3,
-            via: Via::Udp,
-        };
+    /// Ways over IPv4 that differ in one thing each.
+    pub(crate) fn of_ipv4() -> Vec<Key> {
         let remotes = [
             "1.2.3.4:5",
             "1.2.3.5:5",
@@ -125,14 +120,29 @@ mod tests {
             "255.255.255.255:65535",
             "0.0.0.0:0",
         ];
-        let v4 = remotes
+        let all = remotes
             .iter()
             .flat_map(|remote| [0, 1, u8::MAX].map(|local| key(remote, local)));
-        let short = FxHashSet::from_iter(v4.clone().map(|key| key.v4().unwrap()));
-        assert_eq!(short.len(), 3 * remotes.len());
-        let others = [key("[::102:304]:5", 0), key("[4::4]:4", 4), Key::from(path)];
-        assert!(others.iter().all(|key| key.v4().is_none()));
-        assert!(v4.clone().all(|key| key.v4() != Some(0)));
+        all.collect()
+    }
+
+    /// Ways that are none over IPv4.
+    pub(crate) fn of_others() -> [Key; 3] {
+        let path = Path {
+            allocation: [1, 2],
+            end: 3,
+            via: Via::Udp,
+        };
+        [key("[::102:304]:5", 0), key("[4::4]:4", 4), Key::from(path)]
+    }
+
+    #[test]
+    fn of_ipv4_eight_bytes_say_as_much_as_the_whole_key() {
+        let all = of_ipv4();
+        let short = FxHashSet::from_iter(all.iter().map(|key| key.v4().unwrap()));
+        assert_eq!(short.len(), all.len());
+        assert!(!short.contains(&0));
+        assert!(of_others().iter().all(|key| key.v4().is_none()));
     }
 
     #[test]

@@ -193,46 +193,24 @@ impl<T: Copy + Default> Ways<T> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::net::SocketAddr;
 
     use super::*;
-    use crate::origin::{Local, Path, Via, Wire};
-
-    fn key(text: &str, local: u8) -> Key {
-        Key::from(Wire::new(text.parse::<SocketAddr>().unwrap(), Local::new(local)))
-    }
+    use crate::addr::tests::{of_ipv4, of_others};
 
     #[test]
     fn ways_of_all_kinds_are_kept_apart() {
-        let path = Path {
-            allocation: [1, 2],
-            end: 3,
-            via: Via::Udp,
-        };
-        let remotes = [
-            "1.2.3.4:5",
-            "1.2.3.5:5",
-            "1.2.3.4:6",
-            "255.255.255.255:65535",
-            "0.0.0.0:0",
-        ];
-        let v4 = remotes
-            .iter()
-            .flat_map(|remote| [0, 1, u8::MAX].map(|local| key(remote, local)));
-        let others = [key("[::102:304]:5", 0), key("[4::4]:4", 4), Key::from(path)];
-        let mut ways = Ways::default();
-        assert!(
-            v4.clone()
-                .all(|key| ways.get(&key).is_none() && ways.address(&key).is_none())
-        );
-        for (n, key) in v4.clone().chain(others).enumerate() {
-            ways.insert(key, n);
+        let (v4, others) = (of_ipv4(), of_others());
+        let mut ways = Ways::<usize>::default();
+        let unknown = |key: &Key| ways.get(key).is_none() && ways.address(key).is_none();
+        assert!(v4.iter().all(unknown));
+        for (n, key) in v4.iter().chain(&others).enumerate() {
+            ways.insert(*key, n);
         }
         assert_eq!(ways.len(), 18);
-        for (n, key) in v4.clone().chain(others).enumerate() {
-            assert_eq!(ways.get(&key), Some(&n));
+        for (n, key) in v4.iter().chain(&others).enumerate() {
+            assert_eq!(ways.get(key), Some(&n));
         }
-        assert!(v4.clone().all(|key| ways.address(&key).is_some()));
+        assert!(v4.iter().all(|key| ways.address(key).is_some()));
         assert!(others.iter().all(|key| ways.address(key).is_none()));
         ways.retain(|n| n % 2 == 0);
         assert_eq!(
