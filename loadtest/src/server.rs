@@ -78,12 +78,14 @@ impl Server {
         Ok(threads)
     }
 
+    async fn metrics_text(&self) -> Result<String, Fault> {
+        let url = format!("http://{}/metrics", self.metrics);
+        Ok(reqwest::get(url).await?.text().await?)
+    }
+
     /// Value of a gauge without labels, from its metrics.
     pub(crate) async fn gauge(&self, name: &str) -> Result<u64, Fault> {
-        let text = reqwest::get(format!("http://{}/metrics", self.metrics))
-            .await?
-            .text()
-            .await?;
+        let text = self.metrics_text().await?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value: f64 = line.ok_or_else(|| format!("the server has no {name}"))?.parse()?;
         Ok(value as u64)
@@ -91,10 +93,7 @@ impl Server {
 
     /// The largest value of a gauge of several shards; 0 if none has it.
     pub(crate) async fn largest(&self, name: &str) -> Result<f64, Fault> {
-        let text = reqwest::get(format!("http://{}/metrics", self.metrics))
-            .await?
-            .text()
-            .await?;
+        let text = self.metrics_text().await?;
         Ok(largest(&text, name))
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A shard holds more than the processor's caches, and between two packets of a leg the kernel has used them for itself.
 //! One packet goes from place to place, each known only from the one before it, and alone it would wait at each of them. Here
-//! a datagram takes three steps some datagrams before its turn: the place is asked for where it stands who has sent it, when
-//! that has come his transport, and then all that the last packet of this transport needed on its way ([`Ahead`]). The processor works meanwhile; only the first ones of a
-//! batch wait, and all together.
+//! a datagram takes three steps some datagrams before its turn: the entry of its sender is asked for, when that has come its
+//! transport, and then all that the last packet of this transport needed on its way ([`Ahead`]). The processor works
+//! meanwhile; only the first ones of a batch wait, and all together.
 //!
 //! Invariant: nothing is changed and nothing decided here; without it the engine does the same, more slowly.
 
