@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use media_core::command::Command;
 use media_core::dtls::Certificate;
-use media_core::limits::{JOBS_MAX, SECOND};
+use media_core::limits::{JOBS_MAX, LEGS_PER_SHARD_MAX, SECOND};
 use media_core::shard::{self, Shard};
 use ports::{Media, Recordings, RelayControl, RelayEgress, RelayGuest, RelayLegs, RelayShard, RelaySink};
 use prometheus::Registry;
@@ -433,6 +433,8 @@ fn engine(config: &Config, clock: Clock) -> shard::Config {
     shard::Config {
         ntp_at_zero: clock.ntp_at_zero(),
         consent: u64::from(config.consent_s) * SECOND,
+        // In one piece, so that the kernel has whole huge pages to give for it; it gives them as they are written to.
+        chunk: LEGS_PER_SHARD_MAX as u32,
     }
 }
 

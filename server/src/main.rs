@@ -36,7 +36,7 @@ use cli::{Cli, Command, ConfigWhat, Turn};
 /// The system's own allocator keeps an arena per thread, and what one thread frees serves no other: with 600 legs up the
 /// process took twice the memory, half of it free.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: pages::Pages<mimalloc::MiMalloc> = pages::Pages(mimalloc::MiMalloc);
 
 /// Bad configuration (`EX_USAGE` of sysexits).
 const BAD_CONFIGURATION: u8 = 64;

@@ -15,6 +15,8 @@ pub const SLOTS_PER_LEG_MAX: usize = 3;
 pub const LEGS_PER_SHARD_MAX: usize = 4_096;
 /// Rooms on one shard: as many as legs, for a room is made with its first leg or plan.
 pub const ROOMS_PER_SHARD_MAX: usize = 4_096;
+/// Places for which a table takes memory at a time, if nothing else is said: what stands empty at most.
+pub const CHUNK: u32 = 32;
 
 /// Largest datagram that is looked at; an Ethernet frame carries no more, and nobody sends audio in fragments.
 pub const DATAGRAM_BYTES_MAX: usize = 1_500;

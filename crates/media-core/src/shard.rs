@@ -27,7 +27,7 @@ use crate::counters::{Second, Totals};
 use crate::event::{Cause, Event, Kind};
 use crate::ice::Ufrag;
 use crate::leg::Leg;
-use crate::limits::{CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
+use crate::limits::{CHUNK, CONSENT, CONSENT_MAX, CONSENT_MIN, DATAGRAM_BYTES_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use crate::music::{Music, Playheads, Programme};
 use crate::origin::{Relayed, Sender, Wire};
 use crate::quality::thresholds::Thresholds;
@@ -53,6 +53,9 @@ pub struct Config {
     pub ntp_at_zero: u64,
     /// Silence of checks that closes a transport, nanoseconds; cut to 20 to 30 s.
     pub consent: u64,
+    /// Legs, transports and rooms for which memory is taken at a time, or the next power of two. What is taken is written to
+    /// only as it is needed.
+    pub chunk: u32,
 }
 
 impl Default for Config {
@@ -60,6 +63,7 @@ impl Default for Config {
         Config {
             ntp_at_zero: 0,
             consent: CONSENT,
+            chunk: CHUNK,
         }
     }
 }
@@ -150,9 +154,9 @@ impl Shard {
         let consent = config.consent.clamp(CONSENT_MIN, CONSENT_MAX);
         Shard {
             config: Config { consent, ..config },
-            legs: Table::new(),
-            transports: Table::new(),
-            rooms: Table::new(),
+            legs: Table::new(config.chunk),
+            transports: Table::new(config.chunk),
+            rooms: Table::new(config.chunk),
             by_leg: FxHashMap::default(),
             by_room: FxHashMap::default(),
             by_transport: FxHashMap::default(),

@@ -6,9 +6,6 @@
 //! Invariant: a thing never moves while it lives. A growing vector would copy every leg of a shard in one go, between
 //! two packets, and keep room for as many again.
 
-/// Places of a chunk: what one join may have to make at most (some 70 KB of transports), and what stands empty at most.
-const CHUNK: usize = 32;
-
 /// Makes a taken place known by what stands here, for a thing that lies in several cache lines: the compiler tells it from a
 /// free place by the field that has most values to spare, which would else be anywhere, and with it a line more for every
 /// packet.
@@ -20,16 +17,21 @@ pub(crate) enum Mark {
 
 /// See the top of this file.
 pub(crate) struct Table<T> {
-    chunks: Vec<Box<[Option<T>]>>,
+    /// Each with memory for as many places, taken when the first of them is.
+    chunks: Vec<Vec<Option<T>>>,
+    /// A chunk has two to the power of this many places.
+    bits: u32,
     /// Places that were ever taken: those below it are taken or in `free`.
     used: u32,
     free: Vec<u32>,
 }
 
 impl<T> Table<T> {
-    pub(crate) const fn new() -> Table<T> {
+    /// An empty table that takes memory for so many places at a time, or for the next power of two.
+    pub(crate) const fn new(chunk: u32) -> Table<T> {
         Table {
             chunks: Vec::new(),
+            bits: chunk.next_power_of_two().trailing_zeros(),
             used: 0,
             free: Vec::new(),
         }
@@ -43,9 +45,11 @@ impl<T> Table<T> {
     pub(crate) fn insert(&mut self, thing: T) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| {
             let place = self.used;
-            if place as usize == self.chunks.len() * CHUNK {
-                self.chunks.push((0..CHUNK).map(|_| None).collect());
+            let (chunk, at) = self.split(place);
+            if at == 0 {
+                self.chunks.push(Vec::with_capacity(1 << self.bits));
             }
+            self.chunks[chunk].push(None);
             self.used = place.checked_add(1).expect("shard limits are far below 2^32 places");
             place
         });
@@ -63,8 +67,8 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn get(&self, place: u32) -> Option<&T> {
-        let place = place as usize;
-        self.chunks.get(place / CHUNK)?.get(place % CHUNK)?.as_ref()
+        let (chunk, at) = self.split(place);
+        self.chunks.get(chunk)?.get(at)?.as_ref()
     }
 
     #[inline]
@@ -75,15 +79,21 @@ impl<T> Table<T> {
     /// Where the thing lies, without looking at it.
     #[inline]
     pub(crate) fn address(&self, place: u32) -> Option<*const u8> {
-        let place = place as usize;
-        let thing = self.chunks.get(place / CHUNK)?.get(place % CHUNK)?;
+        let (chunk, at) = self.split(place);
+        let thing = self.chunks.get(chunk)?.get(at)?;
         Some(std::ptr::from_ref(thing).cast())
     }
 
     #[inline]
     fn place(&mut self, place: u32) -> Option<&mut Option<T>> {
-        let place = place as usize;
-        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+        let (chunk, at) = self.split(place);
+        self.chunks.get_mut(chunk)?.get_mut(at)
+    }
+
+    /// Which chunk, and where in it.
+    #[inline]
+    const fn split(&self, place: u32) -> (usize, usize) {
+        ((place >> self.bits) as usize, (place & ((1 << self.bits) - 1)) as usize)
     }
 }
 
@@ -93,7 +103,7 @@ mod tests {
 
     #[test]
     fn places_are_reused_and_a_thing_is_removed_once() {
-        let mut table = Table::new();
+        let mut table = Table::new(1);
         let (a, b) = (table.insert('a'), table.insert('b'));
         assert_eq!((table.remove(a), table.remove(a), table.len()), (Some('a'), None, 1));
         assert_eq!(table.insert('c'), a);
@@ -105,15 +115,17 @@ mod tests {
 
     #[test]
     fn things_stay_where_they_are_while_the_table_grows() {
-        let mut table = Table::new();
-        let first = table.insert(0);
-        let at = std::ptr::from_ref(table.get(first).unwrap());
-        let places: Vec<u32> = (1..=3 * CHUNK).map(|n| table.insert(n)).collect();
-        assert_eq!(std::ptr::from_ref(table.get(first).unwrap()), at);
-        assert_eq!(table.len(), 3 * CHUNK + 1);
-        for (n, place) in places.into_iter().enumerate() {
-            assert_eq!(table.get(place), Some(&(n + 1)));
+        for (asked, chunk) in [(1, 1), (2, 2), (31, 32), (32, 32)] {
+            let mut table = Table::new(asked);
+            let first = table.insert(0);
+            let at = std::ptr::from_ref(table.get(first).unwrap());
+            let places: Vec<u32> = (1..=3 * chunk).map(|n| table.insert(n)).collect();
+            assert_eq!(std::ptr::from_ref(table.get(first).unwrap()), at);
+            assert_eq!((table.len(), table.chunks.len()), (3 * chunk + 1, 4));
+            for (n, place) in places.into_iter().enumerate() {
+                assert_eq!(table.get(place), Some(&(n + 1)));
+            }
+            assert_eq!(table.get(4 * chunk as u32), None);
         }
-        assert_eq!(table.get(4 * CHUNK as u32), None);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 
 use crate::plane::ShardLink;
 use media_core::command::AddLeg;
-use media_core::limits::{CONSENT, JOBS_MAX};
+use media_core::limits::JOBS_MAX;
 use media_core::matrix::Part;
 use media_core::shard::{Config, Stage};
 use testkit::bed::Client;
@@ -27,7 +27,7 @@ fn rig() -> Rig {
     let (entry, relay) = relay::Side::new(relay::Doorbell::new(bell.clone()));
     let config = Config {
         ntp_at_zero: clock.ntp_at_zero(),
-        consent: CONSENT,
+        ..Config::default()
     };
     let (tap, _) = crate::tap::ring(crate::tap::CELLS);
     let sockets = vec![Socket::bind("127.0.0.1:0".parse().expect("an address")).expect("a port")];
