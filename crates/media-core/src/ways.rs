@@ -1,17 +1,19 @@
 //! The ways that are known, and what each leads to.
 //!
-//! Those of IPv4 stand apart, in a table whose places are known by the key alone: every packet looks for its own, in memory
-//! that the kernel has put out of the caches since, and so a place can be asked for some packets ahead. Of their 16 bytes
-//! four lie in a cache line.
+//! Those of IPv4 stand apart, in a table of cache lines whose numbers are known by the key alone: every packet looks for its
+//! own, in memory that the kernel has put out of the caches since, and so a line can be asked for some packets ahead.
 //!
-//! Invariant: an entry stands at its home place or behind it without a gap; no more than half of the places are taken.
+//! Invariant: an entry stands in its home line, or behind lines that are full from there on; no more than half of the places
+//! are taken.
 
 use rustc_hash::FxHashMap;
 
 use crate::addr::Key;
 
-/// Places of a table that has anything.
-const PLACES_MIN: usize = 16;
+/// Lines of a table that has anything.
+const LINES_MIN: usize = 4;
+/// Entries of a line: four of 16 bytes.
+const ENTRIES: usize = 4;
 /// The golden ratio in 32 bits, twice: neighbouring addresses, which are the upper half of a key, and neighbouring ports, in the
 /// lower one, both come far apart in the upper bits of a product with it.
 const SPREAD: u64 = 0x9E37_79B9_9E37_79B1;
@@ -19,116 +21,146 @@ const SPREAD: u64 = 0x9E37_79B9_9E37_79B1;
 const FREE: u64 = 0;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry<T> {
-    key: u64,
-    thing: T,
+#[repr(align(64))]
+struct Line<T> {
+    keys: [u64; ENTRIES],
+    things: [T; ENTRIES],
+}
+
+impl<T> Line<T> {
+    /// Where a key stands.
+    #[inline]
+    fn place(&self, key: u64) -> Option<usize> {
+        // Each is compared, wherever it stands: where the search ends the processor could not guess.
+        let found = (0..ENTRIES).fold(0_u32, |found, place| {
+            found | u32::from(self.keys[place] == key) << place
+        });
+        (found != 0).then(|| found.trailing_zeros() as usize)
+    }
+
+    #[inline]
+    fn free(&self) -> Option<usize> {
+        self.place(FREE)
+    }
 }
 
 /// Keys of 8 bytes, side by side with their things.
 #[derive(Debug)]
 struct Flat<T> {
     /// None, or a power of two.
-    places: Vec<Entry<T>>,
+    lines: Vec<Line<T>>,
     taken: usize,
 }
 
 impl<T: Copy + Default> Flat<T> {
     const fn new() -> Flat<T> {
         Flat {
-            places: Vec::new(),
+            lines: Vec::new(),
             taken: 0,
         }
     }
 
-    /// Where the search for a key begins; there must be places.
+    /// The line where the search for a key begins; there must be lines.
     #[inline]
     fn home(&self, key: u64) -> usize {
-        // A power of two of places has as many bits as zeros behind its one.
-        (key.wrapping_mul(SPREAD) >> (u64::BITS - self.places.len().trailing_zeros())) as usize
+        // A power of two of lines has as many bits as zeros behind its one.
+        (key.wrapping_mul(SPREAD) >> (u64::BITS - self.lines.len().trailing_zeros())) as usize
     }
 
     #[inline]
-    fn after(&self, place: usize) -> usize {
-        (place + 1) & (self.places.len() - 1)
+    fn after(&self, line: usize) -> usize {
+        (line + 1) & (self.lines.len() - 1)
     }
 
-    /// The place of a key, or the free one that it would get; `None` while there are no places.
+    /// How many lines `line` lies behind another one.
+    fn behind(&self, line: usize, other: usize) -> usize {
+        line.wrapping_sub(other) & (self.lines.len() - 1)
+    }
+
+    /// Line and place of a key.
     #[inline]
-    fn find(&self, key: u64) -> Option<usize> {
-        if self.places.is_empty() {
+    fn find(&self, key: u64) -> Option<(usize, usize)> {
+        if self.lines.is_empty() {
             return None;
         }
-        let mut place = self.home(key);
+        let mut at = self.home(key);
         loop {
-            let there = self.places[place].key;
-            if there == key || there == FREE {
-                return Some(place);
+            let line = &self.lines[at];
+            if let Some(place) = line.place(key) {
+                return Some((at, place));
             }
-            place = self.after(place);
+            if line.free().is_some() {
+                return None;
+            }
+            at = self.after(at);
         }
     }
 
     #[inline]
     fn get(&self, key: u64) -> Option<&T> {
-        let entry = &self.places[self.find(key)?];
-        (entry.key == key).then_some(&entry.thing)
+        let (line, place) = self.find(key)?;
+        Some(&self.lines[line].things[place])
     }
 
     fn address(&self, key: u64) -> Option<*const u8> {
-        let place = (!self.places.is_empty()).then(|| self.home(key))?;
-        Some(std::ptr::from_ref(&self.places[place]).cast())
+        let line = (!self.lines.is_empty()).then(|| self.home(key))?;
+        Some(std::ptr::from_ref(&self.lines[line]).cast())
     }
 
     fn insert(&mut self, key: u64, thing: T) {
-        if 2 * (self.taken + 1) > self.places.len() {
-            self.grow();
+        if let Some((line, place)) = self.find(key) {
+            self.lines[line].things[place] = thing;
+            return;
         }
-        let place = self.find(key).expect("it has just grown where there were none");
-        self.taken += usize::from(self.places[place].key == FREE);
-        self.places[place] = Entry { key, thing };
+        if 2 * (self.taken + 1) > ENTRIES * self.lines.len() {
+            self.refill((2 * self.lines.len()).max(LINES_MIN), |_| true);
+        }
+        self.put(key, thing);
     }
 
-    fn grow(&mut self) {
-        let places = (2 * self.places.len()).max(PLACES_MIN);
-        self.refill(places, |_| true);
+    /// Puts what is not there yet into the first free place; there must be one.
+    fn put(&mut self, key: u64, thing: T) {
+        let mut at = self.home(key);
+        let place = loop {
+            match self.lines[at].free() {
+                Some(place) => break place,
+                None => at = self.after(at),
+            }
+        };
+        (self.lines[at].keys[place], self.lines[at].things[place]) = (key, thing);
+        self.taken += 1;
     }
 
-    /// Begins anew with so many places and what is kept.
-    fn refill(&mut self, places: usize, keep: impl Fn(&T) -> bool) {
-        let before = std::mem::replace(&mut self.places, vec![Entry::default(); places]);
+    /// Begins anew with so many lines and what is kept.
+    fn refill(&mut self, lines: usize, keep: impl Fn(&T) -> bool) {
+        let before = std::mem::replace(&mut self.lines, vec![Line::default(); lines]);
         self.taken = 0;
-        for Entry { key, thing } in before {
-            if key != FREE && keep(&thing) {
-                let place = self.find(key).expect("there are places");
-                self.places[place] = Entry { key, thing };
-                self.taken += 1;
+        for Line { keys, things } in before {
+            for (key, thing) in keys.into_iter().zip(things) {
+                if key != FREE && keep(&thing) {
+                    self.put(key, thing);
+                }
             }
         }
     }
 
     fn remove(&mut self, key: u64) -> Option<T> {
-        let mut gap = self.find(key)?;
-        let Entry { key: there, thing } = self.places[gap];
-        if there != key {
-            return None;
-        }
+        let (mut gap, mut place) = self.find(key)?;
+        let thing = self.lines[gap].things[place];
         self.taken -= 1;
-        // What stands behind moves up where it may: nothing may be behind a gap that began its search before it.
-        let mut place = gap;
-        loop {
-            place = self.after(place);
-            let next = self.places[place];
-            if next.key == FREE {
-                break;
-            }
-            let mask = self.places.len() - 1;
-            let (from_home, from_gap) = (place.wrapping_sub(self.home(next.key)), place.wrapping_sub(gap));
-            if from_home & mask >= from_gap & mask {
-                self.places[gap] = next;
-                gap = place;
+        // What went past a full line moves up to it: a search ends at the first line that has a free place.
+        let mut at = gap;
+        while self.lines[at].free().is_none() {
+            at = self.after(at);
+            let went_past = |key: u64| key != FREE && self.behind(at, self.home(key)) >= self.behind(at, gap);
+            let moves = self.lines[at].keys.into_iter().position(went_past);
+            if let Some(from) = moves {
+                let Line { keys, things } = self.lines[at];
+                (self.lines[gap].keys[place], self.lines[gap].things[place]) = (keys[from], things[from]);
+                (gap, place) = (at, from);
             }
         }
-        self.places[gap] = Entry::default();
+        (self.lines[gap].keys[place], self.lines[gap].things[place]) = (FREE, T::default());
         Some(thing)
     }
 }
@@ -181,7 +213,7 @@ impl<T: Copy + Default> Ways<T> {
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.v4.refill(self.v4.places.len(), &keep);
+        self.v4.refill(self.v4.lines.len(), &keep);
         self.others.retain(|_, thing| keep(thing));
     }
 
@@ -229,7 +261,7 @@ mod tests {
     #[test]
     fn a_flat_table_is_a_map_whatever_comes_and_goes() {
         let mut state = 1;
-        // Few keys, so that they meet; and those of the last places, whose neighbours are the first.
+        // Few keys, so that they meet; and those of the last lines, whose neighbours are the first.
         for keys in [3, 40, 400] {
             let (mut flat, mut model) = (Flat::new(), BTreeMap::new());
             for step in 0..20_000_u64 {
@@ -246,31 +278,36 @@ mod tests {
                 assert_eq!(flat.get(asked), model.get(&asked), "{step}");
             }
             assert!((1..=keys).all(|key| flat.get(key) == model.get(&key)));
-            assert!(2 * flat.taken <= flat.places.len() && flat.places.len() <= 1_024);
-            flat.refill(flat.places.len(), |step| step % 2 == 0);
+            assert!(2 * flat.taken <= ENTRIES * flat.lines.len() && flat.lines.len() <= 256);
+            flat.refill(flat.lines.len(), |step| step % 2 == 0);
             model.retain(|_, step| *step % 2 == 0);
             assert!((1..=keys).all(|key| flat.get(key) == model.get(&key)) && flat.taken == model.len());
         }
     }
 
     #[test]
-    fn addresses_of_one_network_and_ports_of_one_address_are_found_near_their_home() {
+    fn addresses_of_one_network_and_ports_of_one_address_are_found_in_their_home_line() {
         for keys in [0..4_096_u64, 0..60].map(|range| range.map(|n| (n + 1) << 32 | 4 << 16 | 50_000)) {
-            distances(keys);
+            at_home(keys);
         }
-        distances((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + n)));
-        distances((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + 2 * n)));
+        at_home((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + n)));
+        at_home((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + 2 * n)));
+        let mut state = 1;
+        let mut any = || next(&mut state) << 32 | 4 << 16 | next(&mut state) & 0xFFFF;
+        let strangers: Vec<u64> = (0..4_096).map(|_| any()).collect();
+        at_home(strangers.into_iter());
     }
 
-    fn distances(keys: impl Iterator<Item = u64> + Clone) {
+    fn at_home(keys: impl Iterator<Item = u64> + Clone) {
         let mut flat = Flat::new();
         keys.clone().for_each(|key| flat.insert(key, ()));
-        let far = |key| {
-            let mask = flat.places.len() - 1;
-            flat.find(key).unwrap().wrapping_sub(flat.home(key)) & mask
-        };
-        let all: Vec<usize> = keys.map(far).collect();
-        let mean = all.iter().sum::<usize>() as f64 / all.len() as f64;
-        assert!(mean < 1.0, "{mean} places from home in the mean");
+        let elsewhere = keys.clone().filter(|key| flat.find(*key).unwrap().0 != flat.home(*key));
+        let (elsewhere, all) = (elsewhere.count(), keys.count());
+        assert!(12 * elsewhere <= all, "{elsewhere} of {all}");
+    }
+
+    #[test]
+    fn a_line_is_a_cache_line() {
+        assert_eq!(size_of::<Line<u64>>(), 64);
     }
 }
