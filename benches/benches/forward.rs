@@ -7,6 +7,7 @@
 //! speaker lies in memory next to the one before. `memory`: as many cache lines as a packet needs, fetched in the same way and each read once, and nothing
 //! else done: what no engine with as much to remember gets below.
 
+use std::alloc::System;
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,12 +18,17 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use media_core::RoomId;
 use media_core::addr::Key;
 use media_core::command::Command;
-use media_core::limits::{HEADROOM_BYTES, SLOT_BYTES};
+use media_core::limits::{HEADROOM_BYTES, LEGS_PER_SHARD_MAX, SLOT_BYTES};
 use media_core::matrix::{Announce, Part, Plan, Shield, Stance, Tap};
 use media_core::origin::{Relayed, Via, Wire};
-use media_core::shard::{Foresight, Slot};
+use media_core::shard::{Config, Slot};
 use media_server::tap::{CELLS, Producer, ring};
+use pages::Pages;
 use testkit::bed::{Bed, Client, FRAME};
+
+/// As the server has it: the tables lie on huge pages.
+#[global_allocator]
+static ALLOCATOR: Pages<System> = Pages(System);
 
 /// Bytes of an Opus packet of 20 ms at about 35 kbit/s.
 const PAYLOAD: [u8; 88] = [0x5A; 88];
@@ -61,11 +67,10 @@ fn count(at: *const u8, bytes: usize) {
 }
 
 /// Cache lines that a packet is fetched, in the mean over all legs.
-fn lines_of_a_packet(bed: &Bed, ways: &[Way]) -> usize {
+fn lines_of_a_packet(bed: &mut Bed, ways: &[Way]) -> usize {
     LINES.store(0, Ordering::Relaxed);
     for way in ways {
-        bed.shard
-            .foresee(&mut Foresight::default(), 0, 1, |_| Some(way.key()), count);
+        bed.shard.foresee(0, 1, |_| Some(way.key()), count);
     }
     LINES.load(Ordering::Relaxed) / ways.len()
 }
@@ -173,11 +178,10 @@ impl Crowd {
 
 /// Takes a batch as the server's thread does; how many datagrams go out.
 fn take_batch(bed: &mut Bed, ring: &mut Producer, ways: &[Way], foreseen: bool, batch: &mut [Arrived]) -> usize {
-    let mut sight = Foresight::default();
     for index in 0..batch.len() {
         if foreseen {
             let sender = |n: usize| batch.get(n).map(|one| ways[one.leg].key());
-            bed.shard.foresee(&mut sight, index, batch.len(), sender, udp::prefetch);
+            bed.shard.foresee(index, batch.len(), sender, udp::prefetch);
         }
         let one = &mut batch[index];
         let slot = Slot {
@@ -283,7 +287,10 @@ impl Beside {
 
 /// A shard with `rooms` rooms in which both talk, recorded or not, straight or behind the relay.
 fn rooms(rooms: usize, tap: Tap, relayed: bool) -> (Bed, Crowd) {
-    let mut bed = Bed::default();
+    let mut bed = Bed::new(Config {
+        chunk: LEGS_PER_SHARD_MAX as u32,
+        ..Config::default()
+    });
     let mut clients = Vec::new();
     for room in 0..rooms {
         let (id, number) = (RoomId(1 + room as u128), 2 * room as u16);
@@ -387,7 +394,7 @@ fn benches(criterion: &mut Criterion) {
         // The way that a packet goes is known from the one before it.
         let (mut untouched, _) = ring(1);
         take(&mut bed, &mut untouched, &ways, false, &mut crowd.speak());
-        let lines = lines_of_a_packet(&bed, &ways);
+        let lines = lines_of_a_packet(&mut bed, &ways);
         let memory = Memory::new(ways.len(), lines);
         println!("forward/memory/{count}: {lines} lines a packet");
         // What lies between two turns of a shard, as far as caches go: the kernel's work.

@@ -18,7 +18,7 @@ use media_core::command::{Command, Refused};
 use media_core::counters::{Second, Totals};
 use media_core::event::{Cause, Event, Kind, Summary};
 use media_core::origin::{Local, Wire};
-use media_core::shard::{Ended, Foresight, Job, Place, Shard, Slot};
+use media_core::shard::{Ended, Job, Place, Shard, Slot};
 use media_core::tap::TapSink;
 use media_core::{LegId, RoomId};
 use udp::{Batch, Bell, Interest, Locals, Outgoing, Pause, Poller, Socket};
@@ -300,7 +300,6 @@ impl<T: TapSink> Worker<T> {
 
     fn take_datagrams(&mut self, now: u64, received: usize, gauges: &mut Gauges) {
         let mut next = 0;
-        let mut sight = Foresight::default();
         while next < received {
             let Worker {
                 shard,
@@ -317,7 +316,7 @@ impl<T: TapSink> Worker<T> {
                     next += 1;
                     if received >= FORESEE_FROM {
                         let sender = |n| arrived(batch, locals, n).map(|(from, _)| from);
-                        shard.foresee(&mut sight, index, received, sender, udp::prefetch);
+                        shard.foresee(index, received, sender, udp::prefetch);
                     }
                     let Some((from, len)) = arrived(batch, locals, index) else {
                         continue;
@@ -344,7 +343,6 @@ impl<T: TapSink> Worker<T> {
         self.relay.receive(now);
         let received = self.relay.arrived().len();
         let mut next = 0;
-        let mut sight = Foresight::default();
         while next < received {
             let Worker {
                 shard,
@@ -361,7 +359,7 @@ impl<T: TapSink> Worker<T> {
                     next += 1;
                     if received >= FORESEE_FROM {
                         let sender = |n: usize| relay.arrived().get(n).map(|arrived| arrived.from.path);
-                        shard.foresee(&mut sight, index, received, sender, udp::prefetch);
+                        shard.foresee(index, received, sender, udp::prefetch);
                     }
                     let slot = Slot {
                         index: (relay::FIRST_SLOT + index) as u16,

@@ -41,7 +41,8 @@ use crate::{LegId, RoomId, TransportId, addr, demux};
 
 #[cfg(feature = "faults")]
 pub use fault::Stage;
-pub use foresee::{Fetch, Foresight};
+pub use foresee::Fetch;
+use foresee::Foresight;
 use outbox::Outbox;
 pub use outbox::{Ended, Job, Place, Transmission};
 pub(crate) use tone::Tone;
@@ -143,6 +144,7 @@ pub struct Shard {
     out: Outbox,
     /// The leg that is being worked on; it is still set after a panic.
     current: Option<u32>,
+    sight: Foresight,
     #[cfg(feature = "faults")]
     fault: fault::Fault,
 }
@@ -170,6 +172,7 @@ impl Shard {
             thresholds: Thresholds::DEFAULT,
             out: Outbox::new(),
             current: None,
+            sight: Foresight::default(),
             #[cfg(feature = "faults")]
             fault: fault::Fault::default(),
         }

@@ -69,6 +69,7 @@ impl Shard {
         let record = describe(now, leg, &packet, late, &mut slot);
         let too_late = late == Some(Late::Asked) && leg.up.behind(header.timestamp) >= REPAIR_LIVE_SAMPLES_MAX;
         let belongs = late.is_none_or(|late| late != Late::Rebuilt && index >= leg.tap_from);
+        self.foresee_more();
         if let Some(due) = due {
             self.arm_missing(place, due);
         }
