@@ -138,9 +138,12 @@ fn store(words: &[AtomicU64], bytes: &[u8]) {
     }
     let rest = chunks.remainder();
     if let (false, Some(word)) = (rest.is_empty(), words.next()) {
-        let mut value = [0; 8];
-        value[..rest.len()].copy_from_slice(rest);
-        word.store(u64::from_le_bytes(value), Ordering::Relaxed);
+        // The last eight bytes less those that are stored already; a copy of an odd length would be a call.
+        let value = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
+            None => rest.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        };
+        word.store(value, Ordering::Relaxed);
     }
 }
 

@@ -175,6 +175,7 @@ impl Shard {
         }
         let mut ready = [(0u32, 0u32, 0u8); LEGS_PER_ROOM_MAX];
         let mut count = 0;
+        let mut ahead = None;
         while sinks != 0 {
             let sink = sinks.trailing_zeros() as usize;
             sinks &= sinks - 1;
@@ -188,14 +189,15 @@ impl Shard {
             if let (Some(leg), Some(transport)) = (leg, transport) {
                 ready[count] = (leg, transport, route);
                 count += 1;
+                ahead.get_or_insert(Ahead {
+                    room: place,
+                    sink: leg,
+                    way_out: transport,
+                });
             }
         }
-        if let ([(sink, way_out, _), ..], Some(transport)) = (&ready[..count], self.transports.get_mut(way_in)) {
-            transport.ahead = Ahead {
-                room: place,
-                sink: *sink,
-                way_out: *way_out,
-            };
+        if let (Some(ahead), Some(transport)) = (ahead, self.transports.get_mut(way_in)) {
+            transport.ahead = ahead;
         }
         for (turn, &(leg, transport, route)) in ready[..count].iter().enumerate() {
             let (Some(leg), Some(transport)) = (self.legs.get_mut(leg), self.transports.get_mut(transport)) else {
