@@ -14,9 +14,10 @@ use crate::addr::Key;
 const LINES_MIN: usize = 4;
 /// Entries of a line: four of 16 bytes.
 const ENTRIES: usize = 4;
-/// The golden ratio in 32 bits, twice: neighbouring addresses, which are the upper half of a key, and neighbouring ports, in the
-/// lower one, both come far apart in the upper bits of a product with it.
-const SPREAD: u64 = 0x9E37_79B9_9E37_79B1;
+/// Neighbouring addresses, which are the upper half of a key, and neighbouring ports, in the lower one, both come far apart in
+/// the upper bits of a product with it: the golden ratio in 32 bits, and another number, for with the same one twice an address
+/// higher by as much as its port is lower would have the same home.
+const SPREAD: u64 = 0x9E37_79B9_85EB_CA77;
 /// The key of a place that is free; no way over IPv4 has it.
 const FREE: u64 = 0;
 
@@ -287,11 +288,18 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_and_ports_of_one_address_are_found_in_their_home_line() {
-        for keys in [0..4_096_u64, 0..60].map(|range| range.map(|n| (n + 1) << 32 | 4 << 16 | 50_000)) {
-            at_home(keys);
+        let key = |address: u64, port: u64| (0x0A00_0001 + address) << 32 | 4 << 16 | port;
+        at_home((0..4_096).map(|n| key(n, 50_000)));
+        at_home((0..60).map(|n| key(n, 50_000)));
+        at_home((0..4_096).map(|n| key(0, 10_000 + n)));
+        at_home((0..4_096).map(|n| key(0, 10_000 + 2 * n)));
+        at_home((0..4_096).map(|n| key(n, 10_000 + n)));
+        at_home((0..4_096).map(|n| key(n, 60_000 - n)));
+        // Many behind a few addresses, each with a range of ports.
+        for addresses in [16, 64, 256] {
+            at_home((0..4_096).map(|n| key(n % addresses, 40_000 + n / addresses)));
         }
-        at_home((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + n)));
-        at_home((0..4_096).map(|n| 0x0A00_0001 << 32 | 4 << 16 | (10_000 + 2 * n)));
+        at_home((0..4_096).map(|n| key(n, 40_000 + n % 8 * 7)));
         let mut state = 1;
         let mut any = || next(&mut state) << 32 | 4 << 16 | next(&mut state) & 0xFFFF;
         let strangers: Vec<u64> = (0..4_096).map(|_| any()).collect();
@@ -303,7 +311,7 @@ mod tests {
         keys.clone().for_each(|key| flat.insert(key, ()));
         let elsewhere = keys.clone().filter(|key| flat.find(*key).unwrap().0 != flat.home(*key));
         let (elsewhere, all) = (elsewhere.count(), keys.count());
-        assert!(12 * elsewhere <= all, "{elsewhere} of {all}");
+        assert!(5 * elsewhere <= all, "{elsewhere} of {all}");
     }
 
     #[test]
