@@ -54,7 +54,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Pages<A> {
         match (mapping(layout), mapping(wanted)) {
             // SAFETY: the caller's promise, handed on.
             (None, None) => unsafe { self.0.realloc(piece, layout, size) },
-            (Some(before), Some(after)) if before == after => piece,
+            (Some(before), Some(after)) if before >= after => {
+                // SAFETY: the end of its mapping, and nobody uses more than `size` bytes any more.
+                unsafe { unmap(piece.wrapping_add(after), before - after) };
+                piece
+            }
             // SAFETY: a piece of either kind is freed under the layout that it was made with, after what it holds of the
             // new size was copied to a new one.
             _ => unsafe {

@@ -81,6 +81,7 @@ fn what_grows_and_shrinks_keeps_what_it_holds() {
         LARGE_FROM_BYTES,
         HUGE_BYTES,
         3 * HUGE_BYTES + 1,
+        2 * HUGE_BYTES,
         LARGE_FROM_BYTES - 1,
         10,
     ];
