@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use call_model::{CallId, LegId, RecordingId};
+use media_server::recorder::Marks;
 use media_server::{Config, MediaServer};
 use ports::{
     Announce, Cause, LegGrant, Media, Part, Plan, Policy, RecordCommand, Red, Sdp, Secret, Shield, Stance, Tap,
@@ -120,6 +121,8 @@ fn serve_in(folder: &std::path::Path, shards: usize) -> Result<(), Fault> {
     config.base_port = 0;
     config.shards = shards;
     config.legs_per_shard = LEGS_PER_SHARD;
+    // What is measured must not depend on what else lies on the disk.
+    config.disk_marks = Marks::LAST_BYTE;
     let registry = prometheus::Registry::new();
     let server = MediaServer::start(config, &registry)?;
     let control = Arc::new(Control {

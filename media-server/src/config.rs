@@ -8,6 +8,7 @@ use media_core::limits::{self, CONSENT, CONSENT_MAX, CONSENT_MIN, SECOND};
 use crate::admission::{BUSY_MAX, BUSY_SHED};
 use crate::affinity::Pin;
 use crate::music::{HoldMusic, Waiting};
+use crate::recorder::Marks;
 
 /// Where the first shard listens; shard k has this port plus k.
 pub const BASE_PORT: u16 = 40_000;
@@ -62,6 +63,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Seconds that a spool segment is kept after everything in it is stored and acknowledged.
     pub keep_after_stored_s: u64,
+    /// From which percent of the spool's disk on recordings are refused.
+    pub disk_marks: Marks,
     /// What customers on hold hear.
     pub hold_music: HoldMusic,
     /// What customers hear who wait for an agent.
@@ -86,6 +89,7 @@ impl Config {
             node_id,
             data,
             keep_after_stored_s: 3_600,
+            disk_marks: Marks::default(),
             hold_music: HoldMusic::default(),
             waiting: Waiting::default(),
         }

@@ -352,6 +352,7 @@ fn to_record(config: &Config, order: Order) -> recorder::Settings {
         node: config.node_id.clone(),
         node_epoch: config.node_epoch,
         keep_after_stored_ns: config.keep_after_stored_s.saturating_mul(1_000_000_000),
+        marks: config.disk_marks,
     }
 }
 

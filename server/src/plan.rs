@@ -9,6 +9,7 @@ use desk::auth::customers::CustomerTokens;
 use desk::auth::jwks::KeySource;
 use desk::auth::jws::Expected;
 use desk::auth::service_keys::ServiceKeys;
+use media_server::recorder::{MARK_MIN_PERCENT, Marks};
 use media_server::{BadPin, Pin};
 
 use crate::Fault;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) shards: usize,
     /// Which core each of them runs on.
     pub(crate) pin: Pin,
+    /// How full the spool's disk may be.
+    pub(crate) disk_marks: Marks,
     /// Proxies that are believed.
     pub(crate) trusted: Vec<Cidr>,
     /// Name and key of other systems.
@@ -44,6 +47,20 @@ pub(crate) struct Plan {
 
 fn bad(text: impl Into<String>) -> Fault {
     Fault::Configuration(text.into())
+}
+
+/// How full the spool's disk may be.
+fn disk_marks(settings: &Settings) -> Result<Marks, Fault> {
+    let (optional, required) = (
+        settings.recording.refuse_optional_percent,
+        settings.recording.refuse_required_percent,
+    );
+    Marks::new(optional, required).ok_or_else(|| {
+        bad(format!(
+            "recording.refuse_optional_percent lies between {MARK_MIN_PERCENT} and \
+             recording.refuse_required_percent, and that is at most 100"
+        ))
+    })
 }
 
 impl Plan {
@@ -111,6 +128,7 @@ impl Plan {
                 media_server::config::BUSY_MAX_MAX
             )));
         }
+        let disk_marks = disk_marks(settings)?;
         let pin = settings
             .media
             .pin
@@ -126,6 +144,7 @@ impl Plan {
             compat,
             shards,
             pin,
+            disk_marks,
             trusted: settings
                 .http
                 .trusted_proxies
@@ -242,6 +261,9 @@ mod tests {
         assert!(refusal(|s| s.media.consent_s = 31).contains("media.consent_s"));
         assert!(refusal(|s| s.media.busy_max = 0.0).contains("media.busy_max"));
         assert!(refusal(|s| s.media.busy_max = 1.0).contains("media.busy_max"));
+        assert!(refusal(|s| s.recording.refuse_optional_percent = 2).contains("refuse_optional_percent"));
+        assert!(refusal(|s| s.recording.refuse_optional_percent = 96).contains("refuse_optional_percent"));
+        assert!(refusal(|s| s.recording.refuse_required_percent = 101).contains("refuse_required_percent"));
         assert!(refusal(|s| s.media.pin = "on".to_owned()).contains("media.pin"));
         assert!(refusal(|s| s.http.trusted_proxies = vec!["x".to_owned()]).contains("trusted_proxies"));
         assert!(refusal(|s| s.auth.service_keys = vec!["x".to_owned()]).contains("service_keys"));

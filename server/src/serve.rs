@@ -102,6 +102,7 @@ fn media_config(settings: &Settings, plan: &Plan, epoch: u64) -> media_server::C
         pin: plan.pin.clone(),
         consent_s: settings.media.consent_s,
         keep_after_stored_s: settings.recording.keep_after_stored_s,
+        disk_marks: plan.disk_marks,
         hold_music: settings
             .media
             .hold_music

@@ -306,8 +306,18 @@ pub(crate) struct Recording {
     #[config(env = "HELPLINE_RECORDING_KEEP_AFTER_STORED_S", default = 3600)]
     pub(crate) keep_after_stored_s: u64,
 
-    /// What becomes of a call that must be recorded while the disk is 95 % full or fails: `refuse`, or `warn` and take
-    /// it all the same.
+    /// Percent of the spool's disk from which on recordings that are optional are refused, 3 to
+    /// `refuse_required_percent`. A large disk may go higher, one that others fill too lower.
+    #[config(env = "HELPLINE_RECORDING_REFUSE_OPTIONAL_PERCENT", default = 85)]
+    pub(crate) refuse_optional_percent: u8,
+
+    /// Percent from which on calls that must be recorded are not taken any more, up to 100: the last byte. What is
+    /// left is for the calls that run, and for the database if it lies on the same disk.
+    #[config(env = "HELPLINE_RECORDING_REFUSE_REQUIRED_PERCENT", default = 95)]
+    pub(crate) refuse_required_percent: u8,
+
+    /// What becomes of a call that must be recorded while the disk is that full or fails: `refuse`, or `warn` and take it
+    /// all the same.
     #[config(env = "HELPLINE_RECORDING_ON_UNAVAILABLE", default = "refuse")]
     pub(crate) on_unavailable: OnUnavailable,
 }
@@ -356,6 +366,8 @@ pub(crate) fn template() -> String {
 
 #[cfg(test)]
 mod tests {
+    use media_server::recorder::Marks;
+
     use super::*;
 
     /// With `UPDATE=1` the sample is written anew.
@@ -382,6 +394,11 @@ mod tests {
         assert_eq!(settings.media.legs_per_shard, media_server::config::LEGS_PER_SHARD);
         assert!((settings.media.busy_max - media_server::admission::BUSY_MAX).abs() < f64::EPSILON);
         assert_eq!(settings.media.consent_s, media_server::config::CONSENT_S);
+        let (optional, required) = (
+            settings.recording.refuse_optional_percent,
+            settings.recording.refuse_required_percent,
+        );
+        assert_eq!(Marks::new(optional, required), Some(Marks::default()));
         assert_eq!(
             settings.media.pin.parse::<media_server::Pin>(),
             Ok(media_server::Pin::default())

@@ -290,7 +290,7 @@ describe("continuity: a call that nothing ends but a hang-up", () => {
       async () => {
         const path = `/api/support/call/${callId}/recordings`;
         const found = await rest<{ recordings: { recordingId: string; state: string }[] }>(server, "GET", path);
-        return found.recordings.every((one) => one.state === "stored") && found.recordings;
+        return found.recordings.some((one) => one.state === "stored") && found.recordings;
       },
       60_000,
     );

@@ -53,7 +53,9 @@ pub use message::{Handle, MESSAGES_MAX, Message};
 pub use recover::{NODE_CRASH, Recovered};
 pub use series::Series;
 pub use stats::Figures;
-pub use watermark::{Level, REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
+pub use watermark::{
+    Level, MARK_MIN_PERCENT, Marks, REFUSE_OPTIONAL_PERCENT, REFUSE_REQUIRED_PERCENT, RELEASE_PERCENT,
+};
 pub use writer::SEGMENT_BYTES_MAX;
 
 use crate::affinity::Order;
@@ -82,6 +84,8 @@ pub struct Settings {
     pub order: Order,
     /// Nanoseconds that a segment is kept after everything in it is stored and acknowledged.
     pub keep_after_stored_ns: u64,
+    /// From which percent of the disk on recordings are refused.
+    pub marks: Marks,
 }
 
 /// The default of [`Settings::keep_after_stored_ns`]: an hour to notice that a store lied.
@@ -133,7 +137,8 @@ impl Recorder {
             jobs.clone(),
             Arc::clone(&stats),
             series.sync.clone(),
-        );
+        )
+        .with_marks(settings.marks);
         // Before the first call: a disk that is full already promises nothing.
         writer.look(clock.now_ns());
         stats.running.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use ports::Recorder;
 
 use super::disk::Space;
-use super::watermark::Level;
+use super::watermark::{Level, Marks};
 
 /// The counters themselves; shared by the recorder's threads.
 #[derive(Debug, Default)]
@@ -138,11 +138,11 @@ impl Stats {
     }
 
     /// Notes a look at the disk; gives the new level when it is another one.
-    pub(super) fn looked(&self, space: &Space) -> Option<Level> {
+    pub(super) fn looked(&self, space: &Space, marks: Marks) -> Option<Level> {
         self.spool_bytes.store(space.spool, Ordering::Relaxed);
         self.disk_bytes.store(space.capacity, Ordering::Relaxed);
         self.disk_free_bytes.store(space.free, Ordering::Relaxed);
-        let (before, level) = (self.level(), self.level().next(space));
+        let (before, level) = (self.level(), self.level().next(space, marks));
         self.level.store(level.code(), Ordering::Relaxed);
         (level != before).then_some(level)
     }

@@ -19,7 +19,7 @@ use super::disk::{Disk, SegmentFile};
 use super::job::{CallKey, Job, Place};
 use super::ledger::Ledger;
 use super::stats::Stats;
-use super::watermark::Level;
+use super::watermark::{Level, Marks};
 
 /// Bytes of a segment before the next one is begun: seven seconds of 1,000 calls, little to scan and to hold back.
 pub const SEGMENT_BYTES_MAX: usize = 64 << 20;
@@ -98,6 +98,7 @@ pub(super) struct Writer {
     blind: bool,
     sync_seconds: Histogram,
     segment_bytes: usize,
+    marks: Marks,
 }
 
 impl Writer {
@@ -128,7 +129,13 @@ impl Writer {
             blind: false,
             sync_seconds,
             segment_bytes: SEGMENT_BYTES_MAX,
+            marks: Marks::default(),
         }
+    }
+
+    /// Other marks than those of [`Marks::default`].
+    pub(super) fn with_marks(self, marks: Marks) -> Writer {
+        Writer { marks, ..self }
     }
 
     #[cfg(test)]
@@ -180,7 +187,9 @@ impl Writer {
             }
         };
         self.blind = false;
-        let Some(level) = self.stats.looked(&space) else { return };
+        let Some(level) = self.stats.looked(&space, self.marks) else {
+            return;
+        };
         let (free_bytes, capacity_bytes, meaning) = (space.free, space.capacity, level.words());
         match level {
             Level::Roomy => tracing::info!(free_bytes, capacity_bytes, meaning, "the spool's disk has room again"),

@@ -43,6 +43,7 @@ impl Server {
         // Whoever is up first hears nothing but the other.
         config.waiting.music = Some(media_server::HoldMusic::Silence);
         config.keep_after_stored_s = 0;
+        config.disk_marks = media_server::recorder::Marks::LAST_BYTE;
         let registry = prometheus::Registry::new();
         let server = MediaServer::start(config, &registry).expect("media starts");
         Server {

@@ -259,6 +259,9 @@ pub(crate) fn command(what: &[&str], folder: &Folder, arguments: &[&str]) -> Com
         // What is heard is what was said, from the first packet on.
         .env("HELPLINE_MEDIA_WAITING_MUSIC", "")
         .env("HELPLINE_STUN_PORTS", "0,0")
+        // Whatever else fills the disk of this machine.
+        .env("HELPLINE_RECORDING_REFUSE_OPTIONAL_PERCENT", "100")
+        .env("HELPLINE_RECORDING_REFUSE_REQUIRED_PERCENT", "100")
         .env("HELPLINE_DRAIN_TIMEOUT_SECONDS", "0");
     command
 }

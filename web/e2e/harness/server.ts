@@ -53,6 +53,9 @@ export async function serve(
       HELPLINE_METRICS_LISTEN: "127.0.0.1:0",
       HELPLINE_MEDIA_BASE_PORT: "0",
       HELPLINE_STUN_PORTS: "0,0",
+      // Whatever else fills the disk of this machine.
+      HELPLINE_RECORDING_REFUSE_OPTIONAL_PERCENT: "100",
+      HELPLINE_RECORDING_REFUSE_REQUIRED_PERCENT: "100",
       HELPLINE_DRAIN_TIMEOUT_SECONDS: "0",
       ...options.env,
     },

@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use ports::{Policy, Recorder};
 
-use super::super::watermark::{REFUSE_OPTIONAL_PERMILLE, REFUSE_REQUIRED_PERMILLE, RELEASE_PERMILLE};
+use super::super::watermark::{Marks, REFUSE_OPTIONAL_PERCENT, REFUSE_REQUIRED_PERCENT, RELEASE_PERCENT};
 use super::super::writer::LOOK_NS;
 use super::super::*;
 use super::rig::{DISK_BYTES, Folder, Rig, SECOND, Shaky, TURN, tracks};
 
 /// Bytes of the shaky disk for a share.
-const fn bytes(permille: u64) -> u64 {
-    DISK_BYTES / 1_000 * permille
+fn bytes(percent: u8) -> u64 {
+    DISK_BYTES / 100 * u64::from(percent)
 }
 
 /// A rig whose writer has seen its disk with `used` bytes.
@@ -37,7 +37,7 @@ fn recorded(rig: &mut Rig, room: u128, policy: Policy) -> (usize, bool) {
 
 #[test]
 fn an_optional_recording_is_refused_at_its_mark_and_a_required_one_is_not() {
-    let mark = bytes(REFUSE_OPTIONAL_PERMILLE);
+    let mark = bytes(REFUSE_OPTIONAL_PERCENT);
     for (used, optional) in [(mark - 1, (50, false)), (mark, (0, true)), (mark + 1, (0, true))] {
         let folder = Folder::new();
         let (mut rig, _) = filled(&folder, used);
@@ -53,7 +53,7 @@ fn an_optional_recording_is_refused_at_its_mark_and_a_required_one_is_not() {
 #[test]
 fn beyond_the_last_mark_a_required_call_that_comes_all_the_same_is_recorded() {
     let folder = Folder::new();
-    let (mut rig, _) = filled(&folder, bytes(REFUSE_REQUIRED_PERMILLE));
+    let (mut rig, _) = filled(&folder, bytes(REFUSE_REQUIRED_PERCENT));
     assert_eq!(rig.stats.figures().level, Level::Full);
     assert_eq!(recorded(&mut rig, 1, Policy::Required), (50, false));
 }
@@ -61,7 +61,7 @@ fn beyond_the_last_mark_a_required_call_that_comes_all_the_same_is_recorded() {
 #[test]
 fn a_refused_recording_says_so_at_its_beginning_and_at_its_end_only() {
     let folder = Folder::new();
-    let (mut rig, _) = filled(&folder, bytes(REFUSE_OPTIONAL_PERMILLE));
+    let (mut rig, _) = filled(&folder, bytes(REFUSE_OPTIONAL_PERCENT));
     rig.room_of(1, Some(Policy::Optional));
     rig.talk(1, 500);
     assert_eq!(rig.stats.figures().recording_rooms, 0, "it is not recorded");
@@ -78,11 +78,11 @@ fn a_refused_recording_says_so_at_its_beginning_and_at_its_end_only() {
 #[test]
 fn a_running_recording_goes_on_when_the_disk_fills_and_new_ones_wait_for_room() {
     let folder = Folder::new();
-    let (mut rig, disk) = filled(&folder, bytes(REFUSE_OPTIONAL_PERMILLE) - 1);
+    let (mut rig, disk) = filled(&folder, bytes(REFUSE_OPTIONAL_PERCENT) - 1);
     let looks = usize::try_from(LOOK_NS / TURN + 1).unwrap();
     rig.room_of(1, Some(Policy::Optional));
     rig.talk(1, 50);
-    disk.used.store(bytes(REFUSE_OPTIONAL_PERMILLE), Ordering::Relaxed);
+    disk.used.store(bytes(REFUSE_OPTIONAL_PERCENT), Ordering::Relaxed);
     rig.turns(looks);
     rig.talk(1, 50);
     rig.close(1);
@@ -90,13 +90,11 @@ fn a_running_recording_goes_on_when_the_disk_fills_and_new_ones_wait_for_room() 
     let call = read_call(&rig.jobs.try_recv().unwrap()).unwrap();
     assert_eq!(tracks(&call)[1].len(), 100);
     disk.used
-        .store(bytes(REFUSE_OPTIONAL_PERMILLE - RELEASE_PERMILLE), Ordering::Relaxed);
+        .store(bytes(REFUSE_OPTIONAL_PERCENT - RELEASE_PERCENT), Ordering::Relaxed);
     rig.turns(looks);
     assert_eq!(recorded(&mut rig, 2, Policy::Optional), (0, true), "not yet");
-    disk.used.store(
-        bytes(REFUSE_OPTIONAL_PERMILLE - RELEASE_PERMILLE) - 1,
-        Ordering::Relaxed,
-    );
+    disk.used
+        .store(bytes(REFUSE_OPTIONAL_PERCENT - RELEASE_PERCENT) - 1, Ordering::Relaxed);
     rig.turns(looks);
     assert_eq!(recorded(&mut rig, 3, Policy::Optional), (50, false));
 }
@@ -104,15 +102,30 @@ fn a_running_recording_goes_on_when_the_disk_fills_and_new_ones_wait_for_room() 
 #[test]
 fn the_promise_follows_the_disk() {
     for (used, promise) in [
-        (bytes(REFUSE_OPTIONAL_PERMILLE) - 1, Recorder::Ready),
-        (bytes(REFUSE_OPTIONAL_PERMILLE), Recorder::RequiredOnly),
-        (bytes(REFUSE_REQUIRED_PERMILLE) - 1, Recorder::RequiredOnly),
-        (bytes(REFUSE_REQUIRED_PERMILLE), Recorder::Unavailable),
+        (bytes(REFUSE_OPTIONAL_PERCENT) - 1, Recorder::Ready),
+        (bytes(REFUSE_OPTIONAL_PERCENT), Recorder::RequiredOnly),
+        (bytes(REFUSE_REQUIRED_PERCENT) - 1, Recorder::RequiredOnly),
+        (bytes(REFUSE_REQUIRED_PERCENT), Recorder::Unavailable),
     ] {
         let folder = Folder::new();
         let (rig, _) = filled(&folder, used);
         assert_eq!(rig.stats.promise(), promise, "{used} bytes used");
     }
+}
+
+#[test]
+fn the_operators_marks_are_those_that_count() {
+    let folder = Folder::new();
+    let disk = Shaky::sound();
+    let mut rig = Rig::new(&folder, disk.clone());
+    rig.writer = rig.writer.with_marks(Marks::LAST_BYTE);
+    disk.used.store(DISK_BYTES - 1, Ordering::Relaxed);
+    rig.turn();
+    assert_eq!(rig.stats.promise(), Recorder::Ready);
+    assert_eq!(recorded(&mut rig, 1, Policy::Optional), (50, false));
+    disk.used.store(DISK_BYTES, Ordering::Relaxed);
+    rig.turns(usize::try_from(LOOK_NS / TURN + 1).unwrap());
+    assert_eq!(rig.stats.promise(), Recorder::Unavailable);
 }
 
 #[test]

@@ -236,6 +236,8 @@ fn the_threads_record_stop_and_take_up_again() {
         order: crate::affinity::Order::Equal,
         node_epoch,
         keep_after_stored_ns: KEEP_AFTER_STORED_NS,
+        // The disk is the machine's own, and others fill it.
+        marks: Marks::LAST_BYTE,
     };
     let start = |epoch, taps| {
         let handle = Handle::new();
@@ -266,7 +268,6 @@ fn the_threads_record_stop_and_take_up_again() {
     handle.tell(Message::Start {
         room: 5,
         recording: 8,
-        // What is optional is refused on a disk that is nearly full, and this is the machine's own.
         policy: Policy::Required,
         customer_left: false,
     });
